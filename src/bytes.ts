@@ -1,0 +1,36 @@
+/** Byte strings: text from the network, kept octet by octet until somebody who knows its encoding reads it. */
+
+import { isUtf8 } from 'node:buffer';
+
+/**
+ * A string each character of which stands for one octet (U+0000 to U+00FF).
+ *
+ * Params, meta-variables and paths are neither valid UTF-8 nor Latin-1 by any standard (RFC 3875 §4.1): this
+ * form loses nothing, compares and splits like any string, and is what a `Map` can be keyed by.
+ */
+export type ByteString = string;
+
+/** The octets that a byte string stands for. */
+export function toBuffer(bytes: ByteString): Buffer {
+  return Buffer.from(bytes, 'latin1');
+}
+
+/** The byte string that stands for these octets. */
+export function fromBuffer(buffer: Uint8Array): ByteString {
+  return Buffer.from(buffer.buffer, buffer.byteOffset, buffer.byteLength).toString('latin1');
+}
+
+/** The byte string of a text's UTF-8 form. */
+export function fromText(text: string): ByteString {
+  return Buffer.from(text, 'utf8').toString('latin1');
+}
+
+/** Whether the octets are valid UTF-8, so that `toText` and a `string` API of Node's lose nothing. */
+export function isText(bytes: ByteString): boolean {
+  return isUtf8(toBuffer(bytes));
+}
+
+/** The octets read as UTF-8, for people and for Node's `string` APIs; what is not UTF-8 becomes U+FFFD. */
+export function toText(bytes: ByteString): string {
+  return toBuffer(bytes).toString('utf8');
+}

@@ -1,0 +1,260 @@
+/** One transport connection from a web server: records in, requests out, answers back (FastCGI 1.0 §3, §4). */
+
+import type { Duplex } from 'node:stream';
+
+import { toText } from '../bytes.js';
+import { BridgeError, reasonOf } from '../errors.js';
+import {
+  BeginRequest,
+  KEEP_CONN,
+  NULL_REQUEST_ID,
+  ProtocolStatus,
+  RecordType,
+  recordTypeName,
+  Role,
+} from './constants.js';
+import { decodeParams } from './params.js';
+import { type RecordEvent, RecordReader } from './record-reader.js';
+import { endRequest, getValuesResult, unknownType } from './record-writer.js';
+import { Request, type RequestLimits, type RequestTransport } from './request.js';
+
+export interface ConnectionOptions extends RequestLimits {
+  /** Requests that may be active on this connection; the next one is answered OVERLOADED. */
+  readonly maxRequests: number;
+  /** What GET_VALUES may ask for (FastCGI 1.0 §4.1): `FCGI_MAX_CONNS`, `FCGI_MAX_REQS`. */
+  readonly values: Readonly<Record<string, string>>;
+  /** Takes a request whose params are complete; must see to it that `request.end` is called. */
+  readonly onRequest: (request: Request) => void;
+  /** Told why a connection is closed on its peer. */
+  readonly onProblem: (problem: BridgeError) => void;
+}
+
+/** Octets of answers to management records that may wait for a peer that does not read them. */
+const MAX_MANAGEMENT_BYTES = 65_536;
+
+/** How long a connection that we have ended waits for the web server to go on sending or to end it too. */
+const LINGER_MS = 5_000;
+
+/** Owns the socket it is given: closes it when the peer, the protocol or `close`/`destroy` says so. */
+export class Connection implements RequestTransport {
+  /** Resolves when the socket is closed and every request on it has been told. */
+  readonly closed: Promise<void>;
+
+  readonly #socket: Duplex;
+  readonly #options: ConnectionOptions;
+  readonly #reader = new RecordReader();
+  readonly #requests = new Map<number, Request>();
+  #managementBytes = 0;
+  #state: 'open' | 'draining' | 'finishing' | 'closed' = 'open';
+  #linger: NodeJS.Timeout | undefined;
+
+  constructor(socket: Duplex, options: ConnectionOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    this.closed = new Promise((resolve) => {
+      socket.once('close', () => {
+        this.#lost();
+        resolve();
+      });
+    });
+    // What an error means is told by the close that always follows it.
+    socket.on('error', () => undefined);
+    socket.on('data', (chunk: Buffer) => {
+      this.#take(chunk);
+    });
+    // A web server that ends its side has left: none of them half-closes, and nothing else shows that it is gone.
+    socket.once('end', () => {
+      this.#lost();
+      this.#finish();
+    });
+  }
+
+  /** Takes no new work: closes now if idle, else after the last answer of the requests that run. */
+  close(): void {
+    if (this.#state !== 'open') return;
+    this.#state = 'draining';
+    this.#finishIfIdle();
+  }
+
+  /** Closes at once; every request on it is aborted. */
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  send(octets: readonly Buffer[], done?: () => void): void {
+    if (this.#state === 'closed') return;
+    this.#socket.cork();
+    octets.forEach((buffer, index) => {
+      // Without a peer the request is aborted by the socket's close: its stream must not fail besides.
+      this.#socket.write(
+        buffer,
+        index === octets.length - 1 && done
+          ? () => {
+              done();
+            }
+          : undefined,
+      );
+    });
+    this.#socket.uncork();
+  }
+
+  stdinWanted(): void {
+    this.#readOnOrPause();
+  }
+
+  requestEnded(request: Request): void {
+    this.#requests.delete(request.requestId);
+    if (!request.keepConn && this.#state === 'open') this.#state = 'draining';
+    this.#finishIfIdle();
+    this.#readOnOrPause();
+  }
+
+  #take(chunk: Buffer): void {
+    this.#linger?.refresh();
+    try {
+      for (const event of this.#reader.read(chunk)) {
+        // After our last answer on it the connection is only drained (see #finish).
+        if (this.#state === 'finishing' || this.#state === 'closed') return;
+        if (event.requestId === NULL_REQUEST_ID) this.#manage(event);
+        else this.#dispatch(event);
+      }
+    } catch (error) {
+      this.#options.onProblem(
+        error instanceof BridgeError ? error : new BridgeError('ERR_FASTCGI_SEQUENCE', reasonOf(error)),
+      );
+      this.destroy();
+      return;
+    }
+    this.#readOnOrPause();
+  }
+
+  #manage(event: RecordEvent): void {
+    if (event.kind === 'control' && event.type === RecordType.GET_VALUES) {
+      const known: [string, string][] = decodeParams(event.content).flatMap(([name]) => {
+        const value = this.#options.values[toText(name)];
+        return value === undefined ? [] : [[toText(name), value]];
+      });
+      this.#sendManagement(getValuesResult(known));
+    } else if (event.type > RecordType.UNKNOWN_TYPE || event.type === 0) {
+      this.#sendManagement(unknownType(event.type));
+    } else {
+      throw outOfSequence(`${recordTypeName(event.type)} with the null request id (FastCGI 1.0 §3.3)`);
+    }
+  }
+
+  #dispatch(event: RecordEvent): void {
+    const { type, requestId } = event;
+    if (event.kind === 'control') {
+      if (type === RecordType.BEGIN_REQUEST) this.#begin(requestId, event.content);
+      else if (type === RecordType.ABORT_REQUEST) this.#abort(requestId);
+      else if (type < RecordType.UNKNOWN_TYPE && type !== 0 && type !== RecordType.GET_VALUES) {
+        throw outOfSequence(`${recordTypeName(type)}, which only an application sends (FastCGI 1.0 §3.3)`);
+      }
+      return;
+    }
+    const request = this.#requests.get(requestId);
+    // Records of a request that has ended may still be under way (FastCGI 1.0 §3.3: they are ignored).
+    if (request === undefined) return;
+    if (type === RecordType.PARAMS && event.kind === 'data') {
+      request.takeParams(event.data);
+    } else if (type === RecordType.PARAMS) {
+      request.endParams();
+      this.#options.onRequest(request);
+    } else if (type === RecordType.STDIN && event.kind === 'data') {
+      request.takeStdin(event.data);
+    } else if (type === RecordType.STDIN) {
+      request.endStdin();
+    } else if (type !== RecordType.DATA) {
+      throw outOfSequence(`${recordTypeName(type)}, which only an application sends (FastCGI 1.0 §3.3)`);
+    }
+  }
+
+  #begin(requestId: number, content: Buffer): void {
+    const body = new BeginRequest();
+    if (content.length !== body.getSize()) {
+      throw new BridgeError(
+        'ERR_FASTCGI_LENGTH',
+        `the web server sent a BEGIN_REQUEST of ${String(content.length)} octets, not 8 (FastCGI 1.0 §5.1)`,
+      );
+    }
+    body.read(content);
+    if (this.#requests.has(requestId)) {
+      throw outOfSequence(
+        `BEGIN_REQUEST for request ${String(requestId)}, which is active (FastCGI 1.0 §3.3)`,
+      );
+    }
+    const keepConn = (body.flags & KEEP_CONN) !== 0;
+    const refusal =
+      body.role !== Role.RESPONDER
+        ? ProtocolStatus.UNKNOWN_ROLE
+        : this.#requests.size >= this.#options.maxRequests
+          ? ProtocolStatus.OVERLOADED
+          : undefined;
+    const request = new Request(requestId, keepConn, this, this.#options);
+    if (refusal === undefined) {
+      this.#requests.set(requestId, request);
+      return;
+    }
+    this.#sendManagement(endRequest(requestId, 0, refusal));
+    this.requestEnded(request);
+  }
+
+  #abort(requestId: number): void {
+    this.#requests
+      .get(requestId)
+      ?.abort(new BridgeError('ERR_FASTCGI_DISCONNECTED', 'the web server sent ABORT_REQUEST'), {
+        answer: true,
+      });
+  }
+
+  /** Sends what a peer can ask for as often as it likes, so what waits is counted and stops the reading. */
+  #sendManagement(octets: Buffer): void {
+    this.#managementBytes += octets.length;
+    this.send([octets], () => {
+      this.#managementBytes -= octets.length;
+      this.#readOnOrPause();
+    });
+  }
+
+  #readOnOrPause(): void {
+    if (this.#state === 'closed') return;
+    const full =
+      this.#managementBytes > MAX_MANAGEMENT_BYTES ||
+      [...this.#requests.values()].some((request) => request.stdinFull);
+    if (full !== this.#socket.isPaused()) {
+      if (full) this.#socket.pause();
+      else this.#socket.resume();
+    }
+  }
+
+  #finishIfIdle(): void {
+    if (this.#state === 'draining' && this.#requests.size === 0) this.#finish();
+  }
+
+  /**
+   * Ends our side and goes on reading what the web server may still send: closing a socket with unread octets resets
+   * it, and the web server would lose the end of the answer.
+   */
+  #finish(): void {
+    if (this.#state === 'finishing' || this.#state === 'closed') return;
+    this.#state = 'finishing';
+    this.#socket.end();
+    this.#socket.resume();
+    this.#linger = setTimeout(() => {
+      this.destroy();
+    }, LINGER_MS);
+  }
+
+  #lost(): void {
+    if (this.#socket.destroyed) {
+      this.#state = 'closed';
+      clearTimeout(this.#linger);
+    }
+    const reason = new BridgeError('ERR_FASTCGI_DISCONNECTED', 'the web server closed the connection');
+    for (const request of [...this.#requests.values()]) request.abort(reason, { answer: false });
+  }
+}
+
+function outOfSequence(what: string): BridgeError {
+  return new BridgeError('ERR_FASTCGI_SEQUENCE', `the web server sent ${what}`);
+}

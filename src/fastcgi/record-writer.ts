@@ -1,0 +1,78 @@
+/** Writes FastCGI records as octets (FastCGI 1.0 §3.3, §5); sends nothing. */
+
+import {
+  BeginRequest,
+  EndRequest,
+  GetValuesResult,
+  HEADER_BYTES,
+  MAX_CONTENT_BYTES,
+  NULL_REQUEST_ID,
+  RecordType,
+  UnknownType,
+  VERSION_1,
+} from './constants.js';
+
+/** The largest content that is a multiple of eight, so that a full record needs no padding (FastCGI 1.0 §3.3). */
+const FULL_CONTENT_BYTES = MAX_CONTENT_BYTES & ~7;
+
+function header(type: number, requestId: number, contentBytes: number): Buffer {
+  const octets = Buffer.alloc(HEADER_BYTES);
+  octets.writeUInt8(VERSION_1, 0);
+  octets.writeUInt8(type, 1);
+  octets.writeUInt16BE(requestId, 2);
+  octets.writeUInt16BE(contentBytes, 4);
+  return octets;
+}
+
+function controlRecord(
+  type: number,
+  requestId: number,
+  body: { getSize(): number; write(buffer: Buffer): void },
+): Buffer {
+  const content = Buffer.alloc(body.getSize());
+  body.write(content);
+  return Buffer.concat([header(type, requestId, content.length), content]);
+}
+
+/**
+ * The stream records that carry `data`, cut where a record is full; to be written one after the other. The data is
+ * not copied, so it must not change until it was sent. No data gives no record: the stream's end is `streamEnd`.
+ */
+export function streamRecords(type: number, requestId: number, data: Buffer): Buffer[] {
+  const octets: Buffer[] = [];
+  for (let offset = 0; offset < data.length; offset += FULL_CONTENT_BYTES) {
+    const content = data.subarray(offset, offset + FULL_CONTENT_BYTES);
+    octets.push(header(type, requestId, content.length), content);
+  }
+  return octets;
+}
+
+/** The record without content that ends a stream (FastCGI 1.0 §3.3). */
+export function streamEnd(type: number, requestId: number): Buffer {
+  return header(type, requestId, 0);
+}
+
+/** BEGIN_REQUEST (FastCGI 1.0 §5.1). */
+export function beginRequest(requestId: number, role: number, flags: number): Buffer {
+  return controlRecord(RecordType.BEGIN_REQUEST, requestId, new BeginRequest(role, flags));
+}
+
+/** ABORT_REQUEST (FastCGI 1.0 §5.4). */
+export function abortRequest(requestId: number): Buffer {
+  return header(RecordType.ABORT_REQUEST, requestId, 0);
+}
+
+/** END_REQUEST (FastCGI 1.0 §5.5); `appStatus` is what a CGI program's exit status would be. */
+export function endRequest(requestId: number, appStatus: number, protocolStatus: number): Buffer {
+  return controlRecord(RecordType.END_REQUEST, requestId, new EndRequest(appStatus, protocolStatus));
+}
+
+/** GET_VALUES_RESULT (FastCGI 1.0 §4.1). */
+export function getValuesResult(values: [string, string][]): Buffer {
+  return controlRecord(RecordType.GET_VALUES_RESULT, NULL_REQUEST_ID, new GetValuesResult(values));
+}
+
+/** UNKNOWN_TYPE, the answer to a management record of a type that FastCGI 1.0 does not define (§4.2). */
+export function unknownType(type: number): Buffer {
+  return controlRecord(RecordType.UNKNOWN_TYPE, NULL_REQUEST_ID, new UnknownType(type));
+}

@@ -1,0 +1,153 @@
+/** The web server's side of FastCGI: sends requests over a connection and reads the answers. */
+
+import { type Duplex, PassThrough, type Readable, Writable } from 'node:stream';
+
+import { BridgeError, reasonOf } from '../errors.js';
+import { EndRequest, KEEP_CONN, RecordType, recordTypeName, Role } from './constants.js';
+import { encodeParams, type Params } from './params.js';
+import { type RecordEvent, RecordReader } from './record-reader.js';
+import { abortRequest, beginRequest, streamEnd, streamRecords } from './record-writer.js';
+
+/** How an answer ended (FastCGI 1.0 §5.5). */
+export interface EndOfRequest {
+  readonly appStatus: number;
+  readonly protocolStatus: number;
+}
+
+/** One request as its sender sees it: write and end `stdin`, read `stdout` and `stderr`. */
+export interface SentRequest {
+  readonly requestId: number;
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** Rejects with `ERR_FASTCGI_DISCONNECTED` when the connection ends first. */
+  readonly ended: Promise<EndOfRequest>;
+  /** Sends ABORT_REQUEST (FastCGI 1.0 §5.4); the answer still ends with END_REQUEST. */
+  abort(): void;
+}
+
+interface Active {
+  readonly stdout: PassThrough;
+  readonly stderr: PassThrough;
+  readonly resolve: (end: EndOfRequest) => void;
+  readonly reject: (reason: BridgeError) => void;
+}
+
+/** Owns the socket it is given; the caller ends it with `close`. What is sent may be multiplexed (§3.3). */
+export class Requester {
+  readonly #socket: Duplex;
+  readonly #reader = new RecordReader();
+  readonly #active = new Map<number, Active>();
+
+  constructor(socket: Duplex) {
+    this.#socket = socket;
+    socket.on('error', () => undefined);
+    socket.on('data', (chunk: Buffer) => {
+      this.#take(chunk);
+    });
+    socket.once('close', () => {
+      this.#lose(new BridgeError('ERR_FASTCGI_DISCONNECTED', 'the application closed the connection'));
+    });
+    socket.once('end', () => socket.destroy());
+  }
+
+  /** Begins a request and sends its params; `keepConn` asks for the connection to be kept (§5.1). */
+  send(
+    params: Params,
+    {
+      requestId = 1,
+      role = Role.RESPONDER,
+      keepConn = false,
+    }: { requestId?: number; role?: number; keepConn?: boolean } = {},
+  ): SentRequest {
+    const stdout = new PassThrough();
+    const stderr = new PassThrough();
+    const ended = new Promise<EndOfRequest>((resolve, reject) => {
+      this.#active.set(requestId, { stdout, stderr, resolve, reject });
+    });
+    // Who only looks at stdout learns of a lost connection by its error.
+    ended.catch(() => undefined);
+    this.#write([
+      beginRequest(requestId, role, keepConn ? KEEP_CONN : 0),
+      ...streamRecords(RecordType.PARAMS, requestId, encodeParams(params)),
+      streamEnd(RecordType.PARAMS, requestId),
+    ]);
+    const stdin = new Writable({
+      write: (chunk: Buffer, _encoding, done) => {
+        this.#write(streamRecords(RecordType.STDIN, requestId, chunk), done);
+      },
+      final: (done) => {
+        this.#write([streamEnd(RecordType.STDIN, requestId)], done);
+      },
+    });
+    stdin.on('error', () => undefined);
+    return {
+      requestId,
+      stdin,
+      stdout,
+      stderr,
+      ended,
+      abort: () => {
+        this.#write([abortRequest(requestId)]);
+      },
+    };
+  }
+
+  /** Closes the connection; what is under way is lost. */
+  close(): void {
+    this.#socket.destroy();
+  }
+
+  #write(octets: readonly Buffer[], done?: (error?: Error | null) => void): void {
+    this.#socket.write(Buffer.concat(octets), done);
+  }
+
+  #take(chunk: Buffer): void {
+    try {
+      for (const event of this.#reader.read(chunk)) this.#dispatch(event);
+    } catch (error) {
+      this.#lose(
+        error instanceof BridgeError ? error : new BridgeError('ERR_FASTCGI_SEQUENCE', reasonOf(error)),
+      );
+      this.close();
+    }
+  }
+
+  #dispatch(event: RecordEvent): void {
+    const active = this.#active.get(event.requestId);
+    if (active === undefined) return;
+    if (event.kind === 'data') {
+      const stream = event.type === RecordType.STDOUT ? active.stdout : active.stderr;
+      if (!stream.write(event.data)) {
+        this.#socket.pause();
+        stream.once('drain', () => this.#socket.resume());
+      }
+    } else if (event.kind === 'control' && event.type === RecordType.END_REQUEST) {
+      const body = new EndRequest();
+      if (event.content.length !== body.getSize()) throw unexpected(event.type);
+      body.read(event.content);
+      this.#active.delete(event.requestId);
+      active.stdout.end();
+      active.stderr.end();
+      active.resolve({ appStatus: body.appStatus, protocolStatus: body.protocolStatus });
+    } else if (event.kind === 'control') {
+      throw unexpected(event.type);
+    }
+  }
+
+  #lose(reason: BridgeError): void {
+    for (const { stdout, stderr, reject } of this.#active.values()) {
+      stdout.destroy();
+      stderr.destroy();
+      reject(reason);
+    }
+    this.#active.clear();
+  }
+}
+
+function unexpected(type: number): BridgeError {
+  return new BridgeError(
+    'ERR_FASTCGI_SEQUENCE',
+    `the application sent a wrong ${recordTypeName(type)} record`,
+  );
+}
