@@ -1,0 +1,28 @@
+/** What a site says is to be run, and what it says when nothing is (RFC 3875 §3, §4, §6). */
+
+import type { ByteString } from '../bytes.js';
+
+/** The environment of a script: RFC 3875 §4.1 meta-variables and what the administrator adds, octet by octet. */
+export type MetaVariables = ReadonlyMap<ByteString, ByteString>;
+
+/** One run of a CGI script. */
+export interface Invocation {
+  /** The program, as an absolute path. */
+  readonly file: ByteString;
+  readonly args: readonly ByteString[];
+  /** The working directory, as an absolute path (RFC 3875 §7.2). */
+  readonly directory: ByteString;
+  readonly variables: MetaVariables;
+  /** Standard input that the site gives in place of the request's body, which is then thrown away. */
+  readonly input?: Buffer;
+}
+
+/** An answer that the bridge gives by itself, since there is nothing to run. */
+export interface Refusal {
+  /** The HTTP status code. */
+  readonly status: number;
+  /** What is wrong, with what, for the person at the browser: no path of this machine that the URL does not show. */
+  readonly reason: string;
+  /** What the administrator wants to know besides; goes to the log only. */
+  readonly detail?: string;
+}

@@ -1,0 +1,87 @@
+/** Observes a script's standard output until its header ends; the body is none of its business (RFC 3875 §6). */
+
+import { BridgeError } from '../errors.js';
+
+/** What the first octets of a response said. */
+export interface ResponseHead {
+  /** The HTTP status that the web server will send: `Status`, else 302 for a `Location`, else 200 (RFC 3875 §6.3). */
+  readonly status: number;
+  /** What to send on: the header block as the script wrote it, less what a web server can't take, and what followed. */
+  readonly octets: Buffer;
+}
+
+const LF = 0x0a;
+const CR = 0x0d;
+
+/** Where the header block that starts at `from` ends, after its empty line (LF or CRLF); -1 while it has not. */
+function headerEnd(octets: Buffer, from: number, searchFrom: number): number {
+  for (let lf = octets.indexOf(LF, Math.max(from, searchFrom)); lf !== -1; lf = octets.indexOf(LF, lf + 1)) {
+    const lineIsEmpty =
+      lf === from ||
+      octets[lf - 1] === LF ||
+      (octets[lf - 1] === CR && (lf - 1 === from || octets[lf - 2] === LF));
+    if (lineIsEmpty) return lf + 1;
+  }
+  return -1;
+}
+
+/** Collects a response's header, in whatever cut it comes, up to `maxHeaderBytes`. */
+export class ResponseHeadObserver {
+  readonly #maxHeaderBytes: number;
+  #held: Buffer = Buffer.alloc(0);
+  #searched = 0;
+
+  constructor(maxHeaderBytes: number) {
+    this.#maxHeaderBytes = maxHeaderBytes;
+  }
+
+  /** Octets that wait for the header's end. */
+  get heldBytes(): number {
+    return this.#held.length;
+  }
+
+  /**
+   * Takes more of the script's output; returns the head once it is complete, after which it must not be called again.
+   * Leading 1xx blocks, which hgweb prints when it is asked to expect, are taken out; the status line of a script that
+   * thinks it is NPH becomes a `Status` field, since a FastCGI web server has no NPH (RFC 3875 §5).
+   *
+   * @throws BridgeError `ERR_MAX_HEADER_SIZE`
+   */
+  push(chunk: Buffer): ResponseHead | undefined {
+    this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
+    for (;;) {
+      const end = headerEnd(this.#held, 0, this.#searched);
+      if (end === -1 || end > this.#maxHeaderBytes) {
+        if (this.#held.length > this.#maxHeaderBytes) throw this.#tooLarge();
+        this.#searched = this.#held.length;
+        return undefined;
+      }
+      const block = this.#held.toString('latin1', 0, end);
+      const statusLine = /^HTTP\/\d(?:\.\d)? (\d{3})[^\r\n]*/.exec(block);
+      if (statusLine?.[1]?.startsWith('1')) {
+        this.#held = this.#held.subarray(end);
+        this.#searched = 0;
+        continue;
+      }
+      if (statusLine === null) return { status: statusOf(block), octets: this.#held };
+      const field = Buffer.from(`Status:${statusLine[0].slice(statusLine[0].indexOf(' '))}`, 'latin1');
+      return {
+        status: Number(statusLine[1]),
+        octets: Buffer.concat([field, this.#held.subarray(statusLine[0].length)]),
+      };
+    }
+  }
+
+  #tooLarge(): BridgeError {
+    return new BridgeError(
+      'ERR_MAX_HEADER_SIZE',
+      `the script wrote a header of more than --max-header-size allows (${String(this.#maxHeaderBytes)} octets)`,
+    );
+  }
+}
+
+function statusOf(block: string): number {
+  const status = /^status:[ \t]*(\d{3})/im.exec(block);
+  if (status !== null) return Number(status[1]);
+  return /^location:/im.test(block) ? 302 : 200;
+}
