@@ -1,0 +1,117 @@
+/** Starts a program as the leader of its own process group, and owns it until it was reaped. */
+
+import type { ChildProcess, ChildProcessWithoutNullStreams } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import spawn from 'cross-spawn';
+
+import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
+import { type Command, textCommand } from './command.js';
+import { type ExitStatus, exitStatus } from './exit-status.js';
+
+/** How often a process group is looked at that has lost its leader and that nothing reports the end of. */
+const GROUP_POLL_MS = 20;
+
+/**
+ * A running program with its three pipes. It owns the process and, until `terminate` has resolved, its group; whoever
+ * started it reads `stdout` and `stderr` to their end or destroys them.
+ */
+export class OwnedProcess {
+  readonly pid: number;
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** Resolves when the program has ended and was reaped; its group may live on. */
+  readonly exited: Promise<ExitStatus>;
+
+  #reaped = false;
+  #terminating: Promise<void> | undefined;
+
+  constructor(child: ChildProcessWithoutNullStreams, pid: number) {
+    this.pid = pid;
+    this.stdin = child.stdin;
+    this.stdout = child.stdout;
+    this.stderr = child.stderr;
+    this.exited = new Promise((resolve) => {
+      child.once('exit', (code, signal) => {
+        this.#reaped = true;
+        resolve(exitStatus(code, signal));
+      });
+    });
+  }
+
+  /**
+   * Ends the whole group: SIGTERM, `graceMs` to clean up in, then SIGKILL. Resolves when the program was reaped and
+   * the group is gone, or has been sent SIGKILL. Calling it again waits for the same end.
+   */
+  terminate(graceMs: number): Promise<void> {
+    this.#terminating ??= this.#end(graceMs);
+    return this.#terminating;
+  }
+
+  async #end(graceMs: number): Promise<void> {
+    if (this.#signalGroup('SIGTERM')) {
+      const deadline = performance.now() + graceMs;
+      const grace = new AbortController();
+      await Promise.race([
+        this.exited,
+        delay(graceMs, undefined, { signal: grace.signal }).catch(() => undefined),
+      ]);
+      grace.abort();
+      // git's service processes outlive their parent for a moment: SIGKILL now would leave their lock files behind.
+      while (performance.now() < deadline && this.#signalGroup(0)) await delay(GROUP_POLL_MS);
+      this.#signalGroup('SIGKILL');
+    }
+    await this.exited;
+    // A process that left the group may hold the other ends; nobody reads them any more.
+    this.stdin.destroy();
+    this.stdout.destroy();
+    this.stderr.destroy();
+  }
+
+  /** Whether the group was there to be signalled. */
+  #signalGroup(signal: NodeJS.Signals | 0): boolean {
+    try {
+      process.kill(-this.pid, signal);
+      return true;
+    } catch (error) {
+      // EPERM: what is left of the group runs as somebody else, and is not ours to end.
+      if (systemCodeOf(error) === 'EPERM') return false;
+      return !this.#reaped;
+    }
+  }
+}
+
+/**
+ * Starts a program. Resolves once the system has accepted it.
+ *
+ * @throws BridgeError `ERR_SPAWN` with the system's error as `cause`.
+ */
+export function startProcess(command: Command): Promise<OwnedProcess> {
+  const { file, args, directory, environment } = textCommand(command);
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown): void => {
+      reject(
+        new BridgeError('ERR_SPAWN', `${file} could not be started: ${reasonOf(error)}`, { cause: error }),
+      );
+    };
+    let child: ChildProcess;
+    try {
+      child = spawn(file, args, {
+        cwd: directory,
+        env: environment,
+        // A session and so a process group of its own: whatever the script starts ends with it.
+        detached: true,
+        stdio: ['pipe', 'pipe', 'pipe'],
+      });
+    } catch (error) {
+      fail(error);
+      return;
+    }
+    child.once('error', fail);
+    if (child.pid !== undefined) {
+      resolve(new OwnedProcess(child as ChildProcessWithoutNullStreams, child.pid));
+    }
+  });
+}

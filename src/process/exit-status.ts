@@ -1,0 +1,23 @@
+/** How a process ended. */
+
+import { constants } from 'node:os';
+
+export type ExitStatus =
+  | { readonly kind: 'exited'; readonly code: number }
+  | { readonly kind: 'signaled'; readonly signal: NodeJS.Signals };
+
+/** The exit status from what Node's `exit` event says. */
+export function exitStatus(code: number | null, signal: NodeJS.Signals | null): ExitStatus {
+  if (signal !== null) return { kind: 'signaled', signal };
+  return { kind: 'exited', code: code ?? 0 };
+}
+
+/** The number for an END_REQUEST's appStatus (FastCGI 1.0 §5.5): the exit status, or as a shell has it, 128 + signal. */
+export function appStatusOf(status: ExitStatus): number {
+  return status.kind === 'exited' ? status.code : 128 + constants.signals[status.signal];
+}
+
+/** For people: `exit status 1` or `signal SIGKILL`. */
+export function describeExit(status: ExitStatus): string {
+  return status.kind === 'exited' ? `exit status ${String(status.code)}` : `signal ${status.signal}`;
+}
