@@ -1,0 +1,57 @@
+/** What every way of running a script has in common. */
+
+import type { Readable, Writable } from 'node:stream';
+
+import type { Invocation } from '../cgi/invocation.js';
+import type { BridgeError } from '../errors.js';
+import type { ExitStatus } from '../process/exit-status.js';
+
+/** Where a run's octets come from and go to; the runner ends none of them. */
+export interface RunStreams {
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+}
+
+/** Bounds of one run; times in milliseconds, 0 for none. */
+export interface RunLimits {
+  /** From the start to the end of the response's header. */
+  readonly startTimeoutMs: number;
+  /** Without an octet in either direction. */
+  readonly idleTimeoutMs: number;
+  /** From the start to the end. */
+  readonly maxTimeMs: number;
+  /** Between SIGTERM and SIGKILL. */
+  readonly killGraceMs: number;
+  readonly maxHeaderBytes: number;
+  /** Octets of the end of standard error that are kept for the log. */
+  readonly stderrTailBytes: number;
+  /** Octets of a response that are held back while the request's body still arrives. */
+  readonly holdBytes: number;
+}
+
+/** Why a run was ended before it ended by itself. */
+export type EndedBy = 'start-timeout' | 'idle-timeout' | 'max-time' | 'max-header-size' | 'abort';
+
+/** How a run went. `status` is undefined while no complete header has been sent on: the answer is then the caller's. */
+export interface Outcome {
+  readonly status: number | undefined;
+  readonly pid: number | undefined;
+  readonly exit: ExitStatus | undefined;
+  readonly endedBy: EndedBy | undefined;
+  /** Why nothing could be started. */
+  readonly startError: BridgeError | undefined;
+  readonly stdinBytes: number;
+  readonly stdoutBytes: number;
+  /** The end of standard error, as text. */
+  readonly stderrTail: string;
+}
+
+/** Decides how an invocation runs, never what may run. */
+export interface Runner {
+  /**
+   * Runs the invocation to its end: resolves once the process and all that it started in its group are gone, whatever
+   * happened; never rejects. Aborting `signal` ends the run.
+   */
+  run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<Outcome>;
+}

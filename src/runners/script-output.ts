@@ -1,0 +1,106 @@
+/** Carries a script's answer to the web server: header observed, body untouched, held back while that is needed. */
+
+import type { Readable, Writable } from 'node:stream';
+
+import { type ResponseHead, ResponseHeadObserver } from '../cgi/response-head.js';
+import { drained } from './drained.js';
+
+export interface ScriptOutputOptions {
+  readonly maxHeaderBytes: number;
+  readonly holdBytes: number;
+  /** Called with the octets of each piece that was read or sent on. */
+  readonly onProgress: (bytes: number) => void;
+  /** Called once, when the response's header is complete. */
+  readonly onHead: (head: ResponseHead) => void;
+}
+
+/**
+ * One script's response. It reads the script's standard output and writes the web server's STDOUT, no faster than the
+ * web server takes it; it ends neither.
+ *
+ * A web server may stop sending the body once it sees the beginning of an answer (nginx with
+ * `fastcgi_request_buffering off` does), and both would wait for ever. So the answer is held back until `release` is
+ * called, as the body has ended or nobody reads it, or until `holdBytes` are held.
+ */
+export class ScriptOutput {
+  readonly #source: Readable;
+  readonly #sink: Writable;
+  readonly #options: ScriptOutputOptions;
+  readonly #observer: ResponseHeadObserver;
+  #head: ResponseHead | undefined;
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #released = false;
+  #sentBytes = 0;
+
+  constructor(source: Readable, sink: Writable, options: ScriptOutputOptions) {
+    this.#source = source;
+    this.#sink = sink;
+    this.#options = options;
+    this.#observer = new ResponseHeadObserver(options.maxHeaderBytes);
+  }
+
+  /** The status of the response, once its header was complete. */
+  get status(): number | undefined {
+    return this.#head?.status;
+  }
+
+  /** Octets that were handed to the web server. */
+  get sentBytes(): number {
+    return this.#sentBytes;
+  }
+
+  /**
+   * Carries the script's output until it ends or is destroyed, or the web server is gone.
+   *
+   * @throws BridgeError `ERR_MAX_HEADER_SIZE`; the script is then still running.
+   */
+  async carry(): Promise<void> {
+    for await (const chunk of this.#chunks()) {
+      this.#options.onProgress(chunk.length);
+      const octets = this.#observe(chunk);
+      if (octets !== undefined) await this.#send(octets);
+      if (this.#sink.destroyed) break;
+    }
+    await this.#flush();
+  }
+
+  /** Sends what is held, and from now on everything at once. */
+  release(): void {
+    this.#released = true;
+    void this.#flush();
+  }
+
+  async *#chunks(): AsyncGenerator<Buffer, void, undefined> {
+    try {
+      for await (const chunk of this.#source) yield chunk as Buffer;
+    } catch {
+      // Destroyed by the run's owner, who knows why.
+    }
+  }
+
+  #observe(chunk: Buffer): Buffer | undefined {
+    if (this.#head !== undefined) return chunk;
+    this.#head = this.#observer.push(chunk);
+    if (this.#head !== undefined) this.#options.onHead(this.#head);
+    return this.#head?.octets;
+  }
+
+  async #send(octets: Buffer): Promise<void> {
+    this.#held.push(octets);
+    this.#heldBytes += octets.length;
+    if (this.#released || this.#heldBytes >= this.#options.holdBytes) await this.#flush();
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#heldBytes === 0 || this.#sink.destroyed) return;
+    const octets = this.#held.length === 1 && this.#held[0] ? this.#held[0] : Buffer.concat(this.#held);
+    this.#held = [];
+    this.#heldBytes = 0;
+    this.#sentBytes += octets.length;
+    if (!this.#sink.write(octets)) {
+      await drained(this.#sink);
+      this.#options.onProgress(0);
+    }
+  }
+}

@@ -1,0 +1,104 @@
+/** Runs each invocation in a process of its own, started for it and gone with it. */
+
+import { Readable } from 'node:stream';
+
+import type { Invocation } from '../cgi/invocation.js';
+import { BridgeError, reasonOf } from '../errors.js';
+import { type OwnedProcess, startProcess } from '../process/child-process.js';
+import { RunTimers } from './run-timers.js';
+import type { EndedBy, Outcome, Runner, RunLimits, RunStreams } from './runner.js';
+import { feedScript } from './script-input.js';
+import { ScriptOutput } from './script-output.js';
+import { carryStderr } from './script-stderr.js';
+
+export class SpawnRunner implements Runner {
+  readonly #limits: RunLimits;
+
+  constructor(limits: RunLimits) {
+    this.#limits = limits;
+  }
+
+  async run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<Outcome> {
+    let started: OwnedProcess;
+    try {
+      started = await startProcess({ ...invocation, environment: invocation.variables });
+    } catch (error) {
+      streams.stdin.resume();
+      return {
+        ...notStarted,
+        startError: error instanceof BridgeError ? error : new BridgeError('ERR_SPAWN', reasonOf(error)),
+      };
+    }
+    return this.#watch(started, invocation.input, streams, signal);
+  }
+
+  async #watch(
+    child: OwnedProcess,
+    input: Buffer | undefined,
+    streams: RunStreams,
+    signal: AbortSignal,
+  ): Promise<Outcome> {
+    const limits = this.#limits;
+    let endedBy: EndedBy | undefined;
+    let stdinBytes = 0;
+    const end = (why: EndedBy): void => {
+      endedBy ??= why;
+      void child.terminate(limits.killGraceMs);
+    };
+    const abort = (): void => {
+      end('abort');
+    };
+    const timers = new RunTimers(limits, end);
+    const output = new ScriptOutput(child.stdout, streams.stdout, {
+      ...limits,
+      onProgress: () => {
+        timers.progress();
+      },
+      onHead: () => {
+        timers.headSeen();
+      },
+    });
+
+    if (signal.aborted) abort();
+    else signal.addEventListener('abort', abort, { once: true });
+    if (input !== undefined) streams.stdin.resume();
+    void feedScript(input === undefined ? streams.stdin : Readable.from([input]), child.stdin, (bytes) => {
+      stdinBytes += bytes;
+      timers.progress();
+    }).then(() => {
+      output.release();
+    });
+
+    const [stderrTail] = await Promise.all([
+      carryStderr(child.stderr, streams.stderr, limits.stderrTailBytes),
+      output.carry().catch(() => {
+        end('max-header-size');
+      }),
+    ]);
+    const exit = await child.exited;
+    timers.clear();
+    signal.removeEventListener('abort', abort);
+    if (endedBy !== undefined) await child.terminate(limits.killGraceMs);
+    return {
+      status: output.status,
+      pid: child.pid,
+      exit,
+      endedBy,
+      startError: undefined,
+      stdinBytes,
+      stdoutBytes: output.sentBytes,
+      stderrTail,
+    };
+  }
+}
+
+const notStarted: Outcome = {
+  status: undefined,
+  pid: undefined,
+  exit: undefined,
+  endedBy: undefined,
+  startError: undefined,
+  stdinBytes: 0,
+  stdoutBytes: 0,
+  stderrTail: '',
+};
