@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""Runs Mercurial's own hgweb as a CGI script, for one repository or for the index of those that are published.
+
+usage: hgweb.cgi repository PATH NAME
+       hgweb.cgi index STATIC-URL      reads NAME\\0PATH\\0 ... on standard input
+
+fcgi2cgi decides which repository that is and sets SCRIPT_NAME and PATH_INFO to fit (RFC 3875 section 3.3);
+FCGI2CGI_HG_MODULES is the directory of the `mercurial` package, FCGI2CGI_HGWEB_CONFIG the user's own settings.
+"""
+
+import os
+import sys
+
+# This script's own directory has nothing to import; Mercurial's may be one that this Python would not look into.
+modules = os.path.dirname(os.environ.pop('FCGI2CGI_HG_MODULES', ''))
+sys.path[:1] = [] if modules in sys.path else [modules]
+
+from mercurial import extensions, hg, ui as uimod
+from mercurial.hgweb import hgweb_mod, hgwebdir_mod, wsgicgi
+
+SOURCE = b'fcgi2cgi'
+
+
+def load_ui():
+    ui = uimod.ui.load()
+    config = os.environb.pop(b'FCGI2CGI_HGWEB_CONFIG', None)
+    if config is not None:
+        ui.readconfig(config, trust=True)
+    # What hgweb sets for itself where it loads the settings: nobody sits at a terminal.
+    ui.setconfig(b'ui', b'report_untrusted', b'off', SOURCE)
+    ui.setconfig(b'ui', b'nontty', b'true', SOURCE)
+    ui.setconfig(b'progress', b'disable', b'true', SOURCE)
+    extensions.loadall(ui)
+    extensions.populateui(ui)
+    return ui
+
+
+def repository(path, name):
+    repo = hg.repository(load_ui(), path)
+    return hgweb_mod.hgweb(repo, name=repo.ui.config(b'web', b'name', untrusted=True) or name)
+
+
+def index(static_url):
+    published = sys.stdin.buffer.read().split(b'\0')[:-1]
+    ui = load_ui()
+    if not ui.config(b'web', b'staticurl'):
+        ui.setconfig(b'web', b'staticurl', static_url, SOURCE)
+    return hgwebdir_mod.hgwebdir(list(zip(published[::2], published[1::2])), baseui=ui)
+
+
+def main(kind, *arguments):
+    make = {'repository': repository, 'index': index}[kind]
+    wsgicgi.launch(make(*map(os.fsencode, arguments)))
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])

@@ -1,0 +1,63 @@
+/** Keeps what a request names inside the directory that the administrator named: real paths, never strings. */
+
+import { constants, type Stats } from 'node:fs';
+import { access, lstat, realpath, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+
+import { type ByteString, fromBuffer, fromText, toBuffer } from '../bytes.js';
+import { systemCodeOf } from '../errors.js';
+
+/** What a look-up in the file system finds, or undefined where nothing is that can be reached. */
+async function orAbsent<T>(lookUp: Promise<T>): Promise<T | undefined> {
+  try {
+    return await lookUp;
+  } catch (error) {
+    // Whatever keeps us from a file keeps the request from it as well; nothing is run on a guess.
+    if (systemCodeOf(error) === undefined) throw error;
+    return undefined;
+  }
+}
+
+/** The real path of what `path` names. */
+export async function realPath(path: ByteString): Promise<ByteString | undefined> {
+  const real = await orAbsent(realpath(toBuffer(path), { encoding: 'buffer' }));
+  return real && fromBuffer(real);
+}
+
+/** What `path` is, itself and not what a symbolic link there points to. */
+export function lstatOrAbsent(path: ByteString): Promise<Stats | undefined> {
+  return orAbsent(lstat(toBuffer(path)));
+}
+
+/** What `path` is, through symbolic links. */
+export function statOrAbsent(path: ByteString): Promise<Stats | undefined> {
+  return orAbsent(stat(toBuffer(path)));
+}
+
+/** Whether this process may execute the file. */
+export async function isExecutable(path: ByteString): Promise<boolean> {
+  return access(toBuffer(path), constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Whether the real path `path` is the real path `directory` or lies below it. */
+export function contains(directory: ByteString, path: ByteString): boolean {
+  return path === directory || path.startsWith(directory.endsWith('/') ? directory : `${directory}/`);
+}
+
+/** The absolute form of a path that the administrator gave, as octets. */
+export function absolutePath(path: string): ByteString {
+  return fromText(resolve(path));
+}
+
+/**
+ * The segments of a path from the network, or undefined if it can't name anything here: it has a NUL, or a `.` or `..`
+ * that no web server should have passed on. Empty segments are left out.
+ */
+export function safeSegments(path: ByteString): ByteString[] | undefined {
+  const segments = path.split('/').filter((segment) => segment !== '');
+  const unsafe = segments.some((segment) => segment === '.' || segment === '..' || segment.includes('\0'));
+  return unsafe ? undefined : segments;
+}

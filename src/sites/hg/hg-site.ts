@@ -1,0 +1,189 @@
+/** The site of a directory of Mercurial repositories, each shown by Mercurial's own hgweb. */
+
+import { type ByteString, toBuffer, toText } from '../../bytes.js';
+import type { Invocation } from '../../cgi/invocation.js';
+import { metaVariables } from '../../cgi/meta-variables.js';
+import { BridgeError } from '../../errors.js';
+import { realPath, safeSegments, statOrAbsent } from '../contain.js';
+import { Publication, type Published } from '../publication.js';
+import { nonEmptyParam, requestPath } from '../request-path.js';
+import { refuse, type Resolution, run, type Site, type SiteEnvironment } from '../site.js';
+import { isHgRepository } from './repository.js';
+
+/** A Mercurial installation. */
+export interface Mercurial {
+  /** The Python that has it, as an absolute path. */
+  readonly python: ByteString;
+  /** The directory of its `mercurial` package. */
+  readonly modules: ByteString;
+}
+
+export interface HgSiteOptions extends SiteEnvironment {
+  /** The directory of repositories, as an absolute path. */
+  readonly repos: ByteString;
+  /** The directory of `NAME.hg` marker files; without it all repositories are published. */
+  readonly markers?: ByteString;
+  /** The path that the web server serves the site under: empty, or `/hg`. */
+  readonly urlPrefix: ByteString;
+  /** The user's own settings, read after Mercurial's and before each repository's. */
+  readonly hgwebConfig?: ByteString;
+  readonly mercurial: Mercurial;
+  /** The CGI script that runs hgweb (`scripts/hgweb.cgi`). */
+  readonly hgwebScript: ByteString;
+}
+
+type Params = readonly (readonly [name: ByteString, value: ByteString])[];
+
+/** The empty file beside the markers that publishes their index; part of its URL with suffix-matching web servers. */
+const INDEX_FILE = 'index.fcgi';
+const STATIC = 'static';
+
+/** Params that would change what hgweb does and that no web server means for it. */
+const unwanted = /^(HTTP_EXPECT|REPO_NAME|HG.*|FCGI2CGI_.*)$/;
+
+/** Makes the site. @throws BridgeError `ERR_START` if a directory that the options name is none. */
+export async function hgSite(options: HgSiteOptions): Promise<Site> {
+  const repos = await directory('--repos', options.repos);
+  const markers = options.markers === undefined ? undefined : await directory('--markers', options.markers);
+  const publication = new Publication({
+    repos,
+    markers,
+    suffix: '.hg',
+    isRepository: (path) => isHgRepository(repos, path),
+  });
+  return new HgSite(options, repos, publication);
+}
+
+async function directory(option: string, path: ByteString): Promise<ByteString> {
+  const real = await realPath(path);
+  if (real === undefined || (await statOrAbsent(real))?.isDirectory() !== true) {
+    throw new BridgeError('ERR_START', `${option} ${toText(path)}: there is no such directory`);
+  }
+  return real;
+}
+
+class HgSite implements Site {
+  readonly #options: HgSiteOptions;
+  readonly #repos: ByteString;
+  readonly #publication: Publication;
+
+  constructor(options: HgSiteOptions, repos: ByteString, publication: Publication) {
+    this.#options = options;
+    this.#repos = repos;
+    this.#publication = publication;
+  }
+
+  async resolve(params: Params): Promise<Resolution> {
+    const path = requestPath(params);
+    if (path === undefined) {
+      return refuse(400, 'The web server sent neither SCRIPT_NAME, PATH_INFO, DOCUMENT_URI nor REQUEST_URI.');
+    }
+    const { urlPrefix } = this.#options;
+    const isBelow = path === urlPrefix || path.startsWith(`${urlPrefix}/`);
+    const segments = isBelow ? safeSegments(path.slice(urlPrefix.length)) : undefined;
+    if (segments === undefined) return notPublished;
+    if (needsLength(params)) {
+      return refuse(
+        411,
+        'Mercurial needs to know the length of a request’s body, and the web server did not send it.',
+      );
+    }
+    const index = segments.indexOf(INDEX_FILE);
+    if (index !== -1) {
+      return this.#index(params, segments.slice(0, index), segments.slice(index + 1), [
+        ...segments.slice(0, index),
+        INDEX_FILE,
+      ]);
+    }
+    if (segments[0] === STATIC) return this.#index(params, [], segments, []);
+    const found = await this.#publication.find(segments);
+    if (found !== undefined) {
+      const rest = afterSegments(path.slice(urlPrefix.length), found.published.segments.length);
+      return this.#repository(params, found.published, rest);
+    }
+    return this.#index(params, segments, [], []);
+  }
+
+  #repository(params: Params, { segments, repository }: Published, pathInfo: ByteString): Resolution {
+    const scriptName = `${this.#options.urlPrefix}/${segments.join('/')}`;
+    const name = segments.join('/').replace(/\.hg$/, '');
+    return run(this.#hgweb(params, ['repository', repository, name], scriptName, pathInfo));
+  }
+
+  /**
+   * The page that lists what is published below `base`, or one of the static files of such pages. `through` is how the
+   * web server's configuration lets static files through: below an `index.fcgi`, or (empty) anywhere.
+   */
+  async #index(
+    params: Params,
+    base: readonly ByteString[],
+    rest: readonly ByteString[],
+    through: readonly ByteString[],
+  ): Promise<Resolution> {
+    const isStatic = rest[0] === STATIC;
+    if (rest.length > 0 && !isStatic) return notPublished;
+    if (!(await this.#publication.hasFileAtOrAbove(base, INDEX_FILE))) {
+      return {
+        ...notPublished,
+        refusal: { ...notPublished.refusal, detail: `no ${INDEX_FILE} publishes an index here` },
+      };
+    }
+    const listed = isStatic ? [] : await this.#publication.list(base);
+    if (!isStatic && base.length > 0 && listed.length === 0) return notPublished;
+    const staticUrl = [this.#options.urlPrefix, ...through.map(percentEncode), STATIC, ''].join('/');
+    const pathInfo = `/${[...(isStatic ? rest : base)].join('/')}`;
+    return run({
+      ...this.#hgweb(params, ['index', staticUrl], this.#options.urlPrefix, pathInfo),
+      input: toBuffer(
+        listed.map(({ segments, repository }) => `${segments.join('/')}\0${repository}\0`).join(''),
+      ),
+    });
+  }
+
+  #hgweb(
+    params: Params,
+    args: readonly ByteString[],
+    scriptName: ByteString,
+    pathInfo: ByteString,
+  ): Invocation {
+    const { mercurial, hgwebScript, hgwebConfig } = this.#options;
+    return {
+      file: mercurial.python,
+      args: [hgwebScript, ...args],
+      directory: this.#repos,
+      variables: metaVariables({
+        base: [['HGENCODING', 'UTF-8'], ...this.#options.base],
+        params: params.filter(([name]) => !unwanted.test(name)),
+        site: [
+          ['SCRIPT_NAME', scriptName],
+          ['PATH_INFO', pathInfo],
+          ['FCGI2CGI_HG_MODULES', mercurial.modules],
+          ...(hgwebConfig === undefined ? [] : [['FCGI2CGI_HGWEB_CONFIG', hgwebConfig] as const]),
+        ],
+        administrator: this.#options.administrator,
+      }),
+    };
+  }
+}
+
+const notPublished = {
+  kind: 'refuse',
+  refusal: { status: 404, reason: 'No repository is published at this address.' },
+} as const;
+
+/** hgweb reads a body only by its length; methods without a body need none. */
+function needsLength(params: Params): boolean {
+  const method = nonEmptyParam(params, 'REQUEST_METHOD') ?? 'GET';
+  return !/^(GET|HEAD|OPTIONS)$/.test(method) && nonEmptyParam(params, 'CONTENT_LENGTH') === undefined;
+}
+
+/** What follows the first `count` segments of a path, as it came: hgweb tells `/file/tip/` from `/file/tip`. */
+function afterSegments(path: ByteString, count: number): ByteString {
+  return path.replace(new RegExp(`^(?:/+[^/]+){${String(count)}}`), '');
+}
+
+function percentEncode(segment: ByteString): string {
+  return segment.replace(/[^A-Za-z0-9_.~-]/g, (octet) => {
+    return `%${octet.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
+  });
+}

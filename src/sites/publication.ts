@@ -1,0 +1,124 @@
+/** Knows which repositories are published, and under which names: by marker files, or all that there are. */
+
+import type { Dirent } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+
+import { type ByteString, fromBuffer, toBuffer } from '../bytes.js';
+import { systemCodeOf } from '../errors.js';
+import { contains, lstatOrAbsent, realPath } from './contain.js';
+
+export interface PublicationOptions {
+  /** The directory of repositories, as a real path: nothing outside it is ever published. */
+  readonly repos: ByteString;
+  /** The directory of marker files, as a real path; without it every repository is published under its own name. */
+  readonly markers: ByteString | undefined;
+  /** How a marker's name ends: `.hg`. */
+  readonly suffix: string;
+  /** Whether the real path is a repository that keeps to `repos`. */
+  readonly isRepository: (path: ByteString) => Promise<boolean>;
+}
+
+/** A repository and where it stands in the URL space. */
+export interface Published {
+  /** The URL's path below the site, as segments; with markers the last one ends in the suffix. */
+  readonly segments: readonly ByteString[];
+  /** The repository's real path. */
+  readonly repository: ByteString;
+}
+
+/** Reads the directories anew each time, so that a marker counts from the next request on. */
+export class Publication {
+  readonly #options: PublicationOptions;
+
+  constructor(options: PublicationOptions) {
+    this.#options = options;
+  }
+
+  /** The published repository that a path begins with, and the rest of the path. Segments must be safe (`contain.ts`). */
+  async find(
+    path: readonly ByteString[],
+  ): Promise<{ readonly published: Published; readonly rest: readonly ByteString[] } | undefined> {
+    for (let length = 1; length <= path.length; length++) {
+      const segments = path.slice(0, length);
+      if (segments.some(isHidden)) return undefined;
+      const repository = await this.#published(segments);
+      if (repository !== undefined) return { published: { segments, repository }, rest: path.slice(length) };
+    }
+    return undefined;
+  }
+
+  /** All repositories that are published below a path, in the order of their names. */
+  async list(below: readonly ByteString[]): Promise<Published[]> {
+    if (below.some(isHidden)) return [];
+    const found: Published[] = [];
+    await this.#walk(below, found);
+    const key = (published: Published): string => published.segments.join('/');
+    return found.sort((a, b) => (key(a) < key(b) ? -1 : 1));
+  }
+
+  /** Whether a file of this name stands in the path's directory among the markers, or in a directory above it. */
+  async hasFileAtOrAbove(path: readonly ByteString[], name: ByteString): Promise<boolean> {
+    const { markers } = this.#options;
+    if (markers === undefined) return true;
+    for (let length = path.length; length >= 0; length--) {
+      const file = [markers, ...path.slice(0, length), name].join('/');
+      if ((await lstatOrAbsent(file))?.isFile() === true && (await realPath(file)) === file) return true;
+    }
+    return false;
+  }
+
+  /** The real path of the repository that exactly these segments publish. */
+  async #published(segments: readonly ByteString[]): Promise<ByteString | undefined> {
+    const { markers, repos, suffix } = this.#options;
+    if (markers === undefined) return this.#repository(segments);
+    const last = segments.at(-1) ?? '';
+    if (!last.endsWith(suffix) || last.length === suffix.length) return undefined;
+    const marker = [markers, ...segments].join('/');
+    const stats = await lstatOrAbsent(marker);
+    // An .hg file with something in it is a bundle that somebody offers for download.
+    if (stats?.isFile() !== true || stats.size > 0 || (await realPath(marker)) !== marker) return undefined;
+    const real = await realPath([repos, ...segments.slice(0, -1), last.slice(0, -suffix.length)].join('/'));
+    return this.#ifRepository(real);
+  }
+
+  async #repository(segments: readonly ByteString[]): Promise<ByteString | undefined> {
+    const { repos } = this.#options;
+    const parent = [repos, ...segments.slice(0, -1)].join('/');
+    // Directories are not walked through symbolic links, so that finding and listing agree and never go in circles.
+    if (segments.length > 1 && (await realPath(parent)) !== parent) return undefined;
+    return this.#ifRepository(await realPath([repos, ...segments].join('/')));
+  }
+
+  async #ifRepository(real: ByteString | undefined): Promise<ByteString | undefined> {
+    if (real === undefined || !contains(this.#options.repos, real)) return undefined;
+    return (await this.#options.isRepository(real)) ? real : undefined;
+  }
+
+  async #walk(directory: readonly ByteString[], found: Published[]): Promise<void> {
+    const path = [this.#options.markers ?? this.#options.repos, ...directory].join('/');
+    if ((await realPath(path)) !== path) return;
+    await Promise.all(
+      (await entriesOf(path)).map(async ({ name, entry }) => {
+        const segments = [...directory, name];
+        const repository = isHidden(name) ? undefined : await this.#published(segments);
+        if (repository !== undefined) found.push({ segments, repository });
+        else if (entry.isDirectory() && !isHidden(name)) await this.#walk(segments, found);
+      }),
+    );
+  }
+}
+
+function isHidden(segment: ByteString): boolean {
+  return segment.startsWith('.');
+}
+
+async function entriesOf(path: ByteString): Promise<{ name: ByteString; entry: Dirent<Buffer> }[]> {
+  try {
+    const entries = await readdir(toBuffer(path), { withFileTypes: true, encoding: 'buffer' });
+    return entries.map((entry) => ({ name: fromBuffer(entry.name), entry }));
+  } catch (error) {
+    // A directory that went away or may not be read publishes nothing.
+    if (systemCodeOf(error) === undefined) throw error;
+    return [];
+  }
+}

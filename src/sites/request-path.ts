@@ -1,0 +1,33 @@
+/** Finds the path of a request's URI in what the different web servers send. */
+
+import { type ByteString, fromBuffer } from '../bytes.js';
+
+type Pairs = readonly (readonly [name: ByteString, value: ByteString])[];
+
+function valueOf(params: Pairs, name: string): ByteString | undefined {
+  return params.findLast((pair) => pair[0] === name)?.[1];
+}
+
+/**
+ * The decoded path of the request: SCRIPT_NAME and PATH_INFO together, wherever the web server has cut it (RFC 3875
+ * §3.3), else DOCUMENT_URI, else the path of REQUEST_URI, decoded once. Undefined where nothing of that was sent.
+ */
+export function requestPath(params: Pairs): ByteString | undefined {
+  const path = (valueOf(params, 'SCRIPT_NAME') ?? '') + (valueOf(params, 'PATH_INFO') ?? '');
+  if (path !== '') return path;
+  const documentUri = valueOf(params, 'DOCUMENT_URI') ?? '';
+  if (documentUri !== '') return documentUri;
+  const requestUri = valueOf(params, 'REQUEST_URI') ?? '';
+  if (requestUri === '') return undefined;
+  return percentDecode(requestUri.replace(/^https?:\/\/[^/?#]*/i, '').replace(/[?#].*$/s, '')) || '/';
+}
+
+/** Decodes `%XX` to octets; what is not one stays. */
+function percentDecode(path: ByteString): ByteString {
+  return path.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => fromBuffer(Buffer.of(parseInt(hex, 16))));
+}
+
+/** The value of a param where it is set and not empty. */
+export function nonEmptyParam(params: Pairs, name: string): ByteString | undefined {
+  return valueOf(params, name) || undefined;
+}

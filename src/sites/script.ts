@@ -1,0 +1,41 @@
+/** The site of one script: every request runs it. */
+
+import { dirname } from 'node:path';
+
+import type { ByteString } from '../bytes.js';
+import { metaVariables } from '../cgi/meta-variables.js';
+import { BridgeError } from '../errors.js';
+import { isExecutable, realPath, statOrAbsent } from './contain.js';
+import { run, type Site, type SiteEnvironment } from './site.js';
+
+export interface ScriptSiteOptions extends SiteEnvironment {
+  /** The script, as an absolute path. */
+  readonly file: ByteString;
+  readonly args: readonly ByteString[];
+}
+
+/**
+ * Makes the site; the script's directory becomes the working directory (RFC 3875 §7.2).
+ *
+ * @throws BridgeError `ERR_START` if the script is no executable file now. One that goes missing later costs requests,
+ * not the daemon.
+ */
+export async function scriptSite(options: ScriptSiteOptions): Promise<Site> {
+  const shown = Buffer.from(options.file, 'latin1').toString();
+  const real = await realPath(options.file);
+  if (real === undefined) throw new BridgeError('ERR_START', `script ${shown}: there is no such file`);
+  if ((await statOrAbsent(real))?.isFile() !== true || !(await isExecutable(real))) {
+    throw new BridgeError('ERR_START', `script ${shown}: not an executable file; try chmod +x ${shown}`);
+  }
+  return {
+    resolve: (params) =>
+      Promise.resolve(
+        run({
+          file: options.file,
+          args: options.args,
+          directory: dirname(options.file),
+          variables: metaVariables({ ...options, params }),
+        }),
+      ),
+  };
+}

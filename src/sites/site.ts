@@ -1,0 +1,30 @@
+/** What every site has in common: params in, an invocation or a refusal out. */
+
+import type { ByteString } from '../bytes.js';
+import type { Invocation, Refusal } from '../cgi/invocation.js';
+
+export type Resolution =
+  | { readonly kind: 'run'; readonly invocation: Invocation }
+  | { readonly kind: 'refuse'; readonly refusal: Refusal };
+
+/** Decides what a request runs, and starts nothing. Names in the params are octets from an enemy. */
+export interface Site {
+  /** Never rejects for what the params say; a rejection means that the bridge itself is at fault. */
+  resolve(params: readonly (readonly [name: ByteString, value: ByteString])[]): Promise<Resolution>;
+}
+
+/** The environment that a site's scripts get besides the params. */
+export interface SiteEnvironment {
+  /** What the daemon passes on: PATH, and the names of `--pass-env`. */
+  readonly base: ReadonlyMap<ByteString, ByteString>;
+  /** `--env NAME=VALUE`: wins over everything. */
+  readonly administrator: ReadonlyMap<ByteString, ByteString>;
+}
+
+export function run(invocation: Invocation): Resolution {
+  return { kind: 'run', invocation };
+}
+
+export function refuse(status: number, reason: string, detail?: string): Resolution {
+  return { kind: 'refuse', refusal: { status, reason, ...(detail === undefined ? {} : { detail }) } };
+}
