@@ -1,0 +1,50 @@
+/** Where to listen: the ADDRESS of the command line. */
+
+import { isIP, isIPv6 } from 'node:net';
+import { resolve } from 'node:path';
+
+import { BridgeError } from '../errors.js';
+
+export type Address =
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  | { readonly kind: 'fd'; readonly fd: number };
+
+const forms = 'expected unix:/path, /path, HOST:PORT, [v6]:PORT or fd:N';
+
+/** Reads an ADDRESS; relative socket paths count from the working directory. @throws BridgeError `ERR_USAGE` */
+export function parseAddress(text: string): Address {
+  const wrong = (why: string): BridgeError =>
+    new BridgeError('ERR_USAGE', `--listen ${text}: ${why}; ${forms}`);
+  if (text.startsWith('/')) return { kind: 'unix', path: text };
+  if (text.startsWith('unix:')) {
+    const path = text.slice('unix:'.length);
+    if (path === '') throw wrong('the path is missing');
+    return { kind: 'unix', path: resolve(path) };
+  }
+  const fd = /^fd:(\d+)$/.exec(text);
+  if (fd !== null) return { kind: 'fd', fd: Number(fd[1]) };
+  const tcp = /^(?:\[([^\]]*)\]|([^:]*)):(\d+)$/.exec(text);
+  if (tcp === null) throw wrong('this is no address');
+  const [, v6, name, digits] = tcp;
+  const port = Number(digits);
+  if (port > 65_535) throw wrong('a port is at most 65535');
+  if (v6 !== undefined && !isIPv6(v6)) throw wrong('what stands in brackets is no IPv6 address');
+  const host = v6 ?? name ?? '';
+  if (host === '') throw wrong('the host is missing; 0.0.0.0 means every IPv4 address');
+  return { kind: 'tcp', host, port };
+}
+
+/** An address in the form that `parseAddress` reads. */
+export function formatAddress(address: Address): string {
+  switch (address.kind) {
+    case 'unix':
+      return `unix:${address.path}`;
+    case 'fd':
+      return `fd:${String(address.fd)}`;
+    case 'tcp':
+      return isIP(address.host) === 6
+        ? `[${address.host}]:${String(address.port)}`
+        : `${address.host}:${String(address.port)}`;
+  }
+}

@@ -1,0 +1,38 @@
+/** Which hosts may connect over TCP. */
+
+import { BlockList, isIP, isIPv6 } from 'node:net';
+
+import { BridgeError } from '../errors.js';
+
+/** The hosts that may connect; without any named, loopback alone. */
+export class AllowFrom {
+  /** Whether the administrator has named hosts, so that listening beyond loopback makes sense. */
+  readonly isGiven: boolean;
+  readonly #allowed = new BlockList();
+
+  /** @throws BridgeError `ERR_USAGE` for what is no address and no ADDRESS/BITS. */
+  constructor(entries: readonly string[]) {
+    this.isGiven = entries.length > 0;
+    for (const entry of this.isGiven ? entries : ['127.0.0.0/8', '::1']) this.#add(entry);
+  }
+
+  allows(remoteAddress: string): boolean {
+    return this.#allowed.check(remoteAddress, isIPv6(remoteAddress) ? 'ipv6' : 'ipv4');
+  }
+
+  #add(entry: string): void {
+    const [address = '', bits] = entry.split('/');
+    const version = isIP(address);
+    const maxBits = version === 6 ? 128 : 32;
+    const isPrefix = bits === undefined || (/^\d+$/.test(bits) && Number(bits) <= maxBits);
+    if (version === 0 || !isPrefix) {
+      const expected = 'expected an IP address or ADDRESS/BITS, as in 192.0.2.0/24';
+      throw new BridgeError('ERR_USAGE', `--allow-from ${entry}: ${expected}`);
+    }
+    this.#allowed.addSubnet(
+      address,
+      bits === undefined ? maxBits : Number(bits),
+      version === 6 ? 'ipv6' : 'ipv4',
+    );
+  }
+}

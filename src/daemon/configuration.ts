@@ -1,0 +1,45 @@
+/** All that a daemon is told, read once and frozen. Times are in milliseconds, sizes in octets. */
+
+import type { ByteString } from '../bytes.js';
+import type { LogOptions } from '../observe/log.js';
+import type { RunLimits } from '../runners/runner.js';
+import type { Address } from './address.js';
+import type { AdmissionOptions } from './admission.js';
+import type { UnixSocketOptions } from './unix-socket.js';
+
+/** What a daemon serves; paths are absolute. */
+export type SiteConfiguration =
+  | { readonly kind: 'script'; readonly file: ByteString; readonly args: readonly ByteString[] }
+  | { readonly kind: 'dir'; readonly root: ByteString }
+  | {
+      readonly kind: 'hg';
+      readonly repos: ByteString;
+      readonly markers: ByteString | undefined;
+      readonly urlPrefix: ByteString;
+      readonly hgwebConfig: ByteString | undefined;
+      /** The `hg` program: a path, or a name to look up in PATH. */
+      readonly hg: string;
+    };
+
+export interface Configuration {
+  readonly site: SiteConfiguration;
+  /** Empty: descriptor 0 is the listening socket. */
+  readonly listen: readonly Address[];
+  readonly socket: UnixSocketOptions;
+  readonly allowFrom: readonly string[];
+  readonly maxConnections: number;
+  readonly maxRequestsPerConnection: number;
+  readonly maxParamsBytes: number;
+  readonly stdinBufferBytes: number;
+  readonly run: RunLimits;
+  readonly admission: AdmissionOptions;
+  /** How long running requests may take after SIGTERM. */
+  readonly stopGraceMs: number;
+  /** Variables of every script that win over what the web server sends. */
+  readonly env: ReadonlyMap<ByteString, ByteString>;
+  /** Variables of the daemon's own that every script gets. */
+  readonly passEnv: readonly string[];
+  readonly pidFile: string | undefined;
+  readonly background: boolean;
+  readonly log: LogOptions;
+}

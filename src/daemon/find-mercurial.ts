@@ -1,0 +1,49 @@
+/** Finds the Python that has Mercurial; the one that PATH calls python3 often has not. */
+
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+
+import { fromText } from '../bytes.js';
+import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
+import type { Mercurial } from '../sites/hg/hg-site.js';
+
+const run = promisify(execFile);
+const TIMEOUT_MS = 20_000;
+
+/**
+ * Asks `hg` itself which Python runs it and where its modules are.
+ *
+ * @throws BridgeError `ERR_MERCURIAL` if there is none, or it is one without a Python (a frozen build).
+ */
+export async function findMercurial(hg: string): Promise<Mercurial> {
+  const answer = await debugInstall(hg);
+  const [python = '', modules = ''] = answer.split('\n');
+  if (!python.startsWith('/') || !modules.startsWith('/')) {
+    throw new BridgeError(
+      'ERR_MERCURIAL',
+      `--hg ${hg}: hg debuginstall names no Python with Mercurial's modules (it said ${JSON.stringify(answer)}); name another hg with --hg PATH`,
+    );
+  }
+  return { python: fromText(python), modules: fromText(modules) };
+}
+
+async function debugInstall(hg: string): Promise<string> {
+  try {
+    const { stdout } = await run(hg, ['debuginstall', '-T', '{pythonexe}\n{hgmodules}\n'], {
+      // Somebody's own settings and the repository in the working directory are none of its business.
+      env: { ...process.env, HGPLAIN: '1', HGRCPATH: '' },
+      cwd: '/',
+      timeout: TIMEOUT_MS,
+    });
+    return stdout;
+  } catch (error) {
+    // It complains with a status of 1 of things that do not matter here (no user name, no editor), after it answered.
+    const { stdout, stderr } = error as { stdout?: string; stderr?: string };
+    if (stdout !== undefined && stdout !== '') return stdout;
+    const why =
+      systemCodeOf(error) === 'ENOENT'
+        ? 'there is no such program; install Mercurial or name it with --hg PATH'
+        : stderr?.trim().split('\n').at(-1) || reasonOf(error);
+    throw new BridgeError('ERR_MERCURIAL', `--hg ${hg}: ${why}`, { cause: error });
+  }
+}

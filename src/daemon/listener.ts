@@ -1,0 +1,116 @@
+/** One listening socket, whatever it is, and who may connect to it. */
+
+import { lookup } from 'node:dns/promises';
+import { fstatSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+
+import { BridgeError, reasonOf } from '../errors.js';
+import { type Address, formatAddress } from './address.js';
+import type { AllowFrom } from './allow-from.js';
+import { bindUnixSocket, type UnixSocketOptions } from './unix-socket.js';
+
+export interface ListenerOptions {
+  readonly socket: UnixSocketOptions;
+  readonly allowFrom: AllowFrom;
+  /** Connections that may be open; the next one is closed at once. */
+  readonly maxConnections: number;
+  readonly onConnection: (socket: Socket) => void;
+  /** Told of connections that are closed on whoever made them, and why. */
+  readonly onRefused: (why: string) => void;
+}
+
+/** A socket that accepts connections until it is closed. */
+export interface Listener {
+  /** Where it listens, in the form of `--listen`, with the port that the system chose. */
+  readonly address: string;
+  /** Accepts no more and removes the socket's file; connections go on. */
+  close(): Promise<void>;
+}
+
+const loopback = /^(127\.|::1$|::ffff:127\.)/;
+
+/** Starts to listen. @throws BridgeError `ERR_LISTEN` */
+export async function listen(address: Address, options: ListenerOptions): Promise<Listener> {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    const { remoteAddress } = socket;
+    if (remoteAddress !== undefined && !options.allowFrom.allows(remoteAddress)) {
+      options.onRefused(`connection from ${remoteAddress}, which --allow-from does not name`);
+      socket.destroy();
+      return;
+    }
+    options.onConnection(socket);
+  });
+  server.maxConnections = options.maxConnections;
+  server.on('drop', () => {
+    options.onRefused(`connection beyond --max-connections (${String(options.maxConnections)})`);
+  });
+  const removeFile = await bind(server, address, options);
+  server.on('error', (error) => {
+    options.onRefused(`accept failed: ${error.message}`);
+  });
+  const bound = server.address();
+  if (
+    bound !== null &&
+    typeof bound === 'object' &&
+    !loopback.test(bound.address) &&
+    !options.allowFrom.isGiven
+  ) {
+    server.close();
+    const advice = 'name the web servers that may connect with --allow-from ADDRESS[/BITS]';
+    throw new BridgeError('ERR_LISTEN', `${formatAddress(address)}: not a loopback address; ${advice}`);
+  }
+  return {
+    address:
+      address.kind === 'tcp' && bound !== null && typeof bound === 'object'
+        ? formatAddress({ kind: 'tcp', host: bound.address, port: bound.port })
+        : formatAddress(address),
+    close: async () => {
+      // The callback of close would wait for the connections; the listening itself ends now.
+      server.close();
+      await removeFile();
+    },
+  };
+}
+
+const nothingToRemove = (): Promise<void> => Promise.resolve();
+
+async function bind(
+  server: Server,
+  address: Address,
+  options: ListenerOptions,
+): Promise<() => Promise<void>> {
+  if (address.kind === 'unix') return bindUnixSocket(server, address.path, options.socket);
+  try {
+    if (address.kind === 'fd') {
+      if (!fstatSync(address.fd).isSocket()) throw new Error('the descriptor is no socket');
+      await listening(server, { fd: address.fd });
+    } else {
+      const { address: host } = await lookup(address.host);
+      if (!loopback.test(host) && !options.allowFrom.isGiven) {
+        throw new Error(
+          'not a loopback address; name the web servers that may connect with --allow-from ADDRESS[/BITS]',
+        );
+      }
+      await listening(server, { host, port: address.port, ipv6Only: true });
+    }
+  } catch (error) {
+    server.close();
+    throw new BridgeError('ERR_LISTEN', `${formatAddress(address)}: can't listen: ${reasonOf(error)}`, {
+      cause: error,
+    });
+  }
+  return nothingToRemove;
+}
+
+function listening(
+  server: Server,
+  where: { fd: number } | { host: string; port: number; ipv6Only: boolean },
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(where, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}

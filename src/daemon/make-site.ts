@@ -1,0 +1,43 @@
+/** Makes the site that a configuration describes. */
+
+import { type ByteString, fromText } from '../bytes.js';
+import { directorySite } from '../sites/directory.js';
+import { hgSite } from '../sites/hg/hg-site.js';
+import { scriptSite } from '../sites/script.js';
+import type { Site } from '../sites/site.js';
+import type { Configuration } from './configuration.js';
+import { findMercurial } from './find-mercurial.js';
+import { shippedFile } from './shipped.js';
+
+/** Where programs are found when the daemon itself was not told. */
+const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin';
+
+/** @throws BridgeError `ERR_START`, `ERR_MERCURIAL`: what the configuration names is not there. */
+export async function makeSite({ site, env, passEnv }: Configuration): Promise<Site> {
+  const environment = { base: baseEnvironment(passEnv), administrator: env };
+  switch (site.kind) {
+    case 'script':
+      return scriptSite({ ...environment, file: site.file, args: site.args });
+    case 'dir':
+      return directorySite({ ...environment, root: site.root });
+    case 'hg':
+      return hgSite({
+        ...environment,
+        repos: site.repos,
+        ...(site.markers === undefined ? {} : { markers: site.markers }),
+        ...(site.hgwebConfig === undefined ? {} : { hgwebConfig: site.hgwebConfig }),
+        urlPrefix: site.urlPrefix,
+        mercurial: await findMercurial(site.hg),
+        hgwebScript: shippedFile('scripts/hgweb.cgi'),
+      });
+  }
+}
+
+function baseEnvironment(passEnv: readonly string[]): ReadonlyMap<ByteString, ByteString> {
+  const base = new Map([['PATH', fromText(process.env['PATH'] ?? DEFAULT_PATH)]]);
+  for (const name of passEnv) {
+    const value = process.env[name];
+    if (value !== undefined) base.set(fromText(name), fromText(value));
+  }
+  return base;
+}

@@ -1,0 +1,40 @@
+/** The life of a daemon process, from its configuration to its end. */
+
+import { reasonOf } from '../errors.js';
+import { openLog } from '../observe/log.js';
+import type { Configuration } from './configuration.js';
+import { Daemon } from './daemon.js';
+import { holdPidFile } from './pid-file.js';
+import { stopSignal } from './signals.js';
+
+/**
+ * Serves until SIGTERM or SIGINT; a second one ends running requests at once. `onListening` is called when every
+ * listener accepts.
+ *
+ * @throws BridgeError where it can't start; nothing is left behind then.
+ */
+export async function runDaemon(configuration: Configuration, onListening: () => void): Promise<void> {
+  const log = openLog(configuration.log);
+  const removePidFile =
+    configuration.pidFile === undefined ? undefined : await holdPidFile(configuration.pidFile);
+  let daemon: Daemon | undefined;
+  const stop = stopSignal(() => void daemon?.destroy());
+  try {
+    daemon = await Daemon.start(configuration, log);
+    // Paths were made absolute; a daemon must not keep a file system busy that somebody wants to unmount.
+    process.chdir('/');
+    log.info({ pid: process.pid, listen: daemon.addresses }, 'listening');
+    onListening();
+    const signal = await stop.received;
+    log.info({ signal }, 'stopping: running requests may end');
+    await daemon.close();
+    log.info({}, 'stopped');
+  } catch (error) {
+    // With a log file, nobody may ever see what the command printed.
+    if (configuration.log.file !== undefined) log.error({}, reasonOf(error));
+    throw error;
+  } finally {
+    stop.dispose();
+    await removePidFile?.();
+  }
+}

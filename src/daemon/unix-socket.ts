@@ -1,0 +1,103 @@
+/** The file of a listening Unix socket: made so that nobody sees it half done, removed only if it is still ours. */
+
+import { execFile } from 'node:child_process';
+import { chmod, lstat, rename, unlink } from 'node:fs/promises';
+import { createConnection, type Server } from 'node:net';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+
+import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
+
+export interface UnixSocketOptions {
+  /** The file's permissions. */
+  readonly mode: number;
+  /** User and group, as names or numbers; undefined leaves what the process is. */
+  readonly owner: string | undefined;
+  readonly group: string | undefined;
+}
+
+/** The longest path that the system's `sockaddr_un` holds. */
+const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103;
+
+const run = promisify(execFile);
+
+/**
+ * Binds `server` to `path`; a file there that nobody listens on is replaced. The socket is bound under a name of its
+ * own and gets its path when owner and permissions are right. Resolves to what removes it again.
+ *
+ * @throws BridgeError `ERR_LISTEN`
+ */
+export async function bindUnixSocket(
+  server: Server,
+  path: string,
+  options: UnixSocketOptions,
+): Promise<() => Promise<void>> {
+  const failed = (why: string): BridgeError => new BridgeError('ERR_LISTEN', `unix:${path}: ${why}`);
+  const temporary = join(
+    dirname(path),
+    `.${process.pid.toString(36)}.${Math.random().toString(36).slice(2, 6)}`,
+  );
+  const pathBytes = Math.max(Buffer.byteLength(path), Buffer.byteLength(temporary));
+  if (pathBytes > MAX_PATH_BYTES) {
+    throw failed(
+      `a socket's path may have ${String(MAX_PATH_BYTES)} octets, this one needs ${String(pathBytes)}`,
+    );
+  }
+  await refuseLiveSocket(path, failed);
+  try {
+    await bind(server, temporary);
+    if (options.owner !== undefined) await run('chown', ['--', options.owner, temporary]);
+    if (options.group !== undefined) await run('chgrp', ['--', options.group, temporary]);
+    await chmod(temporary, options.mode);
+    await rename(temporary, path);
+  } catch (error) {
+    await unlink(temporary).catch(() => undefined);
+    server.close();
+    throw failed(`can't listen: ${reasonOf(error).trim()}`);
+  }
+  const { ino, dev } = await lstat(path);
+  return async () => {
+    const now = await lstat(path).catch(() => undefined);
+    if (now?.ino === ino && now.dev === dev) await unlink(path).catch(() => undefined);
+  };
+}
+
+function bind(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.once('listening', () => {
+      server.off('error', reject);
+      resolve();
+    });
+    // The file exists from here on: nobody but us may connect before its owner and permissions are set.
+    const umask = process.umask(0o177);
+    try {
+      server.listen(path);
+    } finally {
+      process.umask(umask);
+    }
+  });
+}
+
+async function refuseLiveSocket(path: string, failed: (why: string) => BridgeError): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found === undefined) return;
+  if (!found.isSocket()) throw failed('the file there is no socket; choose another path or remove it');
+  if (await someoneListens(path)) {
+    throw failed('another process listens there; stop it first or choose another path');
+  }
+}
+
+function someoneListens(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = createConnection(path);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', (error) => {
+      // A full backlog or a lack of permission means that somebody is there.
+      resolve(!['ECONNREFUSED', 'ENOENT'].includes(systemCodeOf(error) ?? ''));
+    });
+  });
+}

@@ -1,0 +1,66 @@
+/** The daemon's log: one event a line, as text for people or as JSON, with nothing in it that the network can forge. */
+
+import { type DestinationStream, pino } from 'pino';
+
+import { BridgeError, reasonOf } from '../errors.js';
+
+export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
+
+export interface LogOptions {
+  readonly level: LogLevel;
+  readonly format: 'text' | 'json';
+  /** Where the log goes; without it standard error. */
+  readonly file: string | undefined;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Takes events: `fields` are what a program would look for, `message` is for people. */
+export type Log = Readonly<Record<LogLevel, (fields: Fields, message: string) => void>>;
+
+/**
+ * Opens the log; every event is written before the call returns, so that a crash loses none.
+ *
+ * @throws BridgeError `ERR_LOG_FILE`
+ */
+export function openLog(options: LogOptions): Log {
+  return pino(
+    {
+      level: options.level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    destination(options),
+  );
+}
+
+function destination({ file, format }: LogOptions): DestinationStream {
+  try {
+    const stream = pino.destination({ dest: file ?? 2, sync: true });
+    // A log that can't be written (its disk is full, its reader has left) must not end the daemon.
+    stream.on('error', () => undefined);
+    return format === 'json' ? stream : { write: (line) => stream.write(textLine(line)) };
+  } catch (error) {
+    throw new BridgeError('ERR_LOG_FILE', `--log-file ${String(file)} can't be opened: ${reasonOf(error)}`);
+  }
+}
+
+function textLine(json: string): string {
+  const { time, level, msg, ...fields } = JSON.parse(json) as Record<string, unknown>;
+  const pairs = Object.entries(fields).map(([name, value]) => ` ${name}=${printable(value)}`);
+  return `${String(time)} ${String(level)} ${visible(String(msg))}${pairs.join('')}\n`;
+}
+
+function printable(value: unknown): string {
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return /^[\w./:@%+,-]+$/.test(text) ? text : visible(JSON.stringify(value));
+}
+
+/** Control characters, and what a terminal or an editor may take for the end of a line, as escapes. */
+function visible(text: string): string {
+  return text.replace(
+    /[\p{Cc}\p{Zl}\p{Zp}\p{Cf}]/gu,
+    (character) => `\\u${character.codePointAt(0)?.toString(16).padStart(4, '0') ?? ''}`,
+  );
+}
