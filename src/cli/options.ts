@@ -1,0 +1,118 @@
+/** The options of all commands that listen, as yargs takes them: the one place where their defaults stand. */
+
+import type { Argv, InferredOptionTypes, Options } from 'yargs';
+
+const text = { type: 'string', requiresArg: true } as const;
+const list = { type: 'string', array: true, requiresArg: true } as const;
+
+const listening = {
+  listen: {
+    ...list,
+    defaultDescription: 'descriptor 0',
+    description:
+      'Address to listen on: unix:/path, /path, HOST:PORT, [v6]:PORT or fd:N (repeatable). Without it descriptor 0, if it is a listening socket',
+  },
+  'socket-mode': { ...text, default: '0660', description: 'Permissions of Unix sockets' },
+  'socket-owner': { ...text, description: 'Owner of Unix sockets' },
+  'socket-group': { ...text, description: 'Group of Unix sockets, as a rule that of the web server' },
+  'allow-from': {
+    ...list,
+    description: 'IP address or ADDRESS/BITS that may connect over TCP (repeatable)',
+    defaultDescription: 'loopback',
+  },
+} satisfies Record<string, Options>;
+
+const limits = {
+  'max-connections': { ...text, default: '512', description: 'Connections from web servers, per listener' },
+  'max-requests-per-connection': { ...text, default: '64', description: 'Active requests on one connection' },
+  'max-params-size': { ...text, default: '256kb', description: 'Params of one request' },
+  'max-header-size': { ...text, default: '64kb', description: 'Header of a response' },
+  'max-processes': { ...text, default: '32', description: 'Processes that run at once' },
+  'max-queue': { ...text, default: '512', description: 'Requests that wait for a process' },
+  'stdin-buffer': {
+    ...text,
+    default: '64kb',
+    description: 'Request body kept in memory for a program that reads slowly',
+  },
+  'hold-size': {
+    ...text,
+    default: '1mb',
+    description: 'Response held back while the request body still arrives',
+  },
+} satisfies Record<string, Options>;
+
+const times = {
+  'queue-timeout': { ...text, default: '30s', description: 'Longest wait for a process' },
+  'start-timeout': { ...text, default: '5m', description: 'From a program’s start to the end of its header' },
+  'idle-timeout': { ...text, default: '5m', description: 'Without an octet in either direction' },
+  'max-time': { ...text, default: '0', description: 'From a program’s start to its end' },
+  'kill-grace': { ...text, default: '5s', description: 'Between SIGTERM and SIGKILL' },
+  'stop-grace': { ...text, default: '30s', description: 'For running requests after SIGTERM to the daemon' },
+} satisfies Record<string, Options>;
+
+const environment = {
+  env: { ...list, description: 'NAME=VALUE for every program; wins over the web server (repeatable)' },
+  'pass-env': { ...list, description: 'Variable of the daemon’s own that programs get (repeatable)' },
+} satisfies Record<string, Options>;
+
+const process = {
+  daemon: {
+    type: 'boolean',
+    default: false,
+    description: 'Run in the background; returns when all sockets listen. Needs --log-file',
+  },
+  'pid-file': { ...text, description: 'File that holds the process id while the daemon runs' },
+  'log-file': {
+    ...text,
+    description: 'File that the log is appended to',
+    defaultDescription: 'standard error',
+  },
+  'log-level': {
+    choices: ['error', 'warn', 'info', 'debug'],
+    default: 'info',
+    description: 'Least level to log',
+  },
+  'log-format': { choices: ['text', 'json'], default: 'text', description: 'Form of the log' },
+} satisfies Record<string, Options>;
+
+/** The options of every command that listens, by name. */
+export const commonOptions = { ...listening, ...limits, ...times, ...environment, ...process };
+
+/** Gives a command the common options, each under its heading of the help. */
+export function withCommonOptions<T>(command: Argv<T>): Argv<Omit<T, keyof CommonOptions> & CommonOptions> {
+  return command
+    .options(commonOptions)
+    .group(Object.keys(listening), 'Listening:')
+    .group(Object.keys(limits), 'Limits:')
+    .group(Object.keys(times), 'Times:')
+    .group(Object.keys(environment), 'Programs:')
+    .group(Object.keys(process), 'Process:');
+}
+
+type CommonOptions = InferredOptionTypes<typeof commonOptions>;
+
+/** What yargs makes of these options; those that take a value are all text until `configuration.ts` reads them. */
+export type CommonArguments = Readonly<Record<string, unknown>>;
+
+/** The options of `fcgi2cgi hg` besides. */
+export const hgOptions = {
+  repos: { ...text, demandOption: true, description: 'Directory of Mercurial repositories' },
+  markers: {
+    ...text,
+    description:
+      'Directory of empty NAME.hg files, each of which publishes repository NAME; index.fcgi the index',
+    defaultDescription: 'all repositories',
+  },
+  'hgweb-config': { ...text, description: 'Mercurial configuration file with [web] settings of your own' },
+  hg: { ...text, default: 'hg', description: 'Mercurial program' },
+  'url-prefix': {
+    ...text,
+    default: '',
+    description: 'Path that the web server serves the repositories under, as in /hg',
+  },
+} satisfies Record<string, Options>;
+
+/** The options of `fcgi2cgi dir` besides. */
+export const dirOptions = {
+  root: { ...text, demandOption: true, description: 'Directory outside which nothing runs' },
+} satisfies Record<string, Options>;

@@ -1,0 +1,44 @@
+/** Reads durations, sizes and other quantities of the command line; a number without its unit is a question. */
+
+import bytes from 'bytes';
+import ms, { type StringValue } from 'ms';
+
+import { BridgeError } from '../errors.js';
+
+const wrong = (option: string, text: string, expected: string): BridgeError =>
+  new BridgeError('ERR_USAGE', `--${option} ${text}: expected ${expected}`);
+
+/** Milliseconds of `500ms`, `30s`, `5m`, `1.5h`; `0` turns a limit off. @throws BridgeError `ERR_USAGE` */
+export function durationMs(option: string, text: string): number {
+  if (text === '0') return 0;
+  const value = /^\d+(\.\d+)?(ms|s|m|h|d)$/.test(text) ? ms(text as StringValue) : Number.NaN;
+  // A timer of Node's holds 31 bits of milliseconds; a longer one would fire at once.
+  if (!(value >= 1 && value <= 0x7fff_ffff)) {
+    throw wrong(
+      option,
+      text,
+      'a duration with its unit, as in 500ms, 30s, 5m or 1h (at most 24d), or 0 for no limit',
+    );
+  }
+  return Math.round(value);
+}
+
+/** Octets of `512b`, `64kb`, `1mb`. @throws BridgeError `ERR_USAGE` */
+export function sizeBytes(option: string, text: string): number {
+  const value = /^\d+(\.\d+)?(b|kb|mb|gb)$/i.test(text) ? bytes.parse(text) : null;
+  if (value === null || value < 1) throw wrong(option, text, 'a size with its unit, as in 512b, 64kb or 1mb');
+  return value;
+}
+
+/** A whole number of at least `least`. @throws BridgeError `ERR_USAGE` */
+export function count(option: string, text: string, least: number): number {
+  const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= least)) throw wrong(option, text, `a whole number, ${String(least)} or more`);
+  return value;
+}
+
+/** File permissions, in octal. @throws BridgeError `ERR_USAGE` */
+export function fileMode(option: string, text: string): number {
+  if (!/^0?[0-7]{3}$/.test(text)) throw wrong(option, text, 'permissions in octal, as in 0660');
+  return Number.parseInt(text, 8);
+}

@@ -1,0 +1,75 @@
+/** The real command, started as its user would start it. */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+export const main = fileURLToPath(new URL('../../src/main.js', import.meta.url));
+
+/** A file of test/fixtures, which the compiler does not copy. */
+export function fixture(name: string): string {
+  return fileURLToPath(new URL(`../../../test/fixtures/${name}`, import.meta.url));
+}
+
+export interface Bridge {
+  readonly process: ChildProcess;
+  /** What it has written to standard error so far. */
+  log(): string;
+  /** Resolves when the log has a line that matches. */
+  logged(pattern: RegExp): Promise<string>;
+  /** SIGTERM, and the exit status. */
+  stop(): Promise<number | null>;
+}
+
+/** Starts `fcgi2cgi` with these arguments; resolves when it listens, rejects with what it printed if it ends first. */
+export async function startBridge(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<Bridge> {
+  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'ignore', 'pipe'], env });
+  const exited = once(child, 'exit');
+  let log = '';
+  const waiting = new Set<() => void>();
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    log += text;
+    for (const look of waiting) look();
+  });
+  const logged = (pattern: RegExp): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const look = (): void => {
+        const line = log.split('\n').find((candidate) => pattern.test(candidate));
+        if (line === undefined) return;
+        waiting.delete(look);
+        resolve(line);
+      };
+      waiting.add(look);
+      void once(child, 'close').then(() => {
+        reject(new Error(`the bridge ended without logging ${String(pattern)}; it logged:\n${log}`));
+      });
+      look();
+    });
+  await logged(/ info listening /);
+  return {
+    process: child,
+    log: () => log,
+    logged,
+    stop: async () => {
+      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+      await exited;
+      return child.exitCode;
+    },
+  };
+}
+
+/** Runs the command to its end. */
+export async function runBridge(
+  args: readonly string[],
+): Promise<{ status: number | null; stdout: string; stderr: string }> {
+  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  await once(child, 'close');
+  return { status: child.exitCode, stdout, stderr };
+}
