@@ -1,13 +1,20 @@
-/** Temporary directories and clean-up that happens whatever the test does. */
+/** Temporary directories that are removed whatever the tests do. */
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 
-/** A directory for the whole test file or suite, removed after it. */
+const made: string[] = [];
+
+// Called here, and not where a directory is made: there it might belong to a hook, and run when that ends.
+after(async () => {
+  for (const path of made) await rm(path, { recursive: true, force: true });
+});
+
+/** A directory that is removed after the last test of the file. */
 export async function temporaryDirectory(): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'fcgi2cgi-test-'));
-  after(() => rm(path, { recursive: true, force: true }));
+  made.push(path);
   return path;
 }

@@ -1,0 +1,354 @@
+/** The scripts of rc.d/: those that Debian can run really run, those of the BSDs below a stub of their rc.subr. */
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { appendFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import { dirname, join } from 'node:path';
+import { describe, it } from 'node:test';
+
+import { fixture, main, startBridge } from '../helpers/bridge.js';
+import { type Ended, runToEnd, succeed } from '../helpers/command.js';
+import {
+  becoming,
+  crash,
+  type DaemonProcess,
+  daemonProcesses,
+  enclose,
+  installCopy,
+  makePlace,
+  ordinaryUser,
+  type Place,
+  rcConf,
+  rcDirectory,
+  self,
+  type System,
+  systems,
+  trace,
+} from '../helpers/rc.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
+
+const timeout = 120_000;
+
+function assertStatus(ended: Ended, expected: number, who: string): void {
+  assert.equal(ended.status, expected, `${who} printed:\n${ended.stdout}${ended.stderr}`);
+}
+
+async function theDaemon(place: Place): Promise<DaemonProcess> {
+  const [daemon, ...others] = await daemonProcesses(place);
+  assert.ok(daemon, 'a daemon should run');
+  assert.deepEqual(others, [], 'one daemon should be all that runs');
+  return daemon;
+}
+
+async function assertListening(path: string): Promise<void> {
+  const connection = createConnection(path);
+  await once(connection, 'connect');
+  connection.destroy();
+}
+
+/** The options among a daemon's arguments, in whatever order the script gives them. */
+function optionsOf({ args }: DaemonProcess): string[] {
+  assert.equal(args[args.indexOf(main) + 1], 'hg');
+  return args
+    .slice(args.indexOf(main) + 2)
+    .join('\n')
+    .split(/\n(?=--)/)
+    .sort();
+}
+
+function usualOptions(place: Place): string[] {
+  return [
+    '--daemon',
+    `--listen\nunix:${place.dirsocket}`,
+    `--listen\nunix:${place.socket}`,
+    `--log-file\n${place.logFile}`,
+    `--markers\n${place.markers}`,
+    `--pid-file\n${place.pidFile}`,
+    `--repos\n${place.repos}`,
+  ];
+}
+
+function lifeWith(system: System): void {
+  it(
+    'starts a daemon that listens on both sockets, with the paths as they were set',
+    { timeout },
+    async () => {
+      const place = await makePlace(system);
+      const script = await system.install(place, self);
+      assertStatus(await script(system.ask), system.notRunning, `${system.ask} before the start`);
+      assertStatus(await script('start'), 0, 'start');
+      await assertListening(place.socket);
+      await assertListening(place.dirsocket);
+      assertStatus(await script(system.ask), 0, `${system.ask} after the start`);
+      assert.deepEqual(optionsOf(await theDaemon(place)), usualOptions(place));
+      assertStatus(await script('stop'), 0, 'stop');
+    },
+  );
+
+  it('leaves the running daemon alone when told to start again', { timeout }, async () => {
+    const place = await makePlace(system);
+    const script = await system.install(place, self);
+    assertStatus(await script('start'), 0, 'start');
+    const { pid } = await theDaemon(place);
+    assertStatus(await script('start'), system.startAgain, 'the second start');
+    assert.equal((await theDaemon(place)).pid, pid);
+    assertStatus(await script('stop'), 0, 'stop');
+  });
+
+  it('has stopped the daemon when stop returns, and nothing of it is left', { timeout }, async () => {
+    const place = await makePlace(system);
+    const script = await system.install(place, self);
+    assertStatus(await script('start'), 0, 'start');
+    assertStatus(await script('stop'), 0, 'stop');
+    assert.deepEqual(await daemonProcesses(place), []);
+    assert.deepEqual(await readdir(dirname(place.pidFile)), []);
+    assert.deepEqual(await readdir(dirname(place.socket)), []);
+    assertStatus(await script(system.ask), system.notRunning, `${system.ask} after the stop`);
+  });
+
+  it('replaces the daemon when told to restart', { timeout }, async () => {
+    const place = await makePlace(system);
+    const script = await system.install(place, self);
+    assertStatus(await script('start'), 0, 'start');
+    const { pid } = await theDaemon(place);
+    assertStatus(await script('restart'), 0, 'restart');
+    assert.notEqual((await theDaemon(place)).pid, pid);
+    await assertListening(place.socket);
+    assertStatus(await script('stop'), 0, 'stop');
+  });
+
+  it(
+    'restarts after kill -9 in spite of the pid file and the sockets that are left',
+    { timeout },
+    async () => {
+      const place = await makePlace(system);
+      const script = await system.install(place, self);
+      assertStatus(await script('start'), 0, 'start');
+      await crash(await theDaemon(place));
+      assert.ok(existsSync(place.pidFile) && existsSync(place.socket), 'this test is about what is left');
+      assertStatus(await script('restart'), 0, 'restart');
+      await theDaemon(place);
+      await assertListening(place.socket);
+      await assertListening(place.dirsocket);
+      assertStatus(await script(system.ask), 0, system.ask);
+      assertStatus(await script('stop'), 0, 'stop');
+    },
+  );
+
+  it('fails to start without repositories, and says why', { timeout }, async () => {
+    const place = await makePlace(system);
+    const script = await system.install(place, self);
+    await rm(place.repos, { recursive: true });
+    const ended = await script('start');
+    assert.notEqual(ended.status, 0);
+    const said = ended.stdout + ended.stderr + (system === systems.openbsd ? await trace(place) : '');
+    assert.match(said, /the.repositories.*(no such directory|not a directory)/);
+    assert.deepEqual(await daemonProcesses(place), []);
+    assertStatus(await script(system.ask), system.notRunning, `${system.ask} after the failure`);
+  });
+
+  it('makes the directories and the log file for the user who serves', { timeout }, async () => {
+    const place = await makePlace(system);
+    const user = system.switchesUser ? await ordinaryUser() : self;
+    const script = await system.install(place, user);
+    assertStatus(await script('start'), 0, 'start');
+    const uid = Number(await succeed('id', ['-u', user]));
+    const { pid } = await theDaemon(place);
+    for (const path of [
+      `/proc/${String(pid)}`,
+      dirname(place.socket),
+      dirname(place.pidFile),
+      place.logFile,
+    ]) {
+      assert.equal((await stat(path)).uid, uid, `${path} should be ${user}'s`);
+    }
+    assertStatus(await script('stop'), 0, 'stop');
+  });
+}
+
+/** The user that a script goes to by default, once nothing has to be made for him, who may not exist here. */
+async function defaultUser(system: System): Promise<string> {
+  const place = await makePlace(system);
+  const script = await system.install(place, 'www');
+  await mkdir(dirname(place.socket));
+  await mkdir(dirname(place.pidFile));
+  await writeFile(place.logFile, '');
+  assertStatus(await script('start'), 0, 'start');
+  assert.deepEqual(optionsOf(await theDaemon(place)), usualOptions(place));
+  assertStatus(await script('stop'), 0, 'stop');
+  return trace(place);
+}
+
+describe('rc.d', { concurrency: 3 }, () => {
+  describe('sysv', () => {
+    lifeWith(systems.sysv);
+
+    it('serves an ordinary user who has set no other', { timeout }, async () => {
+      const user = await ordinaryUser();
+      const place = await makePlace(systems.sysv);
+      await systems.sysv.install(place, '');
+      await succeed('chown', [user, place.directory]);
+      const script = (action: string): Promise<Ended> =>
+        runToEnd('setpriv', [
+          ...becoming(user),
+          ...['env', '-i', 'PATH=/usr/bin:/bin', `FCGI2CGI_DEFAULTS=${join(place.directory, 'defaults')}`],
+          ...[join(rcDirectory, 'sysv'), action],
+        ]);
+      for (const action of ['start', 'status', 'restart']) assertStatus(await script(action), 0, action);
+      const { pid } = await theDaemon(place);
+      assert.equal((await stat(`/proc/${String(pid)}`)).uid, Number(await succeed('id', ['-u', user])));
+      assertStatus(await script('stop'), 0, 'stop');
+    });
+
+    it('tells a daemon that crashed from one that was stopped, and stops neither', { timeout }, async () => {
+      const place = await makePlace(systems.sysv);
+      const script = await systems.sysv.install(place, self);
+      assertStatus(await script('start'), 0, 'start');
+      await crash(await theDaemon(place));
+      assertStatus(await script('status'), 1, 'status after the crash');
+      assertStatus(await script('stop'), 0, 'stop after the crash');
+      await rm(place.pidFile);
+      assertStatus(await script('status'), 3, 'status without a pid file');
+      assertStatus(await script('stop'), 0, 'stop of nothing');
+    });
+
+    it(
+      'serves all repositories on one socket when markers and dirsocket are empty',
+      { timeout },
+      async () => {
+        const place = await makePlace(systems.sysv);
+        const script = await systems.sysv.install(place, self);
+        await appendFile(join(place.directory, 'defaults'), 'markers= dirsocket= options="--max-queue 7"\n');
+        assertStatus(await script('start'), 0, 'start');
+        const expected = usualOptions(place).filter((option) => !/^--markers|dirsock$/.test(option));
+        assert.deepEqual(optionsOf(await theDaemon(place)), [...expected, '--max-queue\n7'].sort());
+        assertStatus(await script('stop'), 0, 'stop');
+      },
+    );
+
+    it('refuses an action it does not know with a list of those it does', async () => {
+      const ended = await runToEnd(join(rcDirectory, 'sysv'), ['reload']);
+      assert.equal(ended.status, 2);
+      assert.match(ended.stderr, /\{start\|stop\|restart\|force-reload\|status\}/);
+    });
+  });
+
+  describe('openrc', () => {
+    lifeWith(systems.openrc);
+  });
+
+  describe('openbsd', () => {
+    lifeWith(systems.openbsd);
+
+    it('goes to its user through su', { timeout }, async () => {
+      assert.equal(await defaultUser(systems.openbsd), 'su www\n');
+    });
+
+    it('takes the options that rcctl(8) has set in place of those in the script', { timeout }, async () => {
+      const place = await makePlace(systems.openbsd);
+      const script = await systems.openbsd.install(place, self);
+      const flags = `--repos '${place.repos}' --listen 'unix:${place.socket}' --max-queue 7`;
+      await writeFile(rcConf(place), `fcgi2cgi_flags=${flags}\n`);
+      assertStatus(await script('start'), 0, 'start');
+      assert.deepEqual(optionsOf(await theDaemon(place)), [
+        '--daemon',
+        `--listen\nunix:${place.socket}`,
+        `--log-file\n${place.logFile}`,
+        '--max-queue\n7',
+        `--pid-file\n${place.pidFile}`,
+        `--repos\n${place.repos}`,
+      ]);
+      assertStatus(await script('check'), 0, 'check');
+      assertStatus(await script('stop'), 0, 'stop');
+    });
+  });
+
+  for (const system of [systems.freebsd, systems.netbsd]) {
+    describe(system.name, () => {
+      lifeWith(system);
+
+      it('goes to its user through su, to start and to stop', { timeout }, async () => {
+        assert.equal(await defaultUser(system), 'su www\nsu www\n');
+      });
+
+      it('adds the flags of rc.conf to the options', { timeout }, async () => {
+        const place = await makePlace(system);
+        const script = await system.install(place, self);
+        await appendFile(
+          rcConf(place),
+          "fcgi2cgi_markers= fcgi2cgi_dirsocket= fcgi2cgi_flags='--max-queue 7'\n",
+        );
+        assertStatus(await script('start'), 0, 'start');
+        const expected = usualOptions(place).filter((option) => !/^--markers|dirsock$/.test(option));
+        assert.deepEqual(optionsOf(await theDaemon(place)), [...expected, '--max-queue\n7'].sort());
+        assertStatus(await script('stop'), 0, 'stop');
+      });
+
+      it('starts nothing unless it was enabled', { timeout }, async () => {
+        const place = await makePlace(system);
+        const script = await system.install(place, self);
+        await writeFile(rcConf(place), '');
+        const ended = await script('start');
+        assert.match(ended.stderr, /not enabled/);
+        assert.deepEqual(await daemonProcesses(place), []);
+      });
+    });
+  }
+
+  describe('fcgi2cgi.service', () => {
+    it('is a unit that systemd has nothing to say against', { timeout }, async () => {
+      const directory = await temporaryDirectory();
+      const unit = join(directory, 'etc', 'systemd', 'system', 'fcgi2cgi.service');
+      const run = join(directory, 'run');
+      await mkdir(run);
+      await installCopy('fcgi2cgi.service', unit, { '/usr/local/bin/fcgi2cgi': main });
+      // It leaves a file in /run.
+      const runInside = await enclose(run, join(directory, 'etc'));
+      assert.deepEqual(await runInside(['systemd-analyze', 'verify', '--man=no', 'fcgi2cgi.service']), {
+        status: 0,
+        stdout: '',
+        stderr: '',
+      });
+    });
+
+    it('has a command that serves in the foreground and ends with 0 at SIGTERM', { timeout }, async () => {
+      const place = await makePlace({ blanks: true });
+      await mkdir(dirname(place.socket));
+      const unit = await readFile(join(rcDirectory, 'fcgi2cgi.service'), 'utf8');
+      const [, command = ''] = /^ExecStart=\S+ (.*)$/m.exec(unit) ?? [];
+      const variables: Readonly<Record<string, string>> = { ...place };
+      // As systemd does it: a word is a word whatever its variables hold, but one without braces is divided.
+      const args = command.split(' ').flatMap((word) => {
+        if (word === '$options') return ['--max-queue', '7'];
+        return [
+          word.replace(/\$\{(\w+)\}/g, (_, name: string) => {
+            assert.match(unit, new RegExp(`^Environment=(.* )?${name}=`, 'm'));
+            return variables[name] ?? '';
+          }),
+        ];
+      });
+      const bridge = await startBridge(args);
+      await assertListening(place.socket);
+      await assertListening(place.dirsocket);
+      assert.equal(await bridge.stop(), 0);
+    });
+  });
+
+  describe('shellcheck', () => {
+    it('has nothing to say against any script', { timeout }, async () => {
+      const scripts = (await readdir(rcDirectory)).filter((name) => !name.endsWith('.service'));
+      const stubs = await readdir(fixture('rc-subr'));
+      const files = [
+        ...scripts.map((name) => join(rcDirectory, name)),
+        ...stubs.map((name) => fixture(`rc-subr/${name}`)),
+      ];
+      assert.deepEqual(await runToEnd('shellcheck', ['--shell=sh', ...files]), {
+        status: 0,
+        stdout: '',
+        stderr: '',
+      });
+    });
+  });
+});
