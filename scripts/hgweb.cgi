@@ -10,15 +10,39 @@ FCGI2CGI_HG_MODULES is the directory of the `mercurial` package, FCGI2CGI_HGWEB_
 
 import os
 import sys
+from urllib.parse import quote
 
 # This script's own directory has nothing to import; Mercurial's may be one that this Python would not look into.
 modules = os.path.dirname(os.environ.pop('FCGI2CGI_HG_MODULES', ''))
 sys.path[:1] = [] if modules in sys.path else [modules]
 
 from mercurial import extensions, hg, ui as uimod
-from mercurial.hgweb import hgweb_mod, hgwebdir_mod, wsgicgi
+from mercurial.hgweb import hgweb_mod, hgwebdir_mod, request as requestmod, wsgicgi
 
 SOURCE = b'fcgi2cgi'
+
+
+class Response(requestmod.wsgiresponse):
+    """hgweb's own response, but for one fault: it fails on a file name that is not ASCII."""
+
+    def sendresponse(self):
+        disposition = self.headers.get(b'Content-Disposition', b'')
+        if not disposition.isascii():
+            self.headers[b'Content-Disposition'] = encode_filename(disposition)
+        return super().sendresponse()
+
+
+def encode_filename(disposition):
+    """The file name in the form of RFC 6266 section 4.3, besides one in ASCII for who does not know that."""
+    kind, _, quoted = disposition.partition(b'; filename=')
+    name = quoted[1:-1].replace(b'\\"', b'"').replace(b'\\\\', b'\\')
+    try:
+        name.decode('utf-8')
+        charset = 'UTF-8'
+    except UnicodeDecodeError:
+        charset = 'ISO-8859-1'
+    plain = bytes(octet if octet < 128 else ord('_') for octet in quoted)
+    return kind + b'; filename=' + plain + ("; filename*=%s''%s" % (charset, quote(name, ''))).encode('ascii')
 
 
 def load_ui():
@@ -50,6 +74,7 @@ def index(static_url):
 
 def main(kind, *arguments):
     make = {'repository': repository, 'index': index}[kind]
+    requestmod.wsgiresponse = Response
     wsgicgi.launch(make(*map(os.fsencode, arguments)))
 
 

@@ -1,0 +1,123 @@
+/** Mercurial's own command line against published repositories, through real lighttpd and nginx. */
+
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+
+import { succeed } from '../helpers/command.js';
+import { type HgHost, startHgHost, touch } from '../helpers/hg-site.js';
+import { hg, makeLongRepository, makeRepository, tryHg } from '../helpers/mercurial.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
+import type { WebServerName } from '../helpers/webserver.js';
+
+const PUSHABLE = '[web]\nallow-push = ann\npush_ssl = no\n';
+const CHANGESETS = 5_000;
+
+/** The heads of a repository, as its own hg tells them. */
+async function heads(repository: string): Promise<string[]> {
+  return (await hg(['heads', '-t', '-T', '{node}\n'], repository)).split('\n').sort();
+}
+
+for (const server of ['lighttpd', 'nginx'] satisfies WebServerName[]) {
+  describe(`hg’s clients behind ${server}`, () => {
+    let host: HgHost;
+    let work: string;
+    const url = (name: string, user = ''): string =>
+      `${user === '' ? host.url : host.url.replace('//', `//${user}:secret@`)}/${name}`;
+
+    before(async () => {
+      const directory = await temporaryDirectory();
+      work = join(directory, 'work');
+      await mkdir(work);
+      host = await startHgHost(server, directory);
+      const crypted = await succeed('openssl', ['passwd', '-apr1', 'secret']);
+      const users = ['ann', 'bob'].map((user) => `${user}:${crypted}`);
+      await writeFile(join(directory, 'web', server, 'hg.htpasswd'), users.join(''));
+      await makeLongRepository(join(host.repos, 'long'), CHANGESETS);
+      const names = { a: 'a\n', 'caf\xe9.txt': 'Latin-1 in the name\n' };
+      await makeRepository(join(host.repos, 'pushed'), names, PUSHABLE);
+      await makeRepository(join(host.repos, 'closed'), { a: 'a\n' }, '[web]\npush_ssl = no\n');
+      for (const name of ['long', 'pushed', 'closed']) await touch(join(host.markers, `${name}.hg`));
+    });
+    after(() => host.stop());
+
+    it(`clones ${String(CHANGESETS)} changesets, complete and with the same heads`, async () => {
+      await hg(['clone', '-q', url('long.hg'), 'long'], work);
+      assert.equal((await tryHg(['verify', '-q'], join(work, 'long'))).status, 0);
+      assert.equal(
+        (await hg(['log', '-r', 'tip', '-T', '{rev}'], join(work, 'long'))).trim(),
+        String(CHANGESETS - 1),
+      );
+      const original = await heads(join(host.repos, 'long'));
+      assert.ok(original.length > 40);
+      assert.deepEqual(await heads(join(work, 'long')), original);
+      const rebuilt = await hg(['log', '-T', '{node}\n'], join(work, 'long'));
+      assert.equal(rebuilt, await hg(['log', '-T', '{node}\n'], join(host.repos, 'long')));
+    });
+
+    it('pulls from it with many heads of its own, which travel in long headers', async () => {
+      const clone = join(work, 'long');
+      for (let head = 0; head < 8; head++) {
+        await hg(['update', '-q', '-r', String(head * 100)], clone);
+        await writeFile(join(clone, 'mine'), String(head));
+        await hg(['commit', '-q', '-A', '-m', `mine ${String(head)}`], clone);
+      }
+      assert.match(await hg(['pull', url('long.hg')], clone), /no changes found/);
+      assert.equal((await tryHg(['incoming', url('long.hg')], clone)).status, 1);
+    });
+
+    it('shows and pulls what is new, and makes a bundle of it', async () => {
+      const clone = join(work, 'pulled');
+      await hg(['clone', '-q', '-r', '100', url('long.hg'), clone]);
+      const incoming = await hg(['incoming', '-q', '-T', '{node}\n', url('long.hg')], clone);
+      const had = (await hg(['log', '-T', '.'], clone)).length;
+      assert.equal(incoming.trim().split('\n').length, CHANGESETS - had);
+      await hg(['incoming', '-q', '--bundle', join(work, 'incoming.hg'), url('long.hg')], clone);
+      await hg(['pull', '-q', url('long.hg')], clone);
+      assert.deepEqual(await heads(clone), await heads(join(host.repos, 'long')));
+      await hg(['clone', '-q', '-r', '100', clone, join(work, 'unbundled')]);
+      await hg(['unbundle', '-q', join(work, 'incoming.hg')], join(work, 'unbundled'));
+      assert.deepEqual(await heads(join(work, 'unbundled')), await heads(clone));
+    });
+
+    it('takes the push of a user whom the repository allows, 50 MB of it, whole', async () => {
+      const clone = join(work, 'pushing');
+      await hg(['clone', '-q', url('pushed.hg'), clone]);
+      assert.equal(
+        (await readFile(Buffer.from(join(clone, 'caf\xe9.txt'), 'latin1'))).toString(),
+        'Latin-1 in the name\n',
+      );
+      const contents = Array.from({ length: 5 }, () => randomBytes(10_000_000));
+      for (const [index, content] of contents.entries())
+        await writeFile(join(clone, `new${String(index)}`), content);
+      await hg(['commit', '-q', '-A', '-m', 'fifty million octets'], clone);
+      await hg(['push', '-q', url('pushed.hg', 'ann')], clone);
+      const target = join(host.repos, 'pushed');
+      assert.equal((await tryHg(['verify', '-q'], target)).status, 0);
+      assert.deepEqual(await heads(target), await heads(clone));
+      await hg(['update', '-q', 'tip'], target);
+      for (const [index, content] of contents.entries()) {
+        assert.ok(content.equals(await readFile(join(target, `new${String(index)}`))), `new${String(index)}`);
+      }
+    });
+
+    it('refuses the push of anybody else, and the pushed changesets stay out', async () => {
+      const clone = join(work, 'refused');
+      await hg(['clone', '-q', url('closed.hg'), clone]);
+      const before = await heads(join(host.repos, 'closed'));
+      await writeFile(join(clone, 'big'), randomBytes(3_000_000));
+      await hg(['commit', '-q', '-A', '-m', 'not wanted'], clone);
+      for (const [target, why] of [
+        [url('closed.hg', 'ann'), /authorization failed|HTTP Error 40[13]|push not authorized/],
+        [url('closed.hg'), /http authorization required|authorization failed/],
+      ] as const) {
+        const push = await tryHg(['push', '--noninteractive', target], clone);
+        assert.equal(push.status, 255);
+        assert.match(push.stderr + push.stdout, why);
+      }
+      assert.deepEqual(await heads(join(host.repos, 'closed')), before);
+    });
+  });
+}
