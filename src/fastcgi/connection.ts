@@ -29,8 +29,8 @@ export interface ConnectionOptions extends RequestLimits {
   readonly onProblem: (problem: BridgeError) => void;
 }
 
-/** Octets of answers to management records that may wait for a peer that does not read them. */
-const MAX_MANAGEMENT_BYTES = 65_536;
+/** Octets of answers that no writer waits for (END_REQUEST, GET_VALUES_RESULT …) and a peer may leave unread. */
+const MAX_UNAWAITED_BYTES = 65_536;
 
 /** How long a connection that we have ended waits for the web server to go on sending or to end it too. */
 const LINGER_MS = 5_000;
@@ -44,7 +44,7 @@ export class Connection implements RequestTransport {
   readonly #options: ConnectionOptions;
   readonly #reader = new RecordReader();
   readonly #requests = new Map<number, Request>();
-  #managementBytes = 0;
+  #unawaitedBytes = 0;
   #state: 'open' | 'draining' | 'finishing' | 'closed' = 'open';
   #linger: NodeJS.Timeout | undefined;
 
@@ -66,6 +66,7 @@ export class Connection implements RequestTransport {
     socket.once('end', () => {
       this.#lost();
       this.#finish();
+      this.#lingerOn();
     });
   }
 
@@ -83,14 +84,16 @@ export class Connection implements RequestTransport {
 
   send(octets: readonly Buffer[], done?: () => void): void {
     if (this.#state === 'closed') return;
+    const sent = done ?? this.#unawaited(octets);
     this.#socket.cork();
     octets.forEach((buffer, index) => {
-      // Without a peer the request is aborted by the socket's close: its stream must not fail besides.
+      // Without a peer the request is aborted by the socket's close: its stream must neither fail nor finish before.
       this.#socket.write(
         buffer,
-        index === octets.length - 1 && done
-          ? () => {
-              done();
+        index === octets.length - 1
+          ? (error) => {
+              // Node calls back without an error what was waiting when the socket was destroyed.
+              if (!error && !this.#socket.destroyed) sent();
             }
           : undefined,
       );
@@ -112,9 +115,9 @@ export class Connection implements RequestTransport {
   #take(chunk: Buffer): void {
     this.#linger?.refresh();
     try {
-      for (const event of this.#reader.read(chunk)) {
+      for (const event of this.#isFinished ? [] : this.#reader.read(chunk)) {
         // After our last answer on it the connection is only drained (see #finish).
-        if (this.#state === 'finishing' || this.#state === 'closed') return;
+        if (this.#isFinished) return;
         if (event.requestId === NULL_REQUEST_ID) this.#manage(event);
         else this.#dispatch(event);
       }
@@ -130,13 +133,12 @@ export class Connection implements RequestTransport {
 
   #manage(event: RecordEvent): void {
     if (event.kind === 'control' && event.type === RecordType.GET_VALUES) {
-      const known: [string, string][] = decodeParams(event.content).flatMap(([name]) => {
-        const value = this.#options.values[toText(name)];
-        return value === undefined ? [] : [[toText(name), value]];
-      });
-      this.#sendManagement(getValuesResult(known));
+      const asked = new Set(decodeParams(event.content).map(([name]) => toText(name)));
+      // Each once, however often it is asked for: the answer must fit into one record.
+      const known = Object.entries(this.#options.values).filter(([name]) => asked.has(name));
+      this.send([getValuesResult(known)]);
     } else if (event.type > RecordType.UNKNOWN_TYPE || event.type === 0) {
-      this.#sendManagement(unknownType(event.type));
+      this.send([unknownType(event.type)]);
     } else {
       throw outOfSequence(`${recordTypeName(event.type)} with the null request id (FastCGI 1.0 §3.3)`);
     }
@@ -147,7 +149,7 @@ export class Connection implements RequestTransport {
     if (event.kind === 'control') {
       if (type === RecordType.BEGIN_REQUEST) this.#begin(requestId, event.content);
       else if (type === RecordType.ABORT_REQUEST) this.#abort(requestId);
-      else if (type < RecordType.UNKNOWN_TYPE && type !== 0 && type !== RecordType.GET_VALUES) {
+      else if (type <= RecordType.UNKNOWN_TYPE && type !== 0 && type !== RecordType.GET_VALUES) {
         throw outOfSequence(`${recordTypeName(type)}, which only an application sends (FastCGI 1.0 §3.3)`);
       }
       return;
@@ -187,7 +189,7 @@ export class Connection implements RequestTransport {
     const refusal =
       body.role !== Role.RESPONDER
         ? ProtocolStatus.UNKNOWN_ROLE
-        : this.#requests.size >= this.#options.maxRequests
+        : this.#state === 'draining' || this.#requests.size >= this.#options.maxRequests
           ? ProtocolStatus.OVERLOADED
           : undefined;
     const request = new Request(requestId, keepConn, this, this.#options);
@@ -195,7 +197,7 @@ export class Connection implements RequestTransport {
       this.#requests.set(requestId, request);
       return;
     }
-    this.#sendManagement(endRequest(requestId, 0, refusal));
+    this.send([endRequest(requestId, 0, refusal)]);
     this.requestEnded(request);
   }
 
@@ -207,24 +209,29 @@ export class Connection implements RequestTransport {
       });
   }
 
-  /** Sends what a peer can ask for as often as it likes, so what waits is counted and stops the reading. */
-  #sendManagement(octets: Buffer): void {
-    this.#managementBytes += octets.length;
-    this.send([octets], () => {
-      this.#managementBytes -= octets.length;
+  /** Counts what a peer can ask for as often as it likes: too much that it leaves unread stops the reading. */
+  #unawaited(octets: readonly Buffer[]): () => void {
+    const bytes = octets.reduce((sum, buffer) => sum + buffer.length, 0);
+    this.#unawaitedBytes += bytes;
+    return () => {
+      this.#unawaitedBytes -= bytes;
       this.#readOnOrPause();
-    });
+    };
   }
 
   #readOnOrPause(): void {
     if (this.#state === 'closed') return;
     const full =
-      this.#managementBytes > MAX_MANAGEMENT_BYTES ||
+      this.#unawaitedBytes > MAX_UNAWAITED_BYTES ||
       [...this.#requests.values()].some((request) => request.stdinFull);
     if (full !== this.#socket.isPaused()) {
       if (full) this.#socket.pause();
       else this.#socket.resume();
     }
+  }
+
+  get #isFinished(): boolean {
+    return this.#state === 'finishing' || this.#state === 'closed';
   }
 
   #finishIfIdle(): void {
@@ -233,14 +240,20 @@ export class Connection implements RequestTransport {
 
   /**
    * Ends our side and goes on reading what the web server may still send: closing a socket with unread octets resets
-   * it, and the web server would lose the end of the answer.
+   * it, and the web server would lose the end of the answer. A web server that is slow to read has all its time.
    */
   #finish(): void {
-    if (this.#state === 'finishing' || this.#state === 'closed') return;
+    if (this.#isFinished) return;
     this.#state = 'finishing';
-    this.#socket.end();
+    this.#socket.end(() => {
+      this.#lingerOn();
+    });
     this.#socket.resume();
-    this.#linger = setTimeout(() => {
+  }
+
+  #lingerOn(): void {
+    if (this.#socket.destroyed) return;
+    this.#linger ??= setTimeout(() => {
       this.destroy();
     }, LINGER_MS);
   }

@@ -38,11 +38,6 @@ export class RecordReader {
   readonly #header = Buffer.alloc(HEADER_BYTES);
   #headerBytes = 0;
 
-  /** Whether a record has begun that has not ended: the peer owes us octets. */
-  get midRecord(): boolean {
-    return this.#state.at !== 'header' || this.#headerBytes > 0;
-  }
-
   /**
    * The events that this chunk completes, in the order of the wire. The pieces of `data` are views of the chunk.
    *

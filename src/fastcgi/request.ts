@@ -59,12 +59,18 @@ export class Request {
     this.keepConn = keepConn;
     this.#transport = transport;
     this.#limits = limits;
+    const hasRoom = (): void => {
+      if (!this.#stdinFull) return;
+      this.#stdinFull = false;
+      transport.stdinWanted();
+    };
     this.stdin = new Readable({
       highWaterMark: limits.stdinBufferBytes,
-      read: () => {
-        if (!this.#stdinFull) return;
-        this.#stdinFull = false;
-        transport.stdinWanted();
+      read: hasRoom,
+      // A reader that has left wants none of the rest.
+      destroy: (error, done) => {
+        hasRoom();
+        done(error);
       },
     });
     this.stdout = this.#outputStream(RecordType.STDOUT, { alwaysEnd: true });
@@ -129,6 +135,8 @@ export class Request {
     if (this.#input.at === 'params') throw this.#outOfSequence(`STDIN ${this.#sequencePoint()}`);
     if (this.#input.at === 'ended') return;
     this.#input = { at: 'ended' };
+    // Nothing more will come that the reader would have to make room for.
+    this.#stdinFull = false;
     if (!this.stdin.destroyed) this.stdin.push(null);
   }
 
@@ -166,18 +174,20 @@ export class Request {
   #finish(): void {
     this.#output = 'ended';
     this.stdin.destroy();
-    this.#stdinFull = false;
     this.#transport.requestEnded(this);
   }
 
   #outputStream(type: number, { alwaysEnd }: { alwaysEnd: boolean }): Writable {
     let written = false;
     const send = (chunks: readonly Buffer[], done: () => void): void => {
+      const octets = chunks.flatMap((chunk) => streamRecords(type, this.requestId, chunk));
+      if (octets.length === 0) {
+        // Nothing was written; a record without content would end the stream.
+        done();
+        return;
+      }
       written = true;
-      this.#transport.send(
-        chunks.flatMap((chunk) => streamRecords(type, this.requestId, chunk)),
-        done,
-      );
+      this.#transport.send(octets, done);
     };
     return new Writable({
       write: (chunk: Buffer, _encoding, done) => {

@@ -41,12 +41,14 @@ export class Requester {
 
   constructor(socket: Duplex) {
     this.#socket = socket;
-    socket.on('error', () => undefined);
+    socket.on('error', (cause) => {
+      this.#lose(disconnected(`the connection to the application failed: ${reasonOf(cause)}`, { cause }));
+    });
     socket.on('data', (chunk: Buffer) => {
       this.#take(chunk);
     });
     socket.once('close', () => {
-      this.#lose(new BridgeError('ERR_FASTCGI_DISCONNECTED', 'the application closed the connection'));
+      this.#lose(disconnected('the application closed the connection'));
     });
     socket.once('end', () => socket.destroy());
   }
@@ -62,11 +64,19 @@ export class Requester {
   ): SentRequest {
     const stdout = new PassThrough();
     const stderr = new PassThrough();
+    for (const stream of [stdout, stderr]) {
+      for (const event of ['drain', 'close']) {
+        stream.on(event, () => {
+          this.#readOnOrPause();
+        });
+      }
+    }
     const ended = new Promise<EndOfRequest>((resolve, reject) => {
       this.#active.set(requestId, { stdout, stderr, resolve, reject });
     });
     // Who only looks at stdout learns of a lost connection by its error.
     ended.catch(() => undefined);
+    if (this.#socket.destroyed) this.#lose(disconnected('the connection to the application is closed'));
     this.#write([
       beginRequest(requestId, role, keepConn ? KEEP_CONN : 0),
       ...streamRecords(RecordType.PARAMS, requestId, encodeParams(params)),
@@ -105,6 +115,7 @@ export class Requester {
   #take(chunk: Buffer): void {
     try {
       for (const event of this.#reader.read(chunk)) this.#dispatch(event);
+      this.#readOnOrPause();
     } catch (error) {
       this.#lose(
         error instanceof BridgeError ? error : new BridgeError('ERR_FASTCGI_SEQUENCE', reasonOf(error)),
@@ -117,11 +128,9 @@ export class Requester {
     const active = this.#active.get(event.requestId);
     if (active === undefined) return;
     if (event.kind === 'data') {
-      const stream = event.type === RecordType.STDOUT ? active.stdout : active.stderr;
-      if (!stream.write(event.data)) {
-        this.#socket.pause();
-        stream.once('drain', () => this.#socket.resume());
-      }
+      if (event.type === RecordType.STDOUT) active.stdout.write(event.data);
+      else if (event.type === RecordType.STDERR) active.stderr.write(event.data);
+      else throw unexpected(event.type);
     } else if (event.kind === 'control' && event.type === RecordType.END_REQUEST) {
       const body = new EndRequest();
       if (event.content.length !== body.getSize()) throw unexpected(event.type);
@@ -135,6 +144,15 @@ export class Requester {
     }
   }
 
+  /** A stream that has ended or was left by its reader holds nothing up. */
+  #readOnOrPause(): void {
+    const full = [...this.#active.values()].some(
+      ({ stdout, stderr }) => stdout.writableNeedDrain || stderr.writableNeedDrain,
+    );
+    if (full) this.#socket.pause();
+    else this.#socket.resume();
+  }
+
   #lose(reason: BridgeError): void {
     for (const { stdout, stderr, reject } of this.#active.values()) {
       stdout.destroy();
@@ -143,6 +161,10 @@ export class Requester {
     }
     this.#active.clear();
   }
+}
+
+function disconnected(what: string, options?: ErrorOptions): BridgeError {
+  return new BridgeError('ERR_FASTCGI_DISCONNECTED', what, options);
 }
 
 function unexpected(type: number): BridgeError {

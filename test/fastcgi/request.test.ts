@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict';
+import { buffer } from 'node:stream/consumers';
+import { describe, it } from 'node:test';
+
+import { BridgeError } from '../../src/errors.js';
+import { Request, type RequestTransport } from '../../src/fastcgi/request.js';
+import { lines } from '../helpers/records.js';
+
+/** A connection that keeps what it is given, and can take its time. */
+class Transport implements RequestTransport {
+  readonly ended: Request[] = [];
+  readonly #octets: Buffer[] = [];
+  readonly #waiting: (() => void)[] = [];
+  wanted = 0;
+  slow = false;
+
+  get lines(): string[] {
+    return lines(Buffer.concat(this.#octets));
+  }
+
+  send(octets: readonly Buffer[], done?: () => void): void {
+    this.#octets.push(...octets);
+    if (!done || octets.length === 0) return;
+    if (this.slow) this.#waiting.push(done);
+    else done();
+  }
+
+  /** Says that everything was sent. */
+  flush(): void {
+    for (const done of this.#waiting.splice(0)) done();
+  }
+
+  stdinWanted(): void {
+    this.wanted += 1;
+  }
+
+  requestEnded(request: Request): void {
+    this.ended.push(request);
+  }
+}
+
+function makeRequest({ maxParamsBytes = 100, stdinBufferBytes = 10 } = {}): [Request, Transport] {
+  const transport = new Transport();
+  return [new Request(1, true, transport, { maxParamsBytes, stdinBufferBytes }), transport];
+}
+
+const lost = new BridgeError('ERR_FASTCGI_DISCONNECTED', 'gone');
+const END = 'END_REQUEST 1 00000000 00';
+
+describe('A request', () => {
+  it('ends with the end of STDOUT, of STDERR and END_REQUEST, in this order', async () => {
+    const [request, transport] = makeRequest();
+    request.stderr.write('warning');
+    request.stdout.write('body');
+    await request.end(1, 0);
+    assert.deepEqual(transport.lines, [
+      'STDERR 1 warning',
+      'STDOUT 1 body',
+      'STDOUT 1 end',
+      'STDERR 1 end',
+      'END_REQUEST 1 00000001 00',
+    ]);
+    assert.deepEqual(transport.ended, [request]);
+  });
+
+  it('leaves out STDERR if nothing was written to it, and ends STDOUT in any case', async () => {
+    const [request, transport] = makeRequest();
+    request.stderr.write('');
+    await request.end(0);
+    assert.deepEqual(transport.lines, ['STDOUT 1 end', END]);
+  });
+
+  it('ends once, however often and however it is ended', async () => {
+    const [request, transport] = makeRequest();
+    await Promise.all([request.end(0), request.end(1)]);
+    await request.end(2);
+    request.abort(lost, { answer: true });
+    request.abort(lost, { answer: false });
+    assert.deepEqual(transport.lines, ['STDOUT 1 end', END]);
+    assert.equal(transport.ended.length, 1);
+    assert.equal(request.signal.aborted, false, 'what has ended can’t be aborted');
+  });
+
+  it('can have its streams ended before', async () => {
+    const [request, transport] = makeRequest();
+    request.stdout.end('body');
+    request.stderr.end('warning');
+    await request.end(0);
+    assert.deepEqual(transport.lines, [
+      'STDOUT 1 body',
+      'STDOUT 1 end',
+      'STDERR 1 warning',
+      'STDERR 1 end',
+      END,
+    ]);
+  });
+
+  it('gives its protocolStatus', async () => {
+    const [request, transport] = makeRequest();
+    await request.end(0, 2);
+    assert.equal(transport.lines.at(-1), 'END_REQUEST 1 00000000 02');
+  });
+
+  it('waits with END_REQUEST until all of STDOUT was taken', async () => {
+    const [request, transport] = makeRequest();
+    transport.slow = true;
+    request.stdout.write('one');
+    request.stdout.write('two');
+    const ended = request.end(0);
+    assert.deepEqual(transport.lines, ['STDOUT 1 one']);
+    transport.flush();
+    assert.deepEqual(transport.lines, ['STDOUT 1 one', 'STDOUT 1 two']);
+    transport.flush();
+    await ended;
+    assert.deepEqual(transport.lines.slice(2), ['STDOUT 1 end', END]);
+  });
+
+  it('takes a write without octets for nothing, not for the end of the stream', async () => {
+    const [request, transport] = makeRequest();
+    request.stdout.write('');
+    request.stdout.write('body');
+    request.stdout.write(Buffer.of());
+    await request.end(0);
+    assert.deepEqual(transport.lines, ['STDOUT 1 body', 'STDOUT 1 end', END]);
+  });
+
+  it('sends more than a record can hold as several', async () => {
+    const [request, transport] = makeRequest();
+    request.stdout.write(Buffer.alloc(100_000, 'x'));
+    await request.end(0);
+    assert.deepEqual(
+      transport.lines.map((line) => line.replace(/x+/, (content) => String(content.length))),
+      ['STDOUT 1 65528', 'STDOUT 1 34472', 'STDOUT 1 end', END],
+    );
+  });
+
+  it('is answered at once when it is aborted, even while it waits for STDOUT to be taken', async () => {
+    const [request, transport] = makeRequest();
+    transport.slow = true;
+    request.stdout.write('one');
+    const ended = request.end(0);
+    request.abort(lost, { answer: true });
+    assert.deepEqual(transport.lines, ['STDOUT 1 one', 'END_REQUEST 1 0000008f 00']);
+    assert.equal(request.signal.reason, lost);
+    await ended;
+    assert.equal(transport.lines.length, 2);
+    assert.equal(transport.ended.length, 1);
+  });
+
+  it('is not answered when nobody is left', async () => {
+    const [request, transport] = makeRequest();
+    request.abort(lost, { answer: false });
+    await request.end(0);
+    assert.deepEqual(transport.lines, []);
+    assert.equal(transport.ended.length, 1);
+    assert.ok(request.stdin.destroyed && request.stdout.destroyed && request.stderr.destroyed);
+  });
+
+  it('ends once when its handler ends it at the very moment of the abort', async () => {
+    const [request, transport] = makeRequest();
+    let ended: Promise<void> | undefined;
+    request.signal.addEventListener('abort', () => {
+      ended = request.end(0);
+    });
+    request.abort(lost, { answer: true });
+    await ended;
+    assert.ok(ended);
+    assert.equal(transport.lines.filter((line) => line.startsWith('END_REQUEST')).length, 1);
+    assert.equal(transport.lines.at(-1), 'END_REQUEST 1 0000008f 00');
+    assert.equal(transport.ended.length, 1);
+  });
+
+  it('takes writes after an abort without complaint', async () => {
+    const [request, transport] = makeRequest();
+    request.abort(lost, { answer: false });
+    await new Promise<unknown>((resolve) => request.stdout.write('late', resolve));
+    assert.deepEqual(transport.lines, []);
+  });
+
+  it('keeps a copy of its params, since the transport reuses its memory', () => {
+    const [request] = makeRequest();
+    const chunk = Buffer.from('\x01\x01AB');
+    request.takeParams(chunk);
+    chunk.fill(0xff);
+    request.endParams();
+    assert.deepEqual(request.params, [['A', 'B']]);
+  });
+
+  it('says when its STDIN is full and when it is wanted again', async () => {
+    const [request, transport] = makeRequest({ stdinBufferBytes: 10 });
+    request.endParams();
+    request.takeStdin(Buffer.alloc(9));
+    assert.equal(request.stdinFull, false);
+    request.takeStdin(Buffer.alloc(1));
+    assert.equal(request.stdinFull, true);
+    assert.equal(transport.wanted, 0);
+    assert.equal((request.stdin.read() as Buffer).length, 10);
+    assert.equal(request.stdinFull, false);
+    assert.equal(transport.wanted, 1);
+    request.takeStdin(Buffer.alloc(20, 'x'));
+    assert.equal(request.stdinFull, true);
+    request.endStdin();
+    assert.equal(request.stdinFull, false, 'there is nothing to hold back any more');
+    assert.equal((await buffer(request.stdin)).length, 20);
+  });
+
+  it('wants the rest of a STDIN whose reader has left, and forgets it', () => {
+    const [request, transport] = makeRequest({ stdinBufferBytes: 10 });
+    request.endParams();
+    request.takeStdin(Buffer.alloc(20));
+    request.stdin.destroy();
+    assert.equal(request.stdinFull, false);
+    assert.equal(transport.wanted, 1);
+    request.takeStdin(Buffer.alloc(20));
+    request.endStdin();
+    assert.equal(request.stdinFull, false);
+  });
+});

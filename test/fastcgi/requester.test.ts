@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createConnection } from 'node:net';
+import { type Duplex, duplexPair } from 'node:stream';
+import { buffer, text } from 'node:stream/consumers';
+import { describe, it } from 'node:test';
+
+import { Requester } from '../../src/fastcgi/requester.js';
+import { hex, record } from '../helpers/records.js';
+
+/** A requester and the application's end of its connection, which keeps what it receives. */
+function connect(): { requester: Requester; near: Duplex; far: Duplex; received: () => Buffer } {
+  const [near, far] = duplexPair();
+  const chunks: Buffer[] = [];
+  far.on('data', (chunk: Buffer) => chunks.push(chunk));
+  far.on('error', () => undefined);
+  return { requester: new Requester(near), near, far, received: () => Buffer.concat(chunks) };
+}
+
+/** Writes octets and resolves when the other end asks for more. */
+function write(stream: Duplex, ...octets: Buffer[]): Promise<unknown> {
+  return new Promise((resolve) => stream.write(Buffer.concat(octets), resolve));
+}
+
+const end = (requestId: number, body = '\x00\x00\x00\x00\x00\x00\x00\x00'): Buffer =>
+  record(3, requestId, body);
+const DISCONNECTED = { name: 'BridgeError', code: 'ERR_FASTCGI_DISCONNECTED' };
+
+describe('A requester', () => {
+  it('sends a request octet for octet', async () => {
+    const { requester, far, received } = connect();
+    const request = requester.send([['A', 'B']]);
+    request.stdin.write('body');
+    request.stdin.end();
+    await once(request.stdin, 'finish');
+    assert.deepEqual(
+      received(),
+      hex(`01 01 0001 0008 00 00  0001 00 0000000000
+           01 04 0001 0004 00 00  01 01 41 42
+           01 04 0001 0000 00 00
+           01 05 0001 0004 00 00  626f6479
+           01 05 0001 0000 00 00`),
+    );
+    requester.close();
+    far.destroy();
+  });
+
+  it('sends its id, its role, KEEP_CONN and ABORT_REQUEST', async () => {
+    const { requester, far, received } = connect();
+    requester.send([], { requestId: 258, role: 2, keepConn: true }).abort();
+    while (received().length < 32) await once(far, 'data');
+    assert.deepEqual(
+      received(),
+      hex('01 01 0102 0008 00 00  0002 01 0000000000  01 04 0102 0000 00 00  01 02 0102 0000 00 00'),
+    );
+    requester.close();
+  });
+
+  it('cuts params that are larger than a record', async () => {
+    const { requester, far, received } = connect();
+    requester.send([['A', 'x'.repeat(70_000)]]);
+    while (received().length < 16 + 8 + 65_528 + 8 + 4_478 + 8) await once(far, 'data');
+    assert.deepEqual(received().subarray(16, 24), hex('01 04 0001 fff8 00 00'));
+    assert.deepEqual(received().subarray(24 + 65_528, 32 + 65_528), hex('01 04 0001 117e 00 00'));
+    requester.close();
+  });
+
+  it('gives STDOUT, STDERR and how the request ended', async () => {
+    const { requester, far } = connect();
+    const request = requester.send([]);
+    far.write(
+      hex(`01 06 0001 0002 06 00  6869 000000000000
+           01 07 0001 0001 00 00  21
+           01 06 0001 0000 00 00
+           01 07 0001 0000 00 00
+           01 03 0001 0008 00 00  ff000102 03 000000`),
+    );
+    assert.deepEqual(await request.ended, { appStatus: 0xff00_0102, protocolStatus: 3 });
+    assert.equal(await text(request.stdout), 'hi');
+    assert.equal(await text(request.stderr), '!');
+    requester.close();
+  });
+
+  it('tells multiplexed answers apart and ignores ids that it did not send', async () => {
+    const { requester, far } = connect();
+    const [one, two] = [requester.send([], { requestId: 1 }), requester.send([], { requestId: 2 })];
+    far.write(
+      Buffer.concat([
+        record(6, 2, 'two'),
+        record(6, 3, 'three'),
+        record(6, 1, 'one'),
+        record(10, 0, 'x'),
+        end(3),
+        end(2),
+        record(6, 2, 'late'),
+        end(1),
+      ]),
+    );
+    assert.deepEqual(await Promise.all([text(one.stdout), text(two.stdout)]), ['one', 'two']);
+    await Promise.all([one.ended, two.ended]);
+    requester.close();
+  });
+
+  it('reads no faster than its answers are read, and resumes', async () => {
+    const { requester, near, far } = connect();
+    const request = requester.send([]);
+    let warned = false;
+    const onWarning = (): void => void (warned = true);
+    process.once('warning', onWarning);
+    const small = Buffer.concat(Array.from({ length: 5_000 }, () => record(6, 1, 'x'.repeat(10))));
+    let written = 0;
+    while (!near.isPaused() && written < 100) {
+      await write(far, small);
+      written += 1;
+    }
+    assert.ok(written < 10);
+    far.write(end(1));
+    assert.equal((await buffer(request.stdout)).length, written * 50_000);
+    await request.ended;
+    await new Promise(setImmediate);
+    process.off('warning', onWarning);
+    assert.equal(warned, false, 'no listener is left for each piece');
+    requester.close();
+  });
+
+  it('goes on with the next request when an answer that nobody reads has ended or was left', async () => {
+    const { requester, far } = connect();
+    requester.send([], { requestId: 1, keepConn: true });
+    const left = requester.send([], { requestId: 2, keepConn: true });
+    const next = requester.send([], { requestId: 3 });
+    left.stdout.destroy();
+    await write(far, record(6, 1, Buffer.alloc(60_000)), end(1), record(6, 2, Buffer.alloc(60_000)));
+    await write(far, record(6, 2, Buffer.alloc(60_000)), end(2));
+    far.write(end(3));
+    await Promise.all([left.ended, next.ended]);
+    requester.close();
+  });
+
+  it('goes on when the reader of a full answer leaves it', async () => {
+    const { requester, near, far } = connect();
+    const left = requester.send([], { requestId: 1 });
+    const next = requester.send([], { requestId: 2 });
+    far.write(record(6, 1, Buffer.alloc(60_000)));
+    await once(near, 'pause');
+    left.stdout.destroy();
+    far.write(end(2));
+    await next.ended;
+    requester.close();
+  });
+
+  for (const how of ['destroys', 'ends'] as const) {
+    it(`rejects with ERR_FASTCGI_DISCONNECTED when the connection ${how} before the answer does`, async () => {
+      const { requester, near, far } = connect();
+      const request = requester.send([]);
+      const stdout = buffer(request.stdout);
+      far.write(record(6, 1, 'part'));
+      if (how === 'ends') far.end();
+      else near.destroy();
+      await assert.rejects(request.ended, DISCONNECTED);
+      await assert.rejects(stdout);
+      request.stdin.write('nobody reads it');
+      await new Promise((resolve) => request.stdin.once('close', resolve));
+      requester.close();
+    });
+  }
+
+  it('rejects at once on a connection that is closed', async () => {
+    const { requester, near } = connect();
+    requester.close();
+    await once(near, 'close');
+    const request = requester.send([]);
+    await assert.rejects(request.ended, DISCONNECTED);
+    assert.ok(request.stdout.destroyed);
+  });
+
+  it('says why the connection failed', async () => {
+    const requester = new Requester(createConnection('/nonexistent/socket'));
+    const request = requester.send([]);
+    await assert.rejects(request.ended, { ...DISCONNECTED, message: /ENOENT \/nonexistent\/socket/ });
+  });
+
+  const wrong = {
+    'END_REQUEST of another length': end(1, '\x00\x00'),
+    BEGIN_REQUEST: record(1, 1, '\x00\x01\x00\x00\x00\x00\x00\x00'),
+    'STDIN, which only a web server sends': record(5, 1, 'x'),
+    'PARAMS, which only a web server sends': record(4, 1, 'x'),
+    'an unknown type': record(200, 1, 'x'),
+    'another version': record(6, 1, 'x', { version: 2 }),
+  };
+  for (const [name, octets] of Object.entries(wrong)) {
+    it(`closes the connection on an application that sends ${name}`, async () => {
+      const { requester, near, far } = connect();
+      const [one, two] = [requester.send([], { requestId: 1 }), requester.send([], { requestId: 2 })];
+      far.write(Buffer.concat([octets, end(1), end(2)]));
+      const code = name === 'another version' ? 'ERR_FASTCGI_VERSION' : 'ERR_FASTCGI_SEQUENCE';
+      await assert.rejects(one.ended, { name: 'BridgeError', code });
+      await assert.rejects(two.ended, { name: 'BridgeError', code });
+      assert.ok(near.destroyed);
+    });
+  }
+});
