@@ -6,8 +6,12 @@ import { BridgeError } from '../errors.js';
 export interface ResponseHead {
   /** The HTTP status that the web server will send: `Status`, else 302 for a `Location`, else 200 (RFC 3875 §6.3). */
   readonly status: number;
-  /** What to send on: the header block as the script wrote it, less what a web server can't take, and what followed. */
-  readonly octets: Buffer;
+  /** How long the body is to be, where the script says so: after that many octets the response is complete. */
+  readonly contentBytes: number | undefined;
+  /** The header block as the script wrote it, less what a web server can't take. */
+  readonly header: Buffer;
+  /** What has already come of the body. */
+  readonly body: Buffer;
 }
 
 const LF = 0x0a;
@@ -63,11 +67,14 @@ export class ResponseHeadObserver {
         this.#searched = 0;
         continue;
       }
-      if (statusLine === null) return { status: statusOf(block), octets: this.#held };
+      const header = this.#held.subarray(0, end);
+      const body = this.#held.subarray(end);
+      if (statusLine === null) return { ...meaningOf(block, statusOf(block)), header, body };
       const field = Buffer.from(`Status:${statusLine[0].slice(statusLine[0].indexOf(' '))}`, 'latin1');
       return {
-        status: Number(statusLine[1]),
-        octets: Buffer.concat([field, this.#held.subarray(statusLine[0].length)]),
+        ...meaningOf(block, Number(statusLine[1])),
+        header: Buffer.concat([field, header.subarray(statusLine[0].length)]),
+        body,
       };
     }
   }
@@ -78,6 +85,13 @@ export class ResponseHeadObserver {
       `the script wrote a header of more than --max-header-size allows (${String(this.#maxHeaderBytes)} octets)`,
     );
   }
+}
+
+function meaningOf(block: string, status: number): Pick<ResponseHead, 'status' | 'contentBytes'> {
+  // RFC 9110 §6.4.1: these have no content, whatever a field says.
+  if (status === 204 || status === 304) return { status, contentBytes: 0 };
+  const length = /^content-length:[ \t]*(\d+)[ \t]*\r?$/im.exec(block);
+  return { status, contentBytes: length === null ? undefined : Number(length[1]) };
 }
 
 function statusOf(block: string): number {

@@ -2,7 +2,7 @@
 
 import type { Socket } from 'node:net';
 
-import { BridgeError } from '../errors.js';
+import { BridgeError, reasonOf } from '../errors.js';
 import { Connection, type ConnectionOptions } from '../fastcgi/connection.js';
 import type { Request } from '../fastcgi/request.js';
 import type { Log } from '../observe/log.js';
@@ -21,14 +21,16 @@ const DESCRIPTOR_0: Address = { kind: 'fd', fd: 0 };
 export class Daemon {
   readonly #log: Log;
   readonly #stopGraceMs: number;
+  readonly #runner: SpawnRunner;
   readonly #responder: Responder;
   readonly #connectionOptions: ConnectionOptions;
   readonly #connections = new Set<Connection>();
   readonly #responses = new Set<Promise<void>>();
   #listeners: Listener[] = [];
 
-  private constructor(configuration: Configuration, responder: Responder, log: Log) {
+  private constructor(configuration: Configuration, runner: SpawnRunner, responder: Responder, log: Log) {
     this.#log = log;
+    this.#runner = runner;
     this.#stopGraceMs = configuration.stopGraceMs;
     this.#responder = responder;
     const { maxProcesses, maxQueue } = configuration.admission;
@@ -57,13 +59,14 @@ export class Daemon {
    */
   static async start(configuration: Configuration, log: Log): Promise<Daemon> {
     const allowFrom = new AllowFrom(configuration.allowFrom);
+    const runner = new SpawnRunner(configuration.run);
     const responder = new Responder({
       site: await makeSite(configuration),
-      runner: new SpawnRunner(configuration.run),
+      runner,
       admission: new Admission(configuration.admission),
       log,
     });
-    const daemon = new Daemon(configuration, responder, log);
+    const daemon = new Daemon(configuration, runner, responder, log);
     const addresses = configuration.listen.length > 0 ? configuration.listen : [DESCRIPTOR_0];
     try {
       for (const address of addresses) {
@@ -110,6 +113,8 @@ export class Daemon {
   async destroy(): Promise<void> {
     await this.#closeListeners();
     for (const connection of this.#connections) connection.destroy();
+    // Also scripts that go on after their answer was complete, which no connection ends any more.
+    this.#runner.destroy();
     await this.#ended();
   }
 
@@ -140,7 +145,7 @@ function noSocket(error: unknown): BridgeError {
   const example = '--listen unix:/run/fcgi2cgi/sock';
   return new BridgeError(
     'ERR_USAGE',
-    `nowhere to listen: descriptor 0 is no listening socket; say for example ${example}`,
+    `nowhere to listen: without --listen it is descriptor 0, and ${reasonOf(error)}; say for example ${example}`,
     {
       cause: error,
     },

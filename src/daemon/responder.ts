@@ -2,9 +2,10 @@
 
 import { randomBytes } from 'node:crypto';
 
+import { toText } from '../bytes.js';
 import { errorResponse } from '../cgi/error-response.js';
 import type { Refusal } from '../cgi/invocation.js';
-import { BridgeError, reasonOf } from '../errors.js';
+import { BridgeError, type ErrorCode, reasonOf } from '../errors.js';
 import { paramText } from '../fastcgi/params.js';
 import type { Request } from '../fastcgi/request.js';
 import type { Log } from '../observe/log.js';
@@ -22,6 +23,8 @@ export interface ResponderOptions {
 
 /** The appStatus of a request whose script could not be started: a shell's "cannot execute". */
 const NOT_STARTED_APP_STATUS = 126;
+/** The appStatus of a program that we have ended and that exits with 0: a shell's for SIGTERM. */
+const ENDED_APP_STATUS = 143;
 /** What a web server's users are told to wait after a 503. */
 const RETRY_AFTER_SECONDS = 5;
 
@@ -65,15 +68,22 @@ export class Responder {
     if (request.problem !== undefined) {
       const status = request.problem.code === 'ERR_MAX_PARAMS_SIZE' ? 431 : 400;
       const { code, message } = request.problem;
-      this.#logRefusal(request, id, status, `${code}: ${message}`);
+      this.#logRefusal(request, { id, status, code }, message);
       await this.#refuse(request, id, { status, reason: `The request can’t be handled: ${message}.` });
       return;
     }
     const resolution = await site.resolve(request.params);
     if (resolution.kind === 'refuse') {
       const { refusal } = resolution;
-      this.#logRefusal(request, id, refusal.status, refusal.detail ?? refusal.reason);
+      this.#logRefusal(request, { id, status: refusal.status }, refusal.detail ?? refusal.reason);
       await this.#refuse(request, id, refusal);
+      return;
+    }
+    const withNul = [...resolution.invocation.variables].find(([, value]) => value.includes('\0'))?.[0];
+    if (withNul !== undefined) {
+      const reason = `${toText(withNul)} contains a NUL octet, which no variable can hold.`;
+      this.#logRefusal(request, { id, status: 400 }, reason);
+      await this.#refuse(request, id, { status: 400, reason });
       return;
     }
     let release: Release;
@@ -113,14 +123,16 @@ export class Responder {
       ...(outcome.endedBy === undefined ? {} : { ended_by: outcome.endedBy }),
       ...(outcome.stderrTail === '' ? {} : { stderr: outcome.stderrTail.trimEnd() }),
     };
-    const appStatus = outcome.exit === undefined ? NOT_STARTED_APP_STATUS : appStatusOf(outcome.exit);
-    if (request.signal.aborted) {
-      log.info(fields, `request aborted: ${reasonOf(request.signal.reason)}`);
+    const appStatus = appStatusFor(outcome);
+    if (outcome.endedBy === 'abort') {
+      const reason: unknown = request.signal.reason;
+      const code = reason instanceof BridgeError ? reason.code : undefined;
+      log.info({ ...fields, code }, `request aborted: ${reasonOf(reason)}`);
       return;
     }
     if (outcome.status === undefined) {
-      const { status, reason, cause } = failure(outcome);
-      log.error({ ...fields, status }, `request failed: ${cause}`);
+      const { status, reason, cause, code } = failure(outcome);
+      log.error({ ...fields, status, code }, `request failed: ${cause}`);
       await this.#refuse(request, id, { status, reason }, appStatus);
       return;
     }
@@ -144,8 +156,8 @@ export class Responder {
     await request.end(appStatus);
   }
 
-  #logRefusal(request: Request, id: string, status: number, why: string): void {
-    this.#options.log.info({ id, uri: uriOf(request), status }, `request refused: ${why}`);
+  #logRefusal(request: Request, fields: { id: string; status: number; code?: string }, why: string): void {
+    this.#options.log.info({ ...fields, uri: uriOf(request) }, `request refused: ${why}`);
   }
 }
 
@@ -153,26 +165,43 @@ function uriOf(request: Request): string {
   return paramText(request.params, 'REQUEST_URI') || paramText(request.params, 'SCRIPT_NAME');
 }
 
-/** What to tell the person at the browser, and the log, of a run that gave no header. */
-function failure(outcome: Outcome): {
+/** A program that we have ended may say that all is well; its response is cut short all the same. */
+function appStatusFor({ exit, endedBy }: Outcome): number {
+  if (exit === undefined) return NOT_STARTED_APP_STATUS;
+  return appStatusOf(exit) || (endedBy === undefined ? 0 : ENDED_APP_STATUS);
+}
+
+interface Failure {
   readonly status: number;
+  /** For the person at the browser. */
   readonly reason: string;
+  /** For the log. */
   readonly cause: string;
-} {
-  if (outcome.startError !== undefined) {
-    const { message } = outcome.startError;
-    return { status: 500, reason: 'The program could not be started.', cause: message };
+  readonly code?: ErrorCode;
+}
+
+/** What to say of a run that gave no header. */
+function failure({ startError, endedBy, exit }: Outcome): Failure {
+  const because = (status: number, reason: string, code?: ErrorCode): Failure => {
+    return { status, reason, cause: reason, ...(code === undefined ? {} : { code }) };
+  };
+  if (startError !== undefined) {
+    return {
+      ...because(500, 'The program could not be started.', startError.code),
+      cause: startError.message,
+    };
   }
-  const late = outcome.endedBy && timeoutReasons[outcome.endedBy];
-  if (late !== undefined) return { status: 504, reason: late, cause: late };
-  if (outcome.endedBy === 'max-header-size') {
-    const reason = 'The program wrote a larger header than it may (--max-header-size).';
-    return { status: 502, reason, cause: reason };
+  const late = endedBy && timeoutReasons[endedBy];
+  if (late !== undefined) return because(504, late);
+  if (endedBy === 'max-header-size') {
+    return because(
+      502,
+      'The program wrote a larger header than it may (--max-header-size).',
+      'ERR_MAX_HEADER_SIZE',
+    );
   }
-  if (outcome.exit?.kind === 'signaled') {
-    const reason = `The program was ended by ${describeExit(outcome.exit)} before it answered.`;
-    return { status: 502, reason, cause: reason };
+  if (exit?.kind === 'signaled') {
+    return because(502, `The program was ended by ${describeExit(exit)} before it answered.`);
   }
-  const reason = 'The program ended without a complete header (RFC 3875 §6).';
-  return { status: 502, reason, cause: reason };
+  return because(502, 'The program ended without a complete header (RFC 3875 §6).');
 }

@@ -1,6 +1,7 @@
 /** Starts a program as the leader of its own process group, and owns it until it was reaped. */
 
 import type { ChildProcess, ChildProcessWithoutNullStreams } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -9,9 +10,10 @@ import spawn from 'cross-spawn';
 import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
 import { type Command, textCommand } from './command.js';
 import { type ExitStatus, exitStatus } from './exit-status.js';
+import { groupRuns, signalGroup } from './process-group.js';
 
-/** How often a process group is looked at that has lost its leader and that nothing reports the end of. */
-const GROUP_POLL_MS = 20;
+/** The longest pause between looks at a process group that has lost its leader: nothing reports its end. */
+const MAX_GROUP_POLL_MS = 200;
 
 /**
  * A running program with its three pipes. It owns the process and, until `terminate` has resolved, its group; whoever
@@ -25,7 +27,6 @@ export class OwnedProcess {
   /** Resolves when the program has ended and was reaped; its group may live on. */
   readonly exited: Promise<ExitStatus>;
 
-  #reaped = false;
   #terminating: Promise<void> | undefined;
 
   constructor(child: ChildProcessWithoutNullStreams, pid: number) {
@@ -35,7 +36,6 @@ export class OwnedProcess {
     this.stderr = child.stderr;
     this.exited = new Promise((resolve) => {
       child.once('exit', (code, signal) => {
-        this.#reaped = true;
         resolve(exitStatus(code, signal));
       });
     });
@@ -51,35 +51,24 @@ export class OwnedProcess {
   }
 
   async #end(graceMs: number): Promise<void> {
-    if (this.#signalGroup('SIGTERM')) {
-      const deadline = performance.now() + graceMs;
-      const grace = new AbortController();
-      await Promise.race([
-        this.exited,
-        delay(graceMs, undefined, { signal: grace.signal }).catch(() => undefined),
-      ]);
-      grace.abort();
-      // git's service processes outlive their parent for a moment: SIGKILL now would leave their lock files behind.
-      while (performance.now() < deadline && this.#signalGroup(0)) await delay(GROUP_POLL_MS);
-      this.#signalGroup('SIGKILL');
+    signalGroup(this.pid, 'SIGTERM');
+    const deadline = performance.now() + graceMs;
+    const grace = new AbortController();
+    await Promise.race([
+      this.exited,
+      delay(graceMs, undefined, { signal: grace.signal }).catch(() => undefined),
+    ]);
+    grace.abort();
+    // git's service processes outlive their parent for a moment: SIGKILL now would leave their lock files behind.
+    for (let pause = 10; performance.now() < deadline && (await groupRuns(this.pid)); pause *= 2) {
+      await delay(Math.min(pause, MAX_GROUP_POLL_MS, Math.max(0, deadline - performance.now())));
     }
+    signalGroup(this.pid, 'SIGKILL');
     await this.exited;
     // A process that left the group may hold the other ends; nobody reads them any more.
     this.stdin.destroy();
     this.stdout.destroy();
     this.stderr.destroy();
-  }
-
-  /** Whether the group was there to be signalled. */
-  #signalGroup(signal: NodeJS.Signals | 0): boolean {
-    try {
-      process.kill(-this.pid, signal);
-      return true;
-    } catch (error) {
-      // EPERM: what is left of the group runs as somebody else, and is not ours to end.
-      if (systemCodeOf(error) === 'EPERM') return false;
-      return !this.#reaped;
-    }
   }
 }
 
@@ -88,13 +77,12 @@ export class OwnedProcess {
  *
  * @throws BridgeError `ERR_SPAWN` with the system's error as `cause`.
  */
-export function startProcess(command: Command): Promise<OwnedProcess> {
+export async function startProcess(command: Command): Promise<OwnedProcess> {
   const { file, args, directory, environment } = textCommand(command);
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => {
-      reject(
-        new BridgeError('ERR_SPAWN', `${file} could not be started: ${reasonOf(error)}`, { cause: error }),
-      );
+      const reason = missing(error, file, directory) ?? reasonOf(error);
+      reject(new BridgeError('ERR_SPAWN', `${file} could not be started: ${reason}`, { cause: error }));
     };
     let child: ChildProcess;
     try {
@@ -114,4 +102,13 @@ export function startProcess(command: Command): Promise<OwnedProcess> {
       resolve(new OwnedProcess(child as ChildProcessWithoutNullStreams, child.pid));
     }
   });
+}
+
+/** What it is that the system says is not there; it names the program, whatever is missing. */
+function missing(error: unknown, file: string, directory: string): string | undefined {
+  if (systemCodeOf(error) !== 'ENOENT') return undefined;
+  if (!existsSync(directory)) return `there is no directory ${directory}`;
+  return existsSync(file)
+    ? 'the interpreter that its first line names does not exist'
+    : 'there is no such file';
 }

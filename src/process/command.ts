@@ -1,6 +1,7 @@
 /** Turns a command in octets into one that Node can start, whose strings it encodes as UTF-8. */
 
 import { type ByteString, isText, toText } from '../bytes.js';
+import { BridgeError } from '../errors.js';
 
 /** A program to start, octet by octet. */
 export interface Command {
@@ -22,17 +23,30 @@ const SHELL = '/bin/sh';
 /** A name that a POSIX shell keeps in its environment; others it may drop on its way to the program. */
 const shellName = /^[A-Za-z_][A-Za-z0-9_]*$/;
 /** What some shells set for themselves and would pass on. */
-const shellOwn = ['PWD', 'OLDPWD', 'SHLVL', '_'];
+const shellExports = ['PWD', 'OLDPWD', 'SHLVL', '_'];
+/** Names whose values a shell checks, replaces or protects: dash ends at once when OPTIND is no number. */
+const shellOwn = new Set([
+  ...shellExports,
+  ...['IFS', 'OPTARG', 'OPTIND', 'LINENO', 'PPID', 'PS1', 'PS2', 'PS4', 'RANDOM', 'SECONDS', 'UID', 'EUID'],
+  ...['ENV', 'BASH_ENV', 'BASHOPTS', 'SHELLOPTS', 'CDPATH'],
+]);
 
 /**
  * The command as text where that loses nothing. Otherwise a shell is started in its place: it rebuilds exactly what is
  * not UTF-8 from octal escapes, then becomes the program. Only that part appears in the process list, and only until
  * then; all other variables go through the environment as they always do.
+ *
+ * @throws BridgeError `ERR_SPAWN` for a NUL octet, which no command can hold and a shell would leave out.
  */
 export function textCommand(command: Command): TextCommand {
   const { environment } = command;
   const words = [command.file, ...command.args];
-  if ([...words, command.directory, ...environment.keys(), ...environment.values()].every(isText)) {
+  const all = [...words, command.directory, ...environment.keys(), ...environment.values()];
+  if (all.some((bytes) => bytes.includes('\0'))) {
+    const reason = 'an argument, a variable or its directory contains a NUL octet';
+    throw new BridgeError('ERR_SPAWN', `${toText(command.file)} could not be started: ${reason}`);
+  }
+  if (all.every(isText)) {
     return {
       file: toText(command.file),
       args: command.args.map(toText),
@@ -40,9 +54,10 @@ export function textCommand(command: Command): TextCommand {
       environment: Object.fromEntries([...environment].map(([name, value]) => [toText(name), toText(value)])),
     };
   }
-  const kept = [...environment].filter(([name, value]) => shellName.test(name) && isText(value));
-  const rebuilt = [...environment].filter(([name, value]) => shellName.test(name) && !isText(value));
-  const foreign = [...environment].filter(([name]) => !shellName.test(name));
+  const keeps = (name: ByteString): boolean => shellName.test(name) && !shellOwn.has(name);
+  const kept = [...environment].filter(([name, value]) => keeps(name) && isText(value));
+  const rebuilt = [...environment].filter(([name, value]) => keeps(name) && !isText(value));
+  const foreign = [...environment].filter(([name]) => !keeps(name));
   const wordNames = words.map((_, index) => `fcgi2cgi_word_${String(index)}`);
   const foreignNames = foreign.map((_, index) => `fcgi2cgi_pair_${String(index)}`);
   const quoted = (names: readonly string[]): string => names.map((name) => ` "$${name}"`).join('');
@@ -53,9 +68,9 @@ export function textCommand(command: Command): TextCommand {
     ...rebuilt.map(([name, value]) => `${assign(name, value)}; export ${name}`),
     ...words.map((word, index) => assign(String(wordNames[index]), word)),
     ...foreign.map(([name, value], index) => assign(String(foreignNames[index]), `${name}=${value}`)),
-    ...shellOwn.filter((name) => !environment.has(name)).map((name) => `unset ${name}`),
-    // Shells drop variables with such names, env does not; nice keeps env from reading a program's path as a pair.
-    `exec${foreign.length > 0 ? ` env${quoted(foreignNames)} nice -n 0` : ''}${quoted(wordNames)}`,
+    `unset ${shellExports.join(' ')}`,
+    // Shells drop or change such variables, env does not; nice keeps env from reading a program's path as a pair.
+    `exec${foreign.length > 0 ? ` env --${quoted(foreignNames)} nice -n 0` : ''}${quoted(wordNames)}`,
   ];
   return {
     file: SHELL,
@@ -65,10 +80,13 @@ export function textCommand(command: Command): TextCommand {
   };
 }
 
-/** A shell assignment of exactly these octets; command substitution drops newlines at the end, so an x guards them. */
+/**
+ * A shell assignment of exactly these octets. Command substitution drops newlines at the end, so a dot guards them (no
+ * encoding has it as the second half of a character); a dash is escaped, since at the start it would be an option.
+ */
 function assign(name: string, bytes: ByteString): string {
   const escaped = Array.from(bytes, (octet) =>
-    /[A-Za-z0-9_./=:,-]/.test(octet) ? octet : `\\${octet.charCodeAt(0).toString(8).padStart(3, '0')}`,
+    /[A-Za-z0-9_./=:,]/.test(octet) ? octet : `\\${octet.charCodeAt(0).toString(8).padStart(3, '0')}`,
   ).join('');
-  return `${name}=$(printf '${escaped}x'); ${name}=\${${name}%x}`;
+  return `${name}=$(printf '${escaped}.'); ${name}=\${${name}%.}`;
 }

@@ -50,8 +50,9 @@ export interface Outcome {
 /** Decides how an invocation runs, never what may run. */
 export interface Runner {
   /**
-   * Runs the invocation to its end: resolves once the process and all that it started in its group are gone, whatever
-   * happened; never rejects. Aborting `signal` ends the run.
+   * Runs the invocation to its end: resolves once the process is gone and nobody holds its answer open; where the run
+   * was ended, its whole group is gone then. What a script put into the background, with outputs of its own, goes on.
+   * Never rejects. Aborting `signal` ends the run, unless the answer was complete by then.
    */
   run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<Outcome>;
 }

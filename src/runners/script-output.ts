@@ -32,6 +32,9 @@ export class ScriptOutput {
   #heldBytes = 0;
   #released = false;
   #sentBytes = 0;
+  #bodyBytes = 0;
+  #sourceEnded = false;
+  #cut = false;
 
   constructor(source: Readable, sink: Writable, options: ScriptOutputOptions) {
     this.#source = source;
@@ -40,9 +43,14 @@ export class ScriptOutput {
     this.#observer = new ResponseHeadObserver(options.maxHeaderBytes);
   }
 
-  /** The status of the response, once its header was complete. */
+  /** The status of the response, once its header was complete; undefined if `cut` came before any of it was sent. */
   get status(): number | undefined {
-    return this.#head?.status;
+    return this.#cut ? undefined : this.#head?.status;
+  }
+
+  /** Whether the script has written all that the response consists of: a web server that leaves now has had it all. */
+  get complete(): boolean {
+    return this.#sourceEnded || this.#bodyBytes >= (this.#head?.contentBytes ?? Infinity);
   }
 
   /** Octets that were handed to the web server. */
@@ -51,16 +59,14 @@ export class ScriptOutput {
   }
 
   /**
-   * Carries the script's output until it ends or is destroyed, or the web server is gone.
+   * Carries the script's output until it ends or is destroyed; what the web server no longer takes is thrown away.
    *
    * @throws BridgeError `ERR_MAX_HEADER_SIZE`; the script is then still running.
    */
   async carry(): Promise<void> {
     for await (const chunk of this.#chunks()) {
       this.#options.onProgress(chunk.length);
-      const octets = this.#observe(chunk);
-      if (octets !== undefined) await this.#send(octets);
-      if (this.#sink.destroyed) break;
+      await this.#send(this.#observe(chunk));
     }
     await this.#flush();
   }
@@ -71,32 +77,51 @@ export class ScriptOutput {
     void this.#flush();
   }
 
+  /** The run is being ended: an answer of which nothing was sent is forgotten, since there will be another one. */
+  cut(): void {
+    if (this.#sentBytes > 0) return;
+    this.#cut = true;
+    this.#held = [];
+    this.#heldBytes = 0;
+  }
+
   async *#chunks(): AsyncGenerator<Buffer, void, undefined> {
     try {
       for await (const chunk of this.#source) yield chunk as Buffer;
+      this.#sourceEnded = true;
     } catch {
       // Destroyed by the run's owner, who knows why.
     }
   }
 
-  #observe(chunk: Buffer): Buffer | undefined {
-    if (this.#head !== undefined) return chunk;
+  #observe(chunk: Buffer): readonly Buffer[] {
+    if (this.#cut) return [];
+    if (this.#head !== undefined) {
+      this.#bodyBytes += chunk.length;
+      return [chunk];
+    }
     this.#head = this.#observer.push(chunk);
-    if (this.#head !== undefined) this.#options.onHead(this.#head);
-    return this.#head?.octets;
+    if (this.#head === undefined) return [];
+    const { header, body } = this.#head;
+    this.#bodyBytes = body.length;
+    this.#options.onHead(this.#head);
+    return [header, body];
   }
 
-  async #send(octets: Buffer): Promise<void> {
-    this.#held.push(octets);
-    this.#heldBytes += octets.length;
-    if (this.#released || this.#heldBytes >= this.#options.holdBytes) await this.#flush();
+  async #send(octets: readonly Buffer[]): Promise<void> {
+    this.#held.push(...octets);
+    this.#heldBytes += octets.reduce((sum, buffer) => sum + buffer.length, 0);
+    // Once the web server has seen a part of the answer, holding back more helps nobody.
+    if (this.#heldBytes >= this.#options.holdBytes) this.#released = true;
+    if (this.#released) await this.#flush();
   }
 
   async #flush(): Promise<void> {
-    if (this.#heldBytes === 0 || this.#sink.destroyed) return;
+    if (this.#heldBytes === 0) return;
     const octets = this.#held.length === 1 && this.#held[0] ? this.#held[0] : Buffer.concat(this.#held);
     this.#held = [];
     this.#heldBytes = 0;
+    if (this.#sink.destroyed) return;
     this.#sentBytes += octets.length;
     if (!this.#sink.write(octets)) {
       await drained(this.#sink);

@@ -13,6 +13,7 @@ import { carryStderr } from './script-stderr.js';
 
 export class SpawnRunner implements Runner {
   readonly #limits: RunLimits;
+  readonly #aborts = new Set<() => void>();
 
   constructor(limits: RunLimits) {
     this.#limits = limits;
@@ -32,6 +33,11 @@ export class SpawnRunner implements Runner {
     return this.#watch(started, invocation.input, streams, signal);
   }
 
+  /** Ends all runs, also those that have answered completely and have not ended yet. */
+  destroy(): void {
+    for (const abort of this.#aborts) abort();
+  }
+
   async #watch(
     child: OwnedProcess,
     input: Buffer | undefined,
@@ -43,10 +49,15 @@ export class SpawnRunner implements Runner {
     let stdinBytes = 0;
     const end = (why: EndedBy): void => {
       endedBy ??= why;
+      output.cut();
       void child.terminate(limits.killGraceMs);
     };
     const abort = (): void => {
       end('abort');
+    };
+    const onSignal = (): void => {
+      // lighttpd leaves as soon as it has a whole response: the script may still have something to finish.
+      if (!output.complete) abort();
     };
     const timers = new RunTimers(limits, end);
     const output = new ScriptOutput(child.stdout, streams.stdout, {
@@ -59,8 +70,9 @@ export class SpawnRunner implements Runner {
       },
     });
 
-    if (signal.aborted) abort();
-    else signal.addEventListener('abort', abort, { once: true });
+    this.#aborts.add(abort);
+    if (signal.aborted) onSignal();
+    else signal.addEventListener('abort', onSignal, { once: true });
     if (input !== undefined) streams.stdin.resume();
     void feedScript(input === undefined ? streams.stdin : Readable.from([input]), child.stdin, (bytes) => {
       stdinBytes += bytes;
@@ -77,7 +89,8 @@ export class SpawnRunner implements Runner {
     ]);
     const exit = await child.exited;
     timers.clear();
-    signal.removeEventListener('abort', abort);
+    this.#aborts.delete(abort);
+    signal.removeEventListener('abort', onSignal);
     if (endedBy !== undefined) await child.terminate(limits.killGraceMs);
     return {
       status: output.status,

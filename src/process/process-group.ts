@@ -1,0 +1,37 @@
+/** Process groups: what is left of one, and signals to all of it. */
+
+import { readdir, readFile } from 'node:fs/promises';
+
+import { systemCodeOf } from '../errors.js';
+
+/** Sends a signal to every process of the group; says whether there was one that could be signalled. */
+export function signalGroup(group: number, signal: NodeJS.Signals | 0): boolean {
+  try {
+    process.kill(-group, signal);
+    return true;
+  } catch (error) {
+    // ESRCH: nothing is left. EPERM: what is left runs as somebody else, and is not ours to end.
+    if (!['ESRCH', 'EPERM'].includes(systemCodeOf(error) ?? '')) throw error;
+    return false;
+  }
+}
+
+/**
+ * Whether a process of the group still runs. A signal reaches also those that have ended and that nobody has waited
+ * for, and where process 1 is no init that may be so for ever: Linux's /proc tells them apart, elsewhere they count.
+ */
+export async function groupRuns(group: number): Promise<boolean> {
+  if (!signalGroup(group, 0)) return false;
+  const ids = await readdir('/proc').catch((): string[] => []);
+  if (!ids.includes('self')) return true;
+  const running = await Promise.all(
+    ids.map(async (id) => {
+      if (!/^\d+$/.test(id)) return false;
+      const stat = await readFile(`/proc/${id}/stat`, 'latin1').catch(() => '');
+      // proc(5): pid (comm) state ppid pgrp; the command's name may contain anything.
+      const [state = '', , processGroup] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      return Number(processGroup) === group && !/[ZX]/.test(state);
+    }),
+  );
+  return running.includes(true);
+}

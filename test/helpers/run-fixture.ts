@@ -1,0 +1,80 @@
+/** Runs a fixture with the spawn runner, without FastCGI and without a daemon. */
+
+import { dirname } from 'node:path';
+import { Readable, type Writable } from 'node:stream';
+
+import { fromText } from '../../src/bytes.js';
+import type { Invocation } from '../../src/cgi/invocation.js';
+import type { Outcome, RunLimits } from '../../src/runners/runner.js';
+import { SpawnRunner } from '../../src/runners/spawn-runner.js';
+import { fixture } from './bridge.js';
+import { Collector } from './sinks.js';
+
+/** No limit but those that keep a failed test from leaving a process. */
+export const limits: RunLimits = {
+  startTimeoutMs: 0,
+  idleTimeoutMs: 0,
+  maxTimeMs: 60_000,
+  killGraceMs: 200,
+  maxHeaderBytes: 65_536,
+  stderrTailBytes: 4_096,
+  holdBytes: 65_536,
+};
+
+export interface RunOptions {
+  readonly args?: readonly string[];
+  readonly limits?: Partial<RunLimits>;
+  readonly stdin?: Readable;
+  readonly stdout?: Writable;
+  readonly invocation?: Partial<Invocation>;
+  readonly signal?: AbortSignal;
+}
+
+export interface Run {
+  readonly stdout: Collector;
+  readonly stderr: Collector;
+  readonly runner: SpawnRunner;
+  readonly outcome: Promise<Outcome>;
+}
+
+/** Starts the fixture; `stdout` of the options takes the answer in place of the one that is returned. */
+export function runFixture(name: string, options: RunOptions = {}): Run {
+  const file = fixture(`cgi/${name}`);
+  const stdout = new Collector();
+  const stderr = new Collector();
+  const runner = new SpawnRunner({ ...limits, ...options.limits });
+  const outcome = runner.run(
+    {
+      file: fromText(file),
+      args: options.args ?? [],
+      directory: fromText(dirname(file)),
+      variables: new Map([['PATH', '/usr/bin:/bin']]),
+      ...options.invocation,
+    },
+    { stdin: options.stdin ?? Readable.from([]), stdout: options.stdout ?? stdout, stderr },
+    options.signal ?? new AbortController().signal,
+  );
+  return { stdout, stderr, runner, outcome };
+}
+
+/** The same for a shell script of one line. */
+export function runShell(script: string, options: RunOptions = {}): Run {
+  const invocation = { file: '/bin/sh', args: ['-c', script, 'sh', ...(options.args ?? [])] };
+  return runFixture('', { ...options, invocation: { ...invocation, directory: '/', ...options.invocation } });
+}
+
+/** Resolves when the sink's text matches, with what its first group matched. */
+export function printed(sink: Collector, pattern: RegExp): Promise<string> {
+  return new Promise((resolve) => {
+    const write = sink._write.bind(sink);
+    const look = (): void => {
+      const match = pattern.exec(sink.text);
+      if (match !== null) resolve(match[1] ?? match[0]);
+    };
+    sink._write = (chunk: Buffer, encoding, done) => {
+      write(chunk, encoding, done);
+      look();
+    };
+    look();
+  });
+}

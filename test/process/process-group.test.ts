@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { describe, it } from 'node:test';
+
+import { groupRuns, signalGroup } from '../../src/process/process-group.js';
+
+/** Prints the id of a child that leads a group of its own and has ended, and does not wait for it. */
+const zombieGroup = `import os, sys
+child = os.fork()
+if child == 0:
+    os.setpgid(0, 0)
+    os._exit(0)
+os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+print(child, flush=True)
+sys.stdin.read()`;
+
+describe('A process group', () => {
+  it('runs as long as one of its processes does', async () => {
+    const child = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
+    const group = child.pid ?? 0;
+    assert.equal(await groupRuns(group), true);
+    assert.equal(signalGroup(group, 'SIGKILL'), true);
+    await once(child, 'exit');
+    assert.equal(await groupRuns(group), false);
+    assert.equal(signalGroup(group, 'SIGTERM'), false);
+  });
+
+  it('does not run when nobody has waited for the ended processes that are left of it', async () => {
+    const parent = spawn('python3', ['-c', zombieGroup], { stdio: ['pipe', 'pipe', 'ignore'] });
+    try {
+      const [printed] = (await once(parent.stdout, 'data')) as [Buffer];
+      const group = Number(printed.toString());
+      assert.equal(signalGroup(group, 0), true);
+      assert.equal(await groupRuns(group), false);
+    } finally {
+      parent.stdin.end();
+      await once(parent, 'exit');
+    }
+  });
+});

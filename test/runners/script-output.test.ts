@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+import { PassThrough, Readable, type Writable } from 'node:stream';
+import { describe, it } from 'node:test';
+
+import { ScriptOutput, type ScriptOutputOptions } from '../../src/runners/script-output.js';
+import { Collector, settled, SlowReader } from '../helpers/sinks.js';
+
+const HEADER = 'Content-Type: text/plain\n\n';
+
+/** A script that is fed by the test, and a web server. */
+function carried<Sink extends Writable>(sink: Sink, options: Partial<ScriptOutputOptions> = {}) {
+  const script = new PassThrough({ highWaterMark: 1024 * 1024 });
+  const output = new ScriptOutput(script, sink, {
+    maxHeaderBytes: 1_000,
+    holdBytes: 1_000,
+    onProgress: () => undefined,
+    onHead: () => undefined,
+    ...options,
+  });
+  const done = output.carry();
+  done.catch(() => undefined);
+  return { script, output, done, sink };
+}
+
+describe('A script’s answer', () => {
+  it('goes to the web server untouched, with its status observed', async () => {
+    let heads = 0;
+    const { script, output, done, sink } = carried(new Collector(), { onHead: () => heads++ });
+    output.release();
+    const body = Buffer.from(Array.from({ length: 10_000 }, (_, index) => (index * 7) % 256));
+    script.write(`Status: 201 Made\r\nX: y\r\n\r`);
+    assert.equal(output.status, undefined);
+    script.write('\n');
+    script.write(body.subarray(0, 5_000));
+    script.end(body.subarray(5_000));
+    await done;
+    const header = 'Status: 201 Made\r\nX: y\r\n\r\n';
+    assert.deepEqual(sink.octets, Buffer.concat([Buffer.from(header), body]));
+    assert.deepEqual([output.status, output.sentBytes, heads], [201, header.length + body.length, 1]);
+    assert.ok(!sink.writableEnded, 'the end is not for the carrier to say');
+  });
+
+  it('has interim responses taken out', async () => {
+    const { script, output, done, sink } = carried(new Collector());
+    output.release();
+    script.end(`HTTP/1.1 100 Continue\r\n\r\n${HEADER}body`);
+    await done;
+    assert.equal(sink.text, `${HEADER}body`);
+  });
+
+  it('is not begun before its header is complete', async () => {
+    const { script, output, done, sink } = carried(new Collector());
+    output.release();
+    script.end('Content-Type: text/plain\nno empty line');
+    await done;
+    assert.deepEqual([sink.text, output.status, output.sentBytes], ['', undefined, 0]);
+  });
+
+  it('is refused with a header that is too large', async () => {
+    const { script, done, sink } = carried(new Collector());
+    script.write('x'.repeat(1_001));
+    await assert.rejects(done, { code: 'ERR_MAX_HEADER_SIZE' });
+    assert.equal(sink.text, '');
+  });
+
+  it('is read no faster than the web server takes it', async () => {
+    const sink = new SlowReader();
+    const bytes = 50 * 1024 * 1024;
+    let given = 0;
+    let mostAhead = 0;
+    const script = new Readable({
+      read: () => {
+        const piece = given === 0 ? Buffer.from(HEADER) : Buffer.alloc(65_536);
+        given += piece.length;
+        mostAhead = Math.max(mostAhead, given - sink.takenBytes);
+        script.push(piece);
+        if (given >= bytes) script.push(null);
+      },
+    });
+    const output = new ScriptOutput(script, sink, {
+      maxHeaderBytes: 1_000,
+      holdBytes: 100_000,
+      onProgress: () => undefined,
+      onHead: () => undefined,
+    });
+    await output.carry();
+    await new Promise((resolve) => sink.end(resolve));
+    assert.equal(sink.takenBytes, given);
+    assert.equal(output.sentBytes, given);
+    assert.ok(mostAhead <= 400_000, `${String(mostAhead)} octets were read ahead of the web server`);
+  });
+
+  it('is read on and thrown away when the web server is gone', async () => {
+    const { script, output, done, sink } = carried(new Collector());
+    output.release();
+    script.write(`${HEADER}first`);
+    await settled();
+    sink.destroy();
+    script.write('second');
+    await settled();
+    assert.equal(script.readableLength, 0, 'a script that still writes is not held up');
+    script.end();
+    await done;
+    assert.equal(output.sentBytes, `${HEADER}first`.length);
+  });
+
+  it('does not wait for a web server that leaves while it is slow', async () => {
+    const { script, output, done, sink } = carried(new SlowReader({ heldUp: true }));
+    output.release();
+    script.write(HEADER + 'x'.repeat(100_000));
+    await settled();
+    sink.destroy();
+    script.end('more');
+    await done;
+  });
+});
+
+describe('The answer to a request whose body still arrives', () => {
+  it('is held back until the body has arrived', async () => {
+    const { script, output, done, sink } = carried(new Collector());
+    script.write(`${HEADER}first `);
+    script.write('second ');
+    await settled();
+    assert.equal(sink.text, '');
+    assert.equal(output.status, 200, 'what it says is known all the same');
+    output.release();
+    await settled();
+    assert.equal(sink.text, `${HEADER}first second `);
+    script.write('third ');
+    await settled();
+    assert.equal(sink.text, `${HEADER}first second third `, 'nothing is held back after that');
+    script.end('last');
+    await done;
+    assert.equal(sink.text, `${HEADER}first second third last`);
+  });
+
+  it('is sent when the script has ended', async () => {
+    const { script, done, sink } = carried(new Collector());
+    script.end(`${HEADER}all`);
+    await done;
+    assert.equal(sink.text, `${HEADER}all`);
+  });
+
+  it('is sent when as much as may be is held, and from then on at once', async () => {
+    const { script, sink } = carried(new Collector());
+    script.write(HEADER + 'x'.repeat(999 - HEADER.length));
+    await settled();
+    assert.equal(sink.octets.length, 0, 'one octet is missing');
+    script.write('y');
+    await settled();
+    assert.equal(sink.octets.length, 1_000);
+    script.write('z');
+    await settled();
+    assert.equal(sink.octets.length, 1_001, 'the web server has seen the answer begin');
+    script.destroy();
+  });
+
+  it('keeps its order when it is released while it is being sent', async () => {
+    const { script, output, done, sink } = carried(new SlowReader({ heldUp: true }), { holdBytes: 10_000 });
+    const pieces = Array.from({ length: 50 }, (_, index) => `${String(index)};`.repeat(1_000));
+    const taken: Buffer[] = [];
+    const write = sink._write.bind(sink);
+    sink._write = (chunk: Buffer, encoding, next) => {
+      taken.push(chunk);
+      write(chunk, encoding, next);
+    };
+    script.write(HEADER);
+    for (const piece of pieces.slice(0, 25)) script.write(piece);
+    await settled();
+    output.release();
+    output.release();
+    for (const piece of pieces.slice(25)) script.write(piece);
+    sink.goOn();
+    script.end();
+    await done;
+    await new Promise((resolve) => sink.end(resolve));
+    assert.equal(Buffer.concat(taken).toString(), HEADER + pieces.join(''));
+  });
+});
+
+describe('A response is complete', () => {
+  it('when it has the length that its header says', async () => {
+    const { script, output } = carried(new Collector());
+    script.write('Content-Length: 10\n\n12345');
+    await settled();
+    assert.equal(output.complete, false);
+    script.write('67890');
+    await settled();
+    assert.equal(output.complete, true);
+    script.destroy();
+  });
+
+  it('when the script has closed it', async () => {
+    const { script, output, done } = carried(new Collector());
+    script.end(`${HEADER}all`);
+    await done;
+    assert.equal(output.complete, true);
+  });
+
+  it('not before, and not because the bridge has closed it', async () => {
+    const { script, output, done } = carried(new Collector());
+    script.write(`${HEADER}much`);
+    await settled();
+    assert.equal(output.complete, false);
+    script.destroy();
+    await done;
+    assert.equal(output.complete, false);
+  });
+});
