@@ -69,6 +69,9 @@ def index(static_url):
     ui = load_ui()
     if not ui.config(b'web', b'staticurl'):
         ui.setconfig(b'web', b'staticurl', static_url, SOURCE)
+    if not ui.config(b'web', b'prefix'):
+        # For the links above the list; those in it come from SCRIPT_NAME.
+        ui.setconfig(b'web', b'prefix', os.environb.get(b'SCRIPT_NAME', b''), SOURCE)
     return hgwebdir_mod.hgwebdir(list(zip(published[::2], published[1::2])), baseui=ui)
 
 

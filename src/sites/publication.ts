@@ -40,9 +40,11 @@ export class Publication {
   ): Promise<{ readonly published: Published; readonly rest: readonly ByteString[] } | undefined> {
     for (let length = 1; length <= path.length; length++) {
       const segments = path.slice(0, length);
-      if (segments.some(isHidden)) return undefined;
+      if (isHidden(segments.at(-1) ?? '')) return undefined;
       const repository = await this.#published(segments);
       if (repository !== undefined) return { published: { segments, repository }, rest: path.slice(length) };
+      // Below what is no directory is nothing: of ten thousand segments most cost no look at the file system.
+      if (!(await this.#isDirectory(segments))) return undefined;
     }
     return undefined;
   }
@@ -60,33 +62,36 @@ export class Publication {
   async hasFileAtOrAbove(path: readonly ByteString[], name: ByteString): Promise<boolean> {
     const { markers } = this.#options;
     if (markers === undefined) return true;
-    for (let length = path.length; length >= 0; length--) {
-      const file = [markers, ...path.slice(0, length), name].join('/');
-      if ((await lstatOrAbsent(file))?.isFile() === true && (await realPath(file)) === file) return true;
+    for (let length = 0; length <= path.length; length++) {
+      const directory = path.slice(0, length);
+      if (!(await this.#isDirectory(directory))) return false;
+      const file = [markers, ...directory, name].join('/');
+      if ((await lstatOrAbsent(file))?.isFile() === true) return true;
     }
     return false;
   }
 
-  /** The real path of the repository that exactly these segments publish. */
+  /**
+   * Whether the segments name a directory among those that are walked, itself and not through a symbolic link: so
+   * finding and listing agree and never go in circles.
+   */
+  async #isDirectory(segments: readonly ByteString[]): Promise<boolean> {
+    const path = [this.#options.markers ?? this.#options.repos, ...segments].join('/');
+    return (await lstatOrAbsent(path))?.isDirectory() === true;
+  }
+
+  /** The real path of the repository that exactly these segments publish; what is above the last must be directories. */
   async #published(segments: readonly ByteString[]): Promise<ByteString | undefined> {
     const { markers, repos, suffix } = this.#options;
-    if (markers === undefined) return this.#repository(segments);
+    if (markers === undefined) return this.#ifRepository(await realPath([repos, ...segments].join('/')));
     const last = segments.at(-1) ?? '';
     if (!last.endsWith(suffix) || last.length === suffix.length) return undefined;
     const marker = [markers, ...segments].join('/');
     const stats = await lstatOrAbsent(marker);
     // An .hg file with something in it is a bundle that somebody offers for download.
-    if (stats?.isFile() !== true || stats.size > 0 || (await realPath(marker)) !== marker) return undefined;
+    if (stats?.isFile() !== true || stats.size > 0) return undefined;
     const real = await realPath([repos, ...segments.slice(0, -1), last.slice(0, -suffix.length)].join('/'));
     return this.#ifRepository(real);
-  }
-
-  async #repository(segments: readonly ByteString[]): Promise<ByteString | undefined> {
-    const { repos } = this.#options;
-    const parent = [repos, ...segments.slice(0, -1)].join('/');
-    // Directories are not walked through symbolic links, so that finding and listing agree and never go in circles.
-    if (segments.length > 1 && (await realPath(parent)) !== parent) return undefined;
-    return this.#ifRepository(await realPath([repos, ...segments].join('/')));
   }
 
   async #ifRepository(real: ByteString | undefined): Promise<ByteString | undefined> {

@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { type HgHost, startHgHost, touch } from '../helpers/hg-site.js';
 import { fetchRaw } from '../helpers/http.js';
 import { makeLongRepository } from '../helpers/mercurial.js';
-import { childrenOf, descriptorsOf, residentMiB, until } from '../helpers/processes.js';
+import { childrenOf, descriptorsOf, residentMiB, until } from '../helpers/resources.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 const CONCURRENCY = 8;

@@ -181,7 +181,7 @@ for (const server of ['lighttpd', 'nginx'] satisfies WebServerName[]) {
       try {
         for (const page of [
           '/',
-          '/group',
+          '/group/',
           '/public.hg/',
           '/public.hg/file/tip/',
           '/group/inner.hg/graph',
@@ -239,12 +239,14 @@ describe('the settings of hg', () => {
     const host = await startHgHost('nginx', directory, { options });
     try {
       await makeRepository(join(host.repos, 'one'), { a: 'a\n' });
-      await touch(join(host.markers, 'one.hg'));
-      await touch(join(host.markers, 'index.fcgi'));
+      await makeRepository(join(host.repos, 'group/two'), { a: 'a\n' });
+      for (const name of ['one.hg', 'group/two.hg', 'index.fcgi']) await touch(join(host.markers, name));
       const index = await fetchRaw(host.url, '/hg/');
       assert.match(index.body.toString(), /Greetings from the administrator/);
       assert.match(index.body.toString(), /href="\/hg\/static\/style-gitweb\.css"/);
       assert.match(index.body.toString(), /href="\/hg\/one\.hg\/"/);
+      const group = (await fetchRaw(host.url, '/hg/group/')).body.toString();
+      assert.match(group, /<a href="\/hg">hg<\/a>.*<a href="\/hg\/group">group<\/a>/s);
       assert.equal((await fetchRaw(host.url, '/hg/static/style-gitweb.css')).status, 200);
       const page = await fetchRaw(host.url, '/hg/one.hg/');
       assert.match(page.body.toString(), /href="\/hg\/one\.hg\/static\/style-gitweb\.css"/);

@@ -88,18 +88,19 @@ class HgSite implements Site {
         'Mercurial needs to know the length of a request’s body, and the web server did not send it.',
       );
     }
+    if (segments[0] === STATIC) return this.#index(params, [], segments, []);
+    // Before the index: a repository may have a file of the index's name.
+    const found = await this.#publication.find(segments);
+    if (found !== undefined) {
+      const rest = afterSegments(path.slice(urlPrefix.length), found.published.segments.length);
+      return this.#repository(params, found.published, rest);
+    }
     const index = segments.indexOf(INDEX_FILE);
     if (index !== -1) {
       return this.#index(params, segments.slice(0, index), segments.slice(index + 1), [
         ...segments.slice(0, index),
         INDEX_FILE,
       ]);
-    }
-    if (segments[0] === STATIC) return this.#index(params, [], segments, []);
-    const found = await this.#publication.find(segments);
-    if (found !== undefined) {
-      const rest = afterSegments(path.slice(urlPrefix.length), found.published.segments.length);
-      return this.#repository(params, found.published, rest);
     }
     return this.#index(params, segments, [], []);
   }
@@ -122,7 +123,9 @@ class HgSite implements Site {
   ): Promise<Resolution> {
     const isStatic = rest[0] === STATIC;
     if (rest.length > 0 && !isStatic) return notPublished;
-    if (!(await this.#publication.hasFileAtOrAbove(base, INDEX_FILE))) {
+    // The list of a group may be published and that of the whole not; both need the same styles.
+    const isForAnyIndex = isStatic && through.length === 0;
+    if (!isForAnyIndex && !(await this.#publication.hasFileAtOrAbove(base, INDEX_FILE))) {
       return {
         ...notPublished,
         refusal: { ...notPublished.refusal, detail: `no ${INDEX_FILE} publishes an index here` },

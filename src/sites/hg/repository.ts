@@ -1,6 +1,7 @@
 /** Tells Mercurial repositories from other directories, without opening one. */
 
 import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 
 import { type ByteString, fromBuffer, toBuffer } from '../../bytes.js';
 import { contains, realPath, statOrAbsent } from '../contain.js';
@@ -14,11 +15,18 @@ export async function isHgRepository(root: ByteString, path: ByteString): Promis
   if (dotHg === undefined || !contains(root, dotHg) || (await statOrAbsent(dotHg))?.isDirectory() !== true) {
     return false;
   }
+  if (!(await storeLiesInside(root, dotHg))) return false;
+  const sharedPath = await realPath(`${dotHg}/sharedpath`);
+  if (sharedPath === undefined) return true;
+  if (!contains(root, sharedPath) || (await statOrAbsent(sharedPath))?.isFile() !== true) return false;
+  const shared = await readFile(toBuffer(sharedPath)).catch(() => undefined);
+  if (shared === undefined) return false;
+  // Read as Mercurial reads it: without newlines, and relative to .hg by its name.
+  const source = await realPath(resolve(`${path}/.hg`, fromBuffer(shared).replace(/\n+$/, '')));
+  return source !== undefined && contains(root, source) && storeLiesInside(root, source);
+}
+
+async function storeLiesInside(root: ByteString, dotHg: ByteString): Promise<boolean> {
   const store = await realPath(`${dotHg}/store`);
-  if (store !== undefined && !contains(root, store)) return false;
-  const shared = await readFile(toBuffer(`${dotHg}/sharedpath`)).catch(() => undefined);
-  if (shared === undefined) return true;
-  const named = fromBuffer(shared).replace(/\n$/, '');
-  const source = await realPath(named.startsWith('/') ? named : `${dotHg}/${named}`);
-  return source !== undefined && contains(root, source);
+  return store === undefined || contains(root, store);
 }

@@ -1,0 +1,220 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+
+import type { Options } from 'yargs';
+
+import { mayBecomeVariable } from '../../src/cgi/meta-variables.js';
+import { commonOptions, dirOptions, hgOptions } from '../../src/cli/options.js';
+import { runBridge } from '../helpers/bridge.js';
+
+const top = new URL('../../../', import.meta.url);
+const textOf = (name: string): string => readFileSync(new URL(name, top), 'utf8');
+
+/** The lines of the manual page, without its comments. */
+const manual = textOf('src/fcgi2cgi.8').replaceAll(/^\.\\".*\n/gm, '');
+
+/** What stands between a heading and the next one of its kind: `Sh` for sections, `Ss` for their parts. */
+function parts(text: string, macro: 'Sh' | 'Ss'): ReadonlyMap<string, string> {
+  const [, ...found] = text.split(new RegExp(`^\\.${macro} `, 'm'));
+  return new Map(
+    found.map((part) => {
+      const end = part.indexOf('\n');
+      return [part.slice(0, end), part.slice(end + 1)];
+    }),
+  );
+}
+
+const sections = parts(manual, 'Sh');
+
+function section(name: string): string {
+  const text = sections.get(name);
+  assert.ok(text !== undefined, `the manual has no section ${name}`);
+  return text;
+}
+
+/** The items of a list by the name that a macro marks, each with its text. */
+function items(text: string, macro: RegExp): [name: string, text: string][] {
+  return text.split(/^\.It /m).flatMap((item) => {
+    const name = macro.exec(item)?.[1];
+    return name === undefined ? [] : [[name, item]];
+  });
+}
+
+/** The options that a text of the manual describes, in their order; what they list belongs to them. */
+const optionItems = (text: string): [name: string, text: string][] =>
+  text
+    .split(/^\.It (?=Fl )/m)
+    .flatMap((item) =>
+      items(item, /^Fl (?:[a-z] , )?-([a-z-]+)/).map(([name]) => [name, item] as [string, string]),
+    );
+
+/** A piece of the manual as a sentence, without its macros. */
+const prose = (text: string): string =>
+  text
+    .replaceAll(/^\.[A-Z][a-z] /gm, '')
+    .replaceAll(/\\&/g, '')
+    .replaceAll(/\s+/g, ' ');
+
+const options: Readonly<Record<string, Options>> = { ...commonOptions, ...hgOptions, ...dirOptions };
+const builtIn = ['help', 'version'];
+
+const described = new Map(optionItems(section('OPTIONS')));
+
+/** The options under each heading of a command's help. */
+async function helpOf(command: string): Promise<Map<string, string[]>> {
+  const { stdout } = await runBridge([command, '--help']);
+  const groups = new Map<string, string[]>();
+  let group: string[] = [];
+  for (const line of stdout.split('\n')) {
+    const heading = /^(\w+):$/.exec(line)?.[1];
+    if (heading !== undefined) groups.set(heading, (group = []));
+    const option = /^ {2,}(?:-\w, )?--([a-z-]+)/.exec(line)?.[1];
+    if (option !== undefined) group.push(option);
+  }
+  return groups;
+}
+
+/** The source of the program, by its files. */
+function sources(directory: string): [path: string, text: string][] {
+  const entries = readdirSync(new URL(directory, top), { withFileTypes: true });
+  return entries.flatMap((entry) => {
+    if (entry.isDirectory()) return sources(`${directory}${entry.name}/`);
+    const path = directory + entry.name;
+    return path.endsWith('.ts') ? [[path, textOf(path)] as [string, string]] : [];
+  });
+}
+
+const source = sources('src/');
+
+const sorted = (names: Iterable<string>): string[] => [...new Set(names)].sort();
+
+describe('The manual page', () => {
+  it('describes every option, under the headings and in the order of the help', async () => {
+    const inManual = new Map(
+      [...parts(section('OPTIONS'), 'Ss')].map(([heading, text]) => [
+        heading,
+        optionItems(text).map(([name]) => name),
+      ]),
+    );
+    const { Options: ofHg = [], ...common } = Object.fromEntries(await helpOf('hg'));
+    const { Options: ofDir = [] } = Object.fromEntries(await helpOf('dir'));
+    const own = (names: string[]): string[] => names.filter((name) => !builtIn.includes(name));
+    assert.deepEqual(Object.fromEntries(inManual), {
+      hg: own(ofHg),
+      dir: own(ofDir),
+      ...common,
+      Other: builtIn,
+    });
+    assert.deepEqual(sorted(described.keys()), sorted([...Object.keys(options), ...builtIn]));
+  });
+
+  it('gives every option the default that it has, and none to one that has none', () => {
+    for (const [name, option] of Object.entries(options)) {
+      const text = prose(described.get(name) ?? '');
+      const value: unknown = option.default === '' ? 'empty' : (option.default ?? option.defaultDescription);
+      if (typeof value === 'string') {
+        assert.ok(
+          text.includes(`The default is ${value}.`) || text.includes(`The default is ${value},`),
+          `--${name}: the default is ${value}, the manual has: ${text}`,
+        );
+      } else {
+        assert.doesNotMatch(text, /The default is/, `--${name} has no default`);
+      }
+      assert.equal(text.includes(' Required.'), option.demandOption === true, `--${name}: is it required?`);
+    }
+  });
+
+  it('says which options may be repeated, which values one chooses from, and which quantity it is', () => {
+    for (const [name, option] of Object.entries(options)) {
+      const text = prose(described.get(name) ?? '');
+      assert.equal(text.includes('(repeatable)'), option.array === true, `--${name}: is it repeatable?`);
+      const choices = option.choices as readonly string[] | undefined;
+      if (choices !== undefined) {
+        assert.ok(text.includes(`Cm ${choices.join(' | ')} `), `--${name}: not ${choices.join(', ')}`);
+      }
+      const value = typeof option.default === 'string' ? option.default : '';
+      if (/^\d+(ms|s|m|h|d)$/.test(value)) assert.match(text, / Ar duration /, `--${name} is a duration`);
+      if (/^\d+(b|kb|mb|gb)$/.test(value)) assert.match(text, / Ar size /, `--${name} is a size`);
+    }
+  });
+
+  it('names no option that there is not', () => {
+    const named = [...manual.matchAll(/(?:\bFl -|(?<![\w-])--)([a-z][a-z-]*)/g)].map(([, name = '']) => name);
+    assert.ok(named.length > Object.keys(options).length);
+    assert.deepEqual(
+      sorted(named).filter((name) => !(name in options) && !builtIn.includes(name)),
+      [],
+    );
+  });
+
+  it('has every command of the help in its synopsis and describes it', async () => {
+    const { stdout } = await runBridge(['--help']);
+    const commands = [...stdout.matchAll(/^ {2}fcgi2cgi (\w+)/gm)].map(([, name = '']) => name);
+    assert.ok(commands.length > 0);
+    const inSynopsis = [...section('SYNOPSIS').matchAll(/^\.Nm\n\.Cm (\w+)$/gm)].map(([, name = '']) => name);
+    assert.deepEqual(inSynopsis, commands);
+    assert.deepEqual(
+      items(section('COMMANDS'), /^Cm (\w+)/).map(([name]) => name),
+      commands,
+    );
+  });
+
+  it('has the required options of each command, and them alone, without brackets in its synopsis', () => {
+    for (const [command, own] of Object.entries({ hg: hgOptions, dir: dirOptions })) {
+      const [, usage = ''] = section('SYNOPSIS').split(`.Cm ${command}\n`);
+      const lines = (usage.split('\n.Nm')[0] ?? '').split('\n');
+      for (const [name, option] of Object.entries<Options>(own)) {
+        const start = option.demandOption === true ? `.Fl -${name} ` : `.Op Fl -${name} `;
+        assert.ok(
+          lines.some((line) => line.startsWith(start)),
+          `${command}: no line begins with ${start}`,
+        );
+      }
+    }
+  });
+
+  it('explains every error code that the source uses, and no other', () => {
+    const used = source
+      .filter(([path]) => path !== 'src/errors.ts')
+      .flatMap(([, text]) => [...text.matchAll(/'(ERR_[A-Z_]+)'/g)].map(([, code = '']) => code));
+    const explained = items(section('DIAGNOSTICS'), /^Er (ERR_[A-Z_]+)$/m).map(([name]) => name);
+    assert.ok(used.length > 0);
+    assert.deepEqual([...explained].sort(), sorted(used));
+  });
+
+  it('explains every HTTP status that the bridge answers with, and no other', () => {
+    const sent = source
+      .filter(([path]) => path.startsWith('src/sites/') || path === 'src/daemon/responder.ts')
+      .flatMap(([, text]) => [...text.replaceAll(/^ *(?:\/?\*|\/\/).*$/gm, '').matchAll(/\b[45]\d\d\b/g)])
+      .map(([status]) => status);
+    const explained = items(section('DESCRIPTION'), /^(\d{3})$/m).map(([name]) => name);
+    assert.ok(sent.length > 0);
+    assert.deepEqual(explained, sorted(sent));
+  });
+
+  it('calls only those params dropped that are', () => {
+    const [, list = ''] = section('DESCRIPTION').split('These params are dropped');
+    const dropped = [...(list.split('.Cm hg\n')[0] ?? '').matchAll(/^\.Ev ([A-Z0-9_]+)(\*?)/gm)];
+    assert.ok(dropped.length > 0);
+    for (const [, name = '', star = ''] of dropped) {
+      assert.ok(!mayBecomeVariable(star ? `${name}X` : name), `${name}${star} is not dropped`);
+    }
+  });
+
+  it('has the variables of the environment that the source reads', () => {
+    const read = source.flatMap(([, text]) =>
+      [...text.matchAll(/process\.env\['([A-Z_]+)'\]/g)].map(([, name = '']) => name),
+    );
+    const explained = items(section('ENVIRONMENT'), /^Ev ([A-Z_]+)$/m).map(([name]) => name);
+    assert.deepEqual([...explained].sort(), sorted(read));
+  });
+});
+
+describe('README.md', () => {
+  it('names every option', () => {
+    const readme = textOf('README.md');
+    const missing = Object.keys(options).filter((name) => !new RegExp(`--${name}(?![\\w-])`).test(readme));
+    assert.deepEqual(missing, []);
+  });
+});

@@ -1,0 +1,107 @@
+/** `scripts/demo`, as its user sees it. */
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { runToEnd } from '../helpers/command.js';
+import { makeRepository } from '../helpers/mercurial.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
+import { freePort } from '../helpers/webserver.js';
+
+const demo = fileURLToPath(new URL('../../../scripts/demo', import.meta.url));
+
+describe('scripts/demo', () => {
+  it('makes repositories, serves them, and leaves nothing behind', async () => {
+    const directory = await temporaryDirectory();
+    const { status, stdout, stderr } = await runToEnd(demo, ['--check'], { env: await envFor(directory) });
+    assert.equal(status, 0, stdout + stderr);
+    assert.deepEqual(checked(stdout), [
+      '/bridge.hg/',
+      '/group/recipes.hg/',
+      '/letters.hg/',
+      'hg clone /bridge.hg',
+    ]);
+    await nothingIsLeft(directory);
+  });
+
+  it('serves the repositories it is given, whatever their names, and does not write there', async () => {
+    const directory = await temporaryDirectory();
+    const repos = join(directory, 'my repos');
+    await makeRepository(join(repos, 'black & blue'), { 'a.txt': 'a' });
+    await makeRepository(join(repos, 'x/y'), { 'b.txt': 'b' });
+    const before = await treeOf(repos);
+    const { status, stdout, stderr } = await runToEnd(demo, ['--check', repos], {
+      env: await envFor(directory),
+    });
+    assert.equal(status, 0, stdout + stderr);
+    assert.deepEqual(checked(stdout), [
+      '/black%20%26%20blue.hg/',
+      '/x/y.hg/',
+      'hg clone /black%20%26%20blue.hg',
+    ]);
+    assert.deepEqual(await treeOf(repos), before);
+    await nothingIsLeft(directory);
+  });
+
+  it('takes the next port where one is in use, and ends as asked on SIGTERM', async () => {
+    const directory = await temporaryDirectory();
+    const repository = join(directory, 'repos/one');
+    await makeRepository(repository, { 'a.txt': 'a' });
+    const inUse = createServer().listen(0, '127.0.0.1');
+    await once(inUse, 'listening');
+    const { port } = inUse.address() as AddressInfo;
+    const child = spawn(demo, [repository], {
+      env: { ...(await envFor(directory)), PORT: String(port) },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const closed = once(child, 'close');
+    let stdout = '';
+    for await (const text of child.stdout.setEncoding('utf8')) {
+      stdout += String(text);
+      if (stdout.includes('Ctrl-C')) child.kill('SIGTERM');
+    }
+    inUse.close();
+    assert.deepEqual(await closed, [0, null]);
+    assert.match(stdout, /^clone +hg clone http:\/\/127\.0\.0\.1:\d+\/one\.hg$/m);
+    assert.doesNotMatch(stdout, new RegExp(`:${String(port)}/`));
+    await nothingIsLeft(directory);
+  });
+
+  it('says what is wrong with a directory without repositories', async () => {
+    const directory = await temporaryDirectory();
+    const { status, stderr } = await runToEnd(demo, [directory], { env: await envFor(directory) });
+    assert.equal(status, 1);
+    assert.match(stderr, /^scripts\/demo: .* has no Mercurial repository$/m);
+    await nothingIsLeft(directory);
+  });
+});
+
+async function envFor(directory: string): Promise<NodeJS.ProcessEnv> {
+  return { ...process.env, DEMO: join(directory, 'demo'), PORT: String(await freePort()) };
+}
+
+/** What `--check` has found to be right, without scheme and host. */
+function checked(stdout: string): string[] {
+  return [...stdout.matchAll(/^ok: (.*)$/gm)].map(([, what]) => String(what).replace(/http:..[^/]*/, ''));
+}
+
+async function nothingIsLeft(directory: string): Promise<void> {
+  assert.ok(!(await readdir(directory)).includes('demo'), 'the directory of the demo is left');
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    // Not our process, or one that has just ended.
+    const cwd = await readlink(`/proc/${pid}/cwd`).catch(() => '');
+    const command = await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '');
+    assert.ok(!`${cwd} ${command}`.includes(directory), `process ${pid} is left: ${command}`);
+  }
+}
+
+/** All files but the caches, which Mercurial may write whenever it reads. */
+async function treeOf(directory: string): Promise<string[]> {
+  return (await readdir(directory, { recursive: true })).filter((path) => !path.includes('/cache/')).sort();
+}

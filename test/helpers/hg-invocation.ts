@@ -1,0 +1,49 @@
+/** A site of Mercurial repositories and what it would run, without running it. */
+
+import { hgSite, type HgSiteOptions } from '../../src/sites/hg/hg-site.js';
+
+type Params = Readonly<Record<string, string>>;
+
+/** What hgweb would be run for: its arguments, SCRIPT_NAME and PATH_INFO, and its input for an index. */
+export interface HgInvocation {
+  readonly what: string;
+  readonly args: readonly string[];
+  readonly scriptName: string | undefined;
+  readonly pathInfo: string | undefined;
+  readonly input: string | undefined;
+  readonly variables: Params;
+  readonly directory: string;
+}
+
+/** Asks a site made of these options; a refusal is given as its status and its detail or reason. */
+export async function askSite(
+  options: Partial<HgSiteOptions> & { repos: string },
+  params: Params,
+): Promise<HgInvocation | string> {
+  const site = await hgSite({
+    urlPrefix: '',
+    mercurial: { python: '/usr/bin/python3', modules: '/usr/lib/mercurial' },
+    hgwebScript: '/lib/hgweb.cgi',
+    base: new Map([['PATH', '/bin']]),
+    administrator: new Map(),
+    ...options,
+  });
+  const resolution = await site.resolve(Object.entries({ REQUEST_METHOD: 'GET', ...params }));
+  if (resolution.kind === 'refuse') {
+    const { status, reason, detail } = resolution.refusal;
+    return `${String(status)} ${detail ?? reason}`;
+  }
+  const { file, args, directory, input } = resolution.invocation;
+  const variables = Object.fromEntries(resolution.invocation.variables);
+  const [script, what = '', ...rest] = args;
+  if (file !== '/usr/bin/python3' || script !== '/lib/hgweb.cgi') throw new Error(`it would run ${file}`);
+  return {
+    what,
+    args: rest,
+    scriptName: variables['SCRIPT_NAME'],
+    pathInfo: variables['PATH_INFO'],
+    input: input?.toString('latin1'),
+    variables,
+    directory,
+  };
+}

@@ -1,0 +1,271 @@
+import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
+import { beforeEach, describe, it } from 'node:test';
+
+import { fromText } from '../../src/bytes.js';
+import { isHgRepository } from '../../src/sites/hg/repository.js';
+import { Publication } from '../../src/sites/publication.js';
+import { realPath } from '../../src/sites/contain.js';
+import { empty, type Entry, makeTree } from '../helpers/file-tree.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
+
+let root: string;
+
+beforeEach(async () => {
+  root = (await realPath(fromText(await temporaryDirectory()))) ?? '';
+  await makeTree(root, { repos: 'directory', markers: 'directory' });
+});
+
+async function publication(entries: Readonly<Record<string, Entry>>, markers = true): Promise<Publication> {
+  await makeTree(root, entries);
+  const repos = `${root}/repos`;
+  return new Publication({
+    repos,
+    markers: markers ? `${root}/markers` : undefined,
+    suffix: '.hg',
+    isRepository: (path) => isHgRepository(repos, path),
+  });
+}
+
+/** What a path finds: the repository, relative to the directory of them, and the rest of the path. */
+async function found(published: Publication, path: string): Promise<string | undefined> {
+  const answer = await published.find(path.split('/'));
+  if (answer === undefined) return undefined;
+  const repository = answer.published.repository.slice(`${root}/repos/`.length);
+  return `${answer.published.segments.join('/')} is ${repository}, rest ${answer.rest.join('/')}`;
+}
+
+async function listed(published: Publication, below: readonly string[] = []): Promise<string[]> {
+  return (await published.list(below)).map(({ segments }) => segments.join('/'));
+}
+
+describe('With markers, a repository', () => {
+  it('is published by its marker, under the marker’s name', async () => {
+    const site = await publication({ 'repos/a/.hg': 'directory', 'markers/a.hg': empty });
+    assert.equal(await found(site, 'a.hg'), 'a.hg is a, rest ');
+    assert.equal(await found(site, 'a.hg/file/tip'), 'a.hg is a, rest file/tip');
+    assert.deepEqual(await listed(site), ['a.hg']);
+    assert.equal(await found(site, 'a'), undefined);
+  });
+
+  it('is published from the next look on, and withdrawn as soon', async () => {
+    const site = await publication({ 'repos/a/.hg': 'directory' });
+    assert.equal(await found(site, 'a.hg'), undefined);
+    await makeTree(root, { 'markers/a.hg': empty });
+    assert.equal(await found(site, 'a.hg'), 'a.hg is a, rest ');
+    await rm(`${root}/markers/a.hg`);
+    assert.equal(await found(site, 'a.hg'), undefined);
+    assert.deepEqual(await listed(site), []);
+  });
+
+  it('is published by a marker in a subdirectory, from the same subdirectory of the repositories', async () => {
+    const site = await publication({
+      'repos/group/sub/a/.hg': 'directory',
+      'repos/a/.hg': 'directory',
+      'markers/group/sub/a.hg': empty,
+    });
+    assert.equal(await found(site, 'group/sub/a.hg/log'), 'group/sub/a.hg is group/sub/a, rest log');
+    assert.equal(await found(site, 'a.hg'), undefined);
+    assert.deepEqual(await listed(site), ['group/sub/a.hg']);
+    assert.deepEqual(await listed(site, ['group']), ['group/sub/a.hg']);
+    assert.deepEqual(await listed(site, ['other']), []);
+  });
+
+  it('is not published by a file with something in it, which is a bundle for download', async () => {
+    const site = await publication({ 'repos/a/.hg': 'directory', 'markers/a.hg': { content: 'HG20' } });
+    assert.equal(await found(site, 'a.hg'), undefined);
+    assert.deepEqual(await listed(site), []);
+  });
+
+  it('is not published by a directory, and what is in a directory of such a name is', async () => {
+    const site = await publication({
+      'repos/a/.hg': 'directory',
+      'repos/x.hg/b/.hg': 'directory',
+      'markers/a.hg': 'directory',
+      'markers/x.hg/b.hg': empty,
+    });
+    assert.equal(await found(site, 'a.hg'), undefined);
+    assert.equal(await found(site, 'x.hg/b.hg'), 'x.hg/b.hg is x.hg/b, rest ');
+    assert.deepEqual(await listed(site), ['x.hg/b.hg']);
+  });
+
+  it('is not published by a symbolic link, nor by a marker in a directory that is one', async () => {
+    const site = await publication({
+      'repos/a/.hg': 'directory',
+      'repos/link/a/.hg': 'directory',
+      'elsewhere/a.hg': empty,
+      'elsewhere/sub/a.hg': empty,
+      'repos/group/a/.hg': 'directory',
+      'repos/group/sub/a/.hg': 'directory',
+      'markers/a.hg': { link: '../elsewhere/a.hg' },
+      'markers/group': { link: '../elsewhere' },
+    });
+    for (const path of ['a.hg', 'group/a.hg', 'group/sub/a.hg']) {
+      assert.equal(await found(site, path), undefined, path);
+    }
+    assert.deepEqual(await listed(site), []);
+    assert.deepEqual(await listed(site, ['group']), []);
+  });
+
+  it('must be there: a marker alone, or beside a plain directory, publishes nothing', async () => {
+    const site = await publication({
+      'markers/none.hg': empty,
+      'markers/plain.hg': empty,
+      'repos/plain/file': empty,
+      'repos/unmarked/.hg': 'directory',
+    });
+    for (const path of ['none.hg', 'plain.hg', 'unmarked', 'unmarked.hg']) {
+      assert.equal(await found(site, path), undefined, path);
+    }
+    assert.deepEqual(await listed(site), []);
+  });
+
+  it('needs a name: a marker that is nothing but the suffix publishes nothing', async () => {
+    const site = await publication({ 'repos/.hg': 'directory', 'markers/.hg': empty });
+    assert.equal(await found(site, '.hg'), undefined);
+    assert.deepEqual(await listed(site), []);
+  });
+
+  it('is not published where a symbolic link leads out of the directory of repositories', async () => {
+    const site = await publication({
+      'outside/a/.hg': 'directory',
+      'repos-private/a/.hg': 'directory',
+      'repos/a': { link: '../outside/a' },
+      'repos/b': { link: '../repos-private/a' },
+      'repos/group': { link: '../outside' },
+      'repos/inside/.hg': 'directory',
+      'outside/borrowed/.hg': { link: '../../repos/inside/.hg' },
+      'repos/borrowed': { link: '../outside/borrowed' },
+      'markers/borrowed.hg': empty,
+      'repos/half/file': empty,
+      'repos/half/.hg': { link: '../../outside/a/.hg' },
+      'markers/a.hg': empty,
+      'markers/b.hg': empty,
+      'markers/group/a.hg': empty,
+      'markers/half.hg': empty,
+    });
+    for (const path of ['a.hg', 'b.hg', 'group/a.hg', 'borrowed.hg', 'half.hg']) {
+      assert.equal(await found(site, path), undefined, path);
+    }
+    assert.deepEqual(await listed(site), []);
+  });
+
+  it('may be a symbolic link to another inside, since the marker says so', async () => {
+    const site = await publication({
+      'repos/real/.hg': 'directory',
+      'repos/alias': { link: 'real' },
+      'markers/alias.hg': empty,
+    });
+    assert.equal(await found(site, 'alias.hg'), 'alias.hg is real, rest ');
+    assert.deepEqual(await listed(site), ['alias.hg']);
+  });
+
+  it('is not published below a name that begins with a dot', async () => {
+    const site = await publication({
+      'repos/.a/.hg': 'directory',
+      'repos/.group/a/.hg': 'directory',
+      'markers/.a.hg': empty,
+      'markers/.group/a.hg': empty,
+    });
+    assert.equal(await found(site, '.a.hg'), undefined);
+    assert.equal(await found(site, '.group/a.hg'), undefined);
+    assert.deepEqual(await listed(site), []);
+    assert.deepEqual(await listed(site, ['.group']), []);
+  });
+
+  it('may have any octets in its name', async () => {
+    const name = 'caf\xe9 \n"<&\u00c3';
+    const site = await publication({ [`repos/${name}/.hg`]: 'directory', [`markers/${name}.hg`]: empty });
+    assert.equal(await found(site, `${name}.hg/x`), `${name}.hg is ${name}, rest x`);
+    assert.deepEqual(await listed(site), [`${name}.hg`]);
+  });
+
+  it('is found through no path of another spelling', async () => {
+    const site = await publication({ 'repos/group/a/.hg': 'directory', 'markers/group/a.hg': empty });
+    for (const path of ['group%2Fa.hg', 'Group/a.hg', 'group/a.hg ', 'group/a.hg\0']) {
+      assert.equal(await found(site, path), undefined, path);
+    }
+  });
+});
+
+describe('A path of very many segments', () => {
+  // Each of them once cost looks at the file system, with a path as long as all before it: a minute for this one.
+  it('costs no more than those that exist', { timeout: 10_000 }, async () => {
+    for (const markers of [true, false]) {
+      const site = await publication({ 'repos/a.hg/x': empty, 'markers/a.hg/x': empty }, markers);
+      const path = Array.from({ length: 50_000 }, () => 'a.hg');
+      assert.equal(await site.find(path), undefined);
+      assert.equal(await site.hasFileAtOrAbove(path, 'index.fcgi'), !markers);
+    }
+  });
+});
+
+describe('Without markers, repositories', () => {
+  it('are published under their own names, and not again from inside one another', async () => {
+    const site = await publication(
+      {
+        'repos/a/.hg': 'directory',
+        'repos/a/nested/.hg': 'directory',
+        'repos/group/b/.hg': 'directory',
+        'repos/plain/file': empty,
+      },
+      false,
+    );
+    assert.equal(await found(site, 'a/nested/log'), 'a is a, rest nested/log');
+    assert.equal(await found(site, 'group/b/log'), 'group/b is group/b, rest log');
+    assert.equal(await found(site, 'plain/file'), undefined);
+    assert.deepEqual(await listed(site), ['a', 'group/b']);
+  });
+
+  it('are not reached through a directory that is a symbolic link, so that nothing goes in circles', async () => {
+    const site = await publication(
+      {
+        'repos/group/b/.hg': 'directory',
+        'repos/group/again': { link: '..' },
+        'repos/alias': { link: 'group' },
+        'repos/b': { link: 'group/b' },
+        'outside/c/.hg': 'directory',
+        'repos/out': { link: '../outside' },
+        'repos/c': { link: '../outside/c' },
+      },
+      false,
+    );
+    for (const path of ['alias/b', 'group/again/group/b', 'out/c', 'c']) {
+      assert.equal(await found(site, path), undefined, path);
+    }
+    assert.deepEqual(await listed(site), ['b', 'group/b']);
+  });
+
+  it('always have an index', async () => {
+    const site = await publication({}, false);
+    assert.equal(await site.hasFileAtOrAbove(['x'], 'index.fcgi'), true);
+  });
+});
+
+describe('An index file', () => {
+  it('counts for its directory and all below it, not beside or above', async () => {
+    const site = await publication({
+      'markers/a/index.fcgi': empty,
+      'markers/a/b': 'directory',
+      'markers/c': 'directory',
+    });
+    assert.equal(await site.hasFileAtOrAbove(['a'], 'index.fcgi'), true);
+    assert.equal(await site.hasFileAtOrAbove(['a', 'b'], 'index.fcgi'), true);
+    assert.equal(await site.hasFileAtOrAbove(['a', 'missing', 'too'], 'index.fcgi'), true);
+    assert.equal(await site.hasFileAtOrAbove([], 'index.fcgi'), false);
+    assert.equal(await site.hasFileAtOrAbove(['c'], 'index.fcgi'), false);
+    assert.equal(await site.hasFileAtOrAbove(['missing'], 'index.fcgi'), false);
+  });
+
+  it('is a file itself: no symbolic link, no directory, nothing behind a linked directory', async () => {
+    const site = await publication({
+      'elsewhere/index.fcgi': empty,
+      'markers/index.fcgi': { link: '../elsewhere/index.fcgi' },
+      'markers/a/index.fcgi': 'directory',
+      'markers/b': { link: '../elsewhere' },
+    });
+    for (const path of [[], ['a'], ['b']]) {
+      assert.equal(await site.hasFileAtOrAbove(path, 'index.fcgi'), false, path.join('/'));
+    }
+  });
+});
