@@ -3,4 +3,4 @@
 export { Daemon } from './daemon/daemon.js';
 export type { Configuration, SiteConfiguration } from './daemon/configuration.js';
 export { BridgeError, type ErrorCode } from './errors.js';
-export { openLog, type Log, type LogOptions } from './observe/log.js';
+export { openLog, type Log, type LogOptions, type OpenLog } from './observe/log.js';

@@ -10,6 +10,9 @@ export type Address =
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
   | { readonly kind: 'fd'; readonly fd: number };
 
+/** Up to here libuv marks what a process was started with close-on-exec, whatever gaps there are. */
+const MAX_FD = 15;
+
 const forms = 'expected unix:/path, /path, HOST:PORT, [v6]:PORT or fd:N';
 
 /** Reads an ADDRESS; relative socket paths count from the working directory. @throws BridgeError `ERR_USAGE` */
@@ -23,7 +26,10 @@ export function parseAddress(text: string): Address {
     return { kind: 'unix', path: resolve(path) };
   }
   const fd = /^fd:(\d+)$/.exec(text);
-  if (fd !== null) return { kind: 'fd', fd: Number(fd[1]) };
+  if (fd !== null) {
+    if (Number(fd[1]) > MAX_FD) throw wrong(`programs would inherit a descriptor above ${String(MAX_FD)}`);
+    return { kind: 'fd', fd: Number(fd[1]) };
+  }
   const tcp = /^(?:\[([^\]]*)\]|([^:]*)):(\d+)$/.exec(text);
   if (tcp === null) throw wrong('this is no address');
   const [, v6, name, digits] = tcp;

@@ -7,7 +7,7 @@ export interface AdmissionOptions {
   readonly maxProcesses: number;
   /** Requests that may wait besides. */
   readonly maxQueue: number;
-  /** How long one waits. */
+  /** How long one waits; 0 for as long as it takes. */
   readonly queueTimeoutMs: number;
 }
 
@@ -80,10 +80,11 @@ export class Admission {
       const onAbort = (): void => {
         waiting.refuse(signal.reason);
       };
-      const timer = setTimeout(() => {
+      const onTimeout = (): void => {
         const reason = `no process became free within ${String(queueTimeoutMs)} ms (--queue-timeout)`;
         waiting.refuse(new BridgeError('ERR_QUEUE_TIMEOUT', reason));
-      }, queueTimeoutMs);
+      };
+      const timer = queueTimeoutMs === 0 ? undefined : setTimeout(onTimeout, queueTimeoutMs);
       signal.addEventListener('abort', onAbort, { once: true });
       this.#queue.add(waiting);
     });

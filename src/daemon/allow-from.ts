@@ -1,6 +1,6 @@
 /** Which hosts may connect over TCP. */
 
-import { BlockList, isIP, isIPv6 } from 'node:net';
+import { BlockList, isIP } from 'node:net';
 
 import { BridgeError } from '../errors.js';
 
@@ -10,24 +10,26 @@ export class AllowFrom {
   readonly isGiven: boolean;
   readonly #allowed = new BlockList();
 
-  /** @throws BridgeError `ERR_USAGE` for what is no address and no ADDRESS/BITS. */
-  constructor(entries: readonly string[]) {
+  /** @throws BridgeError `ERR_USAGE`, which names `source`, for what is no address and no ADDRESS/BITS. */
+  constructor(entries: readonly string[], source = '--allow-from') {
     this.isGiven = entries.length > 0;
-    for (const entry of this.isGiven ? entries : ['127.0.0.0/8', '::1']) this.#add(entry);
+    for (const entry of this.isGiven ? entries : ['127.0.0.0/8', '::1']) this.#add(entry, source);
   }
 
+  /** Whether a host of that address may connect; what is no address may not. */
   allows(remoteAddress: string): boolean {
-    return this.#allowed.check(remoteAddress, isIPv6(remoteAddress) ? 'ipv6' : 'ipv4');
+    const version = isIP(remoteAddress);
+    return version !== 0 && this.#allowed.check(remoteAddress, version === 6 ? 'ipv6' : 'ipv4');
   }
 
-  #add(entry: string): void {
+  #add(entry: string, source: string): void {
     const [address = '', bits] = entry.split('/');
     const version = isIP(address);
     const maxBits = version === 6 ? 128 : 32;
     const isPrefix = bits === undefined || (/^\d+$/.test(bits) && Number(bits) <= maxBits);
     if (version === 0 || !isPrefix) {
       const expected = 'expected an IP address or ADDRESS/BITS, as in 192.0.2.0/24';
-      throw new BridgeError('ERR_USAGE', `--allow-from ${entry}: ${expected}`);
+      throw new BridgeError('ERR_USAGE', `${source} ${entry}: ${expected}`);
     }
     this.#allowed.addSubnet(
       address,

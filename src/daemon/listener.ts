@@ -31,10 +31,14 @@ const loopback = /^(127\.|::1$|::ffff:127\.)/;
 
 /** Starts to listen. @throws BridgeError `ERR_LISTEN` */
 export async function listen(address: Address, options: ListenerOptions): Promise<Listener> {
+  let isTcp = address.kind !== 'unix';
   const server = createServer({ allowHalfOpen: true }, (socket) => {
-    const { remoteAddress } = socket;
-    if (remoteAddress !== undefined && !options.allowFrom.allows(remoteAddress)) {
-      options.onRefused(`connection from ${remoteAddress}, which --allow-from does not name`);
+    // Who has reset the connection by now has no address any more, but what was sent could still be read.
+    const { remoteAddress = '' } = socket;
+    if (isTcp && !options.allowFrom.allows(remoteAddress)) {
+      options.onRefused(
+        `connection from ${remoteAddress || 'a host that has left'}, which --allow-from does not name`,
+      );
       socket.destroy();
       return;
     }
@@ -49,6 +53,7 @@ export async function listen(address: Address, options: ListenerOptions): Promis
     options.onRefused(`accept failed: ${error.message}`);
   });
   const bound = server.address();
+  isTcp = bound !== null && typeof bound === 'object';
   if (
     bound !== null &&
     typeof bound === 'object' &&

@@ -54,7 +54,8 @@ async function isDaemon(pid: number): Promise<boolean> {
   try {
     process.kill(pid, 0);
   } catch (error) {
-    if (systemCodeOf(error) === 'ESRCH') return false;
+    // Anything but a process of somebody else's: there is none, or the file holds no process id at all.
+    if (systemCodeOf(error) !== 'EPERM') return false;
   }
   // A ps that is missing or does not know proves nothing, and two daemons would be worse than none.
   const { stdout } = await run('ps', ['-p', String(pid), '-o', 'args=']).catch(() => ({

@@ -5,10 +5,10 @@ import { openLog } from '../observe/log.js';
 import type { Configuration } from './configuration.js';
 import { Daemon } from './daemon.js';
 import { holdPidFile } from './pid-file.js';
-import { stopSignal } from './signals.js';
+import { reopenSignals, stopSignal } from './signals.js';
 
 /**
- * Serves until SIGTERM or SIGINT; a second one ends running requests at once. `onListening` is called when every
+ * Serves until SIGTERM or SIGINT; a second one ends running requests at once. SIGHUP opens the log anew. `onListening` is called when every
  * listener accepts.
  *
  * @throws BridgeError where it can't start; nothing is left behind then.
@@ -18,6 +18,10 @@ export async function runDaemon(configuration: Configuration, onListening: () =>
   const removePidFile =
     configuration.pidFile === undefined ? undefined : await holdPidFile(configuration.pidFile);
   let daemon: Daemon | undefined;
+  const rotation = reopenSignals(() => {
+    log.reopen();
+    log.info({}, 'log opened again');
+  });
   const stop = stopSignal(() => void daemon?.destroy());
   try {
     daemon = await Daemon.start(configuration, log);
@@ -35,6 +39,7 @@ export async function runDaemon(configuration: Configuration, onListening: () =>
     throw error;
   } finally {
     stop.dispose();
+    rotation.dispose();
     await removePidFile?.();
   }
 }

@@ -1,4 +1,4 @@
-/** What the daemon does when it is told to stop. */
+/** What signals mean to the daemon. */
 
 /**
  * Resolves with the first SIGTERM or SIGINT; from then on a further one calls `again`. `dispose` gives the signals back
@@ -23,6 +23,20 @@ export function stopSignal(again: () => void): {
     received,
     dispose: () => {
       for (const signal of signals) process.off(signal, onSignal);
+    },
+  };
+}
+
+/**
+ * Calls `reopen` at SIGHUP and SIGUSR1, as those who rotate logs send them. Node would end at the one, and open its
+ * debugger to the whole machine at the other. `dispose` gives the signals back that meaning.
+ */
+export function reopenSignals(reopen: () => void): { dispose(): void } {
+  const signals = ['SIGHUP', 'SIGUSR1'] as const;
+  for (const signal of signals) process.on(signal, reopen);
+  return {
+    dispose: () => {
+      for (const signal of signals) process.off(signal, reopen);
     },
   };
 }

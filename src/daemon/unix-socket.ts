@@ -1,7 +1,7 @@
 /** The file of a listening Unix socket: made so that nobody sees it half done, removed only if it is still ours. */
 
 import { execFile } from 'node:child_process';
-import { chmod, lstat, rename, unlink } from 'node:fs/promises';
+import { chmod, lstat, rename, stat, unlink } from 'node:fs/promises';
 import { createConnection, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -53,13 +53,24 @@ export async function bindUnixSocket(
   } catch (error) {
     await unlink(temporary).catch(() => undefined);
     server.close();
-    throw failed(`can't listen: ${reasonOf(error).trim()}`);
+    throw failed(`can't listen: ${await whyNot(path, error, temporary)}`);
   }
   const { ino, dev } = await lstat(path);
   return async () => {
     const now = await lstat(path).catch(() => undefined);
     if (now?.ino === ino && now.dev === dev) await unlink(path).catch(() => undefined);
   };
+}
+
+/** One line about the path that was asked for; libuv calls a missing directory a lack of permission. */
+async function whyNot(path: string, error: unknown, temporary: string): Promise<string> {
+  const missing = await stat(dirname(path)).then(
+    () => false,
+    (reason: unknown) => systemCodeOf(reason) === 'ENOENT',
+  );
+  if (missing) return `there is no directory ${dirname(path)}`;
+  const { stderr } = error as { stderr?: string };
+  return (stderr?.trim() || reasonOf(error)).replaceAll(temporary, path);
 }
 
 function bind(server: Server, path: string): Promise<void> {

@@ -1,6 +1,6 @@
 /** The daemon's log: one event a line, as text for people or as JSON, with nothing in it that the network can forge. */
 
-import { type DestinationStream, pino } from 'pino';
+import { pino } from 'pino';
 
 import { BridgeError, reasonOf } from '../errors.js';
 
@@ -18,29 +18,50 @@ type Fields = Readonly<Record<string, unknown>>;
 /** Takes events: `fields` are what a program would look for, `message` is for people. */
 export type Log = Readonly<Record<LogLevel, (fields: Fields, message: string) => void>>;
 
+/** A log that goes to a file can begin that file anew, once somebody has moved the old one away. */
+export interface OpenLog extends Log {
+  reopen(): void;
+}
+
 /**
  * Opens the log; every event is written before the call returns, so that a crash loses none.
  *
  * @throws BridgeError `ERR_LOG_FILE`
  */
-export function openLog(options: LogOptions): Log {
-  return pino(
+export function openLog(options: LogOptions): OpenLog {
+  const stream = destination(options.file);
+  const lineOf = options.format === 'json' ? visible : textLine;
+  const logger = pino(
     {
       level: options.level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    destination(options),
+    { write: (json) => stream.write(`${lineOf(json.trimEnd())}\n`) },
   );
+  const at =
+    (level: LogLevel): Log[LogLevel] =>
+    (fields, message) => {
+      logger[level](fields, message);
+    };
+  return {
+    error: at('error'),
+    warn: at('warn'),
+    info: at('info'),
+    debug: at('debug'),
+    reopen: () => {
+      if (options.file !== undefined) stream.reopen();
+    },
+  };
 }
 
-function destination({ file, format }: LogOptions): DestinationStream {
+function destination(file: string | undefined): ReturnType<typeof pino.destination> {
   try {
-    const stream = pino.destination({ dest: file ?? 2, sync: true });
+    const stream = pino.destination({ dest: file ?? 2, mode: 0o640, sync: true });
     // A log that can't be written (its disk is full, its reader has left) must not end the daemon.
     stream.on('error', () => undefined);
-    return format === 'json' ? stream : { write: (line) => stream.write(textLine(line)) };
+    return stream;
   } catch (error) {
     throw new BridgeError('ERR_LOG_FILE', `--log-file ${String(file)} can't be opened: ${reasonOf(error)}`);
   }
@@ -49,7 +70,7 @@ function destination({ file, format }: LogOptions): DestinationStream {
 function textLine(json: string): string {
   const { time, level, msg, ...fields } = JSON.parse(json) as Record<string, unknown>;
   const pairs = Object.entries(fields).map(([name, value]) => ` ${name}=${printable(value)}`);
-  return `${String(time)} ${String(level)} ${visible(String(msg))}${pairs.join('')}\n`;
+  return `${String(time)} ${String(level)} ${visible(String(msg))}${pairs.join('')}`;
 }
 
 function printable(value: unknown): string {
@@ -57,10 +78,12 @@ function printable(value: unknown): string {
   return /^[\w./:@%+,-]+$/.test(text) ? text : visible(JSON.stringify(value));
 }
 
-/** Control characters, and what a terminal or an editor may take for the end of a line, as escapes. */
+/** Control characters, and what a terminal or an editor may take for the end of a line, as escapes of JSON's form. */
 function visible(text: string): string {
-  return text.replace(
-    /[\p{Cc}\p{Zl}\p{Zp}\p{Cf}]/gu,
-    (character) => `\\u${character.codePointAt(0)?.toString(16).padStart(4, '0') ?? ''}`,
+  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Cf}]/gu, (character) =>
+    character
+      .split('')
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      .join(''),
   );
 }

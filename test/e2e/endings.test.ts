@@ -10,7 +10,7 @@ import { ask, connect } from '../helpers/ask.js';
 import { fixture } from '../helpers/bridge.js';
 import { answered, failed, fifo, page, serve } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
-import { isRunning, vanished } from '../helpers/vanished.js';
+import { isRunning, vanished } from '../helpers/processes.js';
 
 const script = (name: string, ...options: string[]): string[] => [
   'script',
@@ -31,7 +31,7 @@ describe('A web server that leaves', { timeout: 60_000 }, () => {
       request.stdin.end();
       const pids = (await answered(request, /\n\n(\d+) (\d+)\n/)).slice(1).map(Number);
       assert.equal(pids.length, 2);
-      for (const pid of pids) assert.ok(await isRunning(pid));
+      for (const pid of pids) assert.ok(isRunning(pid));
       if (leave === 'close') connection.close();
       else request.abort();
       for (const pid of pids) await vanished(pid);
@@ -208,7 +208,7 @@ describe('A daemon that is told to stop', { timeout: 60_000 }, () => {
       const { served, pids } = await busy('10m');
       served.process.kill('SIGINT');
       await served.logged(/ info stopping/);
-      assert.ok(await isRunning(pids[0] ?? 0), 'the first signal must end no request');
+      assert.ok(isRunning(pids[0] ?? 0), 'the first signal must end no request');
       served.process.kill(signal);
       await once(served.process, 'exit');
       assert.equal(served.process.exitCode, 0);
@@ -219,7 +219,7 @@ describe('A daemon that is told to stop', { timeout: 60_000 }, () => {
 
   it('ends also a script that has answered completely and does not end', { timeout: 10_000 }, async () => {
     const { served, pids } = await busy('300ms', 'answers-and-stays.sh');
-    assert.ok(await isRunning(pids[0] ?? 0));
+    assert.ok(isRunning(pids[0] ?? 0));
     assert.equal(await served.stop(), 0);
     for (const pid of pids) await vanished(pid);
   });

@@ -1,31 +1,63 @@
-/** What the system says of processes (Linux's /proc). */
+/** What the system says of processes, our children or not (Linux's /proc). */
 
-import { readdir, readFile } from 'node:fs/promises';
+import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
+const POLL_MS = 5;
+const PATIENCE_MS = 10_000;
+
+function read(pid: number, name: string): string {
+  try {
+    return readFileSync(`/proc/${String(pid)}/${name}`, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+/** Whether the process runs; one that has ended and that nobody has waited for does not. */
+export function isRunning(pid: number): boolean {
+  return /^State:\s+[^ZX]/m.test(read(pid, 'status'));
+}
+
 /** The processes that `pid` has started and that were not reaped. */
-export async function childrenOf(pid: number): Promise<number[]> {
-  const children = await readFile(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8');
-  return children.split(' ').flatMap((child) => (child === '' ? [] : Number(child)));
+export function childrenOf(pid: number): number[] {
+  const children = read(pid, `task/${String(pid)}/children`).trim();
+  return children === '' ? [] : children.split(' ').map(Number);
+}
+
+/** The ids of processes that have this text among their arguments. */
+export function processesWith(text: string): number[] {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).filter((pid) => pid !== process.pid && read(pid, 'cmdline').includes(text));
 }
 
 /** How many descriptors `pid` has open. */
-export async function descriptorsOf(pid: number): Promise<number> {
-  return (await readdir(`/proc/${String(pid)}/fd`)).length;
+export function descriptorsOf(pid: number): number {
+  return readdirSync(`/proc/${String(pid)}/fd`).length;
 }
 
 /** The resident memory of `pid`, in MiB. */
-export async function residentMiB(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${String(pid)}/status`, 'utf8');
-  return Number(/^VmRSS:\s*(\d+) kB/m.exec(status)?.[1]) / 1024;
+export function residentMiB(pid: number): number {
+  return Number(/^VmRSS:\s*(\d+) kB/m.exec(read(pid, 'status'))?.[1]) / 1024;
 }
 
 /** Resolves when `condition` holds; for what nothing announces, such as the end of somebody else's process. */
-export async function until(condition: () => Promise<boolean> | boolean, timeoutMs = 10_000): Promise<void> {
-  const deadline = performance.now() + timeoutMs;
+export async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
   while (!(await condition())) {
-    if (performance.now() > deadline)
-      throw new Error(`still not so after ${String(timeoutMs)} ms: ${String(condition)}`);
-    await delay(5);
+    if (performance.now() > deadline) {
+      throw new Error(`still not so after ${String(PATIENCE_MS)} ms: ${String(condition)}`);
+    }
+    await delay(POLL_MS);
+  }
+}
+
+/** Resolves when the process has ended; one that does not is killed, and the promise rejects. */
+export async function vanished(pid: number): Promise<void> {
+  try {
+    await until(() => !isRunning(pid));
+  } catch {
+    process.kill(pid, 'SIGKILL');
+    throw new Error(`process ${String(pid)} still ran; the test has killed it`);
   }
 }

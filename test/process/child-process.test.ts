@@ -9,7 +9,7 @@ import { before, describe, it } from 'node:test';
 import { fromText } from '../../src/bytes.js';
 import { type OwnedProcess, startProcess } from '../../src/process/child-process.js';
 import { fixture } from '../helpers/bridge.js';
-import { isRunning, vanished } from '../helpers/vanished.js';
+import { isRunning, vanished } from '../helpers/processes.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 const environment = new Map([['PATH', '/usr/bin:/bin']]);
@@ -149,7 +149,7 @@ describe('Terminating a process', () => {
     const started = await startFixture('hangs-with-grandchild.sh');
     const [pid = 0, grandchild = 0] = await printedPids(started.stdout);
     assert.equal(pid, started.pid);
-    assert.ok(await isRunning(grandchild));
+    assert.ok(isRunning(grandchild));
     await started.terminate(GRACE_MS);
     assert.deepEqual(await started.exited, { kind: 'signaled', signal: 'SIGTERM' });
     await vanished(grandchild);
@@ -159,7 +159,7 @@ describe('Terminating a process', () => {
     const started = await startFixture('leaves-grandchild.sh');
     const [grandchild = 0] = await printedPids(started.stdout);
     assert.deepEqual(await started.exited, { kind: 'exited', code: 0 });
-    assert.ok(await isRunning(grandchild));
+    assert.ok(isRunning(grandchild));
     await started.terminate(GRACE_MS);
     await vanished(grandchild);
   });
@@ -181,7 +181,7 @@ describe('Terminating a process', () => {
       await started.terminate(GRACE_MS);
       assert.ok(started.stdin.destroyed && started.stdout.destroyed && started.stderr.destroyed);
     } finally {
-      if (await isRunning(outside)) process.kill(outside, 'SIGKILL');
+      if (isRunning(outside)) process.kill(outside, 'SIGKILL');
     }
     await vanished(outside);
   });

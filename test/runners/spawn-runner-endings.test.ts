@@ -8,7 +8,7 @@ import { describe, it } from 'node:test';
 import { fromText } from '../../src/bytes.js';
 import { printed, runFixture, runShell } from '../helpers/run-fixture.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
-import { isRunning, vanished } from '../helpers/vanished.js';
+import { isRunning, vanished } from '../helpers/processes.js';
 
 const signaled = (signal: string): unknown => ({ kind: 'signaled', signal });
 
@@ -103,7 +103,7 @@ describe('An aborted run', { timeout: 60_000 }, () => {
     const abort = new AbortController();
     const { stdout, outcome } = runFixture('hangs-with-grandchild.sh', { signal: abort.signal });
     const pids = (await printed(stdout, /\n\n(\d+ \d+)\n/)).split(' ').map(Number);
-    for (const pid of pids) assert.ok(await isRunning(pid));
+    for (const pid of pids) assert.ok(isRunning(pid));
     abort.abort();
     const { endedBy, exit } = await outcome;
     assert.deepEqual([endedBy, exit], ['abort', signaled('SIGTERM')]);

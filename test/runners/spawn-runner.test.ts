@@ -11,7 +11,7 @@ import { parseInvocation } from '../helpers/invocation.js';
 import { printed, runFixture, runShell } from '../helpers/run-fixture.js';
 import { settled, SlowReader } from '../helpers/sinks.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
-import { vanished } from '../helpers/vanished.js';
+import { vanished } from '../helpers/processes.js';
 
 describe('A run', { timeout: 60_000 }, () => {
   it('has the invocation’s arguments, directory and environment, and no variable besides', async () => {

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { beforeEach, describe, it } from 'node:test';
+
+import { holdPidFile } from '../../src/daemon/pid-file.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
+
+const mine = `${String(process.pid)}\n`;
+
+let directory: string;
+let path: string;
+
+beforeEach(async () => {
+  directory = await temporaryDirectory();
+  path = `${directory}/pid`;
+});
+
+/** Runs `work` while a process runs that looks like a daemon, or like something else. */
+async function whileRunning(name: string, work: (pid: number) => Promise<void>): Promise<void> {
+  // The argument is what ps shows.
+  const other = spawn(process.execPath, ['-e', 'process.stdin.resume()', name], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  const exited = once(other, 'exit');
+  await once(other, 'spawn');
+  try {
+    await work(other.pid ?? 0);
+  } finally {
+    other.stdin.end();
+    await exited;
+  }
+}
+
+describe('The pid file', () => {
+  it('holds this process’s id, nobody else may write to it, and nothing lies beside it', async () => {
+    const remove = await holdPidFile(path);
+    assert.equal(await readFile(path, 'utf8'), mine);
+    assert.equal((await stat(path)).mode & 0o777 & ~0o644, 0);
+    assert.deepEqual(await readdir(directory), ['pid']);
+    await remove();
+    assert.deepEqual(await readdir(directory), []);
+  });
+
+  it('is refused while a daemon runs that holds it, and stays as it is', async () => {
+    await whileRunning('fcgi2cgi', async (pid) => {
+      await writeFile(path, `${String(pid)}\n`);
+      await assert.rejects(holdPidFile(path), {
+        code: 'ERR_PID_FILE',
+        message: `--pid-file ${path}: already running as process ${String(pid)}`,
+      });
+      assert.equal(await readFile(path, 'utf8'), `${String(pid)}\n`);
+    });
+    assert.deepEqual(await readdir(directory), ['pid']);
+  });
+
+  it('is taken over from a process that has ended', async () => {
+    let ended = 0;
+    await whileRunning('fcgi2cgi', (pid) => {
+      ended = pid;
+      return Promise.resolve();
+    });
+    await writeFile(path, `${String(ended)}\n`);
+    await holdPidFile(path);
+    assert.equal(await readFile(path, 'utf8'), mine);
+  });
+
+  it('is taken over where the number has become that of another program', async () => {
+    await whileRunning('something-else', async (pid) => {
+      await writeFile(path, `${String(pid)}\n`);
+      await holdPidFile(path);
+      assert.equal(await readFile(path, 'utf8'), mine);
+    });
+  });
+
+  it('is taken over where it has this very process’s number, as after a restart of the machine', async () => {
+    await writeFile(path, mine);
+    await holdPidFile(path);
+    assert.equal(await readFile(path, 'utf8'), mine);
+  });
+
+  for (const content of ['', 'garbage\n', '-1\n', '0\n', '99999999999999\n', '4194305\n', '\0\0\0']) {
+    it(`is taken over where it holds no process id but ${JSON.stringify(content)}`, async () => {
+      await writeFile(path, content);
+      await holdPidFile(path);
+      assert.equal(await readFile(path, 'utf8'), mine);
+      assert.deepEqual(await readdir(directory), ['pid']);
+    });
+  }
+
+  it('is left alone at the end where somebody else’s has taken its place', async () => {
+    const remove = await holdPidFile(path);
+    await writeFile(path, '1\n');
+    await remove();
+    assert.equal(await readFile(path, 'utf8'), '1\n');
+  });
+
+  it('may be gone already at the end', async () => {
+    const remove = await holdPidFile(path);
+    await remove();
+    await remove();
+  });
+
+  it('that can’t be written is an error that says why', async () => {
+    await mkdir(`${directory}/taken`);
+    for (const [name, why] of [
+      ['missing/pid', /ENOENT/],
+      ['taken', /EISDIR/],
+    ] as const) {
+      await assert.rejects(holdPidFile(`${directory}/${name}`), (error: Error & { code?: string }) => {
+        assert.equal(error.code, 'ERR_PID_FILE');
+        assert.ok(
+          error.message.startsWith(`--pid-file ${directory}/${name} can't be written: `),
+          error.message,
+        );
+        assert.match(error.message, why);
+        return true;
+      });
+    }
+    assert.deepEqual(await readdir(directory), ['taken']);
+  });
+});

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+
+import { fixture, runBridge } from '../helpers/bridge.js';
+import { until, vanished } from '../helpers/processes.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
+
+describe('The log file', () => {
+  for (const signal of ['SIGHUP', 'SIGUSR1'] as const) {
+    it(`is opened anew at ${signal}, and the daemon goes on`, async () => {
+      const directory = await temporaryDirectory();
+      const [log, pidFile] = [join(directory, 'log'), join(directory, 'pid')];
+      const options = [
+        '--listen',
+        join(directory, 'sock'),
+        '--daemon',
+        '--log-file',
+        log,
+        '--pid-file',
+        pidFile,
+      ];
+      const started = await runBridge(['script', fixture('cgi/writes-stderr.sh'), ...options]);
+      assert.deepEqual(started, { status: 0, stdout: '', stderr: '' });
+      const pid = Number(await readFile(pidFile, 'utf8'));
+      try {
+        await rename(log, `${log}.1`);
+        process.kill(pid, signal);
+        await until(async () => (await readFile(log, 'utf8').catch(() => '')).includes('log opened again'));
+      } finally {
+        process.kill(pid, 'SIGTERM');
+        await vanished(pid);
+      }
+      assert.match(await readFile(log, 'utf8'), /stopped\n$/);
+      assert.match(await readFile(`${log}.1`, 'utf8'), /^\S+ info listening [^\n]*\n$/);
+    });
+  }
+});
