@@ -45,16 +45,21 @@ export function startInBackground(configuration: Configuration): Promise<void> {
     child.once('error', (error) => {
       reject(new BridgeError('ERR_START', `can't start in the background: ${reasonOf(error)}`));
     });
+    let failure: BridgeError | undefined;
     child.once('message', (message: Message) => {
-      if (message.kind === 'listening') resolve();
-      else reject(new BridgeError(message.code, message.message));
+      if (message.kind === 'failed') {
+        failure = new BridgeError(message.code, message.message);
+        return;
+      }
+      resolve();
       if (child.connected) child.disconnect();
       child.unref();
     });
+    // Only then is nothing left of it.
     child.once('exit', (code, signal) => {
       const how = signal ?? `exit status ${String(code)}`;
       const where = configuration.log.file ?? '';
-      reject(new BridgeError('ERR_START', `ended before it listened (${how}); see ${where}`));
+      reject(failure ?? new BridgeError('ERR_START', `ended before it listened (${how}); see ${where}`));
     });
   });
 }

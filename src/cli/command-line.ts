@@ -23,8 +23,10 @@ export async function runCommand(argv: readonly string[]): Promise<void> {
 export function commandLine(): Argv {
   return yargs()
     .scriptName('fcgi2cgi')
+    .detectLocale(false)
     .usage('$0 COMMAND [OPTION…]\n\nRuns CGI programs for web servers that speak FastCGI.')
     .parserConfiguration({
+      'boolean-negation': false,
       'greedy-arrays': false,
       'parse-positional-numbers': false,
       'dot-notation': false,
@@ -78,12 +80,15 @@ export function commandLine(): Argv {
     .alias({ h: 'help' })
     .wrap(Math.min(100, process.stdout.columns || 100))
     .check(onlyOnce)
+    .check(noneEmpty)
+    .check(nothingLeftOver)
     .exitProcess(false)
     .fail((message, error) => {
       // yargs types it as always there; for what it finds itself, it is not.
       const cause = error as Error | undefined;
       if (cause instanceof BridgeError) throw cause;
-      throw new BridgeError('ERR_USAGE', `${message || reasonOf(cause)}; see fcgi2cgi --help`, { cause });
+      const line = (message || reasonOf(cause)).replaceAll(/\s*\n\s*/g, ' ');
+      throw new BridgeError('ERR_USAGE', `${line}; see fcgi2cgi --help`, { cause });
     });
 }
 
@@ -100,9 +105,10 @@ async function serve(given: CommonArguments, site: SiteConfiguration): Promise<v
   try {
     await runDaemon(configuration, () => void tellStarter({ kind: 'listening' }));
   } catch (error) {
+    // The log has it; the command that was typed prints it, and nobody but the log reads what we would print.
     const code = error instanceof BridgeError ? error.code : 'ERR_START';
     if (process.connected) await tellStarter({ kind: 'failed', code, message: reasonOf(error) });
-    throw error;
+    process.exitCode = 1;
   }
 }
 
@@ -119,6 +125,26 @@ function onlyOnce(given: CommonArguments): true {
     }
   }
   return true;
+}
+
+/** An empty value is a variable that somebody's script forgot to set: as a path it would be the working directory. */
+function noneEmpty(given: CommonArguments): true {
+  for (const [name, value] of Object.entries(given)) {
+    if (value !== '' || name === 'url-prefix') continue;
+    throw new BridgeError(
+      'ERR_USAGE',
+      `${name === 'file' ? 'FILE' : `--${name}`} is empty; expected a value`,
+    );
+  }
+  return true;
+}
+
+/** Only `script` has arguments to pass on. */
+function nothingLeftOver(given: CommonArguments): true {
+  const [command] = given['_'] as (string | undefined)[];
+  const [extra] = afterDashes(given);
+  if (command === 'script' || extra === undefined) return true;
+  throw new BridgeError('ERR_USAGE', `${String(command)} takes no arguments, and got ${extra}`);
 }
 
 function afterDashes(given: CommonArguments): readonly string[] {

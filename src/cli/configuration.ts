@@ -83,7 +83,11 @@ export function readConfiguration(site: SiteConfiguration, given: CommonArgument
 
 /** Addresses that the one who started us allows besides (FastCGI 1.0 §3.2); a comma-separated list. */
 function webServerAddresses(): readonly string[] {
-  return (process.env['FCGI_WEB_SERVER_ADDRS'] ?? '').split(',').flatMap((entry) => entry.trim() || []);
+  const entries = (process.env['FCGI_WEB_SERVER_ADDRS'] ?? '')
+    .split(',')
+    .flatMap((entry) => entry.trim() || []);
+  new AllowFrom(entries, 'FCGI_WEB_SERVER_ADDRS');
+  return entries;
 }
 
 function readEnvironment(entries: readonly string[]): ReadonlyMap<ByteString, ByteString> {

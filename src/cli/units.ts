@@ -8,7 +8,7 @@ import { BridgeError } from '../errors.js';
 const wrong = (option: string, text: string, expected: string): BridgeError =>
   new BridgeError('ERR_USAGE', `--${option} ${text}: expected ${expected}`);
 
-/** Milliseconds of `500ms`, `30s`, `5m`, `1.5h`; `0` turns a limit off. @throws BridgeError `ERR_USAGE` */
+/** Milliseconds of `500ms`, `30s`, `5m`, `1.5h`; `0` for none. @throws BridgeError `ERR_USAGE` */
 export function durationMs(option: string, text: string): number {
   if (text === '0') return 0;
   const value = /^\d+(\.\d+)?(ms|s|m|h|d)$/.test(text) ? ms(text as StringValue) : Number.NaN;
@@ -17,7 +17,7 @@ export function durationMs(option: string, text: string): number {
     throw wrong(
       option,
       text,
-      'a duration with its unit, as in 500ms, 30s, 5m or 1h (at most 24d), or 0 for no limit',
+      'a duration with its unit, as in 500ms, 30s, 5m or 1h (at most 24d), or 0 for none',
     );
   }
   return Math.round(value);

@@ -1,0 +1,209 @@
+import assert from 'node:assert/strict';
+import { afterEach, describe, it } from 'node:test';
+
+import { readConfiguration } from '../../src/cli/configuration.js';
+import { commonOptions } from '../../src/cli/options.js';
+import type { Configuration } from '../../src/daemon/configuration.js';
+
+/** The options as yargs gives them, defaults included. */
+const defaults = Object.fromEntries(
+  Object.entries(commonOptions).flatMap(([name, option]) =>
+    'default' in option ? [[name, option.default]] : [],
+  ),
+);
+
+const read = (given: Readonly<Record<string, unknown>> = {}): Configuration =>
+  readConfiguration({ kind: 'dir', root: '/srv' }, { ...defaults, ...given });
+
+afterEach(() => {
+  delete process.env['FCGI_WEB_SERVER_ADDRS'];
+});
+
+describe('The configuration', () => {
+  it('has a limit for everything where nothing is said, and sockets for owner and group alone', () => {
+    assert.deepEqual(read(), {
+      site: { kind: 'dir', root: '/srv' },
+      listen: [],
+      socket: { mode: 0o660, owner: undefined, group: undefined },
+      allowFrom: [],
+      maxConnections: 512,
+      maxRequestsPerConnection: 64,
+      maxParamsBytes: 262_144,
+      stdinBufferBytes: 65_536,
+      run: {
+        startTimeoutMs: 300_000,
+        idleTimeoutMs: 300_000,
+        maxTimeMs: 0,
+        killGraceMs: 5000,
+        maxHeaderBytes: 65_536,
+        stderrTailBytes: 4096,
+        holdBytes: 1_048_576,
+      },
+      admission: { maxProcesses: 32, maxQueue: 512, queueTimeoutMs: 30_000 },
+      stopGraceMs: 30_000,
+      env: new Map(),
+      passEnv: [],
+      pidFile: undefined,
+      background: false,
+      log: { level: 'info', format: 'text', file: undefined },
+    } satisfies Configuration);
+  });
+
+  it('says what the options say, each in its place', () => {
+    const given = {
+      listen: ['unix:/a', '127.0.0.1:1', 'fd:3'],
+      'socket-mode': '600',
+      'socket-owner': 'ann',
+      'socket-group': 'www',
+      'allow-from': ['192.0.2.0/24'],
+      'max-connections': '1',
+      'max-requests-per-connection': '2',
+      'max-params-size': '3b',
+      'stdin-buffer': '4b',
+      'start-timeout': '5ms',
+      'idle-timeout': '6ms',
+      'max-time': '7ms',
+      'kill-grace': '8ms',
+      'max-header-size': '9b',
+      'hold-size': '10b',
+      'max-processes': '11',
+      'max-queue': '0',
+      'queue-timeout': '12ms',
+      'stop-grace': '0',
+      'pass-env': ['LANG'],
+      'pid-file': '/run/x.pid',
+      daemon: true,
+      'log-level': 'debug',
+      'log-format': 'json',
+      'log-file': '/var/log/x',
+    };
+    const configuration = read(given);
+    assert.deepEqual(configuration, {
+      site: { kind: 'dir', root: '/srv' },
+      listen: [
+        { kind: 'unix', path: '/a' },
+        { kind: 'tcp', host: '127.0.0.1', port: 1 },
+        { kind: 'fd', fd: 3 },
+      ],
+      socket: { mode: 0o600, owner: 'ann', group: 'www' },
+      allowFrom: ['192.0.2.0/24'],
+      maxConnections: 1,
+      maxRequestsPerConnection: 2,
+      maxParamsBytes: 3,
+      stdinBufferBytes: 4,
+      run: {
+        startTimeoutMs: 5,
+        idleTimeoutMs: 6,
+        maxTimeMs: 7,
+        killGraceMs: 8,
+        maxHeaderBytes: 9,
+        stderrTailBytes: 4096,
+        holdBytes: 10,
+      },
+      admission: { maxProcesses: 11, maxQueue: 0, queueTimeoutMs: 12 },
+      stopGraceMs: 0,
+      env: new Map(),
+      passEnv: ['LANG'],
+      pidFile: '/run/x.pid',
+      background: true,
+      log: { level: 'debug', format: 'json', file: '/var/log/x' },
+    } satisfies Configuration);
+    assert.ok(Object.isFrozen(configuration));
+  });
+
+  it('has absolute paths, since the daemon leaves its directory', () => {
+    const { pidFile, log, listen } = read({ 'pid-file': 'pid', 'log-file': 'log', listen: ['unix:sock'] });
+    assert.equal(pidFile, `${process.cwd()}/pid`);
+    assert.equal(log.file, `${process.cwd()}/log`);
+    assert.deepEqual(listen, [{ kind: 'unix', path: `${process.cwd()}/sock` }]);
+  });
+
+  it('has variables with any value, octet by octet; the last of a name counts', () => {
+    const { env } = read({ env: ['A=', 'B=x=y z', 'NÄME=é', 'A=2', 'LD_PRELOAD=/ours'] });
+    assert.deepEqual(
+      [...env],
+      [
+        ['A', '2'],
+        ['B', 'x=y z'],
+        ['N\xc3\x84ME', '\xc3\xa9'],
+        ['LD_PRELOAD', '/ours'],
+      ],
+    );
+  });
+
+  it('allows the hosts of FCGI_WEB_SERVER_ADDRS besides those of --allow-from', () => {
+    process.env['FCGI_WEB_SERVER_ADDRS'] = '192.0.2.1, 192.0.2.2,,';
+    assert.deepEqual(read({ 'allow-from': ['::1'] }).allowFrom, ['::1', '192.0.2.1', '192.0.2.2']);
+    process.env['FCGI_WEB_SERVER_ADDRS'] = ' ';
+    assert.deepEqual(read().allowFrom, []);
+  });
+});
+
+describe('A wrong value', () => {
+  const wrong: readonly (readonly [option: string, value: string, expected: RegExp])[] = [
+    ['socket-mode', '999', /permissions in octal/],
+    ['max-connections', '0', /a whole number, 1 or more/],
+    ['max-requests-per-connection', '0', /a whole number, 1 or more/],
+    ['max-params-size', '64', /a size with its unit/],
+    ['max-header-size', 'big', /a size with its unit/],
+    ['stdin-buffer', '0b', /a size with its unit/],
+    ['hold-size', '-1kb', /a size with its unit/],
+    ['max-processes', '0', /a whole number, 1 or more/],
+    ['max-queue', '-1', /a whole number, 0 or more/],
+    ['queue-timeout', '30', /a duration with its unit/],
+    ['start-timeout', '1', /a duration with its unit/],
+    ['idle-timeout', 'long', /a duration with its unit/],
+    ['max-time', '99d', /a duration with its unit/],
+    ['kill-grace', '5', /a duration with its unit/],
+    ['stop-grace', '', /a duration with its unit/],
+  ];
+  const wrongEntries: typeof wrong = [
+    ['listen', 'nowhere', /expected unix:\/path/],
+    ['allow-from', 'example.org', /expected an IP address/],
+    ['env', 'NAME', /expected NAME=VALUE/],
+    ['env', '=x', /expected NAME=VALUE/],
+  ];
+  const cases = [
+    ...wrong.map(([option, value, expected]) => ({ option, value, given: value, expected })),
+    ...wrongEntries.map(([option, value, expected]) => ({ option, value, given: [value], expected })),
+  ];
+
+  for (const { option, value, given, expected } of cases) {
+    it(`of --${option} is refused by name, with what was found (${JSON.stringify(value)}) and what was expected`, () => {
+      assert.throws(
+        () => read({ [option]: given }),
+        (error: Error & { code?: string }) => {
+          assert.equal(error.code, 'ERR_USAGE');
+          assert.ok(error.message.startsWith(`--${option} ${value}: `), error.message);
+          assert.match(error.message, expected);
+          return true;
+        },
+      );
+    });
+  }
+
+  it('is tried for every option that is read from text', () => {
+    const free = [
+      'socket-owner',
+      'socket-group',
+      'pass-env',
+      'pid-file',
+      'log-file',
+      'log-level',
+      'log-format',
+      'daemon',
+    ];
+    const tried = new Set([...cases.map(({ option }) => option), ...free]);
+    assert.deepEqual(
+      Object.keys(commonOptions).filter((name) => !tried.has(name)),
+      [],
+    );
+  });
+
+  it('is --daemon without a log file, and the error has an example', () => {
+    assert.throws(() => read({ daemon: true }), {
+      code: 'ERR_USAGE',
+      message: /^--daemon needs a file for its log.*: add for example --log-file \/var\/log\/fcgi2cgi\.log$/,
+    });
+  });
+});

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { count, durationMs, fileMode, sizeBytes } from '../../src/cli/units.js';
+
+/** Each text is refused with the option, the text and what is expected. */
+function refuses(
+  read: (option: string, text: string) => unknown,
+  expected: RegExp,
+  texts: readonly string[],
+): void {
+  for (const text of texts) {
+    assert.throws(
+      () => read('some-option', text),
+      (error: Error & { code?: string }) => {
+        assert.equal(error.code, 'ERR_USAGE', text);
+        assert.ok(error.message.startsWith(`--some-option ${text}: expected `), error.message);
+        assert.match(error.message, expected);
+        return true;
+      },
+      JSON.stringify(text),
+    );
+  }
+}
+
+describe('A duration', () => {
+  it('is a number with its unit', () => {
+    const durations = {
+      '500ms': 500,
+      '30s': 30_000,
+      '5m': 300_000,
+      '1.5h': 5_400_000,
+      '2d': 172_800_000,
+      '1ms': 1,
+    };
+    for (const [text, value] of Object.entries(durations)) assert.equal(durationMs('o', text), value, text);
+  });
+
+  it('is none where it is 0', () => {
+    assert.equal(durationMs('o', '0'), 0);
+  });
+
+  it('is at most what a timer can hold, so that a long one does not pass at once', () => {
+    assert.equal(durationMs('o', '24d'), 2_073_600_000);
+    refuses(durationMs, /at most 24d/, ['25d', '600h', '2147483648ms', `${'9'.repeat(400)}d`]);
+  });
+
+  it('is nothing else, and in particular no number without a unit', () => {
+    const wrong = [
+      '',
+      '30',
+      '-1s',
+      '+1s',
+      '1 s',
+      ' 1s',
+      '1s ',
+      '1s\n',
+      '1e3s',
+      '0s',
+      '0.4ms',
+      '.5s',
+      '5.s',
+      '1y',
+      '1w',
+      'NaN',
+      '0x10s',
+    ];
+    refuses(durationMs, /a duration with its unit, as in 500ms, 30s, 5m or 1h .*or 0 for none$/, wrong);
+  });
+});
+
+describe('A size', () => {
+  it('is a number with its unit', () => {
+    const sizes = { '512b': 512, '64kb': 65_536, '1mb': 1_048_576, '1.5KB': 1536, '2GB': 2_147_483_648 };
+    for (const [text, value] of Object.entries(sizes)) assert.equal(sizeBytes('o', text), value, text);
+  });
+
+  it('is nothing else', () => {
+    const wrong = ['', '0', '0b', '0.5b', '64', '64k', '-1kb', '1 kb', 'kb', '1kb\n', '1tb', '1e3kb'];
+    refuses(sizeBytes, /a size with its unit, as in 512b, 64kb or 1mb$/, wrong);
+  });
+});
+
+describe('A count', () => {
+  it('is a whole number of at least the least', () => {
+    assert.equal(count('o', '1', 1), 1);
+    assert.equal(count('o', '0', 0), 0);
+    assert.equal(count('o', '999999999', 1), 999_999_999);
+    refuses((option, text) => count(option, text, 1), /a whole number, 1 or more$/, [
+      ...['0', '-1', '', '1.0', '1.5', '1e3', '0x10', ' 1', '1\n', '9999999999', 'many'],
+    ]);
+  });
+});
+
+describe('Permissions', () => {
+  it('are three octal digits, with or without a zero before them', () => {
+    assert.equal(fileMode('o', '0660'), 0o660);
+    assert.equal(fileMode('o', '600'), 0o600);
+    assert.equal(fileMode('o', '000'), 0);
+    refuses(fileMode, /permissions in octal, as in 0660$/, [
+      '',
+      '0',
+      '66',
+      '0668',
+      '1777',
+      '04755',
+      'rw',
+      '0o660',
+      '660\n',
+    ]);
+  });
+});
