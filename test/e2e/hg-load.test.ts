@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { type HgHost, startHgHost, touch } from '../helpers/hg-site.js';
 import { fetchRaw } from '../helpers/http.js';
 import { makeLongRepository } from '../helpers/mercurial.js';
-import { childrenOf, descriptorsOf, residentMiB, until } from '../helpers/resources.js';
+import { childrenOf, descriptorsOf, residentMiB, until } from '../helpers/processes.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 const CONCURRENCY = 8;
@@ -42,13 +42,13 @@ describe('hg under load', () => {
 
   it('answers 200 requests at concurrency 8 and is then as it was', async () => {
     await load(2 * CONCURRENCY);
-    await until(async () => (await childrenOf(pid)).length === 0);
-    const descriptors = await descriptorsOf(pid);
-    const memory = await residentMiB(pid);
+    await until(() => childrenOf(pid).length === 0);
+    const descriptors = descriptorsOf(pid);
+    const memory = residentMiB(pid);
     assert.deepEqual(await load(200), { 200: 200 });
-    await until(async () => (await childrenOf(pid)).length === 0);
-    await until(async () => (await descriptorsOf(pid)) === descriptors);
-    assert.ok((await residentMiB(pid)) < memory + 32, `${String(memory)} MiB before`);
+    await until(() => childrenOf(pid).length === 0);
+    await until(() => descriptorsOf(pid) === descriptors);
+    assert.ok(residentMiB(pid) < memory + 32, `${String(memory)} MiB before`);
   });
 
   it('loses only the request whose process is killed', async () => {
@@ -56,8 +56,8 @@ describe('hg under load', () => {
     const loading = load(100);
     const killed = new Set<number>();
     while (killed.size < kills) {
-      await until(async () => (await childrenOf(pid)).some((child) => !killed.has(child)));
-      const victim = (await childrenOf(pid)).find((child) => !killed.has(child));
+      await until(() => childrenOf(pid).some((child) => !killed.has(child)));
+      const victim = childrenOf(pid).find((child) => !killed.has(child));
       if (victim === undefined) continue;
       process.kill(victim, 'SIGKILL');
       killed.add(victim);
