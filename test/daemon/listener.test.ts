@@ -7,7 +7,7 @@ import { createConnection, createServer, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { afterEach, describe, it } from 'node:test';
 
-import { parseAddress } from '../../src/daemon/address.js';
+import { type Address, parseAddress } from '../../src/daemon/address.js';
 import { AllowFrom } from '../../src/daemon/allow-from.js';
 import { listen, type Listener } from '../../src/daemon/listener.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -34,10 +34,12 @@ afterEach(async () => {
   }
 });
 
+/** Listens at what a text says, or at a descriptor of whatever number. */
 async function open(
-  address: string,
+  given: string | number,
   { allowFrom = [], maxConnections = 10 }: { allowFrom?: readonly string[]; maxConnections?: number } = {},
 ): Promise<Opened> {
+  const address: Address = typeof given === 'number' ? { kind: 'fd', fd: given } : parseAddress(given);
   const events: string[] = [];
   const accepted: Socket[] = [];
   const waiting = new Map<number, () => void>();
@@ -45,7 +47,7 @@ async function open(
     events.push(event);
     waiting.get(events.length)?.();
   };
-  const listener = await listen(parseAddress(address), {
+  const listener = await listen(address, {
     socket: { mode: 0o660, owner: undefined, group: undefined },
     allowFrom: new AllowFrom(allowFrom),
     maxConnections,
@@ -211,12 +213,13 @@ s.close()`;
       for (const [address, why] of [
         [`127.0.0.1:${String(port)}`, /EADDRINUSE/],
         ['no-such-host.invalid:0', /ENOTFOUND|EAI_AGAIN/],
-        [`fd:${String(regular)}`, /the descriptor is no socket/],
-        ['fd:987', /EBADF/],
+        [regular, /the descriptor is no socket/],
+        [987, /EBADF/],
       ] as const) {
         await assert.rejects(open(address), (error: Error & { code?: string }) => {
           assert.equal(error.code, 'ERR_LISTEN');
-          assert.ok(error.message.startsWith(`${address}: can't listen: `), error.message);
+          const shown = typeof address === 'number' ? `fd:${String(address)}` : address;
+          assert.ok(error.message.startsWith(`${shown}: can't listen: `), error.message);
           assert.match(error.message, why);
           return true;
         });
