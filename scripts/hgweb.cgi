@@ -18,6 +18,7 @@ sys.path[:1] = [] if modules in sys.path else [modules]
 
 from mercurial import extensions, hg, ui as uimod
 from mercurial.hgweb import hgweb_mod, hgwebdir_mod, request as requestmod, wsgicgi
+from mercurial.hgweb.common import ErrorResponse, statusmessage
 
 SOURCE = b'fcgi2cgi'
 
@@ -43,6 +44,16 @@ def encode_filename(disposition):
         charset = 'ISO-8859-1'
     plain = bytes(octet if octet < 128 else ord('_') for octet in quoted)
     return kind + b'; filename=' + plain + ("; filename*=%s''%s" % (charset, quote(name, ''))).encode('ascii')
+
+
+def static_file(templatepath, directory, fname, res, original=hgwebdir_mod.staticfile):
+    """hgweb's own, but that one which is not there is a 404: hgwebdir fails on the way to its page about it."""
+    try:
+        original(templatepath, directory, fname, res)
+    except ErrorResponse as error:
+        res.status = statusmessage(error.code, error.message)
+        res.headers[b'Content-Type'] = b'text/plain'
+        res.setbodybytes(b'There is no such file.\n')
 
 
 def load_ui():
@@ -78,6 +89,7 @@ def index(static_url):
 def main(kind, *arguments):
     make = {'repository': repository, 'index': index}[kind]
     requestmod.wsgiresponse = Response
+    hgwebdir_mod.staticfile = static_file
     wsgicgi.launch(make(*map(os.fsencode, arguments)))
 
 

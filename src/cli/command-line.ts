@@ -102,8 +102,14 @@ async function serve(given: CommonArguments, site: SiteConfiguration): Promise<v
     await startInBackground(configuration);
     return;
   }
+  // Whoever waits for the start and is interrupted does not expect a daemon.
+  const endWithStarter = (): void => void process.kill(process.pid, 'SIGTERM');
+  process.once('disconnect', endWithStarter);
   try {
-    await runDaemon(configuration, () => void tellStarter({ kind: 'listening' }));
+    await runDaemon(configuration, () => {
+      process.off('disconnect', endWithStarter);
+      void tellStarter({ kind: 'listening' });
+    });
   } catch (error) {
     // The log has it; the command that was typed prints it, and nobody but the log reads what we would print.
     const code = error instanceof BridgeError ? error.code : 'ERR_START';

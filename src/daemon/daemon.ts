@@ -38,6 +38,7 @@ export class Daemon {
       maxParamsBytes: configuration.maxParamsBytes,
       stdinBufferBytes: configuration.stdinBufferBytes,
       maxRequests: configuration.maxRequestsPerConnection,
+      stallTimeoutMs: configuration.run.idleTimeoutMs,
       values: {
         FCGI_MAX_CONNS: String(configuration.maxConnections),
         FCGI_MAX_REQS: String(maxProcesses + maxQueue),

@@ -27,12 +27,15 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/** A request's last records are small and must not wait for an acknowledgement; a host that crashed must be noticed. */
+const socketOptions = { allowHalfOpen: true, noDelay: true, keepAlive: true };
+
 const loopback = /^(127\.|::1$|::ffff:127\.)/;
 
 /** Starts to listen. @throws BridgeError `ERR_LISTEN` */
 export async function listen(address: Address, options: ListenerOptions): Promise<Listener> {
   let isTcp = address.kind !== 'unix';
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
+  const server = createServer(socketOptions, (socket) => {
     // Who has reset the connection by now has no address any more, but what was sent could still be read.
     const { remoteAddress = '' } = socket;
     if (isTcp && !options.allowFrom.allows(remoteAddress)) {

@@ -1,7 +1,7 @@
 /** The pid file: one daemon holds it, and it is gone when the daemon is. */
 
 import { execFile } from 'node:child_process';
-import { link, readFile, unlink, writeFile } from 'node:fs/promises';
+import { link, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
 import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
@@ -32,20 +32,46 @@ export async function holdPidFile(path: string): Promise<() => Promise<void>> {
 }
 
 async function takeOver(path: string, temporary: string): Promise<void> {
+  while (!(await linked(temporary, path))) {
+    const found = await readFile(path, 'utf8').catch((error: unknown) => {
+      if (systemCodeOf(error) !== 'ENOENT') throw error;
+      return undefined;
+    });
+    // Gone by now: its holder has just ended.
+    if (found === undefined) continue;
+    const holder = Number.parseInt(found, 10);
+    if (await isDaemon(holder)) throw alreadyRunning(path, holder);
+    await takeAway(path, found, `${temporary}.stale`);
+  }
+}
+
+/** Removes a file that nobody holds, unless another one that starts as well has put its own there meanwhile. */
+async function takeAway(path: string, stale: string, taken: string): Promise<void> {
   try {
-    await link(temporary, path);
+    await rename(path, taken);
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return;
+    throw error;
+  }
+  const content = await readFile(taken, 'utf8');
+  if (content !== stale) await linked(taken, path);
+  await unlink(taken);
+  if (content !== stale) throw alreadyRunning(path, Number.parseInt(content, 10));
+}
+
+/** Gives a file another name, if that is free. */
+async function linked(file: string, name: string): Promise<boolean> {
+  try {
+    await link(file, name);
+    return true;
   } catch (error) {
     if (systemCodeOf(error) !== 'EEXIST') throw error;
-    const holder = Number.parseInt(await readFile(path, 'utf8'), 10);
-    if (await isDaemon(holder)) {
-      throw new BridgeError(
-        'ERR_PID_FILE',
-        `--pid-file ${path}: already running as process ${String(holder)}`,
-      );
-    }
-    await unlink(path);
-    await link(temporary, path);
+    return false;
   }
+}
+
+function alreadyRunning(path: string, holder: number): BridgeError {
+  return new BridgeError('ERR_PID_FILE', `--pid-file ${path}: already running as process ${String(holder)}`);
 }
 
 /** Whether a process of that id runs that may be a daemon of ours: after a crash its number may be anybody's. */
@@ -57,9 +83,9 @@ async function isDaemon(pid: number): Promise<boolean> {
     // Anything but a process of somebody else's: there is none, or the file holds no process id at all.
     if (systemCodeOf(error) !== 'EPERM') return false;
   }
+  const ps = await run('ps', ['-p', String(pid), '-o', 'args=']).catch(() => undefined);
   // A ps that is missing or does not know proves nothing, and two daemons would be worse than none.
-  const { stdout } = await run('ps', ['-p', String(pid), '-o', 'args=']).catch(() => ({
-    stdout: 'fcgi2cgi',
-  }));
-  return stdout.includes('fcgi2cgi') || stdout.includes(String(process.argv[1]));
+  if (ps === undefined) return true;
+  // The program, not a file of its name that an editor shows.
+  return ps.stdout.includes(` ${String(process.argv[1])} `) || /^\S+ \S*\/bin\/fcgi2cgi /.test(ps.stdout);
 }

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { toText } from '../bytes.js';
 import { errorResponse } from '../cgi/error-response.js';
 import type { Refusal } from '../cgi/invocation.js';
-import { BridgeError, type ErrorCode, reasonOf } from '../errors.js';
+import { BridgeError, type ErrorCode, reasonOf, systemCodeOf } from '../errors.js';
 import { paramText } from '../fastcgi/params.js';
 import type { Request } from '../fastcgi/request.js';
 import type { Log } from '../observe/log.js';
@@ -23,8 +23,10 @@ export interface ResponderOptions {
 
 /** The appStatus of a request whose script could not be started: a shell's "cannot execute". */
 const NOT_STARTED_APP_STATUS = 126;
-/** The appStatus of a program that we have ended and that exits with 0: a shell's for SIGTERM. */
-const ENDED_APP_STATUS = 143;
+/** The appStatus of a response that is cut short by a program that exits with 0: a shell's for SIGTERM. */
+const CUT_SHORT_APP_STATUS = 143;
+/** What the log shows of a URI, which may be as long as a web server lets it be. */
+const MAX_LOGGED_URI = 2_048;
 /** What a web server's users are told to wait after a 503. */
 const RETRY_AFTER_SECONDS = 5;
 
@@ -93,12 +95,9 @@ export class Responder {
       await this.#notAdmitted(request, id, error);
       return;
     }
-    try {
-      const outcome = await runner.run(resolution.invocation, request, request.signal);
-      await this.#finish(request, id, outcome);
-    } finally {
-      release();
-    }
+    // The process is gone: how long the web server takes to read the rest is not for others to wait for.
+    const outcome = await runner.run(resolution.invocation, request, request.signal).finally(release);
+    await this.#finish(request, id, outcome);
   }
 
   async #notAdmitted(request: Request, id: string, error: unknown): Promise<void> {
@@ -107,7 +106,7 @@ export class Responder {
     this.#options.log.warn({ id, code: error.code, uri: uriOf(request) }, error.message);
     await this.#refuse(request, id, {
       status: 503,
-      reason: 'The server is busy; please try again in a moment.',
+      reason: 'Too many requests are being handled; please try again in a moment.',
       retryAfterSeconds: RETRY_AFTER_SECONDS,
     });
   }
@@ -123,7 +122,8 @@ export class Responder {
       ...(outcome.endedBy === undefined ? {} : { ended_by: outcome.endedBy }),
       ...(outcome.stderrTail === '' ? {} : { stderr: outcome.stderrTail.trimEnd() }),
     };
-    const appStatus = appStatusFor(outcome);
+    const isShort = outcome.isShort && paramText(request.params, 'REQUEST_METHOD') !== 'HEAD';
+    const appStatus = appStatusFor(outcome, isShort);
     if (outcome.endedBy === 'abort') {
       const reason: unknown = request.signal.reason;
       const code = reason instanceof BridgeError ? reason.code : undefined;
@@ -136,7 +136,7 @@ export class Responder {
       await this.#refuse(request, id, { status, reason }, appStatus);
       return;
     }
-    if (outcome.endedBy !== undefined || outcome.exit?.kind === 'signaled') {
+    if (outcome.endedBy !== undefined || outcome.exit?.kind === 'signaled' || isShort) {
       log.error(fields, `response cut short after ${String(outcome.stdoutBytes)} octets`);
     } else if (appStatus !== 0) {
       log.warn(fields, 'script ended with a nonzero status after its response');
@@ -162,13 +162,14 @@ export class Responder {
 }
 
 function uriOf(request: Request): string {
-  return paramText(request.params, 'REQUEST_URI') || paramText(request.params, 'SCRIPT_NAME');
+  const uri = paramText(request.params, 'REQUEST_URI') || paramText(request.params, 'SCRIPT_NAME');
+  return uri.length > MAX_LOGGED_URI ? `${uri.slice(0, MAX_LOGGED_URI)}…` : uri;
 }
 
-/** A program that we have ended may say that all is well; its response is cut short all the same. */
-function appStatusFor({ exit, endedBy }: Outcome): number {
+/** A program may say that all is well though its response is cut short, by us or by itself: nobody else says so. */
+function appStatusFor({ exit, endedBy }: Outcome, isShort: boolean): number {
   if (exit === undefined) return NOT_STARTED_APP_STATUS;
-  return appStatusOf(exit) || (endedBy === undefined ? 0 : ENDED_APP_STATUS);
+  return appStatusOf(exit) || (endedBy === undefined && !isShort ? 0 : CUT_SHORT_APP_STATUS);
 }
 
 interface Failure {
@@ -185,6 +186,10 @@ function failure({ startError, endedBy, exit }: Outcome): Failure {
   const because = (status: number, reason: string, code?: ErrorCode): Failure => {
     return { status, reason, cause: reason, ...(code === undefined ? {} : { code }) };
   };
+  if (startError !== undefined && systemCodeOf(startError.cause) === 'E2BIG') {
+    const reason = 'The request’s header fields are larger than the system lets a program be given.';
+    return { ...because(431, reason, startError.code), cause: startError.message };
+  }
   if (startError !== undefined) {
     return {
       ...because(500, 'The program could not be started.', startError.code),

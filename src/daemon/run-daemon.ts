@@ -20,7 +20,6 @@ export async function runDaemon(configuration: Configuration, onListening: () =>
   let daemon: Daemon | undefined;
   const rotation = reopenSignals(() => {
     log.reopen();
-    log.info({}, 'log opened again');
   });
   const stop = stopSignal(() => void daemon?.destroy());
   try {

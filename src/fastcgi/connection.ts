@@ -25,6 +25,8 @@ export interface ConnectionOptions extends RequestLimits {
   readonly values: Readonly<Record<string, string>>;
   /** Takes a request whose params are complete; must see to it that `request.end` is called. */
   readonly onRequest: (request: Request) => void;
+  /** How long the web server may leave unread what it was sent, in milliseconds; 0 for as long as it likes. */
+  readonly stallTimeoutMs: number;
   /** Told why a connection is closed on its peer. */
   readonly onProblem: (problem: BridgeError) => void;
 }
@@ -47,6 +49,7 @@ export class Connection implements RequestTransport {
   #unawaitedBytes = 0;
   #state: 'open' | 'draining' | 'finishing' | 'closed' = 'open';
   #linger: NodeJS.Timeout | undefined;
+  #stall: NodeJS.Timeout | undefined;
 
   constructor(socket: Duplex, options: ConnectionOptions) {
     this.#socket = socket;
@@ -92,6 +95,7 @@ export class Connection implements RequestTransport {
         buffer,
         index === octets.length - 1
           ? (error) => {
+              this.#readByPeer();
               // Node calls back without an error what was waiting when the socket was destroyed.
               if (!error && !this.#socket.destroyed) sent();
             }
@@ -99,6 +103,7 @@ export class Connection implements RequestTransport {
       );
     });
     this.#socket.uncork();
+    this.#awaitReading();
   }
 
   stdinWanted(): void {
@@ -219,6 +224,22 @@ export class Connection implements RequestTransport {
     };
   }
 
+  #awaitReading(): void {
+    const { stallTimeoutMs, onProblem } = this.#options;
+    if (stallTimeoutMs === 0 || this.#socket.writableLength === 0) return;
+    this.#stall ??= setTimeout(() => {
+      const what = `the web server has read nothing for ${String(stallTimeoutMs)} ms (--idle-timeout)`;
+      onProblem(new BridgeError('ERR_FASTCGI_DISCONNECTED', what));
+      this.destroy();
+    }, stallTimeoutMs);
+  }
+
+  #readByPeer(): void {
+    clearTimeout(this.#stall);
+    this.#stall = undefined;
+    this.#awaitReading();
+  }
+
   #readOnOrPause(): void {
     if (this.#state === 'closed') return;
     const full =
@@ -262,6 +283,7 @@ export class Connection implements RequestTransport {
     if (this.#socket.destroyed) {
       this.#state = 'closed';
       clearTimeout(this.#linger);
+      clearTimeout(this.#stall);
     }
     const reason = new BridgeError('ERR_FASTCGI_DISCONNECTED', 'the web server closed the connection');
     for (const request of [...this.#requests.values()]) request.abort(reason, { answer: false });

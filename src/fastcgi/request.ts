@@ -127,7 +127,9 @@ export class Request {
   takeStdin(data: Buffer): void {
     if (this.#input.at !== 'stdin') throw this.#outOfSequence(`STDIN ${this.#sequencePoint()}`);
     if (this.stdin.destroyed) return;
-    if (!this.stdin.push(data)) this.#stdinFull = true;
+    // A small piece is copied, since it is a view that keeps the transport's whole chunk.
+    const piece = data.length * 4 < data.buffer.byteLength ? Buffer.from(data) : data;
+    if (!this.stdin.push(piece)) this.#stdinFull = true;
   }
 
   /** Takes STDIN's end; a repeated one says nothing new. */

@@ -15,11 +15,15 @@ export interface LogOptions {
 
 type Fields = Readonly<Record<string, unknown>>;
 
+/** What is kept for a log that can't be written, since its disk is full; what comes then is lost. */
+const MAX_UNWRITTEN_BYTES = 1_048_576;
+
 /** Takes events: `fields` are what a program would look for, `message` is for people. */
 export type Log = Readonly<Record<LogLevel, (fields: Fields, message: string) => void>>;
 
 /** A log that goes to a file can begin that file anew, once somebody has moved the old one away. */
 export interface OpenLog extends Log {
+  /** Begins the file anew; where that can't be done, the old one goes on and says so. */
   reopen(): void;
 }
 
@@ -51,14 +55,25 @@ export function openLog(options: LogOptions): OpenLog {
     info: at('info'),
     debug: at('debug'),
     reopen: () => {
-      if (options.file !== undefined) stream.reopen();
+      if (options.file === undefined) return;
+      try {
+        stream.reopen();
+        logger.info('log opened again');
+      } catch (error) {
+        logger.error(`--log-file ${options.file} can't be opened again: ${reasonOf(error)}`);
+      }
     },
   };
 }
 
 function destination(file: string | undefined): ReturnType<typeof pino.destination> {
   try {
-    const stream = pino.destination({ dest: file ?? 2, mode: 0o640, sync: true });
+    const stream = pino.destination({
+      dest: file ?? 2,
+      mode: 0o640,
+      sync: true,
+      maxLength: MAX_UNWRITTEN_BYTES,
+    });
     // A log that can't be written (its disk is full, its reader has left) must not end the daemon.
     stream.on('error', () => undefined);
     return stream;

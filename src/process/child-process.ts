@@ -28,6 +28,7 @@ export class OwnedProcess {
   readonly exited: Promise<ExitStatus>;
 
   #terminating: Promise<void> | undefined;
+  #groupIsGone = false;
 
   constructor(child: ChildProcessWithoutNullStreams, pid: number) {
     this.pid = pid;
@@ -36,6 +37,8 @@ export class OwnedProcess {
     this.stderr = child.stderr;
     this.exited = new Promise((resolve) => {
       child.once('exit', (code, signal) => {
+        // From here on the group's number may become somebody else's, unless one of the group is left.
+        this.#groupIsGone = !signalGroup(pid, 0);
         resolve(exitStatus(code, signal));
       });
     });
@@ -51,6 +54,15 @@ export class OwnedProcess {
   }
 
   async #end(graceMs: number): Promise<void> {
+    if (!this.#groupIsGone) await this.#endGroup(graceMs);
+    await this.exited;
+    // A process that left the group may hold the other ends; nobody reads them any more.
+    this.stdin.destroy();
+    this.stdout.destroy();
+    this.stderr.destroy();
+  }
+
+  async #endGroup(graceMs: number): Promise<void> {
     signalGroup(this.pid, 'SIGTERM');
     const deadline = performance.now() + graceMs;
     const grace = new AbortController();
@@ -60,15 +72,14 @@ export class OwnedProcess {
     ]);
     grace.abort();
     // git's service processes outlive their parent for a moment: SIGKILL now would leave their lock files behind.
-    for (let pause = 10; performance.now() < deadline && (await groupRuns(this.pid)); pause *= 2) {
+    for (
+      let pause = 10;
+      performance.now() < deadline && !this.#groupIsGone && (await groupRuns(this.pid));
+      pause *= 2
+    ) {
       await delay(Math.min(pause, MAX_GROUP_POLL_MS, Math.max(0, deadline - performance.now())));
     }
-    signalGroup(this.pid, 'SIGKILL');
-    await this.exited;
-    // A process that left the group may hold the other ends; nobody reads them any more.
-    this.stdin.destroy();
-    this.stdout.destroy();
-    this.stderr.destroy();
+    if (!this.#groupIsGone) signalGroup(this.pid, 'SIGKILL');
   }
 }
 

@@ -4,7 +4,9 @@ import type { EndedBy, RunLimits } from './runner.js';
 
 /** Calls `expired` when a run takes longer than it may; each limit of 0 ms is none. Owns its timers until `clear`. */
 export class RunTimers {
-  readonly #start: NodeJS.Timeout | undefined;
+  #start: NodeJS.Timeout | undefined;
+  #headSeen = false;
+  readonly #startTimer: () => NodeJS.Timeout | undefined;
   readonly #idle: NodeJS.Timeout | undefined;
   readonly #max: NodeJS.Timeout | undefined;
 
@@ -15,13 +17,19 @@ export class RunTimers {
             expired(why);
           }, ms)
         : undefined;
-    this.#start = timer(limits.startTimeoutMs, 'start-timeout');
+    this.#startTimer = () => timer(limits.startTimeoutMs, 'start-timeout');
     this.#idle = timer(limits.idleTimeoutMs, 'idle-timeout');
     this.#max = timer(limits.maxTimeMs, 'max-time');
   }
 
+  /** The request's body was taken or is not wanted: from now on it is the script that takes its time. */
+  bodyTaken(): void {
+    if (!this.#headSeen) this.#start ??= this.#startTimer();
+  }
+
   /** The response's header is complete. */
   headSeen(): void {
+    this.#headSeen = true;
     clearTimeout(this.#start);
   }
 

@@ -15,7 +15,7 @@ export interface RunStreams {
 
 /** Bounds of one run; times in milliseconds, 0 for none. */
 export interface RunLimits {
-  /** From the start to the end of the response's header. */
+  /** From the end of the request's body to the end of the response's header. */
   readonly startTimeoutMs: number;
   /** Without an octet in either direction. */
   readonly idleTimeoutMs: number;
@@ -41,6 +41,8 @@ export interface Outcome {
   readonly endedBy: EndedBy | undefined;
   /** Why nothing could be started. */
   readonly startError: BridgeError | undefined;
+  /** Whether the body has fewer octets than its Content-Length says; with HEAD it has every right to. */
+  readonly isShort: boolean;
   readonly stdinBytes: number;
   readonly stdoutBytes: number;
   /** The end of standard error, as text. */

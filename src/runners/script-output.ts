@@ -8,6 +8,8 @@ import { drained } from './drained.js';
 export interface ScriptOutputOptions {
   readonly maxHeaderBytes: number;
   readonly holdBytes: number;
+  /** Aborts when the run is over whatever the web server takes. */
+  readonly givenUp: AbortSignal;
   /** Called with the octets of each piece that was read or sent on. */
   readonly onProgress: (bytes: number) => void;
   /** Called once, when the response's header is complete. */
@@ -51,6 +53,11 @@ export class ScriptOutput {
   /** Whether the script has written all that the response consists of: a web server that leaves now has had it all. */
   get complete(): boolean {
     return this.#sourceEnded || this.#bodyBytes >= (this.#head?.contentBytes ?? Infinity);
+  }
+
+  /** Whether the script has ended before it wrote as much as it had announced. */
+  get short(): boolean {
+    return this.#bodyBytes < (this.#head?.contentBytes ?? 0);
   }
 
   /** Octets that were handed to the web server. */
@@ -124,7 +131,7 @@ export class ScriptOutput {
     if (this.#sink.destroyed) return;
     this.#sentBytes += octets.length;
     if (!this.#sink.write(octets)) {
-      await drained(this.#sink);
+      await drained(this.#sink, this.#options.givenUp);
       this.#options.onProgress(0);
     }
   }

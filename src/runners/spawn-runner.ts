@@ -47,10 +47,13 @@ export class SpawnRunner implements Runner {
     const limits = this.#limits;
     let endedBy: EndedBy | undefined;
     let stdinBytes = 0;
+    const givenUp = new AbortController();
     const end = (why: EndedBy): void => {
       endedBy ??= why;
       output.cut();
-      void child.terminate(limits.killGraceMs);
+      void child.terminate(limits.killGraceMs).then(() => {
+        givenUp.abort();
+      });
     };
     const abort = (): void => {
       end('abort');
@@ -62,6 +65,7 @@ export class SpawnRunner implements Runner {
     const timers = new RunTimers(limits, end);
     const output = new ScriptOutput(child.stdout, streams.stdout, {
       ...limits,
+      givenUp: givenUp.signal,
       onProgress: () => {
         timers.progress();
       },
@@ -78,11 +82,12 @@ export class SpawnRunner implements Runner {
       stdinBytes += bytes;
       timers.progress();
     }).then(() => {
+      timers.bodyTaken();
       output.release();
     });
 
     const [stderrTail] = await Promise.all([
-      carryStderr(child.stderr, streams.stderr, limits.stderrTailBytes),
+      carryStderr(child.stderr, streams.stderr, limits.stderrTailBytes, givenUp.signal),
       output.carry().catch(() => {
         end('max-header-size');
       }),
@@ -98,6 +103,7 @@ export class SpawnRunner implements Runner {
       exit,
       endedBy,
       startError: undefined,
+      isShort: output.short,
       stdinBytes,
       stdoutBytes: output.sentBytes,
       stderrTail,
@@ -111,6 +117,7 @@ const notStarted: Outcome = {
   exit: undefined,
   endedBy: undefined,
   startError: undefined,
+  isShort: false,
   stdinBytes: 0,
   stdoutBytes: 0,
   stderrTail: '',

@@ -58,17 +58,19 @@ export class Publication {
     return found.sort((a, b) => (key(a) < key(b) ? -1 : 1));
   }
 
-  /** Whether a file of this name stands in the path's directory among the markers, or in a directory above it. */
-  async hasFileAtOrAbove(path: readonly ByteString[], name: ByteString): Promise<boolean> {
+  /** The uppermost directory, of those on the way to the path's, that has a file of this name among the markers. */
+  async directoryWithFile(
+    path: readonly ByteString[],
+    name: ByteString,
+  ): Promise<readonly ByteString[] | undefined> {
     const { markers } = this.#options;
-    if (markers === undefined) return true;
+    if (markers === undefined) return [];
     for (let length = 0; length <= path.length; length++) {
       const directory = path.slice(0, length);
-      if (!(await this.#isDirectory(directory))) return false;
-      const file = [markers, ...directory, name].join('/');
-      if ((await lstatOrAbsent(file))?.isFile() === true) return true;
+      if (!(await this.#isDirectory(directory))) return undefined;
+      if ((await lstatOrAbsent([markers, ...directory, name].join('/')))?.isFile() === true) return directory;
     }
-    return false;
+    return undefined;
   }
 
   /**

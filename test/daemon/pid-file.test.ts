@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { beforeEach, describe, it } from 'node:test';
 
 import { holdPidFile } from '../../src/daemon/pid-file.js';
@@ -17,12 +18,16 @@ beforeEach(async () => {
   path = `${directory}/pid`;
 });
 
-/** Runs `work` while a process runs that looks like a daemon, or like something else. */
-async function whileRunning(name: string, work: (pid: number) => Promise<void>): Promise<void> {
-  // The argument is what ps shows.
-  const other = spawn(process.execPath, ['-e', 'process.stdin.resume()', name], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-  });
+/** Runs `work` while a program of that path runs with that argument, which is what ps shows. */
+async function whileRunning(
+  program: string,
+  argument: string,
+  work: (pid: number) => Promise<void>,
+): Promise<void> {
+  const file = join(await temporaryDirectory(), program);
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, 'process.stdin.resume()');
+  const other = spawn(process.execPath, [file, argument], { stdio: ['pipe', 'ignore', 'ignore'] });
   const exited = once(other, 'exit');
   await once(other, 'spawn');
   try {
@@ -44,7 +49,7 @@ describe('The pid file', () => {
   });
 
   it('is refused while a daemon runs that holds it, and stays as it is', async () => {
-    await whileRunning('fcgi2cgi', async (pid) => {
+    await whileRunning('bin/fcgi2cgi', 'hg', async (pid) => {
       await writeFile(path, `${String(pid)}\n`);
       await assert.rejects(holdPidFile(path), {
         code: 'ERR_PID_FILE',
@@ -57,7 +62,7 @@ describe('The pid file', () => {
 
   it('is taken over from a process that has ended', async () => {
     let ended = 0;
-    await whileRunning('fcgi2cgi', (pid) => {
+    await whileRunning('bin/fcgi2cgi', 'hg', (pid) => {
       ended = pid;
       return Promise.resolve();
     });
@@ -67,7 +72,7 @@ describe('The pid file', () => {
   });
 
   it('is taken over where the number has become that of another program', async () => {
-    await whileRunning('something-else', async (pid) => {
+    await whileRunning('tail', '/var/log/fcgi2cgi.log', async (pid) => {
       await writeFile(path, `${String(pid)}\n`);
       await holdPidFile(path);
       assert.equal(await readFile(path, 'utf8'), mine);

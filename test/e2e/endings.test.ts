@@ -6,6 +6,9 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 
+import { RecordType, Role } from '../../src/fastcgi/constants.js';
+import { encodeParams } from '../../src/fastcgi/params.js';
+import { beginRequest, streamEnd, streamRecords } from '../../src/fastcgi/record-writer.js';
 import { ask, connect } from '../helpers/ask.js';
 import { fixture } from '../helpers/bridge.js';
 import { answered, failed, fifo, page, serve } from '../helpers/served.js';
@@ -119,10 +122,40 @@ describe('A script that gives no answer', { timeout: 60_000 }, () => {
     assert.match((await failed(served)).line, /could not be started: the interpreter .* does not exist/);
     await copyFile(fixture('cgi/writes-stderr.sh'), file);
     assert.match((await ask(served.socket)).stdout, /answer\n$/);
+    const tooLarge = { HTTP_COOKIE: 'x'.repeat(200_000), QUERY_STRING: 'too=large' };
+    assert.equal(page((await ask(served.socket, tooLarge)).stdout).status, 431);
+  });
+});
+
+describe('A web server that stops reading', { timeout: 60_000 }, () => {
+  it('loses its connection, and keeps no place of --max-processes', async () => {
+    const limits = ['--max-processes', '1', '--idle-timeout', '500ms', '--queue-timeout', '20s'];
+    const served = await serve(script('writes-for-ever-or-once.sh', ...limits));
+    const stuck = createConnection(served.socket);
+    stuck.on('error', () => undefined);
+    const params = encodeParams([['QUERY_STRING', 'endless']]);
+    stuck.write(
+      Buffer.concat([
+        beginRequest(1, Role.RESPONDER, 0),
+        ...streamRecords(RecordType.PARAMS, 1, params),
+        streamEnd(RecordType.PARAMS, 1),
+        streamEnd(RecordType.STDIN, 1),
+      ]),
+    );
+    await served.logged(/the web server has read nothing for 500 ms \(--idle-timeout\)/);
+    assert.match((await ask(served.socket)).stdout, /answer\n$/);
+    stuck.destroy();
   });
 });
 
 describe('An answer that was begun', { timeout: 60_000 }, () => {
+  it('and is shorter than it announced is cut short, unless it answers HEAD', async () => {
+    const served = await serve(script('writes-less-than-announced.sh', '--log-level', 'debug'));
+    assert.equal((await ask(served.socket, { REQUEST_METHOD: 'HEAD' })).appStatus, 0);
+    assert.equal((await ask(served.socket)).appStatus, 128 + 15);
+    assert.match(await served.logged(/cut short/), /exit="exit status 0"/);
+  });
+
   it('and is cut by us has an appStatus that is not 0, even if the script says that all is well', async () => {
     const served = await serve(script('exits-0-on-term.sh', '--max-time', '1s'));
     assert.equal((await ask(served.socket)).appStatus, 128 + 15);

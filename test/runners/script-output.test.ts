@@ -15,6 +15,7 @@ function carried<Sink extends Writable>(sink: Sink, options: Partial<ScriptOutpu
     holdBytes: 1_000,
     onProgress: () => undefined,
     onHead: () => undefined,
+    givenUp: new AbortController().signal,
     ...options,
   });
   const done = output.carry();
@@ -82,6 +83,7 @@ describe('A script’s answer', () => {
       holdBytes: 100_000,
       onProgress: () => undefined,
       onHead: () => undefined,
+      givenUp: new AbortController().signal,
     });
     await output.carry();
     await new Promise((resolve) => sink.end(resolve));

@@ -5,10 +5,18 @@ import { describe, it } from 'node:test';
 import { carryStderr } from '../../src/runners/script-stderr.js';
 import { Collector, settled, SlowReader } from '../helpers/sinks.js';
 
+/** Nobody gives up. */
+const patient = new AbortController().signal;
+
 describe('A script’s standard error', () => {
   it('goes to the web server whole, and its end is kept', async () => {
     const sink = new Collector();
-    const tail = await carryStderr(Readable.from([Buffer.from('first\n'), Buffer.from('last\n')]), sink, 8);
+    const tail = await carryStderr(
+      Readable.from([Buffer.from('first\n'), Buffer.from('last\n')]),
+      sink,
+      8,
+      patient,
+    );
     assert.equal(sink.text, 'first\nlast\n');
     assert.equal(tail, 'st\nlast\n');
   });
@@ -17,7 +25,12 @@ describe('A script’s standard error', () => {
     for (const size of [1, 7, 100, 100_000]) {
       const piece = Buffer.alloc(size, 'x');
       const pieces = Array.from({ length: 50 }, () => piece);
-      const tail = await carryStderr(Readable.from([...pieces, Buffer.from('end')]), new Collector(), 20);
+      const tail = await carryStderr(
+        Readable.from([...pieces, Buffer.from('end')]),
+        new Collector(),
+        20,
+        patient,
+      );
       assert.equal(tail, `${'x'.repeat(17)}end`, `in pieces of ${String(size)}`);
     }
   });
@@ -25,7 +38,7 @@ describe('A script’s standard error', () => {
   it('is kept also when the web server is gone, or leaves', async () => {
     const sink = new SlowReader({ heldUp: true });
     const source = new PassThrough();
-    const carried = carryStderr(source, sink, 100);
+    const carried = carryStderr(source, sink, 100, patient);
     source.write(Buffer.alloc(50_000, 'x'));
     await settled();
     sink.destroy();
@@ -42,7 +55,7 @@ describe('A script’s standard error', () => {
         source.push(given > 1_000_000 ? null : Buffer.alloc(10_000, 'x'));
       },
     });
-    const carried = carryStderr(source, sink, 100);
+    const carried = carryStderr(source, sink, 100, patient);
     await settled();
     assert.ok(given < 100_000, `${String(given)} octets were read`);
     source.destroy();
@@ -50,9 +63,19 @@ describe('A script’s standard error', () => {
     await carried;
   });
 
+  it('is waited for no longer once the run is given up', async () => {
+    const givenUp = new AbortController();
+    const source = new PassThrough();
+    const carried = carryStderr(source, new SlowReader({ heldUp: true }), 100, givenUp.signal);
+    source.end(Buffer.alloc(50_000, 'x'));
+    await settled();
+    givenUp.abort();
+    assert.equal((await carried).length, 100);
+  });
+
   it('ends without a word when the run’s owner closes it', async () => {
     const source = new PassThrough();
-    const carried = carryStderr(source, new Collector(), 100);
+    const carried = carryStderr(source, new Collector(), 100, patient);
     source.write('so far');
     await settled();
     source.destroy();

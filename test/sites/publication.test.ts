@@ -195,7 +195,7 @@ describe('A path of very many segments', () => {
       const site = await publication({ 'repos/a.hg/x': empty, 'markers/a.hg/x': empty }, markers);
       const path = Array.from({ length: 50_000 }, () => 'a.hg');
       assert.equal(await site.find(path), undefined);
-      assert.equal(await site.hasFileAtOrAbove(path, 'index.fcgi'), !markers);
+      assert.deepEqual(await site.directoryWithFile(path, 'index.fcgi'), markers ? undefined : []);
     }
   });
 });
@@ -238,7 +238,7 @@ describe('Without markers, repositories', () => {
 
   it('always have an index', async () => {
     const site = await publication({}, false);
-    assert.equal(await site.hasFileAtOrAbove(['x'], 'index.fcgi'), true);
+    assert.deepEqual(await site.directoryWithFile(['x'], 'index.fcgi'), []);
   });
 });
 
@@ -249,12 +249,17 @@ describe('An index file', () => {
       'markers/a/b': 'directory',
       'markers/c': 'directory',
     });
-    assert.equal(await site.hasFileAtOrAbove(['a'], 'index.fcgi'), true);
-    assert.equal(await site.hasFileAtOrAbove(['a', 'b'], 'index.fcgi'), true);
-    assert.equal(await site.hasFileAtOrAbove(['a', 'missing', 'too'], 'index.fcgi'), true);
-    assert.equal(await site.hasFileAtOrAbove([], 'index.fcgi'), false);
-    assert.equal(await site.hasFileAtOrAbove(['c'], 'index.fcgi'), false);
-    assert.equal(await site.hasFileAtOrAbove(['missing'], 'index.fcgi'), false);
+    assert.deepEqual(await site.directoryWithFile(['a'], 'index.fcgi'), ['a']);
+    assert.deepEqual(await site.directoryWithFile(['a', 'b'], 'index.fcgi'), ['a']);
+    assert.deepEqual(await site.directoryWithFile(['a', 'missing', 'too'], 'index.fcgi'), ['a']);
+    assert.equal(await site.directoryWithFile([], 'index.fcgi'), undefined);
+    assert.equal(await site.directoryWithFile(['c'], 'index.fcgi'), undefined);
+    assert.equal(await site.directoryWithFile(['missing'], 'index.fcgi'), undefined);
+  });
+
+  it('is found in the uppermost directory that has one', async () => {
+    const site = await publication({ 'markers/index.fcgi': empty, 'markers/a/index.fcgi': empty });
+    assert.deepEqual(await site.directoryWithFile(['a'], 'index.fcgi'), []);
   });
 
   it('is a file itself: no symbolic link, no directory, nothing behind a linked directory', async () => {
@@ -265,7 +270,7 @@ describe('An index file', () => {
       'markers/b': { link: '../elsewhere' },
     });
     for (const path of [[], ['a'], ['b']]) {
-      assert.equal(await site.hasFileAtOrAbove(path, 'index.fcgi'), false, path.join('/'));
+      assert.equal(await site.directoryWithFile(path, 'index.fcgi'), undefined, path.join('/'));
     }
   });
 });

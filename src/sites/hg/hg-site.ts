@@ -88,7 +88,6 @@ class HgSite implements Site {
         'Mercurial needs to know the length of a request’s body, and the web server did not send it.',
       );
     }
-    if (segments[0] === STATIC) return this.#index(params, [], segments, []);
     // Before the index: a repository may have a file of the index's name.
     const found = await this.#publication.find(segments);
     if (found !== undefined) {
@@ -96,13 +95,11 @@ class HgSite implements Site {
       return this.#repository(params, found.published, rest);
     }
     const index = segments.indexOf(INDEX_FILE);
-    if (index !== -1) {
-      return this.#index(params, segments.slice(0, index), segments.slice(index + 1), [
-        ...segments.slice(0, index),
-        INDEX_FILE,
-      ]);
+    if (index === -1) {
+      // hgweb's usual address of static files, which a configuration file may name.
+      return segments[0] === STATIC ? this.#index(params, [], segments) : this.#index(params, segments, []);
     }
-    return this.#index(params, segments, [], []);
+    return this.#index(params, segments.slice(0, index), segments.slice(index + 1));
   }
 
   #repository(params: Params, { segments, repository }: Published, pathInfo: ByteString): Resolution {
@@ -112,20 +109,18 @@ class HgSite implements Site {
   }
 
   /**
-   * The page that lists what is published below `base`, or one of the static files of such pages. `through` is how the
-   * web server's configuration lets static files through: below an `index.fcgi`, or (empty) anywhere.
+   * The page that lists what is published below `base`, or one of the static files of such pages. Those are asked for
+   * below an `index.fcgi`, which every web server's configuration passes on.
    */
   async #index(
     params: Params,
     base: readonly ByteString[],
     rest: readonly ByteString[],
-    through: readonly ByteString[],
   ): Promise<Resolution> {
     const isStatic = rest[0] === STATIC;
     if (rest.length > 0 && !isStatic) return notPublished;
-    // The list of a group may be published and that of the whole not; both need the same styles.
-    const isForAnyIndex = isStatic && through.length === 0;
-    if (!isForAnyIndex && !(await this.#publication.hasFileAtOrAbove(base, INDEX_FILE))) {
+    const home = await this.#publication.directoryWithFile(base, INDEX_FILE);
+    if (home === undefined) {
       return {
         ...notPublished,
         refusal: { ...notPublished.refusal, detail: `no ${INDEX_FILE} publishes an index here` },
@@ -133,7 +128,7 @@ class HgSite implements Site {
     }
     const listed = isStatic ? [] : await this.#publication.list(base);
     if (!isStatic && base.length > 0 && listed.length === 0) return notPublished;
-    const staticUrl = [this.#options.urlPrefix, ...through.map(percentEncode), STATIC, ''].join('/');
+    const staticUrl = [this.#options.urlPrefix, ...home.map(percentEncode), INDEX_FILE, STATIC, ''].join('/');
     const pathInfo = `/${[...(isStatic ? rest : base)].join('/')}`;
     return run({
       ...this.#hgweb(params, ['index', staticUrl], this.#options.urlPrefix, pathInfo),

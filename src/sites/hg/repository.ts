@@ -1,6 +1,6 @@
 /** Tells Mercurial repositories from other directories, without opening one. */
 
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
 import { type ByteString, fromBuffer, toBuffer } from '../../bytes.js';
@@ -8,14 +8,14 @@ import { contains, realPath, statOrAbsent } from '../contain.js';
 
 /**
  * Whether `path`, a real path, is a Mercurial repository all of whose history lies inside the real path `root`: its
- * `.hg`, the store, and for a shared repository (`hg share`) what it shares.
+ * `.hg`, what symbolic links there lead to, and for a shared repository (`hg share`) what it shares.
  */
 export async function isHgRepository(root: ByteString, path: ByteString): Promise<boolean> {
   const dotHg = await realPath(`${path}/.hg`);
   if (dotHg === undefined || !contains(root, dotHg) || (await statOrAbsent(dotHg))?.isDirectory() !== true) {
     return false;
   }
-  if (!(await storeLiesInside(root, dotHg))) return false;
+  if (!(await linksLeadInside(root, dotHg))) return false;
   const sharedPath = await realPath(`${dotHg}/sharedpath`);
   if (sharedPath === undefined) return true;
   if (!contains(root, sharedPath) || (await statOrAbsent(sharedPath))?.isFile() !== true) return false;
@@ -23,10 +23,13 @@ export async function isHgRepository(root: ByteString, path: ByteString): Promis
   if (shared === undefined) return false;
   // Read as Mercurial reads it: without newlines, and relative to .hg by its name.
   const source = await realPath(resolve(`${path}/.hg`, fromBuffer(shared).replace(/\n+$/, '')));
-  return source !== undefined && contains(root, source) && storeLiesInside(root, source);
+  return source !== undefined && contains(root, source) && linksLeadInside(root, source);
 }
 
-async function storeLiesInside(root: ByteString, dotHg: ByteString): Promise<boolean> {
-  const store = await realPath(`${dotHg}/store`);
-  return store === undefined || contains(root, store);
+/** Whether no symbolic link in a `.hg` leads out; one that leads nowhere is a lock of Mercurial's. */
+async function linksLeadInside(root: ByteString, dotHg: ByteString): Promise<boolean> {
+  const entries = await readdir(toBuffer(dotHg), { withFileTypes: true, encoding: 'buffer' }).catch(() => []);
+  const targets = entries.filter((entry) => entry.isSymbolicLink()).map((entry) => fromBuffer(entry.name));
+  const reals = await Promise.all(targets.map((name) => realPath(`${dotHg}/${name}`)));
+  return reals.every((real) => real === undefined || contains(root, real));
 }

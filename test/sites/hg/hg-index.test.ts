@@ -66,16 +66,18 @@ describe('The index of repositories', () => {
     assert.deepEqual([scriptName, pathInfo], ['/hg', '/']);
   });
 
-  it('finds its static files the way the request came: through index.fcgi where a suffix decides', async () => {
+  it('finds its static files through index.fcgi, which every web server passes on', async () => {
     assert.deepEqual((await index('/index.fcgi')).args, ['/index.fcgi/static/']);
-    assert.deepEqual((await index('/')).args, ['/static/']);
-    assert.deepEqual((await index('/group/index.fcgi')).args, ['/group/index.fcgi/static/']);
+    assert.deepEqual((await index('/')).args, ['/index.fcgi/static/']);
+    assert.deepEqual((await index('/group/index.fcgi')).args, ['/index.fcgi/static/']);
     assert.deepEqual((await index('/hg/index.fcgi', { urlPrefix: '/hg' })).args, ['/hg/index.fcgi/static/']);
-    assert.deepEqual((await index('/hg', { urlPrefix: '/hg' })).args, ['/hg/static/']);
+    assert.deepEqual((await index('/hg', { urlPrefix: '/hg' })).args, ['/hg/index.fcgi/static/']);
   });
 
   it('has static files whose addresses any web server and browser can read', async () => {
     await makeTree(root, { 'repos/caf\xe9 "x"/c/.hg': 'directory', 'www/caf\xe9 "x"/c.hg': empty });
+    await rm(`${root}/www/index.fcgi`);
+    await makeTree(root, { 'www/caf\xe9 "x"/index.fcgi': empty });
     const [staticUrl] = (await index('/caf\xe9 "x"/index.fcgi')).args;
     assert.equal(staticUrl, '/caf%E9%20%22x%22/index.fcgi/static/');
   });
@@ -122,12 +124,14 @@ describe('The index of repositories', () => {
 
   it('has its static files also where only the list of a group is published', async () => {
     await rm(`${root}/www/index.fcgi`);
-    assert.equal((await index('/static/x')).pathInfo, '/static/x');
+    await makeTree(root, { 'www/group/index.fcgi': empty });
+    assert.deepEqual((await index('/group/')).args, ['/group/index.fcgi/static/']);
+    assert.equal((await index('/group/index.fcgi/static/x')).pathInfo, '/static/x');
   });
 
   it('is published by index.fcgi alone, and withdrawn with it', async () => {
     await rm(`${root}/www/index.fcgi`);
-    for (const path of ['/', '/index.fcgi', '/group', '/index.fcgi/static/x']) {
+    for (const path of ['/', '/index.fcgi', '/group', '/static/x', '/index.fcgi/static/x']) {
       assert.equal(await ask(path), '404 no index.fcgi publishes an index here', path);
     }
     await makeTree(root, { 'www/group/index.fcgi': empty });
