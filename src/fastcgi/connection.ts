@@ -121,10 +121,10 @@ export class Connection implements RequestTransport {
     this.#linger?.refresh();
     try {
       for (const event of this.#isFinished ? [] : this.#reader.read(chunk)) {
-        // After our last answer on it the connection is only drained (see #finish).
-        if (this.#isFinished) return;
         if (event.requestId === NULL_REQUEST_ID) this.#manage(event);
         else this.#dispatch(event);
+        // After our last answer on it the connection is only drained (see #finish), whatever the rest of the chunk is.
+        if (this.#isFinished) return;
       }
     } catch (error) {
       this.#options.onProblem(

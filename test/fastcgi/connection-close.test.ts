@@ -80,6 +80,13 @@ describe('The end of a connection', () => {
     assert.equal(peer.requests.length, 0);
   });
 
+  it('loses the last answer to nothing that comes after it in the same chunk', async () => {
+    const peer = new Peer();
+    peer.send(begin(1, { role: 3 }), record(5, 1, 'late', { version: 2 }), Buffer.alloc(100, 0xff));
+    assert.deepEqual(await peer.rest(), ['END_REQUEST 1 00000000 03']);
+    assert.deepEqual(peer.problems, []);
+  });
+
   it('aborts its requests at once when the peer ends its side, though octets wait to be read', async () => {
     const timers = mockTimers();
     try {
