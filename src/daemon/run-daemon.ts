@@ -19,8 +19,12 @@ export async function runDaemon(configuration: Configuration, onListening: () =>
     configuration.pidFile === undefined ? undefined : await holdPidFile(configuration.pidFile);
   let daemon: Daemon | undefined;
   const rotation = reopenSignals(() => {
-    log.reopen();
-    log.info({}, 'log opened again');
+    try {
+      log.reopen();
+      log.info({}, 'log opened again');
+    } catch (error) {
+      log.error({ code: 'ERR_LOG_FILE' }, reasonOf(error));
+    }
   });
   const stop = stopSignal(() => void daemon?.destroy());
   try {

@@ -2,7 +2,8 @@
 
 import { pino } from 'pino';
 
-import { BridgeError, reasonOf } from '../errors.js';
+import { visible } from './escape.js';
+import { LineFile } from './line-file.js';
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
 
@@ -20,6 +21,7 @@ export type Log = Readonly<Record<LogLevel, (fields: Fields, message: string) =>
 
 /** A log that goes to a file can begin that file anew, once somebody has moved the old one away. */
 export interface OpenLog extends Log {
+  /** @throws BridgeError `ERR_LOG_FILE`; the log then goes on where it was. */
   reopen(): void;
 }
 
@@ -29,7 +31,7 @@ export interface OpenLog extends Log {
  * @throws BridgeError `ERR_LOG_FILE`
  */
 export function openLog(options: LogOptions): OpenLog {
-  const stream = destination(options.file);
+  const lines = new LineFile('--log-file', options.file);
   const lineOf = options.format === 'json' ? visible : textLine;
   const logger = pino(
     {
@@ -38,7 +40,11 @@ export function openLog(options: LogOptions): OpenLog {
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
     },
-    { write: (json) => stream.write(`${lineOf(json.trimEnd())}\n`) },
+    {
+      write: (json) => {
+        lines.write(lineOf(json.trimEnd()));
+      },
+    },
   );
   const at =
     (level: LogLevel): Log[LogLevel] =>
@@ -51,20 +57,9 @@ export function openLog(options: LogOptions): OpenLog {
     info: at('info'),
     debug: at('debug'),
     reopen: () => {
-      if (options.file !== undefined) stream.reopen();
+      lines.reopen();
     },
   };
-}
-
-function destination(file: string | undefined): ReturnType<typeof pino.destination> {
-  try {
-    const stream = pino.destination({ dest: file ?? 2, mode: 0o640, sync: true });
-    // A log that can't be written (its disk is full, its reader has left) must not end the daemon.
-    stream.on('error', () => undefined);
-    return stream;
-  } catch (error) {
-    throw new BridgeError('ERR_LOG_FILE', `--log-file ${String(file)} can't be opened: ${reasonOf(error)}`);
-  }
 }
 
 function textLine(json: string): string {
@@ -76,14 +71,4 @@ function textLine(json: string): string {
 function printable(value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
   return /^[\w./:@%+,-]+$/.test(text) ? text : visible(JSON.stringify(value));
-}
-
-/** Control characters, and what a terminal or an editor may take for the end of a line, as escapes of JSON's form. */
-function visible(text: string): string {
-  return text.replace(/[\p{Cc}\p{Zl}\p{Zp}\p{Cf}]/gu, (character) =>
-    character
-      .split('')
-      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
-      .join(''),
-  );
 }
