@@ -33,6 +33,7 @@ export class ScriptOutput {
   #released = false;
   #sentBytes = 0;
   #bodyBytes = 0;
+  #lost = false;
   #sourceEnded = false;
   #cut = false;
 
@@ -51,6 +52,11 @@ export class ScriptOutput {
   /** Whether the script has written all that the response consists of: a web server that leaves now has had it all. */
   get complete(): boolean {
     return this.#sourceEnded || this.#bodyBytes >= (this.#head?.contentBytes ?? Infinity);
+  }
+
+  /** Whether the web server has left before all that the response consists of could be handed to it. */
+  get lost(): boolean {
+    return this.#lost;
   }
 
   /** Octets that were handed to the web server. */
@@ -83,6 +89,12 @@ export class ScriptOutput {
     this.#cut = true;
     this.#held = [];
     this.#heldBytes = 0;
+  }
+
+  get #wholeBytes(): number {
+    return this.#head?.contentBytes === undefined
+      ? Infinity
+      : this.#head.header.length + this.#head.contentBytes;
   }
 
   async *#chunks(): AsyncGenerator<Buffer, void, undefined> {
@@ -121,7 +133,11 @@ export class ScriptOutput {
     const octets = this.#held.length === 1 && this.#held[0] ? this.#held[0] : Buffer.concat(this.#held);
     this.#held = [];
     this.#heldBytes = 0;
-    if (this.#sink.destroyed) return;
+    if (this.#sink.destroyed) {
+      // What a script adds to a response that was complete, nobody misses.
+      this.#lost ||= this.#sentBytes < this.#wholeBytes;
+      return;
+    }
     this.#sentBytes += octets.length;
     if (!this.#sink.write(octets)) {
       await drained(this.#sink);

@@ -100,6 +100,7 @@ export class SpawnRunner implements Runner {
       startError: undefined,
       stdinBytes,
       stdoutBytes: output.sentBytes,
+      lost: output.lost,
       stderrTail,
     };
   }
@@ -113,5 +114,6 @@ const notStarted: Outcome = {
   startError: undefined,
   stdinBytes: 0,
   stdoutBytes: 0,
+  lost: false,
   stderrTail: '',
 };
