@@ -3,4 +3,12 @@
 export { Daemon } from './daemon/daemon.js';
 export type { Configuration, SiteConfiguration } from './daemon/configuration.js';
 export { BridgeError, type ErrorCode } from './errors.js';
+export {
+  type Access,
+  type AccessLog,
+  type AccessLogOptions,
+  openAccessLog,
+  type OpenAccessLog,
+  type RequestEnd,
+} from './observe/access-log.js';
 export { openLog, type Log, type LogOptions, type OpenLog } from './observe/log.js';

@@ -31,6 +31,9 @@ export function readConfiguration(site: SiteConfiguration, given: CommonArgument
   const size = (option: string): number => sizeBytes(option, required(option));
   const number = (option: string, least: number): number => count(option, required(option), least);
 
+  const logFormat = required('log-format') as 'text' | 'json';
+  const accessLog = path('access-log');
+
   const configuration: Configuration = {
     site,
     listen: texts('listen').map(parseAddress),
@@ -65,9 +68,10 @@ export function readConfiguration(site: SiteConfiguration, given: CommonArgument
     background: given['daemon'] === true,
     log: {
       level: required('log-level') as LogLevel,
-      format: required('log-format') as 'text' | 'json',
+      format: logFormat,
       file: path('log-file'),
     },
+    accessLog: accessLog === undefined ? undefined : { file: accessLog, format: logFormat },
   };
   // Its errors are usage errors, to be told before anything is opened.
   new AllowFrom(configuration.allowFrom);

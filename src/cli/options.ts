@@ -72,7 +72,8 @@ const process = {
     default: 'info',
     description: 'Least level to log',
   },
-  'log-format': { choices: ['text', 'json'], default: 'text', description: 'Form of the log' },
+  'log-format': { choices: ['text', 'json'], default: 'text', description: 'Form of the logs' },
+  'access-log': { ...text, description: 'File that a line is appended to for each request that has ended' },
 } satisfies Record<string, Options>;
 
 /** The options of every command that listens, by name. */

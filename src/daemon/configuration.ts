@@ -1,6 +1,7 @@
 /** All that a daemon is told, read once and frozen. Times are in milliseconds, sizes in octets. */
 
 import type { ByteString } from '../bytes.js';
+import type { AccessLogOptions } from '../observe/access-log.js';
 import type { LogOptions } from '../observe/log.js';
 import type { RunLimits } from '../runners/runner.js';
 import type { Address } from './address.js';
@@ -42,4 +43,6 @@ export interface Configuration {
   readonly pidFile: string | undefined;
   readonly background: boolean;
   readonly log: LogOptions;
+  /** Without it there is no access log. */
+  readonly accessLog: AccessLogOptions | undefined;
 }

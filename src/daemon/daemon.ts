@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import { BridgeError, reasonOf } from '../errors.js';
 import { Connection, type ConnectionOptions } from '../fastcgi/connection.js';
 import type { Request } from '../fastcgi/request.js';
+import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
 import { SpawnRunner } from '../runners/spawn-runner.js';
 import type { Address } from './address.js';
@@ -58,7 +59,7 @@ export class Daemon {
    *
    * @throws BridgeError `ERR_START`, `ERR_MERCURIAL`, `ERR_LISTEN`, `ERR_USAGE`; nothing is left behind then.
    */
-  static async start(configuration: Configuration, log: Log): Promise<Daemon> {
+  static async start(configuration: Configuration, log: Log, accessLog?: AccessLog): Promise<Daemon> {
     const allowFrom = new AllowFrom(configuration.allowFrom);
     const runner = new SpawnRunner(configuration.run);
     const responder = new Responder({
@@ -66,6 +67,7 @@ export class Daemon {
       runner,
       admission: new Admission(configuration.admission),
       log,
+      accessLog,
     });
     const daemon = new Daemon(configuration, runner, responder, log);
     const addresses = configuration.listen.length > 0 ? configuration.listen : [DESCRIPTOR_0];

@@ -4,37 +4,30 @@ import { randomBytes } from 'node:crypto';
 
 import { toText } from '../bytes.js';
 import { errorResponse } from '../cgi/error-response.js';
-import type { Refusal } from '../cgi/invocation.js';
-import { BridgeError, type ErrorCode, reasonOf, systemCodeOf } from '../errors.js';
-import { paramText } from '../fastcgi/params.js';
 import type { Request } from '../fastcgi/request.js';
+import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
-import { appStatusOf, describeExit } from '../process/exit-status.js';
-import type { EndedBy, Outcome, Runner } from '../runners/runner.js';
+import type { Runner } from '../runners/runner.js';
 import type { Site } from '../sites/site.js';
+import { accessOf, uriOf } from './account.js';
 import type { Admission, Release } from './admission.js';
+import { bridgeError, type Ending, notAdmitted, ran, refused } from './ending.js';
 
 export interface ResponderOptions {
   readonly site: Site;
   readonly runner: Runner;
   readonly admission: Admission;
   readonly log: Log;
+  readonly accessLog: AccessLog | undefined;
 }
 
-/** The appStatus of a request whose script could not be started: a shell's "cannot execute". */
-const NOT_STARTED_APP_STATUS = 126;
-/** The appStatus of a response that is cut short by a program that exits with 0: a shell's for SIGTERM. */
-const CUT_SHORT_APP_STATUS = 143;
-/** What the log shows of a URI, which may be as long as a web server lets it be. */
-const MAX_LOGGED_URI = 2_048;
-/** What a web server's users are told to wait after a 503. */
-const RETRY_AFTER_SECONDS = 5;
-
-const timeoutReasons: Readonly<Partial<Record<EndedBy, string>>> = {
-  'start-timeout': 'The program did not begin to answer in time (--start-timeout).',
-  'idle-timeout': 'The program made no progress for too long (--idle-timeout).',
-  'max-time': 'The program took longer than a request may (--max-time).',
-};
+/** A request on its way to its end. */
+interface Handling {
+  readonly id: string;
+  readonly request: Request;
+  /** How long it has waited for a place, once it has one or none. */
+  queueMs?: number;
+}
 
 export class Responder {
   readonly #options: ResponderOptions;
@@ -48,165 +41,55 @@ export class Responder {
 
   /** Answers one request. Resolves when END_REQUEST was sent and its process is gone; never rejects. */
   async respond(request: Request): Promise<void> {
-    const id = `${this.#idPrefix}-${String(++this.#idCount)}`;
-    try {
-      await this.#answer(request, id);
-    } catch (error) {
-      this.#options.log.error(
-        { id, stack: error instanceof Error ? error.stack : undefined },
-        reasonOf(error),
-      );
-      await this.#refuse(
-        request,
-        id,
-        { status: 500, reason: 'The bridge failed; its log has the reason.' },
-        1,
-      );
-    }
+    const handling: Handling = { id: `${this.#idPrefix}-${String(++this.#idCount)}`, request };
+    const ending = await this.#answer(handling).catch(bridgeError);
+    await this.#end(handling, ending);
   }
 
-  async #answer(request: Request, id: string): Promise<void> {
+  async #answer(handling: Handling): Promise<Ending> {
     const { site, runner, admission } = this.#options;
-    if (request.problem !== undefined) {
-      const status = request.problem.code === 'ERR_MAX_PARAMS_SIZE' ? 431 : 400;
-      const { code, message } = request.problem;
-      this.#logRefusal(request, { id, status, code }, message);
-      await this.#refuse(request, id, { status, reason: `The request can’t be handled: ${message}.` });
-      return;
+    const { params, problem, signal } = handling.request;
+    if (problem !== undefined) {
+      const status = problem.code === 'ERR_MAX_PARAMS_SIZE' ? 431 : 400;
+      const reason = `The request can’t be handled: ${problem.message}.`;
+      return refused({ status, reason }, problem.message, problem.code);
     }
-    const resolution = await site.resolve(request.params);
+    const resolution = await site.resolve(params);
     if (resolution.kind === 'refuse') {
       const { refusal } = resolution;
-      this.#logRefusal(request, { id, status: refusal.status }, refusal.detail ?? refusal.reason);
-      await this.#refuse(request, id, refusal);
-      return;
+      return refused(refusal, refusal.detail ?? refusal.reason);
     }
-    const withNul = [...resolution.invocation.variables].find(([, value]) => value.includes('\0'))?.[0];
+    const { invocation } = resolution;
+    const withNul = [...invocation.variables].find(([, value]) => value.includes('\0'))?.[0];
     if (withNul !== undefined) {
       const reason = `${toText(withNul)} contains a NUL octet, which no variable can hold.`;
-      this.#logRefusal(request, { id, status: 400 }, reason);
-      await this.#refuse(request, id, { status: 400, reason });
-      return;
+      return refused({ status: 400, reason }, reason);
     }
     let release: Release;
+    const waitsSince = performance.now();
     try {
-      release = await admission.enter(request.signal);
+      release = await admission.enter(signal);
     } catch (error) {
-      await this.#notAdmitted(request, id, error);
-      return;
+      return notAdmitted(error, signal);
+    } finally {
+      handling.queueMs = performance.now() - waitsSince;
     }
-    // The process is gone: how long the web server takes to read the rest is not for others to wait for.
-    const outcome = await runner.run(resolution.invocation, request, request.signal).finally(release);
-    await this.#finish(request, id, outcome);
+    try {
+      return ran(await runner.run(invocation, handling.request, signal), handling.request);
+    } finally {
+      release();
+    }
   }
 
-  async #notAdmitted(request: Request, id: string, error: unknown): Promise<void> {
-    if (request.signal.aborted) return;
-    if (!(error instanceof BridgeError)) throw error;
-    this.#options.log.warn({ id, code: error.code, uri: uriOf(request) }, error.message);
-    await this.#refuse(request, id, {
-      status: 503,
-      reason: 'Too many requests are being handled; please try again in a moment.',
-      retryAfterSeconds: RETRY_AFTER_SECONDS,
-    });
-  }
-
-  async #finish(request: Request, id: string, outcome: Outcome): Promise<void> {
-    const { log } = this.#options;
-    const fields = {
-      id,
-      uri: uriOf(request),
-      pid: outcome.pid,
-      status: outcome.status,
-      ...(outcome.exit === undefined ? {} : { exit: describeExit(outcome.exit) }),
-      ...(outcome.endedBy === undefined ? {} : { ended_by: outcome.endedBy }),
-      ...(outcome.stderrTail === '' ? {} : { stderr: outcome.stderrTail.trimEnd() }),
-    };
-    const isShort = outcome.isShort && paramText(request.params, 'REQUEST_METHOD') !== 'HEAD';
-    const appStatus = appStatusFor(outcome, isShort);
-    if (outcome.endedBy === 'abort') {
-      const reason: unknown = request.signal.reason;
-      const code = reason instanceof BridgeError ? reason.code : undefined;
-      log.info({ ...fields, code }, `request aborted: ${reasonOf(reason)}`);
-      return;
-    }
-    if (outcome.status === undefined) {
-      const { status, reason, cause, code } = failure(outcome);
-      log.error({ ...fields, status, code }, `request failed: ${cause}`);
-      await this.#refuse(request, id, { status, reason }, appStatus);
-      return;
-    }
-    if (outcome.endedBy !== undefined || outcome.exit?.kind === 'signaled' || isShort) {
-      log.error(fields, `response cut short after ${String(outcome.stdoutBytes)} octets`);
-    } else if (appStatus !== 0) {
-      log.warn(fields, 'script ended with a nonzero status after its response');
-    } else {
-      log.debug(fields, 'request answered');
+  /** Ends a request, whatever became of it, and accounts for it: the one place where that happens. */
+  async #end({ id, request, queueMs }: Handling, ending: Ending): Promise<void> {
+    const { log, accessLog } = this.#options;
+    const { document, level, message, fields, appStatus } = ending;
+    log[level]({ id, uri: uriOf(request.params), ...fields }, message);
+    if (document !== undefined && !request.stdout.destroyed) {
+      request.stdout.write(errorResponse({ ...document, id }));
     }
     await request.end(appStatus);
+    accessLog?.write(accessOf(id, request, ending, queueMs));
   }
-
-  async #refuse(
-    request: Request,
-    id: string,
-    refusal: Refusal & { readonly retryAfterSeconds?: number },
-    appStatus = 0,
-  ): Promise<void> {
-    if (!request.stdout.destroyed) request.stdout.write(errorResponse({ ...refusal, id }));
-    await request.end(appStatus);
-  }
-
-  #logRefusal(request: Request, fields: { id: string; status: number; code?: string }, why: string): void {
-    this.#options.log.info({ ...fields, uri: uriOf(request) }, `request refused: ${why}`);
-  }
-}
-
-function uriOf(request: Request): string {
-  const uri = paramText(request.params, 'REQUEST_URI') || paramText(request.params, 'SCRIPT_NAME');
-  return uri.length > MAX_LOGGED_URI ? `${uri.slice(0, MAX_LOGGED_URI)}…` : uri;
-}
-
-/** A program may say that all is well though its response is cut short, by us or by itself: nobody else says so. */
-function appStatusFor({ exit, endedBy }: Outcome, isShort: boolean): number {
-  if (exit === undefined) return NOT_STARTED_APP_STATUS;
-  return appStatusOf(exit) || (endedBy === undefined && !isShort ? 0 : CUT_SHORT_APP_STATUS);
-}
-
-interface Failure {
-  readonly status: number;
-  /** For the person at the browser. */
-  readonly reason: string;
-  /** For the log. */
-  readonly cause: string;
-  readonly code?: ErrorCode;
-}
-
-/** What to say of a run that gave no header. */
-function failure({ startError, endedBy, exit }: Outcome): Failure {
-  const because = (status: number, reason: string, code?: ErrorCode): Failure => {
-    return { status, reason, cause: reason, ...(code === undefined ? {} : { code }) };
-  };
-  if (startError !== undefined && systemCodeOf(startError.cause) === 'E2BIG') {
-    const reason = 'The request’s header fields are larger than the system lets a program be given.';
-    return { ...because(431, reason, startError.code), cause: startError.message };
-  }
-  if (startError !== undefined) {
-    return {
-      ...because(500, 'The program could not be started.', startError.code),
-      cause: startError.message,
-    };
-  }
-  const late = endedBy && timeoutReasons[endedBy];
-  if (late !== undefined) return because(504, late);
-  if (endedBy === 'max-header-size') {
-    return because(
-      502,
-      'The program wrote a larger header than it may (--max-header-size).',
-      'ERR_MAX_HEADER_SIZE',
-    );
-  }
-  if (exit?.kind === 'signaled') {
-    return because(502, `The program was ended by ${describeExit(exit)} before it answered.`);
-  }
-  return because(502, 'The program ended without a complete header (RFC 3875 §6).');
 }

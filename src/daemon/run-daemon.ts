@@ -1,6 +1,7 @@
 /** The life of a daemon process, from its configuration to its end. */
 
 import { reasonOf } from '../errors.js';
+import { openAccessLog } from '../observe/access-log.js';
 import { openLog } from '../observe/log.js';
 import type { Configuration } from './configuration.js';
 import { Daemon } from './daemon.js';
@@ -8,22 +9,31 @@ import { holdPidFile } from './pid-file.js';
 import { reopenSignals, stopSignal } from './signals.js';
 
 /**
- * Serves until SIGTERM or SIGINT; a second one ends running requests at once. SIGHUP opens the log anew. `onListening` is called when every
+ * Serves until SIGTERM or SIGINT; a second one ends running requests at once. SIGHUP opens the logs anew. `onListening` is called when every
  * listener accepts.
  *
  * @throws BridgeError where it can't start; nothing is left behind then.
  */
 export async function runDaemon(configuration: Configuration, onListening: () => void): Promise<void> {
   const log = openLog(configuration.log);
+  const accessLog = configuration.accessLog && openAccessLog(configuration.accessLog);
   const removePidFile =
     configuration.pidFile === undefined ? undefined : await holdPidFile(configuration.pidFile);
   let daemon: Daemon | undefined;
   const rotation = reopenSignals(() => {
-    log.reopen();
+    for (const each of [log, accessLog]) {
+      try {
+        each?.reopen();
+      } catch (error) {
+        log.error({ code: 'ERR_LOG_FILE' }, reasonOf(error));
+        return;
+      }
+    }
+    log.info({}, 'log opened again');
   });
   const stop = stopSignal(() => void daemon?.destroy());
   try {
-    daemon = await Daemon.start(configuration, log);
+    daemon = await Daemon.start(configuration, log, accessLog);
     // Paths were made absolute; a daemon must not keep a file system busy that somebody wants to unmount.
     process.chdir('/');
     log.info({ pid: process.pid, listen: daemon.addresses }, 'listening');

@@ -25,6 +25,21 @@ export interface RequestLimits {
   readonly stdinBufferBytes: number;
 }
 
+/** What a request has come to so far; times are those of `performance.now()`. */
+export interface RequestAccount {
+  /** When the params were complete. */
+  readonly paramsAt: number;
+  /** When the first octet of STDOUT was handed to the transport. */
+  readonly firstOctetAt: number | undefined;
+  /** When END_REQUEST was handed to the transport, or the web server was found to have left. */
+  readonly endedAt: number | undefined;
+  readonly stdinBytes: number;
+  /** Octets that were handed to the transport. */
+  readonly stdoutBytes: number;
+  /** Octets of STDOUT that were still to be sent when the web server gave the request up. */
+  readonly unsentBytes: number;
+}
+
 type Input =
   | { readonly at: 'params'; readonly parts: Buffer[]; bytes: number }
   | { readonly at: 'stdin' }
@@ -53,6 +68,14 @@ export class Request {
   #params: Params = [];
   #stdinFull = false;
   #output: 'open' | 'ending' | 'ended' = 'open';
+  readonly #account: { -readonly [Name in keyof RequestAccount]: RequestAccount[Name] } = {
+    paramsAt: performance.now(),
+    firstOctetAt: undefined,
+    endedAt: undefined,
+    stdinBytes: 0,
+    stdoutBytes: 0,
+    unsentBytes: 0,
+  };
 
   constructor(requestId: number, keepConn: boolean, transport: RequestTransport, limits: RequestLimits) {
     this.requestId = requestId;
@@ -79,6 +102,10 @@ export class Request {
 
   get params(): Params {
     return this.#params;
+  }
+
+  get account(): RequestAccount {
+    return this.#account;
   }
 
   /** Aborts with a BridgeError when the web server sends ABORT_REQUEST or its connection is lost. */
@@ -109,6 +136,7 @@ export class Request {
     const input = this.#input;
     if (input.at !== 'params') throw this.#outOfSequence('a second end of PARAMS');
     this.#input = { at: 'stdin' };
+    this.#account.paramsAt = performance.now();
     try {
       if (input.bytes > this.#limits.maxParamsBytes) {
         throw new BridgeError(
@@ -127,6 +155,7 @@ export class Request {
   takeStdin(data: Buffer): void {
     if (this.#input.at !== 'stdin') throw this.#outOfSequence(`STDIN ${this.#sequencePoint()}`);
     if (this.stdin.destroyed) return;
+    this.#account.stdinBytes += data.length;
     // A small piece is copied, since it is a view that keeps the transport's whole chunk.
     const piece = data.length * 4 < data.buffer.byteLength ? Buffer.from(data) : data;
     if (!this.stdin.push(piece)) this.#stdinFull = true;
@@ -159,6 +188,7 @@ export class Request {
   /** Gives the request up on the web server's word: END_REQUEST goes out at once if `answer` (FastCGI 1.0 §5.4). */
   abort(reason: BridgeError, { answer }: { answer: boolean }): void {
     if (this.#output === 'ended') return;
+    this.#account.unsentBytes = this.stdout.writableLength;
     this.#aborted.abort(reason);
     this.stdout.destroy();
     this.stderr.destroy();
@@ -175,6 +205,7 @@ export class Request {
 
   #finish(): void {
     this.#output = 'ended';
+    this.#account.endedAt = performance.now();
     this.stdin.destroy();
     this.#transport.requestEnded(this);
   }
@@ -189,6 +220,7 @@ export class Request {
         return;
       }
       written = true;
+      if (type === RecordType.STDOUT) this.#countStdout(chunks);
       this.#transport.send(octets, done);
     };
     return new Writable({
@@ -206,6 +238,11 @@ export class Request {
         done();
       },
     });
+  }
+
+  #countStdout(chunks: readonly Buffer[]): void {
+    this.#account.firstOctetAt ??= performance.now();
+    for (const chunk of chunks) this.#account.stdoutBytes += chunk.length;
   }
 
   #sequencePoint(): string {

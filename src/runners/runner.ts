@@ -45,6 +45,8 @@ export interface Outcome {
   readonly isShort: boolean;
   readonly stdinBytes: number;
   readonly stdoutBytes: number;
+  /** Whether the web server has left before the whole response could be handed to it. */
+  readonly lost: boolean;
   /** The end of standard error, as text. */
   readonly stderrTail: string;
 }

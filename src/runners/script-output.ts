@@ -35,6 +35,7 @@ export class ScriptOutput {
   #released = false;
   #sentBytes = 0;
   #bodyBytes = 0;
+  #lost = false;
   #sourceEnded = false;
   #cut = false;
 
@@ -58,6 +59,11 @@ export class ScriptOutput {
   /** Whether the script has ended before it wrote as much as it had announced. */
   get short(): boolean {
     return this.#bodyBytes < (this.#head?.contentBytes ?? 0);
+  }
+
+  /** Whether the web server has left before all that the response consists of could be handed to it. */
+  get lost(): boolean {
+    return this.#lost;
   }
 
   /** Octets that were handed to the web server. */
@@ -90,6 +96,12 @@ export class ScriptOutput {
     this.#cut = true;
     this.#held = [];
     this.#heldBytes = 0;
+  }
+
+  get #wholeBytes(): number {
+    return this.#head?.contentBytes === undefined
+      ? Infinity
+      : this.#head.header.length + this.#head.contentBytes;
   }
 
   async *#chunks(): AsyncGenerator<Buffer, void, undefined> {
@@ -128,7 +140,11 @@ export class ScriptOutput {
     const octets = this.#held.length === 1 && this.#held[0] ? this.#held[0] : Buffer.concat(this.#held);
     this.#held = [];
     this.#heldBytes = 0;
-    if (this.#sink.destroyed) return;
+    if (this.#sink.destroyed) {
+      // What a script adds to a response that was complete, nobody misses.
+      this.#lost ||= this.#sentBytes < this.#wholeBytes;
+      return;
+    }
     this.#sentBytes += octets.length;
     if (!this.#sink.write(octets)) {
       await drained(this.#sink, this.#options.givenUp);

@@ -106,6 +106,7 @@ export class SpawnRunner implements Runner {
       isShort: output.short,
       stdinBytes,
       stdoutBytes: output.sentBytes,
+      lost: output.lost,
       stderrTail,
     };
   }
@@ -120,5 +121,6 @@ const notStarted: Outcome = {
   isShort: false,
   stdinBytes: 0,
   stdoutBytes: 0,
+  lost: false,
   stderrTail: '',
 };

@@ -46,6 +46,7 @@ describe('The configuration', () => {
       pidFile: undefined,
       background: false,
       log: { level: 'info', format: 'text', file: undefined },
+      accessLog: undefined,
     } satisfies Configuration);
   });
 
@@ -76,6 +77,7 @@ describe('The configuration', () => {
       'log-level': 'debug',
       'log-format': 'json',
       'log-file': '/var/log/x',
+      'access-log': '/var/log/y',
     };
     const configuration = read(given);
     assert.deepEqual(configuration, {
@@ -107,14 +109,21 @@ describe('The configuration', () => {
       pidFile: '/run/x.pid',
       background: true,
       log: { level: 'debug', format: 'json', file: '/var/log/x' },
+      accessLog: { file: '/var/log/y', format: 'json' },
     } satisfies Configuration);
     assert.ok(Object.isFrozen(configuration));
   });
 
   it('has absolute paths, since the daemon leaves its directory', () => {
-    const { pidFile, log, listen } = read({ 'pid-file': 'pid', 'log-file': 'log', listen: ['unix:sock'] });
+    const { pidFile, log, accessLog, listen } = read({
+      'pid-file': 'pid',
+      'log-file': 'log',
+      'access-log': 'access',
+      listen: ['unix:sock'],
+    });
     assert.equal(pidFile, `${process.cwd()}/pid`);
     assert.equal(log.file, `${process.cwd()}/log`);
+    assert.equal(accessLog?.file, `${process.cwd()}/access`);
     assert.deepEqual(listen, [{ kind: 'unix', path: `${process.cwd()}/sock` }]);
   });
 
@@ -191,6 +200,7 @@ describe('A wrong value', () => {
       'log-file',
       'log-level',
       'log-format',
+      'access-log',
       'daemon',
     ];
     const tried = new Set([...cases.map(({ option }) => option), ...free]);

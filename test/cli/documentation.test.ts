@@ -6,6 +6,7 @@ import type { Options } from 'yargs';
 
 import { mayBecomeVariable } from '../../src/cgi/meta-variables.js';
 import { commonOptions, dirOptions, hgOptions } from '../../src/cli/options.js';
+import { requestEnds } from '../../src/observe/access-log.js';
 import { runBridge } from '../helpers/bridge.js';
 
 const top = new URL('../../../', import.meta.url);
@@ -183,9 +184,23 @@ describe('The manual page', () => {
     assert.deepEqual([...explained].sort(), sorted(used));
   });
 
+  it('has every field of the access log, in its order, and every word that may end its lines', () => {
+    const text = section('ACCESS LOG');
+    const [, json = ''] = /const line = \{\n(.*?)\};/s.exec(textOf('src/observe/access-log.ts')) ?? [];
+    const fields = [...json.matchAll(/^ +(\w+)[:,]/gm)].map(([, name = '']) => name);
+    assert.ok(fields.length > 0);
+    const words = (macro: string): string[] =>
+      [...text.matchAll(new RegExp(`^\\.It ${macro} (.*)$`, 'gm'))].flatMap(([, names = '']) =>
+        names.split(' , '),
+      );
+    assert.deepEqual(words('Va'), fields);
+    assert.deepEqual(words('Cm'), requestEnds);
+    for (const end of requestEnds) assert.ok(textOf('README.md').includes(`\`${end}\``), end);
+  });
+
   it('explains every HTTP status that the bridge answers with, and no other', () => {
     const sent = source
-      .filter(([path]) => path.startsWith('src/sites/') || path === 'src/daemon/responder.ts')
+      .filter(([path]) => path.startsWith('src/sites/') || path.startsWith('src/daemon/'))
       .flatMap(([, text]) => [...text.replaceAll(/^ *(?:\/?\*|\/\/).*$/gm, '').matchAll(/\b[45]\d\d\b/g)])
       .map(([status]) => status);
     const explained = items(section('DESCRIPTION'), /^(\d{3})$/m).map(([name]) => name);

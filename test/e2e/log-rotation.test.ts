@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFile, rename } from 'node:fs/promises';
+import { mkdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
+import { ask } from '../helpers/ask.js';
 import { fixture, runBridge } from '../helpers/bridge.js';
 import { until, vanished } from '../helpers/processes.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -36,4 +37,28 @@ describe('The log file', () => {
       assert.match(await readFile(`${log}.1`, 'utf8'), /^\S+ info listening [^\n]*\n$/);
     });
   }
+
+  it('that can’t be opened anew goes on where it was, says so, and the daemon with it', async () => {
+    const directory = join(await temporaryDirectory(), 'logs');
+    await mkdir(directory);
+    const log = join(directory, 'log');
+    const socket = join(await temporaryDirectory(), 'sock');
+    const pidFile = `${socket}.pid`;
+    const options = ['--listen', socket, '--daemon', '--log-file', log, '--pid-file', pidFile];
+    await runBridge(['script', fixture('cgi/writes-stderr.sh'), ...options]);
+    const pid = Number(await readFile(pidFile, 'utf8'));
+    try {
+      await rename(directory, `${directory}.1`);
+      process.kill(pid, 'SIGHUP');
+      await until(async () => (await readFile(`${directory}.1/log`, 'utf8')).includes(' error '));
+      assert.equal((await ask(socket)).appStatus, 0);
+    } finally {
+      process.kill(pid, 'SIGTERM');
+      await vanished(pid);
+    }
+    assert.match(
+      await readFile(`${directory}.1/log`, 'utf8'),
+      / error --log-file \/\S+\/log can't be opened: ENOENT.* code=ERR_LOG_FILE\n[^]*stopped\n$/,
+    );
+  });
 });

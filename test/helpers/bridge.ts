@@ -48,7 +48,7 @@ export async function startBridge(
       });
       look();
     });
-  await logged(/ info listening /);
+  await logged(/ info listening |"msg":"listening"/);
   return {
     process: child,
     log: () => log,

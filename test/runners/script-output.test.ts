@@ -180,6 +180,32 @@ describe('The answer to a request whose body still arrives', () => {
   });
 });
 
+describe('A response is lost', () => {
+  const header = 'Content-Length: 5\n\n';
+
+  it('when the web server has left before all of it was handed over, held back or not yet written', async () => {
+    const { script, output, done, sink } = carried(new Collector());
+    script.write(`${header}whole`);
+    await settled();
+    assert.deepEqual([output.complete, output.lost], [true, false]);
+    sink.destroy();
+    script.end();
+    await done;
+    assert.deepEqual([output.lost, output.sentBytes], [true, 0]);
+  });
+
+  it('but not when it has left with all that the header says, whatever the script adds', async () => {
+    const { script, output, done, sink } = carried(new Collector());
+    output.release();
+    script.write(`${header}whole`);
+    await settled();
+    sink.destroy();
+    script.end('and more');
+    await done;
+    assert.equal(output.lost, false);
+  });
+});
+
 describe('A response is complete', () => {
   it('when it has the length that its header says', async () => {
     const { script, output } = carried(new Collector());

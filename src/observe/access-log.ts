@@ -1,0 +1,116 @@
+/** The access log: one line for each request, written when it has ended. */
+
+import { quoted, visible } from './escape.js';
+import { LineFile } from './line-file.js';
+
+export interface AccessLogOptions {
+  readonly file: string;
+  readonly format: 'text' | 'json';
+}
+
+/** What may have ended a request. */
+export const requestEnds = [
+  'completed',
+  'refused',
+  'not-admitted',
+  'aborted',
+  'start-timeout',
+  'idle-timeout',
+  'max-time',
+  'max-header-size',
+  'start-error',
+  'no-header',
+  'cut-short',
+  'bridge-error',
+] as const;
+
+export type RequestEnd = (typeof requestEnds)[number];
+
+/** What the access log says of a request. Text that is empty is not known, nor is what is undefined. */
+export interface Access {
+  readonly id: string;
+  /** The address of whoever asked the web server. */
+  readonly client: string;
+  readonly method: string;
+  readonly uri: string;
+  /** What the answer said, if any of it was sent. */
+  readonly status: number | undefined;
+  readonly inBytes: number;
+  readonly outBytes: number;
+  readonly queueMs: number | undefined;
+  readonly firstMs: number | undefined;
+  readonly totalMs: number;
+  readonly pid: number | undefined;
+  readonly exitStatus: number | undefined;
+  readonly signal: string | undefined;
+  readonly end: RequestEnd;
+}
+
+export interface AccessLog {
+  write(access: Access): void;
+}
+
+/** An access log can be begun anew, once somebody has moved its file away. */
+export interface OpenAccessLog extends AccessLog {
+  /** @throws BridgeError `ERR_LOG_FILE`; the log then goes on where it was. */
+  reopen(): void;
+}
+
+/** Opens the access log; each line is written before the call returns. @throws BridgeError `ERR_LOG_FILE` */
+export function openAccessLog({ file, format }: AccessLogOptions): OpenAccessLog {
+  const lines = new LineFile('--access-log', file);
+  const lineOf = format === 'json' ? jsonLine : textLine;
+  return {
+    write: (access) => {
+      lines.write(lineOf(new Date().toISOString(), access));
+    },
+    reopen: () => {
+      lines.reopen();
+    },
+  };
+}
+
+/** Every line has the same fields in the same order; none has a space in it, whatever it is. */
+function textLine(time: string, access: Access): string {
+  const { queueMs, firstMs, totalMs } = access;
+  return [
+    time,
+    access.id,
+    ...[access.client, access.method, access.uri].map((text) => (text === '' ? '-' : quoted(text))),
+    ...[access.status, access.inBytes, access.outBytes].map(known),
+    ...[queueMs, firstMs, totalMs].map((ms) => known(ms?.toFixed(1))),
+    known(access.pid),
+    known(access.signal ?? access.exitStatus),
+    access.end,
+  ].join(' ');
+}
+
+function known(value: string | number | undefined): string {
+  return String(value ?? '-');
+}
+
+/** Every object has the same names; what is not known is null. */
+function jsonLine(time: string, access: Access): string {
+  const line = {
+    time,
+    id: access.id,
+    client: access.client || null,
+    method: access.method || null,
+    uri: access.uri || null,
+    status: access.status ?? null,
+    in_bytes: access.inBytes,
+    out_bytes: access.outBytes,
+    queue_ms: tenths(access.queueMs),
+    first_ms: tenths(access.firstMs),
+    total_ms: tenths(access.totalMs),
+    pid: access.pid ?? null,
+    exit_status: access.exitStatus ?? null,
+    signal: access.signal ?? null,
+    end: access.end,
+  };
+  return visible(JSON.stringify(line));
+}
+
+function tenths(ms: number | undefined): number | null {
+  return ms === undefined ? null : Math.round(ms * 10) / 10;
+}

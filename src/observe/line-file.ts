@@ -1,0 +1,76 @@
+/** A file that lines are appended to, each written when the call returns, so that a crash loses none. */
+
+import { closeSync, openSync, writeSync } from 'node:fs';
+
+import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
+
+const STANDARD_ERROR = 2;
+/** For standard error that somebody has made non-blocking, and whose reader is slow. */
+const RETRY_MS = 10;
+const MAX_RETRIES = 10;
+
+/** Owns the descriptor of its file; standard error, which it takes for no path, is the process's. */
+export class LineFile {
+  readonly #option: string;
+  readonly #path: string | undefined;
+  #descriptor: number;
+  #isTorn = false;
+
+  /** Opens the file that `option` names. @throws BridgeError `ERR_LOG_FILE` */
+  constructor(option: string, path: string | undefined) {
+    this.#option = option;
+    this.#path = path;
+    this.#descriptor = this.#open();
+  }
+
+  /** Appends one line; what can't be written (the disk is full, the reader has left) is lost and costs nothing else. */
+  write(line: string): void {
+    // A line that was cut off must not swallow the next one.
+    const octets = Buffer.from(`${this.#isTorn ? '\n' : ''}${line}\n`);
+    let writtenBytes = 0;
+    try {
+      while (writtenBytes < octets.length) {
+        writtenBytes += writeSome(this.#descriptor, octets.subarray(writtenBytes));
+      }
+      this.#isTorn = false;
+    } catch {
+      this.#isTorn ||= writtenBytes > 0;
+    }
+  }
+
+  /**
+   * Begins the file anew, once somebody has moved the old one away.
+   *
+   * @throws BridgeError `ERR_LOG_FILE`; lines then go on to where they went before.
+   */
+  reopen(): void {
+    if (this.#path === undefined) return;
+    const old = this.#descriptor;
+    this.#descriptor = this.#open();
+    this.#isTorn = false;
+    closeSync(old);
+  }
+
+  #open(): number {
+    if (this.#path === undefined) return STANDARD_ERROR;
+    try {
+      return openSync(this.#path, 'a', 0o640);
+    } catch (error) {
+      throw new BridgeError(
+        'ERR_LOG_FILE',
+        `${this.#option} ${this.#path} can't be opened: ${reasonOf(error)}`,
+      );
+    }
+  }
+}
+
+function writeSome(descriptor: number, octets: Buffer): number {
+  for (let retries = 0; ; retries++) {
+    try {
+      return writeSync(descriptor, octets);
+    } catch (error) {
+      if (systemCodeOf(error) !== 'EAGAIN' || retries === MAX_RETRIES) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
+    }
+  }
+}
