@@ -64,6 +64,7 @@ export class Daemon {
       site: await makeSite(configuration),
       runner,
       admission: new Admission(configuration.admission),
+      spool: configuration.run,
       log,
     });
     const daemon = new Daemon(configuration, runner, responder, log);

@@ -4,20 +4,23 @@ import { randomBytes } from 'node:crypto';
 
 import { toText } from '../bytes.js';
 import { errorResponse } from '../cgi/error-response.js';
-import type { Refusal } from '../cgi/invocation.js';
+import type { Invocation, Refusal } from '../cgi/invocation.js';
 import { BridgeError, type ErrorCode, reasonOf } from '../errors.js';
 import { paramText } from '../fastcgi/params.js';
 import type { Request } from '../fastcgi/request.js';
 import type { Log } from '../observe/log.js';
 import { appStatusOf, describeExit } from '../process/exit-status.js';
-import type { EndedBy, Outcome, Runner } from '../runners/runner.js';
+import type { EndedBy, Outcome, Runner, RunStreams } from '../runners/runner.js';
+import type { Spool } from '../runners/spool.js';
 import type { Site } from '../sites/site.js';
 import type { Admission, Release } from './admission.js';
+import { countBody, lacksLength, type SpoolLimits, withCountedBody, whyNotCounted } from './counted-body.js';
 
 export interface ResponderOptions {
   readonly site: Site;
   readonly runner: Runner;
   readonly admission: Admission;
+  readonly spool: SpoolLimits;
   readonly log: Log;
 }
 
@@ -64,7 +67,7 @@ export class Responder {
   }
 
   async #answer(request: Request, id: string): Promise<void> {
-    const { site, runner, admission } = this.#options;
+    const { site } = this.#options;
     if (request.problem !== undefined) {
       const status = request.problem.code === 'ERR_MAX_PARAMS_SIZE' ? 431 : 400;
       const { code, message } = request.problem;
@@ -86,6 +89,38 @@ export class Responder {
       await this.#refuse(request, id, { status: 400, reason });
       return;
     }
+    if (lacksLength(resolution.invocation)) await this.#runCounted(request, id, resolution.invocation);
+    else await this.#run(request, id, resolution.invocation, request);
+  }
+
+  /** Takes the whole body in first: an upload, however slow, holds no place that a process could have. */
+  async #runCounted(request: Request, id: string, invocation: Invocation): Promise<void> {
+    let body: Spool;
+    try {
+      body = await countBody(request.stdin, this.#options.spool);
+    } catch (error) {
+      if (request.signal.aborted) {
+        this.#options.log.info({ id, uri: uriOf(request) }, 'request aborted while its body arrived');
+        return;
+      }
+      if (!(error instanceof BridgeError)) throw error;
+      const refusal = whyNotCounted(error);
+      const fields = { id, status: refusal.status, code: error.code, uri: uriOf(request) };
+      this.#options.log[refusal.status < 500 ? 'warn' : 'error'](fields, `request refused: ${error.message}`);
+      await this.#refuse(request, id, refusal);
+      return;
+    }
+    try {
+      const { stdout, stderr } = request;
+      const streams = { stdin: body.read(), stdout, stderr, stdinHasArrived: true };
+      await this.#run(request, id, withCountedBody(invocation, body), streams);
+    } finally {
+      await body.close();
+    }
+  }
+
+  async #run(request: Request, id: string, invocation: Invocation, streams: RunStreams): Promise<void> {
+    const { runner, admission } = this.#options;
     let release: Release;
     try {
       release = await admission.enter(request.signal);
@@ -94,8 +129,15 @@ export class Responder {
       return;
     }
     try {
-      const outcome = await runner.run(resolution.invocation, request, request.signal);
-      await this.#finish(request, id, outcome);
+      let answered = false;
+      const onAnswered = (): void => {
+        answered = true;
+        void request.end(0);
+      };
+      const { stdin, stdout, stderr, stdinHasArrived = false } = streams;
+      const all = { stdin, stdout, stderr, stdinHasArrived, onAnswered };
+      const outcome = await runner.run(invocation, all, request.signal);
+      await this.#finish(request, id, outcome, answered);
     } finally {
       release();
     }
@@ -112,7 +154,7 @@ export class Responder {
     });
   }
 
-  async #finish(request: Request, id: string, outcome: Outcome): Promise<void> {
+  async #finish(request: Request, id: string, outcome: Outcome, answered: boolean): Promise<void> {
     const { log } = this.#options;
     const fields = {
       id,
@@ -136,7 +178,9 @@ export class Responder {
       await this.#refuse(request, id, { status, reason }, appStatus);
       return;
     }
-    if (outcome.endedBy !== undefined || outcome.exit?.kind === 'signaled') {
+    if (answered) {
+      log.debug(fields, 'request answered; the script has ended only now');
+    } else if (outcome.endedBy !== undefined || outcome.exit?.kind === 'signaled') {
       log.error(fields, `response cut short after ${String(outcome.stdoutBytes)} octets`);
     } else if (appStatus !== 0) {
       log.warn(fields, 'script ended with a nonzero status after its response');
