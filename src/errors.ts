@@ -17,6 +17,9 @@ export type ErrorCode =
   | 'ERR_MAX_HEADER_SIZE'
   | 'ERR_MAX_QUEUE'
   | 'ERR_QUEUE_TIMEOUT'
+  | 'ERR_MAX_SPOOL_SIZE'
+  | 'ERR_SPOOL'
+  | 'ERR_BODY_TIMEOUT'
   | 'ERR_SPAWN';
 
 /** An error that names its code; its message is one line: what, on what, why, and what to do. */

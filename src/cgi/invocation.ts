@@ -15,6 +15,11 @@ export interface Invocation {
   readonly variables: MetaVariables;
   /** Standard input that the site gives in place of the request's body, which is then thrown away. */
   readonly input?: Buffer;
+  /**
+   * How the script wants the request's body: as it comes, which is the default, or with its length in CONTENT_LENGTH
+   * (RFC 3875 §4.1.2), so that a body of unknown length has to be counted first.
+   */
+  readonly body?: 'as-it-comes' | 'with-length';
 }
 
 /** An answer that the bridge gives by itself, since there is nothing to run. */

@@ -55,6 +55,7 @@ export function readConfiguration(site: SiteConfiguration, given: CommonArgument
       maxHeaderBytes: size('max-header-size'),
       stderrTailBytes: STDERR_TAIL_BYTES,
       holdBytes: size('hold-size'),
+      maxSpoolBytes: size('max-spool-size'),
     },
     admission: {
       maxProcesses: number('max-processes', 1),

@@ -39,6 +39,11 @@ const limits = {
     default: '1mb',
     description: 'Response held back while the request body still arrives',
   },
+  'max-spool-size': {
+    ...text,
+    default: '1gb',
+    description: 'Request body kept in a temporary file for a program that needs its length or can’t read on',
+  },
 } satisfies Record<string, Options>;
 
 const times = {

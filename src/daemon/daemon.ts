@@ -66,6 +66,7 @@ export class Daemon {
       site: await makeSite(configuration),
       runner,
       admission: new Admission(configuration.admission),
+      spool: configuration.run,
       log,
       accessLog,
     });

@@ -8,6 +8,7 @@ import type { RequestEnd } from '../observe/access-log.js';
 import type { LogLevel } from '../observe/log.js';
 import { appStatusOf, describeExit } from '../process/exit-status.js';
 import type { EndedBy, Outcome } from '../runners/runner.js';
+import { whyNotCounted } from './counted-body.js';
 
 export interface Ending {
   readonly end: RequestEnd;
@@ -58,6 +59,15 @@ export function notAdmitted(error: unknown, signal: AbortSignal): Ending {
   };
 }
 
+/** `countBody` has rejected. @throws what it rejected with, if that says nothing of the request. */
+export function notCounted(error: unknown, signal: AbortSignal): Ending {
+  if (signal.aborted) return { ...aborted(signal), appStatus: 0 };
+  if (!(error instanceof BridgeError)) throw error;
+  const document = whyNotCounted(error);
+  const level = document.status < 500 ? 'warn' : 'error';
+  return { ...refused(document, error.message, error.code), level };
+}
+
 /** The bridge itself is at fault. */
 export function bridgeError(error: unknown): Ending {
   return {
@@ -70,8 +80,12 @@ export function bridgeError(error: unknown): Ending {
   };
 }
 
-/** A program was run, or could not be started. */
-export function ran(outcome: Outcome, { params, signal }: Pick<Request, 'params' | 'signal'>): Ending {
+/** A program was run, or could not be started; `hasAnswered` says that its request had ended before it has. */
+export function ran(
+  outcome: Outcome,
+  { params, signal }: Pick<Request, 'params' | 'signal'>,
+  { hasAnswered }: { hasAnswered: boolean },
+): Ending {
   const { status, exit, endedBy } = outcome;
   const isShort = outcome.isShort && paramText(params, 'REQUEST_METHOD') !== 'HEAD';
   const fields = {
@@ -97,6 +111,10 @@ export function ran(outcome: Outcome, { params, signal }: Pick<Request, 'params'
       message: `request failed: ${cause}`,
       fields: { ...fields, status: document.status, code },
     };
+  }
+  if (hasAnswered) {
+    const message = 'request answered; the script has ended only now';
+    return { ...common, end: 'completed', level: 'debug', message };
   }
   if (endedBy !== undefined || exit?.kind === 'signaled' || isShort) {
     const message = `response cut short after ${String(outcome.stdoutBytes)} octets`;

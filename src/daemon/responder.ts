@@ -4,19 +4,23 @@ import { randomBytes } from 'node:crypto';
 
 import { toText } from '../bytes.js';
 import { errorResponse } from '../cgi/error-response.js';
+import type { Invocation } from '../cgi/invocation.js';
 import type { Request } from '../fastcgi/request.js';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
-import type { Runner } from '../runners/runner.js';
+import type { Runner, RunStreams } from '../runners/runner.js';
+import type { Spool } from '../runners/spool.js';
 import type { Site } from '../sites/site.js';
 import { accessOf, uriOf } from './account.js';
 import type { Admission, Release } from './admission.js';
-import { bridgeError, type Ending, notAdmitted, ran, refused } from './ending.js';
+import { countBody, lacksLength, type SpoolLimits, withCountedBody } from './counted-body.js';
+import { bridgeError, type Ending, notAdmitted, notCounted, ran, refused } from './ending.js';
 
 export interface ResponderOptions {
   readonly site: Site;
   readonly runner: Runner;
   readonly admission: Admission;
+  readonly spool: SpoolLimits;
   readonly log: Log;
   readonly accessLog: AccessLog | undefined;
 }
@@ -47,8 +51,8 @@ export class Responder {
   }
 
   async #answer(handling: Handling): Promise<Ending> {
-    const { site, runner, admission } = this.#options;
-    const { params, problem, signal } = handling.request;
+    const { site } = this.#options;
+    const { params, problem } = handling.request;
     if (problem !== undefined) {
       const status = problem.code === 'ERR_MAX_PARAMS_SIZE' ? 431 : 400;
       const reason = `The request can’t be handled: ${problem.message}.`;
@@ -65,17 +69,49 @@ export class Responder {
       const reason = `${toText(withNul)} contains a NUL octet, which no variable can hold.`;
       return refused({ status: 400, reason }, reason);
     }
+    return lacksLength(invocation)
+      ? this.#runCounted(handling, invocation)
+      : this.#run(handling, invocation, handling.request);
+  }
+
+  /** Takes the whole body in first: an upload, however slow, holds no place that a process could have. */
+  async #runCounted(handling: Handling, invocation: Invocation): Promise<Ending> {
+    const { stdin, stdout, stderr, signal } = handling.request;
+    let body: Spool;
+    try {
+      body = await countBody(stdin, this.#options.spool);
+    } catch (error) {
+      return notCounted(error, signal);
+    }
+    try {
+      const streams = { stdin: body.read(), stdout, stderr, stdinHasArrived: true };
+      return await this.#run(handling, withCountedBody(invocation, body), streams);
+    } finally {
+      await body.close();
+    }
+  }
+
+  async #run(handling: Handling, invocation: Invocation, streams: RunStreams): Promise<Ending> {
+    const { runner, admission } = this.#options;
+    const { request } = handling;
     let release: Release;
     const waitsSince = performance.now();
     try {
-      release = await admission.enter(signal);
+      release = await admission.enter(request.signal);
     } catch (error) {
-      return notAdmitted(error, signal);
+      return notAdmitted(error, request.signal);
     } finally {
       handling.queueMs = performance.now() - waitsSince;
     }
     try {
-      return ran(await runner.run(invocation, handling.request, signal), handling.request);
+      let hasAnswered = false;
+      const onAnswered = (): void => {
+        hasAnswered = true;
+        void request.end(0);
+      };
+      const { stdin, stdout, stderr, stdinHasArrived = false } = streams;
+      const all = { stdin, stdout, stderr, stdinHasArrived, onAnswered };
+      return ran(await runner.run(invocation, all, request.signal), request, { hasAnswered });
     } finally {
       release();
     }

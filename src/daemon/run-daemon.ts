@@ -42,12 +42,13 @@ export async function runDaemon(configuration: Configuration, onListening: () =>
     log.info({ signal }, 'stopping: running requests may end');
     await daemon.close();
     log.info({}, 'stopped');
+    // The signals keep their meaning: one that comes while the process ends must not make a failure of it.
   } catch (error) {
+    stop.dispose();
     // With a log file, nobody may ever see what the command printed.
     if (configuration.log.file !== undefined) log.error({}, reasonOf(error));
     throw error;
   } finally {
-    stop.dispose();
     rotation.dispose();
     await removePidFile?.();
   }

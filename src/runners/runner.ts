@@ -11,6 +11,10 @@ export interface RunStreams {
   readonly stdin: Readable;
   readonly stdout: Writable;
   readonly stderr: Writable;
+  /** The whole body is here already, on disk: no answer needs to be held back for it. */
+  readonly stdinHasArrived?: boolean;
+  /** Called when the script has closed both outputs and lives on: nothing more can come of its answer. */
+  readonly onAnswered?: () => void;
 }
 
 /** Bounds of one run; times in milliseconds, 0 for none. */
@@ -28,6 +32,8 @@ export interface RunLimits {
   readonly stderrTailBytes: number;
   /** Octets of a response that are held back while the request's body still arrives. */
   readonly holdBytes: number;
+  /** Octets of a body that are kept on disk, where a script needs its length or its answer is held back for it. */
+  readonly maxSpoolBytes: number;
 }
 
 /** Why a run was ended before it ended by itself. */

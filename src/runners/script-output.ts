@@ -14,6 +14,11 @@ export interface ScriptOutputOptions {
   readonly onProgress: (bytes: number) => void;
   /** Called once, when the response's header is complete. */
   readonly onHead: (head: ResponseHead) => void;
+  /**
+   * Called when as much is held as may be. Who gives it has the rest of the body taken in and then calls `release`;
+   * until then the script's output is not read. Without it, the answer is sent.
+   */
+  readonly onFull?: () => void;
 }
 
 /**
@@ -22,7 +27,7 @@ export interface ScriptOutputOptions {
  *
  * A web server may stop sending the body once it sees the beginning of an answer (nginx with
  * `fastcgi_request_buffering off` does), and both would wait for ever. So the answer is held back until `release` is
- * called, as the body has ended or nobody reads it, or until `holdBytes` are held.
+ * called, as the body has ended or nobody reads it, or until `holdBytes` are held (see `onFull`).
  */
 export class ScriptOutput {
   readonly #source: Readable;
@@ -33,6 +38,7 @@ export class ScriptOutput {
   #held: Buffer[] = [];
   #heldBytes = 0;
   #released = false;
+  #onRelease: (() => void) | undefined;
   #sentBytes = 0;
   #bodyBytes = 0;
   #lost = false;
@@ -87,6 +93,7 @@ export class ScriptOutput {
   /** Sends what is held, and from now on everything at once. */
   release(): void {
     this.#released = true;
+    this.#onRelease?.();
     void this.#flush();
   }
 
@@ -130,8 +137,18 @@ export class ScriptOutput {
   async #send(octets: readonly Buffer[]): Promise<void> {
     this.#held.push(...octets);
     this.#heldBytes += octets.reduce((sum, buffer) => sum + buffer.length, 0);
-    // Once the web server has seen a part of the answer, holding back more helps nobody.
-    if (this.#heldBytes >= this.#options.holdBytes) this.#released = true;
+    if (!this.#released && this.#heldBytes >= this.#options.holdBytes) {
+      if (this.#options.onFull === undefined) {
+        // Once the web server has seen a part of the answer, holding back more helps nobody.
+        this.#released = true;
+      } else {
+        const released = new Promise<void>((resolve) => {
+          this.#onRelease = resolve;
+        });
+        this.#options.onFull();
+        await released;
+      }
+    }
     if (this.#released) await this.#flush();
   }
 

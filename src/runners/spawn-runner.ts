@@ -11,6 +11,9 @@ import { feedScript } from './script-input.js';
 import { ScriptOutput } from './script-output.js';
 import { carryStderr } from './script-stderr.js';
 
+/** How long a script may take to end that has closed its outputs: as a rule that is its end, and the exit status comes. */
+const CLOSED_OUTPUTS_MS = 100;
+
 export class SpawnRunner implements Runner {
   readonly #limits: RunLimits;
   readonly #aborts = new Set<() => void>();
@@ -63,6 +66,10 @@ export class SpawnRunner implements Runner {
       if (!output.complete) abort();
     };
     const timers = new RunTimers(limits, end);
+    let takeRest = (): void => undefined;
+    const restWanted = new Promise<void>((resolve) => {
+      takeRest = resolve;
+    });
     const output = new ScriptOutput(child.stdout, streams.stdout, {
       ...limits,
       givenUp: givenUp.signal,
@@ -72,16 +79,28 @@ export class SpawnRunner implements Runner {
       onHead: () => {
         timers.headSeen();
       },
+      onFull: takeRest,
     });
 
     this.#aborts.add(abort);
     if (signal.aborted) onSignal();
     else signal.addEventListener('abort', onSignal, { once: true });
     if (input !== undefined) streams.stdin.resume();
-    void feedScript(input === undefined ? streams.stdin : Readable.from([input]), child.stdin, (bytes) => {
-      stdinBytes += bytes;
-      timers.progress();
-    }).then(() => {
+    // Nothing waits for a body that is here already, so none of it needs to be taken to disk (again).
+    const isHere = input !== undefined || streams.stdinHasArrived === true;
+    if (isHere) {
+      timers.bodyTaken();
+      output.release();
+    }
+    void feedScript(
+      input === undefined ? streams.stdin : Readable.from([input]),
+      child.stdin,
+      (bytes) => {
+        stdinBytes += bytes;
+        timers.progress();
+      },
+      isHere ? undefined : { wanted: restWanted, maxBytes: limits.maxSpoolBytes },
+    ).then(() => {
       timers.bodyTaken();
       output.release();
     });
@@ -92,7 +111,11 @@ export class SpawnRunner implements Runner {
         end('max-header-size');
       }),
     ]);
+    const livesOn = setTimeout(() => {
+      if (endedBy === undefined && output.status !== undefined) streams.onAnswered?.();
+    }, CLOSED_OUTPUTS_MS);
     const exit = await child.exited;
+    clearTimeout(livesOn);
     timers.clear();
     this.#aborts.delete(abort);
     signal.removeEventListener('abort', onSignal);

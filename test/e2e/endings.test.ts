@@ -210,7 +210,7 @@ describe('A daemon that is told to stop', { timeout: 60_000 }, () => {
     assert.equal((await rest).toString(), 'the end\n');
     assert.deepEqual(await request.ended, { appStatus: 0, protocolStatus: 0 });
     connection.close();
-    assert.equal(await served.stop(), 0);
+    assert.equal(await served.exited(), 0);
     await vanished(Number(pid));
     assert.deepEqual(await readdir(join(served.socket, '..')), [], 'the socket’s directory is empty');
   });

@@ -17,6 +17,8 @@ export interface Bridge {
   log(): string;
   /** Resolves when the log has a line that matches. */
   logged(pattern: RegExp): Promise<string>;
+  /** The exit status, once it has ended; null where a signal has ended it. */
+  exited(): Promise<number | null>;
   /** SIGTERM, and the exit status. */
   stop(): Promise<number | null>;
 }
@@ -53,6 +55,7 @@ export async function startBridge(
     process: child,
     log: () => log,
     logged,
+    exited: () => exited.then(() => child.exitCode),
     stop: async () => {
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
       await exited;

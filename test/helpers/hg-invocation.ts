@@ -11,6 +11,7 @@ export interface HgInvocation {
   readonly scriptName: string | undefined;
   readonly pathInfo: string | undefined;
   readonly input: string | undefined;
+  readonly body: 'as-it-comes' | 'with-length' | undefined;
   readonly variables: Params;
   readonly directory: string;
 }
@@ -33,7 +34,7 @@ export async function askSite(
     const { status, reason, detail } = resolution.refusal;
     return `${String(status)} ${detail ?? reason}`;
   }
-  const { file, args, directory, input } = resolution.invocation;
+  const { file, args, directory, input, body } = resolution.invocation;
   const variables = Object.fromEntries(resolution.invocation.variables);
   const [script, what = '', ...rest] = args;
   if (file !== '/usr/bin/python3' || script !== '/lib/hgweb.cgi') throw new Error(`it would run ${file}`);
@@ -43,6 +44,7 @@ export async function askSite(
     scriptName: variables['SCRIPT_NAME'],
     pathInfo: variables['PATH_INFO'],
     input: input?.toString('latin1'),
+    body,
     variables,
     directory,
   };

@@ -41,6 +41,11 @@ export function residentMiB(pid: number): number {
   return Number(/^VmRSS:\s*(\d+) kB/m.exec(read(pid, 'status'))?.[1]) / 1024;
 }
 
+/** The most resident memory that `pid` has ever had, in MiB. */
+export function peakMiB(pid: number): number {
+  return Number(/^VmHWM:\s*(\d+) kB/m.exec(read(pid, 'status'))?.[1]) / 1024;
+}
+
 /** Resolves when `condition` holds; for what nothing announces, such as the end of somebody else's process. */
 export async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
   const deadline = performance.now() + PATIENCE_MS;

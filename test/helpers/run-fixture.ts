@@ -19,6 +19,7 @@ export const limits: RunLimits = {
   maxHeaderBytes: 65_536,
   stderrTailBytes: 4_096,
   holdBytes: 65_536,
+  maxSpoolBytes: 1_000_000_000,
 };
 
 export interface RunOptions {

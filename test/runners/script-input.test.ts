@@ -139,3 +139,63 @@ describe('A request that is aborted', () => {
     assert.ok(!script.writableFinished, 'an aborted body is no complete one');
   });
 });
+
+describe('A body that must come in although the script does not read it', () => {
+  const MB = 1024 * 1024;
+
+  /** A script that reads nothing until it is told to, a body, and what asks for the rest of it. */
+  function heldUp(bytes: number, maxBytes: number) {
+    const source = countedSource(bytes);
+    const script = new SlowReader({ heldUp: true });
+    let ask = (): void => undefined;
+    const wanted = new Promise<void>((resolve) => (ask = resolve));
+    const fed = feedScript(source, script, ignore, { wanted, maxBytes });
+    return { source, script, fed, ask };
+  }
+
+  it('is taken to disk, and reaches the script whole', async () => {
+    const { source, script, fed, ask } = heldUp(10 * MB, 20 * MB);
+    await settled();
+    assert.ok(source.given <= 131_072);
+    ask();
+    await fed;
+    assert.deepEqual([source.given, script.takenBytes], [10 * MB, 0]);
+    script.goOn();
+    await finished(script);
+    assert.equal(script.takenBytes, 10 * MB);
+    assert.ok(script.mostWaiting <= 262_144, 'it is read from there no faster than the script reads');
+  });
+
+  it('is waited for no longer when the disk has as much of it as may be; nothing is lost', async () => {
+    const { source, script, fed, ask } = heldUp(10 * MB, 2 * MB);
+    ask();
+    await fed;
+    assert.ok(source.given < 3 * MB, `${String(source.given)} octets were read`);
+    script.goOn();
+    await finished(script);
+    assert.equal(script.takenBytes, 10 * MB);
+  });
+
+  it('is thrown away when the script ends while it comes', async () => {
+    const source = new PassThrough();
+    const script = new SlowReader({ heldUp: true });
+    const fed = feedScript(source, script, ignore, { wanted: Promise.resolve(), maxBytes: MB });
+    source.write('a piece');
+    await settled();
+    script.destroy();
+    await fed;
+    source.end(Buffer.alloc(MB));
+    await finished(source);
+  });
+
+  it('has no end for the script when it is aborted', async () => {
+    const source = new PassThrough();
+    const script = new Collector();
+    const fed = feedScript(source, script, ignore, { wanted: Promise.resolve(), maxBytes: MB });
+    source.write('a piece');
+    await settled();
+    source.destroy();
+    await fed;
+    assert.ok(script.destroyed && !script.writableFinished);
+  });
+});

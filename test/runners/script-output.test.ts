@@ -157,6 +157,20 @@ describe('The answer to a request whose body still arrives', () => {
     script.destroy();
   });
 
+  it('waits for whoever sees to the body when as much as may be is held', async () => {
+    let full = 0;
+    const { script, output, sink } = carried(new Collector(), { onFull: () => full++ });
+    script.write(HEADER + 'x'.repeat(1_000));
+    await settled();
+    script.write('not read');
+    await settled();
+    assert.deepEqual([full, sink.text, script.readableLength], [1, '', 8]);
+    output.release();
+    await settled();
+    assert.equal(sink.text, `${HEADER}${'x'.repeat(1_000)}not read`);
+    script.destroy();
+  });
+
   it('keeps its order when it is released while it is being sent', async () => {
     const { script, output, done, sink } = carried(new SlowReader({ heldUp: true }), { holdBytes: 10_000 });
     const pieces = Array.from({ length: 50 }, (_, index) => `${String(index)};`.repeat(1_000));

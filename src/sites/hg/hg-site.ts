@@ -82,12 +82,6 @@ class HgSite implements Site {
     const isBelow = path === urlPrefix || path.startsWith(`${urlPrefix}/`);
     const segments = isBelow ? safeSegments(path.slice(urlPrefix.length)) : undefined;
     if (segments === undefined) return notPublished;
-    if (needsLength(params)) {
-      return refuse(
-        411,
-        'Mercurial needs to know the length of a request’s body, and the web server did not send it.',
-      );
-    }
     // Before the index: a repository may have a file of the index's name.
     const found = await this.#publication.find(segments);
     if (found !== undefined) {
@@ -105,7 +99,10 @@ class HgSite implements Site {
   #repository(params: Params, { segments, repository }: Published, pathInfo: ByteString): Resolution {
     const scriptName = `${this.#options.urlPrefix}/${segments.join('/')}`;
     const name = segments.join('/').replace(/\.hg$/, '');
-    return run(this.#hgweb(params, ['repository', repository, name], scriptName, pathInfo));
+    return run({
+      ...this.#hgweb(params, ['repository', repository, name], scriptName, pathInfo),
+      body: mayHaveBody(params) ? 'with-length' : 'as-it-comes',
+    });
   }
 
   /**
@@ -169,10 +166,9 @@ const notPublished = {
   refusal: { status: 404, reason: 'No repository is published at this address.' },
 } as const;
 
-/** hgweb reads a body only by its length; methods without a body need none. */
-function needsLength(params: Params): boolean {
-  const method = nonEmptyParam(params, 'REQUEST_METHOD') ?? 'GET';
-  return !/^(GET|HEAD|OPTIONS)$/.test(method) && nonEmptyParam(params, 'CONTENT_LENGTH') === undefined;
+/** hgweb reads a body by its length; these methods have none, and most requests are of them. */
+function mayHaveBody(params: Params): boolean {
+  return !/^(GET|HEAD|OPTIONS)$/.test(nonEmptyParam(params, 'REQUEST_METHOD') ?? 'GET');
 }
 
 /** What follows the first `count` segments of a path, as it came: hgweb tells `/file/tip/` from `/file/tip`. */
