@@ -48,7 +48,11 @@ const limits = {
 
 const times = {
   'queue-timeout': { ...text, default: '30s', description: 'Longest wait for a process' },
-  'start-timeout': { ...text, default: '5m', description: 'From a program’s start to the end of its header' },
+  'start-timeout': {
+    ...text,
+    default: '5m',
+    description: 'From the end of the request body to the end of the header',
+  },
   'idle-timeout': { ...text, default: '5m', description: 'Without an octet in either direction' },
   'max-time': { ...text, default: '0', description: 'From a program’s start to its end' },
   'kill-grace': { ...text, default: '5s', description: 'Between SIGTERM and SIGKILL' },

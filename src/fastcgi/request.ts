@@ -5,6 +5,7 @@ import { finished } from 'node:stream/promises';
 
 import { BridgeError, reasonOf } from '../errors.js';
 import { ProtocolStatus, RecordType } from './constants.js';
+import { OctetCollector } from './octet-collector.js';
 import { decodeParams, type Params } from './params.js';
 import { endRequest, streamEnd, streamRecords } from './record-writer.js';
 
@@ -40,10 +41,7 @@ export interface RequestAccount {
   readonly unsentBytes: number;
 }
 
-type Input =
-  | { readonly at: 'params'; readonly parts: Buffer[]; bytes: number }
-  | { readonly at: 'stdin' }
-  | { readonly at: 'ended' };
+type Input = { readonly at: 'params' } | { readonly at: 'stdin' } | { readonly at: 'ended' };
 
 /** The appStatus of a request that the web server gave up: what a program ended by SIGTERM would leave in a shell. */
 const ABORTED_APP_STATUS = 143;
@@ -64,7 +62,8 @@ export class Request {
   readonly #transport: RequestTransport;
   readonly #limits: RequestLimits;
   readonly #aborted = new AbortController();
-  #input: Input = { at: 'params', parts: [], bytes: 0 };
+  #input: Input = { at: 'params' };
+  readonly #paramsOctets: OctetCollector;
   #params: Params = [];
   #stdinFull = false;
   #output: 'open' | 'ending' | 'ended' = 'open';
@@ -82,6 +81,7 @@ export class Request {
     this.keepConn = keepConn;
     this.#transport = transport;
     this.#limits = limits;
+    this.#paramsOctets = new OctetCollector(limits.maxParamsBytes);
     const hasRoom = (): void => {
       if (!this.#stdinFull) return;
       this.#stdinFull = false;
@@ -120,31 +120,24 @@ export class Request {
 
   /** Takes a PARAMS record's content. @throws BridgeError `ERR_FASTCGI_SEQUENCE` after the stream's end. */
   takeParams(data: Buffer): void {
-    const input = this.#input;
-    if (input.at !== 'params') throw this.#outOfSequence('PARAMS after the end of PARAMS');
-    input.bytes += data.length;
-    if (input.bytes <= this.#limits.maxParamsBytes) {
-      // A copy, since the piece is a view of the transport's much larger chunk.
-      input.parts.push(Buffer.from(data));
-    } else {
-      input.parts.length = 0;
-    }
+    if (this.#input.at !== 'params') throw this.#outOfSequence('PARAMS after the end of PARAMS');
+    this.#paramsOctets.take(data);
   }
 
   /** Takes PARAMS' end: from here on the request can be handled. */
   endParams(): void {
-    const input = this.#input;
-    if (input.at !== 'params') throw this.#outOfSequence('a second end of PARAMS');
+    if (this.#input.at !== 'params') throw this.#outOfSequence('a second end of PARAMS');
     this.#input = { at: 'stdin' };
     this.#account.paramsAt = performance.now();
     try {
-      if (input.bytes > this.#limits.maxParamsBytes) {
+      const { bytes } = this.#paramsOctets;
+      if (bytes > this.#limits.maxParamsBytes) {
         throw new BridgeError(
           'ERR_MAX_PARAMS_SIZE',
-          `the web server sent ${String(input.bytes)} octets of params, more than --max-params-size allows (${String(this.#limits.maxParamsBytes)})`,
+          `the web server sent ${String(bytes)} octets of params, more than --max-params-size allows (${String(this.#limits.maxParamsBytes)})`,
         );
       }
-      this.#params = decodeParams(Buffer.concat(input.parts));
+      this.#params = decodeParams(this.#paramsOctets.collected());
     } catch (error) {
       this.problem =
         error instanceof BridgeError ? error : new BridgeError('ERR_FASTCGI_PARAMS', reasonOf(error));
