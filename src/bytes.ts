@@ -34,3 +34,11 @@ export function isText(bytes: ByteString): boolean {
 export function toText(bytes: ByteString): string {
   return toBuffer(bytes).toString('utf8');
 }
+
+/** Names and values in the order in which they came; names may repeat, values may be empty. */
+export type NameValues = readonly (readonly [name: ByteString, value: ByteString])[];
+
+/** The value of a name; where it repeats, the last one, as the environment of a CGI program would have it. */
+export function valueOf(pairs: NameValues, name: ByteString): ByteString | undefined {
+  return pairs.findLast((pair) => pair[0] === name)?.[1];
+}

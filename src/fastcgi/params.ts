@@ -1,10 +1,10 @@
 /** Name-value pairs (FastCGI 1.0 §3.4), read and written octet by octet. */
 
-import { type ByteString, fromBuffer, toBuffer, toText } from '../bytes.js';
+import { type ByteString, fromBuffer, type NameValues, toBuffer, toText, valueOf } from '../bytes.js';
 import { BridgeError } from '../errors.js';
 
-/** The params of a request, in the order of the wire; names may repeat, values may be empty. */
-export type Params = readonly (readonly [name: ByteString, value: ByteString])[];
+/** The params of a request. */
+export type Params = NameValues;
 
 const LONG_LENGTH = 0x80;
 const MAX_SHORT_BYTES = 0x7f;
@@ -67,12 +67,7 @@ function encodeLength(length: number): Buffer {
   return octets;
 }
 
-/** The value of a param; where its name repeats, the last one, as the environment of a CGI program would have it. */
-export function paramValue(params: Params, name: ByteString): ByteString | undefined {
-  return params.findLast((pair) => pair[0] === name)?.[1];
-}
-
 /** A param's value for people: as text, or empty. */
 export function paramText(params: Params, name: ByteString): string {
-  return toText(paramValue(params, name) ?? '');
+  return toText(valueOf(params, name) ?? '');
 }

@@ -2,7 +2,7 @@
 
 import { dirname } from 'node:path';
 
-import { type ByteString, toText } from '../bytes.js';
+import { type ByteString, type NameValues, toText } from '../bytes.js';
 import { metaVariables } from '../cgi/meta-variables.js';
 import { BridgeError } from '../errors.js';
 import { contains, isExecutable, realPath, safeSegments, statOrAbsent } from './contain.js';
@@ -17,7 +17,7 @@ export interface DirectorySiteOptions extends SiteEnvironment {
 /** A script as the params name it: its file, and what of the URI's path lies behind it, where that had to be found. */
 interface Named {
   readonly file: ByteString;
-  readonly set: readonly (readonly [ByteString, ByteString])[];
+  readonly set: NameValues;
 }
 
 /** Makes the site. @throws BridgeError `ERR_START` if `root` is no directory. */
@@ -62,7 +62,7 @@ async function refuseUnfit(real: ByteString, shown: string): Promise<Resolution 
 }
 
 /** The script that the params name, or why they name none. */
-async function nameScript(params: readonly (readonly [ByteString, ByteString])[]): Promise<Named | string> {
+async function nameScript(params: NameValues): Promise<Named | string> {
   const filename = nonEmptyParam(params, 'SCRIPT_FILENAME');
   if (filename !== undefined) {
     // Apache's mod_proxy_fcgi puts the address of the proxy before the path.

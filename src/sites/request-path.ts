@@ -1,18 +1,12 @@
 /** Finds the path of a request's URI in what the different web servers send. */
 
-import { type ByteString, fromBuffer } from '../bytes.js';
-
-type Pairs = readonly (readonly [name: ByteString, value: ByteString])[];
-
-function valueOf(params: Pairs, name: string): ByteString | undefined {
-  return params.findLast((pair) => pair[0] === name)?.[1];
-}
+import { type ByteString, fromBuffer, type NameValues, valueOf } from '../bytes.js';
 
 /**
  * The decoded path of the request: SCRIPT_NAME and PATH_INFO together, wherever the web server has cut it (RFC 3875
  * §3.3), else DOCUMENT_URI, else the path of REQUEST_URI, decoded once. Undefined where nothing of that was sent.
  */
-export function requestPath(params: Pairs): ByteString | undefined {
+export function requestPath(params: NameValues): ByteString | undefined {
   const path = (valueOf(params, 'SCRIPT_NAME') ?? '') + (valueOf(params, 'PATH_INFO') ?? '');
   if (path !== '') return path;
   const documentUri = valueOf(params, 'DOCUMENT_URI') ?? '';
@@ -28,6 +22,6 @@ function percentDecode(path: ByteString): ByteString {
 }
 
 /** The value of a param where it is set and not empty. */
-export function nonEmptyParam(params: Pairs, name: string): ByteString | undefined {
+export function nonEmptyParam(params: NameValues, name: string): ByteString | undefined {
   return valueOf(params, name) || undefined;
 }

@@ -2,7 +2,7 @@
 
 import { dirname } from 'node:path';
 
-import type { ByteString } from '../bytes.js';
+import { type ByteString, toText } from '../bytes.js';
 import { metaVariables } from '../cgi/meta-variables.js';
 import { BridgeError } from '../errors.js';
 import { isExecutable, realPath, statOrAbsent } from './contain.js';
@@ -21,7 +21,7 @@ export interface ScriptSiteOptions extends SiteEnvironment {
  * not the daemon.
  */
 export async function scriptSite(options: ScriptSiteOptions): Promise<Site> {
-  const shown = Buffer.from(options.file, 'latin1').toString();
+  const shown = toText(options.file);
   const real = await realPath(options.file);
   if (real === undefined) throw new BridgeError('ERR_START', `script ${shown}: there is no such file`);
   if ((await statOrAbsent(real))?.isFile() !== true || !(await isExecutable(real))) {

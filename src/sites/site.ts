@@ -1,6 +1,6 @@
 /** What every site has in common: params in, an invocation or a refusal out. */
 
-import type { ByteString } from '../bytes.js';
+import type { ByteString, NameValues } from '../bytes.js';
 import type { Invocation, Refusal } from '../cgi/invocation.js';
 
 export type Resolution =
@@ -10,7 +10,7 @@ export type Resolution =
 /** Decides what a request runs, and starts nothing. Names in the params are octets from an enemy. */
 export interface Site {
   /** Never rejects for what the params say; a rejection means that the bridge itself is at fault. */
-  resolve(params: readonly (readonly [name: ByteString, value: ByteString])[]): Promise<Resolution>;
+  resolve(params: NameValues): Promise<Resolution>;
 }
 
 /** The environment that a site's scripts get besides the params. */

@@ -5,7 +5,8 @@ import fc from 'fast-check';
 
 import { fromText } from '../../src/bytes.js';
 import { BridgeError } from '../../src/errors.js';
-import { decodeParams, encodeParams, paramText, paramValue } from '../../src/fastcgi/params.js';
+import { valueOf } from '../../src/bytes.js';
+import { decodeParams, encodeParams, paramText } from '../../src/fastcgi/params.js';
 import { hex } from '../helpers/records.js';
 
 const octets = (maxLength: number): fc.Arbitrary<string> =>
@@ -102,9 +103,9 @@ describe('Params', () => {
       ['B', ''],
       ['A', '2'],
     ] as const;
-    assert.equal(paramValue(params, 'A'), '2');
-    assert.equal(paramValue(params, 'B'), '');
-    assert.equal(paramValue(params, 'C'), undefined);
+    assert.equal(valueOf(params, 'A'), '2');
+    assert.equal(valueOf(params, 'B'), '');
+    assert.equal(valueOf(params, 'C'), undefined);
   });
 
   it('are shown to people as UTF-8, and as empty when they are absent', () => {

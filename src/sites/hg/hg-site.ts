@@ -1,6 +1,6 @@
 /** The site of a directory of Mercurial repositories, each shown by Mercurial's own hgweb. */
 
-import { type ByteString, toBuffer, toText } from '../../bytes.js';
+import { type ByteString, type NameValues, toBuffer, toText } from '../../bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
 import { metaVariables } from '../../cgi/meta-variables.js';
 import { BridgeError } from '../../errors.js';
@@ -31,8 +31,6 @@ export interface HgSiteOptions extends SiteEnvironment {
   /** The CGI script that runs hgweb (`scripts/hgweb.cgi`). */
   readonly hgwebScript: ByteString;
 }
-
-type Params = readonly (readonly [name: ByteString, value: ByteString])[];
 
 /** The empty file beside the markers that publishes their index; part of its URL with suffix-matching web servers. */
 const INDEX_FILE = 'index.fcgi';
@@ -73,7 +71,7 @@ class HgSite implements Site {
     this.#publication = publication;
   }
 
-  async resolve(params: Params): Promise<Resolution> {
+  async resolve(params: NameValues): Promise<Resolution> {
     const path = requestPath(params);
     if (path === undefined) {
       return refuse(400, 'The web server sent neither SCRIPT_NAME, PATH_INFO, DOCUMENT_URI nor REQUEST_URI.');
@@ -96,7 +94,7 @@ class HgSite implements Site {
     return this.#index(params, segments.slice(0, index), segments.slice(index + 1));
   }
 
-  #repository(params: Params, { segments, repository }: Published, pathInfo: ByteString): Resolution {
+  #repository(params: NameValues, { segments, repository }: Published, pathInfo: ByteString): Resolution {
     const scriptName = `${this.#options.urlPrefix}/${segments.join('/')}`;
     const name = segments.join('/').replace(/\.hg$/, '');
     return run({
@@ -110,7 +108,7 @@ class HgSite implements Site {
    * below an `index.fcgi`, which every web server's configuration passes on.
    */
   async #index(
-    params: Params,
+    params: NameValues,
     base: readonly ByteString[],
     rest: readonly ByteString[],
   ): Promise<Resolution> {
@@ -136,7 +134,7 @@ class HgSite implements Site {
   }
 
   #hgweb(
-    params: Params,
+    params: NameValues,
     args: readonly ByteString[],
     scriptName: ByteString,
     pathInfo: ByteString,
@@ -167,7 +165,7 @@ const notPublished = {
 } as const;
 
 /** hgweb reads a body by its length; these methods have none, and most requests are of them. */
-function mayHaveBody(params: Params): boolean {
+function mayHaveBody(params: NameValues): boolean {
   return !/^(GET|HEAD|OPTIONS)$/.test(nonEmptyParam(params, 'REQUEST_METHOD') ?? 'GET');
 }
 
