@@ -226,7 +226,7 @@ export class Connection implements RequestTransport {
 
   #awaitReading(): void {
     const { stallTimeoutMs, onProblem } = this.#options;
-    if (stallTimeoutMs === 0 || this.#socket.writableLength === 0) return;
+    if (stallTimeoutMs === 0 || this.#socket.destroyed || this.#socket.writableLength === 0) return;
     this.#stall ??= setTimeout(() => {
       const what = `the web server has read nothing for ${String(stallTimeoutMs)} ms (--idle-timeout)`;
       onProblem(new BridgeError('ERR_FASTCGI_DISCONNECTED', what));

@@ -7,7 +7,7 @@ export class RunTimers {
   #start: NodeJS.Timeout | undefined;
   #headSeen = false;
   readonly #startTimer: () => NodeJS.Timeout | undefined;
-  readonly #idle: NodeJS.Timeout | undefined;
+  #idle: NodeJS.Timeout | undefined;
   readonly #max: NodeJS.Timeout | undefined;
 
   constructor(limits: RunLimits, expired: (why: EndedBy) => void) {
@@ -40,5 +40,8 @@ export class RunTimers {
 
   clear(): void {
     for (const timer of [this.#start, this.#idle, this.#max]) clearTimeout(timer);
+    // Octets may still come and be thrown away, and refresh would bring a cleared timer back to life.
+    this.#idle = undefined;
+    this.#headSeen = true;
   }
 }
