@@ -7,7 +7,8 @@ import { Connection, type ConnectionOptions } from '../fastcgi/connection.js';
 import type { Request } from '../fastcgi/request.js';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
-import { SpawnRunner } from '../runners/spawn-runner.js';
+import { ProcessRunner } from '../runners/process-runner.js';
+import { spawnScript } from '../runners/spawn-script.js';
 import type { Address } from './address.js';
 import { Admission } from './admission.js';
 import { AllowFrom } from './allow-from.js';
@@ -22,14 +23,14 @@ const DESCRIPTOR_0: Address = { kind: 'fd', fd: 0 };
 export class Daemon {
   readonly #log: Log;
   readonly #stopGraceMs: number;
-  readonly #runner: SpawnRunner;
+  readonly #runner: ProcessRunner;
   readonly #responder: Responder;
   readonly #connectionOptions: ConnectionOptions;
   readonly #connections = new Set<Connection>();
   readonly #responses = new Set<Promise<void>>();
   #listeners: Listener[] = [];
 
-  private constructor(configuration: Configuration, runner: SpawnRunner, responder: Responder, log: Log) {
+  private constructor(configuration: Configuration, runner: ProcessRunner, responder: Responder, log: Log) {
     this.#log = log;
     this.#runner = runner;
     this.#stopGraceMs = configuration.stopGraceMs;
@@ -61,7 +62,7 @@ export class Daemon {
    */
   static async start(configuration: Configuration, log: Log, accessLog?: AccessLog): Promise<Daemon> {
     const allowFrom = new AllowFrom(configuration.allowFrom);
-    const runner = new SpawnRunner(configuration.run);
+    const runner = new ProcessRunner(configuration.run, spawnScript);
     const responder = new Responder({
       site: await makeSite(configuration),
       runner,

@@ -6,7 +6,8 @@ import { Readable, type Writable } from 'node:stream';
 import { fromText } from '../../src/bytes.js';
 import type { Invocation } from '../../src/cgi/invocation.js';
 import type { Outcome, RunLimits } from '../../src/runners/runner.js';
-import { SpawnRunner } from '../../src/runners/spawn-runner.js';
+import { spawnScript } from '../../src/runners/spawn-script.js';
+import { ProcessRunner } from '../../src/runners/process-runner.js';
 import { fixture } from './bridge.js';
 import { Collector } from './sinks.js';
 
@@ -34,7 +35,7 @@ export interface RunOptions {
 export interface Run {
   readonly stdout: Collector;
   readonly stderr: Collector;
-  readonly runner: SpawnRunner;
+  readonly runner: ProcessRunner;
   readonly outcome: Promise<Outcome>;
 }
 
@@ -43,7 +44,7 @@ export function runFixture(name: string, options: RunOptions = {}): Run {
   const file = fixture(`cgi/${name}`);
   const stdout = new Collector();
   const stderr = new Collector();
-  const runner = new SpawnRunner({ ...limits, ...options.limits });
+  const runner = new ProcessRunner({ ...limits, ...options.limits }, spawnScript);
   const outcome = runner.run(
     {
       file: fromText(file),

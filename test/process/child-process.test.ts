@@ -7,7 +7,8 @@ import { text } from 'node:stream/consumers';
 import { before, describe, it } from 'node:test';
 
 import { fromText } from '../../src/bytes.js';
-import { type OwnedProcess, startProcess } from '../../src/process/child-process.js';
+import { startProcess } from '../../src/process/child-process.js';
+import type { OwnedProcess } from '../../src/process/owned-process.js';
 import { fixture } from '../helpers/bridge.js';
 import { isRunning, vanished } from '../helpers/processes.js';
 import { temporaryDirectory } from '../helpers/temporary.js';

@@ -1,10 +1,10 @@
-/** Runs each invocation in a process of its own, started for it and gone with it. */
+/** Runs each invocation in a process of its own, made for it and gone with it; how it is made is another's business. */
 
 import { Readable } from 'node:stream';
 
 import type { Invocation } from '../cgi/invocation.js';
 import { BridgeError, reasonOf } from '../errors.js';
-import { type OwnedProcess, startProcess } from '../process/child-process.js';
+import type { OwnedProcess } from '../process/owned-process.js';
 import { RunTimers } from './run-timers.js';
 import type { EndedBy, Outcome, Runner, RunLimits, RunStreams } from './runner.js';
 import { feedScript } from './script-input.js';
@@ -14,18 +14,28 @@ import { carryStderr } from './script-stderr.js';
 /** How long a script may take to end that has closed its outputs: as a rule that is its end, and the exit status comes. */
 const CLOSED_OUTPUTS_MS = 100;
 
-export class SpawnRunner implements Runner {
+/**
+ * Makes the process of an invocation.
+ *
+ * @throws BridgeError `ERR_SPAWN`
+ */
+export type StartScript = (invocation: Invocation) => Promise<OwnedProcess>;
+
+/** A runner on `start`; it owns the processes until their runs have ended. */
+export class ProcessRunner implements Runner {
   readonly #limits: RunLimits;
+  readonly #start: StartScript;
   readonly #aborts = new Set<() => void>();
 
-  constructor(limits: RunLimits) {
+  constructor(limits: RunLimits, start: StartScript) {
     this.#limits = limits;
+    this.#start = start;
   }
 
   async run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<Outcome> {
     let started: OwnedProcess;
     try {
-      started = await startProcess({ ...invocation, environment: invocation.variables });
+      started = await this.#start(invocation);
     } catch (error) {
       streams.stdin.resume();
       return {

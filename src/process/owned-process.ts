@@ -1,0 +1,87 @@
+/** Owns a running program until it was reaped: its pipes, its end, and the process group that it leads. */
+
+import type { Readable, Writable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { ExitStatus } from './exit-status.js';
+import { groupRuns, signalGroup } from './process-group.js';
+
+/** The longest pause between looks at a process group that has lost its leader: nothing reports its end. */
+const MAX_GROUP_POLL_MS = 200;
+
+/** What whoever has started a program hands over. */
+export interface StartedProgram {
+  /** Of the program, which leads a process group of its own. */
+  readonly pid: number;
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** Resolves as soon as the program was reaped, and never rejects. */
+  readonly exited: Promise<ExitStatus>;
+}
+
+/**
+ * A running program with its three pipes. It owns the process and, until `terminate` has resolved, its group; whoever
+ * started it reads `stdout` and `stderr` to their end or destroys them.
+ */
+export class OwnedProcess {
+  readonly pid: number;
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+  /** Resolves when the program has ended and was reaped; its group may live on. */
+  readonly exited: Promise<ExitStatus>;
+
+  #terminating: Promise<void> | undefined;
+  #groupIsGone = false;
+
+  constructor({ pid, stdin, stdout, stderr, exited }: StartedProgram) {
+    this.pid = pid;
+    this.stdin = stdin;
+    this.stdout = stdout;
+    this.stderr = stderr;
+    this.exited = exited.then((exit) => {
+      // From here on the group's number may become somebody else's, unless one of the group is left.
+      this.#groupIsGone = !signalGroup(pid, 0);
+      return exit;
+    });
+  }
+
+  /**
+   * Ends the whole group: SIGTERM, `graceMs` to clean up in, then SIGKILL. Resolves when the program was reaped and
+   * the group is gone, or has been sent SIGKILL. Calling it again waits for the same end.
+   */
+  terminate(graceMs: number): Promise<void> {
+    this.#terminating ??= this.#end(graceMs);
+    return this.#terminating;
+  }
+
+  async #end(graceMs: number): Promise<void> {
+    if (!this.#groupIsGone) await this.#endGroup(graceMs);
+    await this.exited;
+    // A process that left the group may hold the other ends; nobody reads them any more.
+    this.stdin.destroy();
+    this.stdout.destroy();
+    this.stderr.destroy();
+  }
+
+  async #endGroup(graceMs: number): Promise<void> {
+    signalGroup(this.pid, 'SIGTERM');
+    const deadline = performance.now() + graceMs;
+    const grace = new AbortController();
+    await Promise.race([
+      this.exited,
+      delay(graceMs, undefined, { signal: grace.signal }).catch(() => undefined),
+    ]);
+    grace.abort();
+    // git's service processes outlive their parent for a moment: SIGKILL now would leave their lock files behind.
+    for (
+      let pause = 10;
+      performance.now() < deadline && !this.#groupIsGone && (await groupRuns(this.pid));
+      pause *= 2
+    ) {
+      await delay(Math.min(pause, MAX_GROUP_POLL_MS, Math.max(0, deadline - performance.now())));
+    }
+    if (!this.#groupIsGone) signalGroup(this.pid, 'SIGKILL');
+  }
+}
