@@ -66,9 +66,10 @@ export function startInBackground(configuration: Configuration): Promise<void> {
 
 /** Inherited sockets keep their numbers; the channel to us comes after them. */
 function descriptors(configuration: Configuration): StdioOptions {
-  const { listen, log } = configuration;
-  const sockets = listen.flatMap((address) => (address.kind === 'fd' ? [address.fd] : []));
-  if (listen.length === 0) sockets.push(0);
+  const { sites, log } = configuration;
+  const sockets = sites.flatMap(({ listen }) =>
+    listen.length === 0 ? [0] : listen.flatMap((address) => (address.kind === 'fd' ? [address.fd] : [])),
+  );
   const logDescriptor = openLogFile(log.file ?? '/dev/null');
   const stdio: ('ignore' | 'ipc' | number)[] = ['ignore', 'ignore', logDescriptor];
   for (const socket of sockets) {

@@ -6,7 +6,7 @@ import { type ByteString, fromText } from '../bytes.js';
 import { isLegalName } from '../cgi/meta-variables.js';
 import { parseAddress } from '../daemon/address.js';
 import { AllowFrom } from '../daemon/allow-from.js';
-import type { Configuration, SiteConfiguration } from '../daemon/configuration.js';
+import type { Configuration, ServedSiteConfiguration, SiteConfiguration } from '../daemon/configuration.js';
 import { BridgeError } from '../errors.js';
 import type { LogLevel } from '../observe/log.js';
 import type { CommonArguments } from './options.js';
@@ -34,7 +34,8 @@ export function readConfiguration(site: SiteConfiguration, given: CommonArgument
   const logFormat = required('log-format') as 'text' | 'json';
   const accessLog = path('access-log');
 
-  const configuration: Configuration = {
+  const served: ServedSiteConfiguration = {
+    name: undefined,
     site,
     listen: texts('listen').map(parseAddress),
     socket: {
@@ -62,9 +63,14 @@ export function readConfiguration(site: SiteConfiguration, given: CommonArgument
       maxQueue: number('max-queue', 0),
       queueTimeoutMs: duration('queue-timeout'),
     },
-    stopGraceMs: duration('stop-grace'),
     env: readEnvironment(texts('env')),
     passEnv: texts('pass-env'),
+  };
+  // Its errors are usage errors, to be told before anything is opened.
+  new AllowFrom(served.allowFrom);
+  const configuration: Configuration = {
+    sites: [served],
+    stopGraceMs: duration('stop-grace'),
     pidFile: path('pid-file'),
     background: given['daemon'] === true,
     log: {
@@ -74,8 +80,6 @@ export function readConfiguration(site: SiteConfiguration, given: CommonArgument
     },
     accessLog: accessLog === undefined ? undefined : { file: accessLog, format: logFormat },
   };
-  // Its errors are usage errors, to be told before anything is opened.
-  new AllowFrom(configuration.allowFrom);
   if (configuration.background && configuration.log.file === undefined) {
     const example = '--log-file /var/log/fcgi2cgi.log';
     throw new BridgeError(

@@ -5,7 +5,7 @@ import { directorySite } from '../sites/directory.js';
 import { hgSite } from '../sites/hg/hg-site.js';
 import { scriptSite } from '../sites/script.js';
 import type { Site } from '../sites/site.js';
-import type { Configuration } from './configuration.js';
+import type { ServedSiteConfiguration } from './configuration.js';
 import { findMercurial } from './find-mercurial.js';
 import { shippedFile } from './shipped.js';
 
@@ -13,7 +13,7 @@ import { shippedFile } from './shipped.js';
 const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin';
 
 /** @throws BridgeError `ERR_START`, `ERR_MERCURIAL`: what the configuration names is not there. */
-export async function makeSite({ site, env, passEnv }: Configuration): Promise<Site> {
+export async function makeSite({ site, env, passEnv }: ServedSiteConfiguration): Promise<Site> {
   const environment = { base: baseEnvironment(passEnv), administrator: env };
   switch (site.kind) {
     case 'script':
