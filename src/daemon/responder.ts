@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { toText } from '../bytes.js';
 import { errorResponse } from '../cgi/error-response.js';
 import type { Invocation } from '../cgi/invocation.js';
+import { paramText } from '../fastcgi/params.js';
 import type { Request } from '../fastcgi/request.js';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
@@ -123,7 +124,8 @@ export class Responder {
     const { document, level, message, fields, appStatus } = ending;
     log[level]({ id, uri: uriOf(request.params), ...fields }, message);
     if (document !== undefined && !request.stdout.destroyed) {
-      request.stdout.write(errorResponse({ ...document, id }));
+      const headOnly = paramText(request.params, 'REQUEST_METHOD') === 'HEAD';
+      request.stdout.write(errorResponse({ ...document, id, headOnly }));
     }
     await request.end(appStatus);
     accessLog?.write(accessOf(id, request, ending, queueMs));
