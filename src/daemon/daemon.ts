@@ -25,7 +25,8 @@ export class Daemon {
   readonly #stopGraceMs: number;
   readonly #runner: ProcessRunner;
   readonly #responder: Responder;
-  readonly #connectionOptions: ConnectionOptions;
+  readonly #maxConnections: number;
+  readonly #connectionOptions: Omit<ConnectionOptions, 'onRequest'>;
   readonly #connections = new Set<Connection>();
   readonly #responses = new Set<Promise<void>>();
   #listeners: Listener[] = [];
@@ -35,20 +36,21 @@ export class Daemon {
     this.#runner = runner;
     this.#stopGraceMs = configuration.stopGraceMs;
     this.#responder = responder;
+    this.#maxConnections = configuration.maxConnections;
     const { maxProcesses, maxQueue } = configuration.admission;
+    const maxRequests = configuration.maxRequestsPerConnection;
     this.#connectionOptions = {
       maxParamsBytes: configuration.maxParamsBytes,
       stdinBufferBytes: configuration.stdinBufferBytes,
-      maxRequests: configuration.maxRequestsPerConnection,
+      maxRequests,
       stallTimeoutMs: configuration.run.idleTimeoutMs,
       values: {
         FCGI_MAX_CONNS: String(configuration.maxConnections),
-        FCGI_MAX_REQS: String(maxProcesses + maxQueue),
+        // HAProxy, the one that asks, takes it for what a single connection may carry.
+        FCGI_MAX_REQS: String(Math.min(maxRequests, maxProcesses + maxQueue)),
         FCGI_MPXS_CONNS: '1',
       },
-      onRequest: (request) => {
-        this.#respond(request);
-      },
+      refuse: (why) => responder.refuse(why),
       onProblem: (problem) => {
         log.warn({ code: problem.code }, `connection closed: ${problem.message}`);
       },
@@ -79,7 +81,6 @@ export class Daemon {
           await listen(address, {
             socket: configuration.socket,
             allowFrom,
-            maxConnections: configuration.maxConnections,
             onConnection: (socket) => {
               daemon.#accept(socket);
             },
@@ -124,13 +125,25 @@ export class Daemon {
   }
 
   #accept(socket: Socket): void {
-    const connection = new Connection(socket, this.#connectionOptions);
+    if (this.#connections.size >= this.#maxConnections) {
+      this.#log.warn({}, `connection beyond --max-connections (${String(this.#maxConnections)})`);
+      socket.destroy();
+      return;
+    }
+    const connection = new Connection(socket, {
+      ...this.#connectionOptions,
+      onRequest: (request) => {
+        this.#respond(request, connection);
+      },
+    });
     this.#connections.add(connection);
     void connection.closed.then(() => this.#connections.delete(connection));
   }
 
-  #respond(request: Request): void {
-    const response = this.#responder.respond(request).finally(() => this.#responses.delete(response));
+  #respond(request: Request, connection: Connection): void {
+    const response = this.#responder
+      .respond(request, connection)
+      .finally(() => this.#responses.delete(response));
     this.#responses.add(response);
   }
 

@@ -2,6 +2,7 @@
 
 import type { Refusal } from '../cgi/invocation.js';
 import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
+import type { RefusalReason } from '../fastcgi/connection.js';
 import { paramText } from '../fastcgi/params.js';
 import type { Request } from '../fastcgi/request.js';
 import type { RequestEnd } from '../observe/access-log.js';
@@ -56,6 +57,28 @@ export function notAdmitted(error: unknown, signal: AbortSignal): Ending {
     level: 'warn',
     message: error.message,
     fields: { code: error.code },
+  };
+}
+
+/** The connection takes no further request: nobody knows more of it than that it has begun. */
+export function unread(
+  why: RefusalReason,
+): Pick<Ending, 'message' | 'fields'> & Required<Pick<Ending, 'document'>> {
+  const [what, message] =
+    why === 'max-requests'
+      ? [
+          'Too many requests are being handled',
+          'too many are active on its connection (--max-requests-per-connection)',
+        ]
+      : ['The server is being restarted', 'its connection ends when those before it have ended'];
+  return {
+    document: {
+      status: 503,
+      reason: `${what}; please try again in a moment.`,
+      retryAfterSeconds: RETRY_AFTER_SECONDS,
+    },
+    message: `request refused: ${message}`,
+    fields: why === 'max-requests' ? { status: 503, code: 'ERR_MAX_REQUESTS' } : { status: 503 },
   };
 }
 
