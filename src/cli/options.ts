@@ -23,7 +23,7 @@ const listening = {
 } satisfies Record<string, Options>;
 
 const limits = {
-  'max-connections': { ...text, default: '512', description: 'Connections from web servers, per listener' },
+  'max-connections': { ...text, default: '512', description: 'Connections from web servers' },
   'max-requests-per-connection': { ...text, default: '64', description: 'Active requests on one connection' },
   'max-params-size': { ...text, default: '256kb', description: 'Params of one request' },
   'max-header-size': { ...text, default: '64kb', description: 'Header of a response' },

@@ -2,6 +2,7 @@
 
 import type { Refusal } from '../cgi/invocation.js';
 import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
+import type { RefusalReason } from '../fastcgi/connection.js';
 import { paramText } from '../fastcgi/params.js';
 import type { Request } from '../fastcgi/request.js';
 import type { RequestEnd } from '../observe/access-log.js';
@@ -59,6 +60,28 @@ export function notAdmitted(error: unknown, signal: AbortSignal): Ending {
   };
 }
 
+/** The connection takes no further request: nobody knows more of it than that it has begun. */
+export function unread(
+  why: RefusalReason,
+): Pick<Ending, 'message' | 'fields'> & Required<Pick<Ending, 'document'>> {
+  const [what, message] =
+    why === 'max-requests'
+      ? [
+          'Too many requests are being handled',
+          'too many are active on its connection (--max-requests-per-connection)',
+        ]
+      : ['The server is being restarted', 'its connection ends when those before it have ended'];
+  return {
+    document: {
+      status: 503,
+      reason: `${what}; please try again in a moment.`,
+      retryAfterSeconds: RETRY_AFTER_SECONDS,
+    },
+    message: `request refused: ${message}`,
+    fields: why === 'max-requests' ? { status: 503, code: 'ERR_MAX_REQUESTS' } : { status: 503 },
+  };
+}
+
 /** `countBody` has rejected. @throws what it rejected with, if that says nothing of the request. */
 export function notCounted(error: unknown, signal: AbortSignal): Ending {
   if (signal.aborted) return { ...aborted(signal), appStatus: 0 };
@@ -87,7 +110,8 @@ export function ran(
   { hasAnswered }: { hasAnswered: boolean },
 ): Ending {
   const { status, exit, endedBy } = outcome;
-  const isShort = outcome.isShort && paramText(params, 'REQUEST_METHOD') !== 'HEAD';
+  const isHead = paramText(params, 'REQUEST_METHOD') === 'HEAD';
+  const isShort = outcome.isShort && !isHead;
   const fields = {
     pid: outcome.pid,
     status,
@@ -121,9 +145,16 @@ export function ran(
     return { ...common, end: endedBy ?? 'cut-short', level: 'error', message };
   }
   const answered = { ...common, end: 'completed' } as const;
-  return appStatus === 0
-    ? { ...answered, level: 'debug', message: 'request answered' }
-    : { ...answered, level: 'warn', message: 'script ended with a nonzero status after its response' };
+  if (appStatus !== 0) {
+    return { ...answered, level: 'warn', message: 'script ended with a nonzero status after its response' };
+  }
+  return outcome.isLong === true && !isHead
+    ? {
+        ...answered,
+        level: 'warn',
+        message: 'script wrote more than its status or Content-Length allows; the rest is thrown away',
+      }
+    : { ...answered, level: 'debug', message: 'request answered' };
 }
 
 function aborted(signal: AbortSignal): Pick<Ending, 'end' | 'level' | 'message' | 'fields'> {
@@ -151,14 +182,16 @@ interface Failure {
   readonly code?: string;
 }
 
-const timeoutReasons: Readonly<Record<Exclude<EndedBy, 'max-header-size' | 'abort'>, string>> = {
+const timeoutReasons: Readonly<
+  Record<Exclude<EndedBy, 'max-header-size' | 'invalid-header' | 'abort'>, string>
+> = {
   'start-timeout': 'The program did not begin to answer in time (--start-timeout).',
   'idle-timeout': 'The program made no progress for too long (--idle-timeout).',
   'max-time': 'The program took longer than a request may (--max-time).',
 };
 
 /** What to say of a run that gave no header. */
-function failure({ startError, endedBy, exit }: Outcome): Failure {
+function failure({ startError, headerError, endedBy, exit }: Outcome): Failure {
   if (startError !== undefined) {
     const isTooLarge = systemCodeOf(startError.cause) === 'E2BIG';
     return {
@@ -178,6 +211,18 @@ function failure({ startError, endedBy, exit }: Outcome): Failure {
         reason: 'The program wrote a larger header than it may (--max-header-size).',
       },
       code: 'ERR_MAX_HEADER_SIZE',
+    };
+  }
+  if (endedBy === 'invalid-header') {
+    return {
+      end: endedBy,
+      document: {
+        status: 502,
+        reason:
+          'The program wrote a header that is not valid (RFC 3875 §6.3); the server’s log has the details.',
+      },
+      ...(headerError === undefined ? {} : { cause: headerError.message }),
+      code: 'ERR_INVALID_HEADER',
     };
   }
   if (endedBy !== undefined && endedBy !== 'abort') {

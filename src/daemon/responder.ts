@@ -5,6 +5,8 @@ import { randomBytes } from 'node:crypto';
 import { toText } from '../bytes.js';
 import { errorResponse } from '../cgi/error-response.js';
 import type { Invocation } from '../cgi/invocation.js';
+import type { RefusalReason } from '../fastcgi/connection.js';
+import { paramText } from '../fastcgi/params.js';
 import type { Request } from '../fastcgi/request.js';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
@@ -14,7 +16,7 @@ import type { Site } from '../sites/site.js';
 import { accessOf, uriOf } from './account.js';
 import type { Admission, Release } from './admission.js';
 import { countBody, lacksLength, type SpoolLimits, withCountedBody } from './counted-body.js';
-import { bridgeError, type Ending, notAdmitted, notCounted, ran, refused } from './ending.js';
+import { bridgeError, type Ending, notAdmitted, notCounted, ran, refused, unread } from './ending.js';
 
 export interface ResponderOptions {
   readonly site: Site;
@@ -29,6 +31,7 @@ export interface ResponderOptions {
 interface Handling {
   readonly id: string;
   readonly request: Request;
+  readonly connection: object;
   /** How long it has waited for a place, once it has one or none. */
   queueMs?: number;
 }
@@ -43,11 +46,26 @@ export class Responder {
     this.#options = options;
   }
 
-  /** Answers one request. Resolves when END_REQUEST was sent and its process is gone; never rejects. */
-  async respond(request: Request): Promise<void> {
-    const handling: Handling = { id: `${this.#idPrefix}-${String(++this.#idCount)}`, request };
+  /**
+   * Answers one request; places are shared out among connections. Resolves when END_REQUEST was sent and its process is
+   * gone; never rejects.
+   */
+  async respond(request: Request, connection: object): Promise<void> {
+    const handling: Handling = { id: this.#nextId(), request, connection };
     const ending = await this.#answer(handling).catch(bridgeError);
     await this.#end(handling, ending);
+  }
+
+  /** What is said to a request that its connection refuses, before anything of it was read. */
+  refuse(why: RefusalReason): Buffer {
+    const id = this.#nextId();
+    const { document, message, fields } = unread(why);
+    this.#options.log.warn({ id, ...fields }, message);
+    return errorResponse({ ...document, id });
+  }
+
+  #nextId(): string {
+    return `${this.#idPrefix}-${String(++this.#idCount)}`;
   }
 
   async #answer(handling: Handling): Promise<Ending> {
@@ -93,11 +111,11 @@ export class Responder {
 
   async #run(handling: Handling, invocation: Invocation, streams: RunStreams): Promise<Ending> {
     const { runner, admission } = this.#options;
-    const { request } = handling;
+    const { request, connection } = handling;
     let release: Release;
     const waitsSince = performance.now();
     try {
-      release = await admission.enter(request.signal);
+      release = await admission.enter(connection, request.signal);
     } catch (error) {
       return notAdmitted(error, request.signal);
     } finally {
@@ -123,7 +141,8 @@ export class Responder {
     const { document, level, message, fields, appStatus } = ending;
     log[level]({ id, uri: uriOf(request.params), ...fields }, message);
     if (document !== undefined && !request.stdout.destroyed) {
-      request.stdout.write(errorResponse({ ...document, id }));
+      const headOnly = paramText(request.params, 'REQUEST_METHOD') === 'HEAD';
+      request.stdout.write(errorResponse({ ...document, id, headOnly }));
     }
     await request.end(appStatus);
     accessLog?.write(accessOf(id, request, ending, queueMs));

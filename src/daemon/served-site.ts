@@ -25,7 +25,7 @@ export class ServedSite {
   readonly #log: Log;
   readonly #runner: ProcessRunner;
   readonly #responder: Responder;
-  readonly #connectionOptions: ConnectionOptions;
+  readonly #connectionOptions: Omit<ConnectionOptions, 'onRequest'>;
   readonly #connections = new Set<Connection>();
   readonly #responses = new Set<Promise<void>>();
   #listeners: Listener[] = [];
@@ -41,19 +41,19 @@ export class ServedSite {
     this.#runner = runner;
     this.#responder = responder;
     const { maxProcesses, maxQueue } = configuration.admission;
+    const maxRequests = configuration.maxRequestsPerConnection;
     this.#connectionOptions = {
       maxParamsBytes: configuration.maxParamsBytes,
       stdinBufferBytes: configuration.stdinBufferBytes,
-      maxRequests: configuration.maxRequestsPerConnection,
+      maxRequests,
       stallTimeoutMs: configuration.run.idleTimeoutMs,
       values: {
         FCGI_MAX_CONNS: String(configuration.maxConnections),
-        FCGI_MAX_REQS: String(maxProcesses + maxQueue),
+        // HAProxy, the one that asks, takes it for what a single connection may carry.
+        FCGI_MAX_REQS: String(Math.min(maxRequests, maxProcesses + maxQueue)),
         FCGI_MPXS_CONNS: '1',
       },
-      onRequest: (request) => {
-        this.#respond(request);
-      },
+      refuse: (why) => responder.refuse(why),
       onProblem: (problem) => {
         log.warn({ code: problem.code }, `connection closed: ${problem.message}`);
       },
@@ -84,12 +84,11 @@ export class ServedSite {
 
   /** Starts to listen; resolves when every listener accepts. @throws BridgeError `ERR_LISTEN`, `ERR_USAGE` */
   async listen(): Promise<void> {
-    const { listen: given, socket, allowFrom, maxConnections } = this.#configuration;
+    const { listen: given, socket, allowFrom } = this.#configuration;
     const addresses = given.length > 0 ? given : [DESCRIPTOR_0];
     const options = {
       socket,
       allowFrom: new AllowFrom(allowFrom),
-      maxConnections,
       onConnection: (connection: Socket) => {
         this.#accept(connection);
       },
@@ -139,13 +138,26 @@ export class ServedSite {
   }
 
   #accept(socket: Socket): void {
-    const connection = new Connection(socket, this.#connectionOptions);
+    const { maxConnections } = this.#configuration;
+    if (this.#connections.size >= maxConnections) {
+      this.#log.warn({}, `connection beyond --max-connections (${String(maxConnections)})`);
+      socket.destroy();
+      return;
+    }
+    const connection = new Connection(socket, {
+      ...this.#connectionOptions,
+      onRequest: (request) => {
+        this.#respond(request, connection);
+      },
+    });
     this.#connections.add(connection);
     void connection.closed.then(() => this.#connections.delete(connection));
   }
 
-  #respond(request: Request): void {
-    const response = this.#responder.respond(request).finally(() => this.#responses.delete(response));
+  #respond(request: Request, connection: Connection): void {
+    const response = this.#responder
+      .respond(request, connection)
+      .finally(() => this.#responses.delete(response));
     this.#responses.add(response);
   }
 

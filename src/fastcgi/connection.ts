@@ -15,16 +15,25 @@ import {
 } from './constants.js';
 import { decodeParams } from './params.js';
 import { type RecordEvent, RecordReader } from './record-reader.js';
-import { endRequest, getValuesResult, unknownType } from './record-writer.js';
+import { endRequest, getValuesResult, streamEnd, streamRecords, unknownType } from './record-writer.js';
 import { Request, type RequestLimits, type RequestTransport } from './request.js';
 
+/** Why a connection takes no further request: as many are active as may be, or it ends after them. */
+export type RefusalReason = 'max-requests' | 'draining';
+
 export interface ConnectionOptions extends RequestLimits {
-  /** Requests that may be active on this connection; the next one is answered OVERLOADED. */
+  /** Requests that may be active on this connection; the next one is refused. */
   readonly maxRequests: number;
   /** What GET_VALUES may ask for (FastCGI 1.0 §4.1): `FCGI_MAX_CONNS`, `FCGI_MAX_REQS`. */
   readonly values: Readonly<Record<string, string>>;
   /** Takes a request whose params are complete; must see to it that `request.end` is called. */
   readonly onRequest: (request: Request) => void;
+  /**
+   * Gives the STDOUT of a request that is refused. FastCGI's own word for it, OVERLOADED (FastCGI 1.0 §5.5), people see
+   * as an empty page with status 200 from Apache, 500 from lighttpd, 502 from nginx and Caddy, 504 after its time-out from
+   * HAProxy; and even beside a document it makes HAProxy drop the connection with all other requests on it.
+   */
+  readonly refuse: (why: RefusalReason) => Buffer;
   /** How long the web server may leave unread what it was sent, in milliseconds; 0 for as long as it likes. */
   readonly stallTimeoutMs: number;
   /** Told why a connection is closed on its peer. */
@@ -191,18 +200,20 @@ export class Connection implements RequestTransport {
       );
     }
     const keepConn = (body.flags & KEEP_CONN) !== 0;
-    const refusal =
-      body.role !== Role.RESPONDER
-        ? ProtocolStatus.UNKNOWN_ROLE
-        : this.#state === 'draining' || this.#requests.size >= this.#options.maxRequests
-          ? ProtocolStatus.OVERLOADED
-          : undefined;
     const request = new Request(requestId, keepConn, this, this.#options);
-    if (refusal === undefined) {
+    if (body.role !== Role.RESPONDER) {
+      this.send([endRequest(requestId, 0, ProtocolStatus.UNKNOWN_ROLE)]);
+    } else if (this.#state === 'draining' || this.#requests.size >= this.#options.maxRequests) {
+      const document = this.#options.refuse(this.#state === 'draining' ? 'draining' : 'max-requests');
+      this.send([
+        ...streamRecords(RecordType.STDOUT, requestId, document),
+        streamEnd(RecordType.STDOUT, requestId),
+        endRequest(requestId, 0, ProtocolStatus.REQUEST_COMPLETE),
+      ]);
+    } else {
       this.#requests.set(requestId, request);
       return;
     }
-    this.send([endRequest(requestId, 0, refusal)]);
     this.requestEnded(request);
   }
 

@@ -18,6 +18,7 @@ export const requestEnds = [
   'idle-timeout',
   'max-time',
   'max-header-size',
+  'invalid-header',
   'start-error',
   'no-header',
   'cut-short',

@@ -43,7 +43,7 @@ export class ProcessRunner implements Runner {
         startError: error instanceof BridgeError ? error : new BridgeError('ERR_SPAWN', reasonOf(error)),
       };
     }
-    return this.#watch(started, invocation.input, streams, signal);
+    return this.#watch(started, invocation, streams, signal);
   }
 
   /** Ends all runs, also those that have answered completely and have not ended yet. */
@@ -53,13 +53,14 @@ export class ProcessRunner implements Runner {
 
   async #watch(
     child: OwnedProcess,
-    input: Buffer | undefined,
+    { input, variables }: Invocation,
     streams: RunStreams,
     signal: AbortSignal,
   ): Promise<Outcome> {
     const limits = this.#limits;
     let endedBy: EndedBy | undefined;
     let stdinBytes = 0;
+    let headerError: BridgeError | undefined;
     const givenUp = new AbortController();
     const end = (why: EndedBy): void => {
       endedBy ??= why;
@@ -82,6 +83,7 @@ export class ProcessRunner implements Runner {
     });
     const output = new ScriptOutput(child.stdout, streams.stdout, {
       ...limits,
+      headOnly: variables.get('REQUEST_METHOD') === 'HEAD',
       givenUp: givenUp.signal,
       onProgress: () => {
         timers.progress();
@@ -117,8 +119,9 @@ export class ProcessRunner implements Runner {
 
     const [stderrTail] = await Promise.all([
       carryStderr(child.stderr, streams.stderr, limits.stderrTailBytes, givenUp.signal),
-      output.carry().catch(() => {
-        end('max-header-size');
+      output.carry().catch((error: unknown) => {
+        headerError = error instanceof BridgeError ? error : undefined;
+        end(headerError?.code === 'ERR_INVALID_HEADER' ? 'invalid-header' : 'max-header-size');
       }),
     ]);
     const livesOn = setTimeout(() => {
@@ -136,7 +139,9 @@ export class ProcessRunner implements Runner {
       exit,
       endedBy,
       startError: undefined,
+      headerError,
       isShort: output.short,
+      isLong: output.long,
       stdinBytes,
       stdoutBytes: output.sentBytes,
       lost: output.lost,

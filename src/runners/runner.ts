@@ -37,7 +37,8 @@ export interface RunLimits {
 }
 
 /** Why a run was ended before it ended by itself. */
-export type EndedBy = 'start-timeout' | 'idle-timeout' | 'max-time' | 'max-header-size' | 'abort';
+export type EndedBy =
+  'start-timeout' | 'idle-timeout' | 'max-time' | 'max-header-size' | 'invalid-header' | 'abort';
 
 /** How a run went. `status` is undefined while no complete header has been sent on: the answer is then the caller's. */
 export interface Outcome {
@@ -47,8 +48,12 @@ export interface Outcome {
   readonly endedBy: EndedBy | undefined;
   /** Why nothing could be started. */
   readonly startError: BridgeError | undefined;
+  /** What is wrong with the header, where that has ended the run. */
+  readonly headerError?: BridgeError | undefined;
   /** Whether the body has fewer octets than its Content-Length says; with HEAD it has every right to. */
   readonly isShort: boolean;
+  /** Whether the script has written more than its status or Content-Length allows, which was thrown away. */
+  readonly isLong?: boolean;
   readonly stdinBytes: number;
   readonly stdoutBytes: number;
   /** Whether the web server has left before the whole response could be handed to it. */

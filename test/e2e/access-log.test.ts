@@ -143,6 +143,10 @@ describe('The line of a request', { timeout: 60_000 }, () => {
     await oneLine(args, { status: '502', end: 'max-header-size' });
   });
 
+  it('whose header was not valid', async () => {
+    await oneLine(script('header-without-field.sh'), { status: '502', end: 'invalid-header' });
+  });
+
   it('whose script could not be started', async () => {
     const file = join(await temporaryDirectory(), 'script.sh');
     await copyFile(fixture('cgi/writes-stderr.sh'), file);
