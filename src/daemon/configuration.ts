@@ -3,6 +3,7 @@
 import type { ByteString } from '../bytes.js';
 import type { AccessLogOptions } from '../observe/access-log.js';
 import type { LogOptions } from '../observe/log.js';
+import type { SpawnWay } from '../process/start-process.js';
 import type { RunLimits } from '../runners/runner.js';
 import type { Address } from './address.js';
 import type { AdmissionOptions } from './admission.js';
@@ -33,6 +34,7 @@ export interface Configuration {
   readonly maxParamsBytes: number;
   readonly stdinBufferBytes: number;
   readonly run: RunLimits;
+  readonly spawn: SpawnWay;
   readonly admission: AdmissionOptions;
   /** How long running requests may take after SIGTERM. */
   readonly stopGraceMs: number;

@@ -7,6 +7,7 @@ import { Connection, type ConnectionOptions } from '../fastcgi/connection.js';
 import type { Request } from '../fastcgi/request.js';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
+import { chooseStart } from '../process/start-process.js';
 import { ProcessRunner } from '../runners/process-runner.js';
 import { spawnScript } from '../runners/spawn-script.js';
 import type { Address } from './address.js';
@@ -62,7 +63,9 @@ export class Daemon {
    */
   static async start(configuration: Configuration, log: Log, accessLog?: AccessLog): Promise<Daemon> {
     const allowFrom = new AllowFrom(configuration.allowFrom);
-    const runner = new ProcessRunner(configuration.run, spawnScript);
+    const { start, fallback } = chooseStart(configuration.spawn);
+    if (fallback !== undefined) log.info({}, `programs are started by Node, at a higher cost: ${fallback}`);
+    const runner = new ProcessRunner(configuration.run, spawnScript(start));
     const responder = new Responder({
       site: await makeSite(configuration),
       runner,

@@ -40,6 +40,7 @@ describe('The configuration', () => {
         holdBytes: 1_048_576,
         maxSpoolBytes: 1_073_741_824,
       },
+      spawn: 'auto',
       admission: { maxProcesses: 32, maxQueue: 512, queueTimeoutMs: 30_000 },
       stopGraceMs: 30_000,
       env: new Map(),
@@ -72,6 +73,7 @@ describe('The configuration', () => {
       'max-processes': '11',
       'max-queue': '0',
       'queue-timeout': '12ms',
+      spawn: 'node',
       'stop-grace': '0',
       'pass-env': ['LANG'],
       'pid-file': '/run/x.pid',
@@ -105,6 +107,7 @@ describe('The configuration', () => {
         holdBytes: 10,
         maxSpoolBytes: 13,
       },
+      spawn: 'node',
       admission: { maxProcesses: 11, maxQueue: 0, queueTimeoutMs: 12 },
       stopGraceMs: 0,
       env: new Map(),
@@ -205,6 +208,7 @@ describe('A wrong value', () => {
       'log-level',
       'log-format',
       'access-log',
+      'spawn',
       'daemon',
     ];
     const tried = new Set([...cases.map(({ option }) => option), ...free]);
