@@ -9,11 +9,13 @@ import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
 import { chooseStart } from '../process/start-process.js';
 import { ProcessRunner } from '../runners/process-runner.js';
+import { PatientStart } from '../runners/patient-start.js';
 import { spawnScript } from '../runners/spawn-script.js';
 import type { Address } from './address.js';
 import { Admission } from './admission.js';
 import { AllowFrom } from './allow-from.js';
 import type { Configuration } from './configuration.js';
+import { descriptorLimit, fitConnections } from './descriptors.js';
 import { listen, type Listener } from './listener.js';
 import { makeSite } from './make-site.js';
 import { Responder } from './responder.js';
@@ -61,11 +63,21 @@ export class Daemon {
    *
    * @throws BridgeError `ERR_START`, `ERR_MERCURIAL`, `ERR_LISTEN`, `ERR_USAGE`; nothing is left behind then.
    */
-  static async start(configuration: Configuration, log: Log, accessLog?: AccessLog): Promise<Daemon> {
+  static async start(asked: Configuration, log: Log, accessLog?: AccessLog): Promise<Daemon> {
+    const configuration = withinDescriptors(asked, log);
     const allowFrom = new AllowFrom(configuration.allowFrom);
     const { start, fallback } = chooseStart(configuration.spawn);
     if (fallback !== undefined) log.info({}, `programs are started by Node, at a higher cost: ${fallback}`);
-    const runner = new ProcessRunner(configuration.run, spawnScript(start));
+    const patient = new PatientStart(spawnScript(start), {
+      timeoutMs: configuration.admission.queueTimeoutMs,
+      onShortage: (error) => {
+        log.warn({}, `requests wait until programs can be started again: ${reasonOf(error)}`);
+      },
+      onRelief: () => {
+        log.info({}, 'programs can be started again');
+      },
+    });
+    const runner = new ProcessRunner(configuration.run, patient.start);
     const responder = new Responder({
       site: await makeSite(configuration),
       runner,
@@ -147,6 +159,15 @@ export class Daemon {
     await Promise.all([...this.#connections].map((connection) => connection.closed));
     await Promise.all(this.#responses);
   }
+}
+
+/** The configuration with as many connections as there can be descriptors for. */
+function withinDescriptors(configuration: Configuration, log: Log): Configuration {
+  const { listen: addresses, maxConnections, admission } = configuration;
+  const needs = { listeners: addresses.length || 1, maxConnections, maxProcesses: admission.maxProcesses };
+  const fitted = fitConnections(needs, descriptorLimit());
+  if (fitted.warning !== undefined) log.warn({}, fitted.warning);
+  return { ...configuration, maxConnections: fitted.maxConnections };
 }
 
 function noSocket(error: unknown): BridgeError {

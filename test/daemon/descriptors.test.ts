@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { describe, it } from 'node:test';
+
+import { descriptorLimit, fitConnections } from '../../src/daemon/descriptors.js';
+
+const needs = { listeners: 2, maxConnections: 100, maxProcesses: 10 };
+/** 64 of our own, two listening sockets, ten processes, and two for each connection. */
+const NEEDED = 64 + 2 + 10 * 6 + 2 * 100 * 2;
+
+describe('The connections that there are descriptors for', () => {
+  it('are as many as were asked for, where the limit allows that', () => {
+    assert.deepEqual(fitConnections(needs, NEEDED), { maxConnections: 100 });
+    assert.deepEqual(fitConnections(needs, Infinity), { maxConnections: 100 });
+  });
+
+  it('are fewer where it does not, and the warning says why', () => {
+    assert.deepEqual(fitConnections(needs, NEEDED - 1), {
+      maxConnections: 99,
+      warning: `--max-connections 100 is lowered to 99: all in all ${String(NEEDED)} descriptors might be needed, and this process may have ${String(NEEDED - 1)} descriptors (ulimit -n)`,
+    });
+  });
+
+  it('are one at least, or the daemon does not start', () => {
+    assert.equal(fitConnections(needs, NEEDED - 99 * 4).maxConnections, 1);
+    assert.throws(() => fitConnections(needs, NEEDED - 99 * 4 - 1), {
+      code: 'ERR_START',
+      message:
+        '10 processes (--max-processes) need 126 besides those of connections, and this process may have 129 descriptors (ulimit -n): lower the one or raise the other',
+    });
+  });
+});
+
+describe('The limit of descriptors', () => {
+  it('is what the system says', () => {
+    const module = new URL('../../src/daemon/descriptors.js', import.meta.url).href;
+    const program = `console.log((await import('${module}')).descriptorLimit())`;
+    const args = ['--nofile=123:123', process.execPath, '--input-type=module', '-e', program];
+    assert.equal(execFileSync('prlimit', args, { encoding: 'utf8' }), '123\n');
+    assert.ok(descriptorLimit() > 0);
+  });
+});
