@@ -22,7 +22,8 @@ export type ErrorCode =
   | 'ERR_MAX_SPOOL_SIZE'
   | 'ERR_SPOOL'
   | 'ERR_BODY_TIMEOUT'
-  | 'ERR_SPAWN';
+  | 'ERR_SPAWN'
+  | 'ERR_SYSTEM_LIMIT';
 
 /** An error that names its code; its message is one line: what, on what, why, and what to do. */
 export class BridgeError extends Error {

@@ -9,6 +9,7 @@ import { AllowFrom } from '../daemon/allow-from.js';
 import type { Configuration, ServedSiteConfiguration, SiteConfiguration } from '../daemon/configuration.js';
 import { BridgeError } from '../errors.js';
 import type { LogLevel } from '../observe/log.js';
+import type { SpawnWay } from '../process/start-process.js';
 import type { CommonArguments } from './options.js';
 import { count, durationMs, fileMode, sizeBytes } from './units.js';
 
@@ -58,6 +59,7 @@ export function readConfiguration(site: SiteConfiguration, given: CommonArgument
       holdBytes: size('hold-size'),
       maxSpoolBytes: size('max-spool-size'),
     },
+    spawn: required('spawn') as SpawnWay,
     admission: {
       maxProcesses: number('max-processes', 1),
       maxQueue: number('max-queue', 0),

@@ -2,6 +2,8 @@
 
 import type { Argv, InferredOptionTypes, Options } from 'yargs';
 
+import { spawnWays } from '../process/start-process.js';
+
 const text = { type: 'string', requiresArg: true } as const;
 const list = { type: 'string', array: true, requiresArg: true } as const;
 
@@ -60,6 +62,11 @@ const times = {
 } satisfies Record<string, Options>;
 
 const environment = {
+  spawn: {
+    choices: spawnWays,
+    default: 'auto',
+    description: 'How programs are started: by posix_spawn(3), by Node, or by the first where it can be had',
+  },
   env: { ...list, description: 'NAME=VALUE for every program; wins over the web server (repeatable)' },
   'pass-env': { ...list, description: 'Variable of the daemon’s own that programs get (repeatable)' },
 } satisfies Record<string, Options>;

@@ -3,6 +3,7 @@
 import type { ByteString } from '../bytes.js';
 import type { AccessLogOptions } from '../observe/access-log.js';
 import type { LogOptions } from '../observe/log.js';
+import type { SpawnWay } from '../process/start-process.js';
 import type { RunLimits } from '../runners/runner.js';
 import type { Address } from './address.js';
 import type { AdmissionOptions } from './admission.js';
@@ -36,6 +37,7 @@ export interface ServedSiteConfiguration {
   readonly maxParamsBytes: number;
   readonly stdinBufferBytes: number;
   readonly run: RunLimits;
+  readonly spawn: SpawnWay;
   readonly admission: AdmissionOptions;
   /** Variables of every script that win over what the web server sends. */
   readonly env: ReadonlyMap<ByteString, ByteString>;

@@ -3,6 +3,7 @@
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
 import type { Configuration } from './configuration.js';
+import { descriptorLimit, fitConnections } from './descriptors.js';
 import { ServedSite } from './served-site.js';
 
 /** Owns its sites until `close` or `destroy` has resolved. */
@@ -23,9 +24,11 @@ export class Daemon {
    * @throws BridgeError `ERR_START`, `ERR_MERCURIAL`, `ERR_LISTEN`, `ERR_USAGE`; nothing is left behind then.
    */
   static async start(configuration: Configuration, log: Log, accessLog?: AccessLog): Promise<Daemon> {
+    const fitted = fitConnections(configuration.sites, descriptorLimit());
+    if (fitted.warning !== undefined) log.warn({}, fitted.warning);
     const sites: ServedSite[] = [];
     try {
-      for (const site of configuration.sites) sites.push(await ServedSite.prepare(site, log, accessLog));
+      for (const site of fitted.sites) sites.push(await ServedSite.prepare(site, log, accessLog));
       for (const site of sites) await site.listen();
     } catch (error) {
       await Promise.all(sites.map((site) => site.destroy()));

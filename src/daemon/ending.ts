@@ -109,7 +109,8 @@ export function ran(
   { params, signal }: Pick<Request, 'params' | 'signal'>,
   { hasAnswered }: { hasAnswered: boolean },
 ): Ending {
-  const { status, exit, endedBy } = outcome;
+  const { status, exit, endedBy, startError } = outcome;
+  if (startError?.code === 'ERR_SYSTEM_LIMIT') return { ...notAdmitted(startError, signal), outcome };
   const isHead = paramText(params, 'REQUEST_METHOD') === 'HEAD';
   const isShort = outcome.isShort && !isHead;
   const fields = {

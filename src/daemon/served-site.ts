@@ -7,13 +7,13 @@ import { Connection, type ConnectionOptions } from '../fastcgi/connection.js';
 import type { Request } from '../fastcgi/request.js';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
-import { ProcessRunner } from '../runners/process-runner.js';
-import { spawnScript } from '../runners/spawn-script.js';
+import type { ProcessRunner } from '../runners/process-runner.js';
 import type { Address } from './address.js';
 import { Admission } from './admission.js';
 import { AllowFrom } from './allow-from.js';
 import type { ServedSiteConfiguration } from './configuration.js';
 import { listen, type Listener } from './listener.js';
+import { makeRunner } from './make-runner.js';
 import { makeSite } from './make-site.js';
 import { Responder } from './responder.js';
 
@@ -70,7 +70,7 @@ export class ServedSite {
     log: Log,
     accessLog: AccessLog | undefined,
   ): Promise<ServedSite> {
-    const runner = new ProcessRunner(configuration.run, spawnScript);
+    const runner = makeRunner(configuration, log);
     const responder = new Responder({
       site: await makeSite(configuration),
       runner,

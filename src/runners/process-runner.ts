@@ -15,11 +15,11 @@ import { carryStderr } from './script-stderr.js';
 const CLOSED_OUTPUTS_MS = 100;
 
 /**
- * Makes the process of an invocation.
+ * Makes the process of an invocation. What has to wait for something stops waiting when `signal` aborts.
  *
- * @throws BridgeError `ERR_SPAWN`
+ * @throws BridgeError `ERR_SPAWN`, `ERR_SYSTEM_LIMIT`
  */
-export type StartScript = (invocation: Invocation) => Promise<OwnedProcess>;
+export type StartScript = (invocation: Invocation, signal: AbortSignal) => Promise<OwnedProcess>;
 
 /** A runner on `start`; it owns the processes until their runs have ended. */
 export class ProcessRunner implements Runner {
@@ -35,7 +35,7 @@ export class ProcessRunner implements Runner {
   async run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<Outcome> {
     let started: OwnedProcess;
     try {
-      started = await this.#start(invocation);
+      started = await this.#start(invocation, signal);
     } catch (error) {
       streams.stdin.resume();
       return {

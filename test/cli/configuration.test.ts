@@ -50,6 +50,7 @@ describe('The configuration', () => {
             holdBytes: 1_048_576,
             maxSpoolBytes: 1_073_741_824,
           },
+          spawn: 'auto',
           admission: { maxProcesses: 32, maxQueue: 512, queueTimeoutMs: 30_000 },
           env: new Map(),
           passEnv: [],
@@ -85,6 +86,7 @@ describe('The configuration', () => {
       'max-queue': '0',
       'queue-timeout': '12ms',
       'stop-grace': '0',
+      spawn: 'node',
       'pass-env': ['LANG'],
       'pid-file': '/run/x.pid',
       daemon: true,
@@ -120,6 +122,7 @@ describe('The configuration', () => {
             holdBytes: 10,
             maxSpoolBytes: 13,
           },
+          spawn: 'node',
           admission: { maxProcesses: 11, maxQueue: 0, queueTimeoutMs: 12 },
           env: new Map(),
           passEnv: ['LANG'],
@@ -222,6 +225,7 @@ describe('A wrong value', () => {
       'log-level',
       'log-format',
       'access-log',
+      'spawn',
       'daemon',
     ];
     const tried = new Set([...cases.map(({ option }) => option), ...free]);

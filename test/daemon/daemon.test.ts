@@ -39,6 +39,7 @@ function scriptSite(name: string, file: string): ServedSiteConfiguration {
       holdBytes: 1_000,
       maxSpoolBytes: 1_000,
     },
+    spawn: 'auto',
     admission: { maxProcesses: 2, maxQueue: 2, queueTimeoutMs: 0 },
     env: new Map(),
     passEnv: [],
