@@ -126,3 +126,13 @@ export const hgOptions = {
 export const dirOptions = {
   root: { ...text, demandOption: true, description: 'Directory outside which nothing runs' },
 } satisfies Record<string, Options>;
+
+/** What `fcgi2cgi script` takes besides, which are its arguments. */
+export const scriptArguments = {
+  file: { type: 'string', demandOption: true, description: 'The script' },
+  argument: {
+    type: 'string',
+    array: true,
+    description: 'Its arguments; those that begin with a dash come after --',
+  },
+} satisfies Record<string, Options>;
