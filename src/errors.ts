@@ -36,6 +36,7 @@ export class BridgeError extends Error {
 /** An option whose value can't be used: in a configuration file the key of that name. */
 export class OptionError extends BridgeError {
   readonly option: string;
+  readonly value: string | undefined;
   /** What is wrong with the value, and what was expected. */
   readonly why: string;
 
@@ -53,6 +54,7 @@ export class OptionError extends BridgeError {
     super(code, `${shown} ${value === undefined ? '' : `${value}: `}${why}`, options);
     this.name = 'OptionError';
     this.option = option;
+    this.value = value;
     this.why = why;
   }
 }
@@ -74,6 +76,15 @@ export class BridgeErrors extends BridgeError {
 export function bridgeErrorOf(errors: readonly BridgeError[]): BridgeError | undefined {
   const [first, ...more] = errors;
   return first === undefined || more.length === 0 ? first : new BridgeErrors([first, ...more]);
+}
+
+/** Throws what some of these were rejected with, all of it as one error. @throws BridgeError, or whatever is none */
+export function throwReasons(settled: readonly PromiseSettledResult<unknown>[]): void {
+  const reasons = settled.flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []));
+  const fault = reasons.find((reason) => !(reason instanceof BridgeError));
+  if (fault !== undefined) throw fault instanceof Error ? fault : new Error(reasonOf(fault));
+  const error = bridgeErrorOf(reasons.filter((reason) => reason instanceof BridgeError));
+  if (error !== undefined) throw error;
 }
 
 /** What was thrown, as lines of text: one for each error. */

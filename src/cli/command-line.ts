@@ -7,16 +7,19 @@ import yargs, { type Argv, type Options } from 'yargs';
 import { shippedFile } from '../daemon/shipped.js';
 import { BridgeError, reasonOf } from '../errors.js';
 import { readConfiguration } from './configuration.js';
+import { readConfigurationFile } from './file/configuration-file.js';
 import { OptionReader } from './option-reader.js';
 import {
   type CommonArguments,
   commonOptions,
   dirOptions,
   hgOptions,
+  overridingOptions,
   scriptArguments,
+  serveOptions,
   withCommonOptions,
 } from './options.js';
-import { serve } from './serve.js';
+import { check, serve } from './serve.js';
 import { type SiteKindName, siteKinds } from './site-kinds.js';
 
 /** Runs the command that `argv` (without node and script) asks for. @throws BridgeError and nothing else. */
@@ -60,6 +63,15 @@ export function commandLine(): Argv {
       (command) => withCommonOptions(command.options(dirOptions)),
       (given) => serveOne('dir', given),
     )
+    .command(
+      'serve',
+      'Serve the sites of a configuration file',
+      (command) =>
+        command
+          .options({ ...serveOptions, ...overridingOptions })
+          .group(Object.keys(overridingOptions), 'Overriding:'),
+      (given) => serveFile(given.config, given.check, given),
+    )
     .demandCommand(1, 1, 'a command is missing')
     .strict()
     .version(version())
@@ -83,6 +95,16 @@ export function commandLine(): Argv {
 function serveOne(kind: SiteKindName, given: CommonArguments): Promise<void> {
   const site = siteKinds[kind].read(new OptionReader(given));
   return serve(readConfiguration(site, given));
+}
+
+/** Serves the sites of a file, or only looks whether it could. */
+async function serveFile(file: string, isCheck: boolean, given: CommonArguments): Promise<void> {
+  const overriding = Object.entries(given).filter(([name, value]) => {
+    return name in overridingOptions && value !== undefined;
+  });
+  const configuration = readConfigurationFile(file, Object.fromEntries(overriding));
+  if (isCheck) process.stdout.write(await check(file, configuration));
+  else await serve(configuration);
 }
 
 /** An option that is no list and is given twice is a mistake; yargs would make a list of it. */

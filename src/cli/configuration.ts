@@ -27,11 +27,10 @@ export function readConfiguration(site: SiteConfiguration, given: CommonArgument
 /** Reads what each site has of its own. */
 export function readServedSite(
   reader: OptionReader,
-  { name, site }: Pick<ServedSiteConfiguration, 'name' | 'site'>,
+  what: Pick<ServedSiteConfiguration, 'name' | 'site' | 'locate'>,
 ): ServedSiteConfiguration {
   return {
-    name,
-    site,
+    ...what,
     listen: reader.each('listen', parseAddress),
     socket: {
       mode: reader.fileMode('socket-mode'),

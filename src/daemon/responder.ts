@@ -17,6 +17,8 @@ import { countBody, lacksLength, type SpoolLimits, withCountedBody } from './cou
 import { bridgeError, type Ending, notAdmitted, notCounted, ran, refused } from './ending.js';
 
 export interface ResponderOptions {
+  /** What the access log calls the site, if a daemon has several. */
+  readonly name?: string | undefined;
   readonly site: Site;
   readonly runner: Runner;
   readonly admission: Admission;
@@ -119,13 +121,13 @@ export class Responder {
 
   /** Ends a request, whatever became of it, and accounts for it: the one place where that happens. */
   async #end({ id, request, queueMs }: Handling, ending: Ending): Promise<void> {
-    const { log, accessLog } = this.#options;
+    const { name, log, accessLog } = this.#options;
     const { document, level, message, fields, appStatus } = ending;
     log[level]({ id, uri: uriOf(request.params), ...fields }, message);
     if (document !== undefined && !request.stdout.destroyed) {
       request.stdout.write(errorResponse({ ...document, id }));
     }
     await request.end(appStatus);
-    accessLog?.write(accessOf(id, request, ending, queueMs));
+    accessLog?.write({ ...accessOf(id, request, ending, queueMs), site: name });
   }
 }
