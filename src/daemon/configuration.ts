@@ -1,6 +1,7 @@
 /** All that a daemon is told, read once and frozen. Times are in milliseconds, sizes in octets. */
 
 import type { ByteString } from '../bytes.js';
+import type { BridgeError } from '../errors.js';
 import type { AccessLogOptions } from '../observe/access-log.js';
 import type { LogOptions } from '../observe/log.js';
 import type { SpawnWay } from '../process/start-process.js';
@@ -27,6 +28,8 @@ export type SiteConfiguration =
 export interface ServedSiteConfiguration {
   /** What the logs call it; undefined where a daemon has but one. */
   readonly name: string | undefined;
+  /** Puts into an error that the site is at fault for where it is described, if that is in a file. */
+  readonly locate?: (error: BridgeError) => BridgeError;
   readonly site: SiteConfiguration;
   /** Empty: descriptor 0 is the listening socket. */
   readonly listen: readonly Address[];

@@ -1,5 +1,6 @@
 /** A running bridge: the sites that it serves, from their common start to their common end. */
 
+import { throwReasons } from '../errors.js';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
 import type { Configuration } from './configuration.js';
@@ -26,9 +27,12 @@ export class Daemon {
   static async start(configuration: Configuration, log: Log, accessLog?: AccessLog): Promise<Daemon> {
     const fitted = fitConnections(configuration.sites, descriptorLimit());
     if (fitted.warning !== undefined) log.warn({}, fitted.warning);
-    const sites: ServedSite[] = [];
+    const prepared = await Promise.allSettled(
+      fitted.sites.map((site) => ServedSite.prepare(site, log, accessLog)),
+    );
+    const sites = prepared.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
     try {
-      for (const site of fitted.sites) sites.push(await ServedSite.prepare(site, log, accessLog));
+      throwReasons(prepared);
       for (const site of sites) await site.listen();
     } catch (error) {
       await Promise.all(sites.map((site) => site.destroy()));
@@ -40,6 +44,13 @@ export class Daemon {
   /** Where it listens, in the form of `--listen`. */
   get addresses(): readonly string[] {
     return this.#sites.flatMap((site) => site.addresses);
+  }
+
+  /** The sites that have names, and where each listens. */
+  get named(): readonly { readonly site: string; readonly listen: readonly string[] }[] {
+    return this.#sites.flatMap(({ name, addresses }) =>
+      name === undefined ? [] : [{ site: name, listen: addresses }],
+    );
   }
 
   /** Takes no new work and lets running requests end, for at most `stopGraceMs`; then destroys what is left. */

@@ -19,6 +19,8 @@ import { countBody, lacksLength, type SpoolLimits, withCountedBody } from './cou
 import { bridgeError, type Ending, notAdmitted, notCounted, ran, refused, unread } from './ending.js';
 
 export interface ResponderOptions {
+  /** What the access log calls the site, if a daemon has several. */
+  readonly name?: string | undefined;
   readonly site: Site;
   readonly runner: Runner;
   readonly admission: Admission;
@@ -137,7 +139,7 @@ export class Responder {
 
   /** Ends a request, whatever became of it, and accounts for it: the one place where that happens. */
   async #end({ id, request, queueMs }: Handling, ending: Ending): Promise<void> {
-    const { log, accessLog } = this.#options;
+    const { name, log, accessLog } = this.#options;
     const { document, level, message, fields, appStatus } = ending;
     log[level]({ id, uri: uriOf(request.params), ...fields }, message);
     if (document !== undefined && !request.stdout.destroyed) {
@@ -145,6 +147,6 @@ export class Responder {
       request.stdout.write(errorResponse({ ...document, id, headOnly }));
     }
     await request.end(appStatus);
-    accessLog?.write(accessOf(id, request, ending, queueMs));
+    accessLog?.write({ ...accessOf(id, request, ending, queueMs), site: name });
   }
 }

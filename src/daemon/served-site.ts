@@ -6,7 +6,7 @@ import { BridgeError, reasonOf } from '../errors.js';
 import { Connection, type ConnectionOptions } from '../fastcgi/connection.js';
 import type { Request } from '../fastcgi/request.js';
 import type { AccessLog } from '../observe/access-log.js';
-import type { Log } from '../observe/log.js';
+import { type Log, withFields } from '../observe/log.js';
 import type { ProcessRunner } from '../runners/process-runner.js';
 import type { Address } from './address.js';
 import { Admission } from './admission.js';
@@ -14,7 +14,7 @@ import { AllowFrom } from './allow-from.js';
 import type { ServedSiteConfiguration } from './configuration.js';
 import { listen, type Listener } from './listener.js';
 import { makeRunner } from './make-runner.js';
-import { makeSite } from './make-site.js';
+import { located, makeSite } from './make-site.js';
 import { Responder } from './responder.js';
 
 const DESCRIPTOR_0: Address = { kind: 'fd', fd: 0 };
@@ -67,11 +67,14 @@ export class ServedSite {
    */
   static async prepare(
     configuration: ServedSiteConfiguration,
-    log: Log,
+    daemonLog: Log,
     accessLog: AccessLog | undefined,
   ): Promise<ServedSite> {
+    const { name } = configuration;
+    const log = name === undefined ? daemonLog : withFields(daemonLog, { site: name });
     const runner = makeRunner(configuration, log);
     const responder = new Responder({
+      name,
       site: await makeSite(configuration),
       runner,
       admission: new Admission(configuration.admission),
@@ -100,9 +103,12 @@ export class ServedSite {
       for (const address of addresses) this.#listeners.push(await listen(address, options));
     } catch (error) {
       await this.#closeListeners();
-      if (given.length === 0) throw noSocket(error);
-      throw error;
+      throw located(this.#configuration, given.length === 0 ? noSocket(error) : error);
     }
+  }
+
+  get name(): string | undefined {
+    return this.#configuration.name;
   }
 
   /** Where it listens, in the form of `--listen`. */

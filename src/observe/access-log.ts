@@ -45,6 +45,8 @@ export interface Access {
   readonly exitStatus: number | undefined;
   readonly signal: string | undefined;
   readonly end: RequestEnd;
+  /** Undefined where the daemon has but one. */
+  readonly site: string | undefined;
 }
 
 export interface AccessLog {
@@ -83,6 +85,7 @@ function textLine(time: string, access: Access): string {
     known(access.pid),
     known(access.signal ?? access.exitStatus),
     access.end,
+    access.site === undefined ? '-' : quoted(access.site),
   ].join(' ');
 }
 
@@ -108,6 +111,7 @@ function jsonLine(time: string, access: Access): string {
     exit_status: access.exitStatus ?? null,
     signal: access.signal ?? null,
     end: access.end,
+    site: access.site ?? null,
   };
   return visible(JSON.stringify(line));
 }
