@@ -296,6 +296,8 @@ export class Connection implements RequestTransport {
       clearTimeout(this.#linger);
       clearTimeout(this.#stall);
     }
+    // Most connections end when their requests have: an error costs its stack trace.
+    if (this.#requests.size === 0) return;
     const reason = new BridgeError('ERR_FASTCGI_DISCONNECTED', 'the web server closed the connection');
     for (const request of [...this.#requests.values()]) request.abort(reason, { answer: false });
   }
