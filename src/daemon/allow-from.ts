@@ -2,7 +2,7 @@
 
 import { BlockList, isIP } from 'node:net';
 
-import { OptionError } from '../errors.js';
+import { BridgeError, OptionError } from '../errors.js';
 
 const LOOPBACK = ['127.0.0.0/8', '::1'];
 

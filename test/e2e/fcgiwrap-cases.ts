@@ -129,6 +129,14 @@ export const cases: readonly Case[] = [
     differences: [differ.unreadBody],
   },
 
+  ...['opens-by-name.sh', 'opens-by-name.py', 'opens-by-name.pl', 'opens-by-name'].map((script) => ({
+    title: `/dev/stdin, /dev/stdout and /dev/stderr, opened by ${script}`,
+    script,
+    params: [['CONTENT_LENGTH', '8']] as const,
+    body: 'the body',
+    differences: [],
+  })),
+
   environment('no more than SCRIPT_FILENAME', []),
   environment('empty values', [
     ['GIT_HTTP_EXPORT_ALL', ''],

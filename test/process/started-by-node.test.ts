@@ -5,3 +5,4 @@ import { startBy } from '../helpers/spawn-way.js';
 startBy('node');
 await import('./child-process.test.js');
 await import('./command.test.js');
+await import('./environment.test.js');

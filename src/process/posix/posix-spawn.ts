@@ -78,7 +78,7 @@ async function spawn(
   { file, args, directory, environment }: Command,
   descriptors: readonly number[],
 ): Promise<number> {
-  const actions = Buffer.alloc(STRUCT_BYTES);
+  const actions = Buffer.allocUnsafe(STRUCT_BYTES);
   check('posix_spawn_file_actions_init', libc.initActions(actions));
   try {
     descriptors.forEach((descriptor, as) => {

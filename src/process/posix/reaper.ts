@@ -12,6 +12,7 @@ const LOOK_MS = 1_000;
 export class Reaper {
   readonly #waitpid: LibC['waitpid'];
   readonly #running = new Map<number, (status: ExitStatus) => void>();
+  readonly #status = new Int32Array(1);
   #timer: NodeJS.Timeout | undefined;
 
   constructor({ waitpid }: LibC) {
@@ -38,11 +39,10 @@ export class Reaper {
 
   #look(): void {
     for (const [pid, resolve] of this.#running) {
-      const status = new Int32Array(1);
-      const result = this.#waitpid(pid, status, WNOHANG);
+      const result = this.#waitpid(pid, this.#status, WNOHANG);
       if (result === 0) continue;
       this.#running.delete(pid);
-      resolve(result === pid ? exitStatusOf(status[0] ?? 0) : REAPED_BY_OTHERS);
+      resolve(result === pid ? exitStatusOf(this.#status[0] ?? 0) : REAPED_BY_OTHERS);
     }
     if (this.#running.size > 0) return;
     clearInterval(this.#timer);
