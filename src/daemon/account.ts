@@ -41,6 +41,15 @@ export function accessOf(
   };
 }
 
+/** What it says of a request that was refused before anything of it was read. */
+export function accessOfUnread(id: string, status: number, outBytes: number): Access {
+  return {
+    ...{ id, client: '', method: '', uri: '', status, inBytes: 0, outBytes },
+    ...{ queueMs: undefined, firstMs: undefined, totalMs: 0 },
+    ...{ pid: undefined, exitStatus: undefined, signal: undefined, end: 'not-admitted' },
+  };
+}
+
 /** Ends with which nothing has gone wrong until the answer was on its way. */
 const mayStillBeLost: ReadonlySet<RequestEnd> = new Set(['completed', 'refused', 'not-admitted']);
 

@@ -13,7 +13,7 @@ import type { Log } from '../observe/log.js';
 import type { Runner, RunStreams } from '../runners/runner.js';
 import type { Spool } from '../runners/spool.js';
 import type { Site } from '../sites/site.js';
-import { accessOf, uriOf } from './account.js';
+import { accessOf, accessOfUnread, uriOf } from './account.js';
 import type { Admission, Release } from './admission.js';
 import { countBody, lacksLength, type SpoolLimits, withCountedBody } from './counted-body.js';
 import { bridgeError, type Ending, notAdmitted, notCounted, ran, refused, unread } from './ending.js';
@@ -63,7 +63,9 @@ export class Responder {
     const id = this.#nextId();
     const { document, message, fields } = unread(why);
     this.#options.log.warn({ id, ...fields }, message);
-    return errorResponse({ ...document, id });
+    const response = errorResponse({ ...document, id });
+    this.#options.accessLog?.write(accessOfUnread(id, document.status, response.length));
+    return response;
   }
 
   #nextId(): string {

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { chmod, copyFile, rename, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, it } from 'node:test';
 
@@ -285,6 +286,30 @@ describe('The lines of requests that have to wait', { timeout: 60_000 }, () => {
     const waited = (uri: string): number => Number(found.get(`"${uri}"`)?.queue_ms);
     assert.ok(waited('/3') >= 999 && waited('/4') < 999 && waited('/2') < 999);
     assert.ok(Number(found.get('"/1"')?.total_ms) >= 999);
+  });
+
+  it('are written also for one that its connection refuses before its params are read', async () => {
+    const goOn = await fifo();
+    const limit = ['--max-requests-per-connection', '1'];
+    const logged = await serveLogged(['script', ...limit, fixture('cgi/waits-for-line.sh'), goOn]);
+    const connection = connect(logged.served.socket);
+    const running = connection.send([['REQUEST_URI', '/1']], { keepConn: true });
+    const refused = connection.send([['REQUEST_URI', '/2']], { requestId: 2, keepConn: true });
+    refused.stdin.end();
+    const stdout = (await buffer(refused.stdout)).toString();
+    const [line] = await logged.lines(1);
+    assert.ok(line);
+    const { status, id } = page(stdout);
+    assert.equal(status, 503);
+    const { client, method, uri, in_bytes, out_bytes, pid, end } = line;
+    const unread = { client: '-', method: '-', uri: '-', in_bytes: '0', pid: '-' };
+    assert.deepEqual({ client, method, uri, in_bytes, pid }, unread);
+    assert.deepEqual([line.id, line.status, end], [id, '503', 'not-admitted']);
+    assert.equal(out_bytes, String(Buffer.byteLength(stdout)));
+    running.stdout.resume();
+    running.abort();
+    await running.ended;
+    connection.close();
   });
 
   it('are as many as requests began, each once, also with 50 at a time of which some are given up', async () => {
