@@ -42,7 +42,7 @@ export function accessOf(
 }
 
 /** What it says of a request that was refused before anything of it was read. */
-export function accessOfUnread(id: string, status: number, outBytes: number): Access {
+export function accessOfUnread(id: string, status: number, outBytes: number): Omit<Access, 'site'> {
   return {
     ...{ id, client: '', method: '', uri: '', status, inBytes: 0, outBytes },
     ...{ queueMs: undefined, firstMs: undefined, totalMs: 0 },

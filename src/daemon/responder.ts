@@ -64,7 +64,8 @@ export class Responder {
     const { document, message, fields } = unread(why);
     this.#options.log.warn({ id, ...fields }, message);
     const response = errorResponse({ ...document, id });
-    this.#options.accessLog?.write(accessOfUnread(id, document.status, response.length));
+    const { accessLog, name } = this.#options;
+    accessLog?.write({ ...accessOfUnread(id, document.status, response.length), site: name });
     return response;
   }
 
