@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream';
 import type { Invocation, Refusal } from '../cgi/invocation.js';
 import { BridgeError, systemCodeOf } from '../errors.js';
 import { Spool } from '../runners/spool.js';
+import { Timer } from '../timer.js';
 
 export interface SpoolLimits {
   readonly maxSpoolBytes: number;
@@ -32,15 +33,15 @@ export function withCountedBody(invocation: Invocation, body: Spool): Invocation
  */
 export async function countBody(source: Readable, limits: SpoolLimits): Promise<Spool> {
   const spool = await Spool.open(limits.maxSpoolBytes);
-  const idle = limits.idleTimeoutMs > 0 ? setTimeout(tooSlow, limits.idleTimeoutMs) : undefined;
-  function tooSlow(): void {
+  const idle = new Timer(limits.idleTimeoutMs, () => {
     const reason = `nothing of the request’s body came for ${String(limits.idleTimeoutMs)} ms (--idle-timeout)`;
     source.destroy(new BridgeError('ERR_BODY_TIMEOUT', reason));
-  }
+  });
   const goOn = (): true => {
-    idle?.refresh();
+    idle.putOff();
     return true;
   };
+  idle.start();
   try {
     if ((await spool.fill(source, goOn)) === 'all') return spool;
     const reason = `the request’s body has no length and is larger than --max-spool-size allows (${String(limits.maxSpoolBytes)} octets)`;
@@ -50,7 +51,7 @@ export async function countBody(source: Readable, limits: SpoolLimits): Promise<
     await spool.close();
     throw error;
   } finally {
-    clearTimeout(idle);
+    idle.stop();
   }
 }
 
