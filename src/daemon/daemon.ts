@@ -40,7 +40,7 @@ export class Daemon {
       maxParamsBytes: configuration.maxParamsBytes,
       stdinBufferBytes: configuration.stdinBufferBytes,
       maxRequests: configuration.maxRequestsPerConnection,
-      stallTimeoutMs: configuration.run.idleTimeoutMs,
+      idleTimeoutMs: configuration.run.idleTimeoutMs,
       values: {
         FCGI_MAX_CONNS: String(configuration.maxConnections),
         FCGI_MAX_REQS: String(maxProcesses + maxQueue),

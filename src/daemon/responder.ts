@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { toText } from '../bytes.js';
 import { errorResponse } from '../cgi/error-response.js';
 import type { Invocation } from '../cgi/invocation.js';
+import type { ErrorCode } from '../errors.js';
 import type { Request } from '../fastcgi/request.js';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
@@ -24,6 +25,12 @@ export interface ResponderOptions {
   readonly log: Log;
   readonly accessLog: AccessLog | undefined;
 }
+
+/** What a problem with the params is answered with, if not with 400. */
+const paramsStatus: Readonly<Partial<Record<ErrorCode, number>>> = {
+  ERR_MAX_PARAMS_SIZE: 431,
+  ERR_PARAMS_TIMEOUT: 408,
+};
 
 /** A request on its way to its end. */
 interface Handling {
@@ -54,7 +61,7 @@ export class Responder {
     const { site } = this.#options;
     const { params, problem } = handling.request;
     if (problem !== undefined) {
-      const status = problem.code === 'ERR_MAX_PARAMS_SIZE' ? 431 : 400;
+      const status = paramsStatus[problem.code] ?? 400;
       const reason = `The request can’t be handled: ${problem.message}.`;
       return refused({ status, reason }, problem.message, problem.code);
     }
