@@ -47,6 +47,7 @@ export function readConfiguration(site: SiteConfiguration, given: CommonArgument
     maxRequestsPerConnection: number('max-requests-per-connection', 1),
     maxParamsBytes: size('max-params-size'),
     stdinBufferBytes: size('stdin-buffer'),
+    maxSpoolBytes: size('max-spool-size'),
     run: {
       startTimeoutMs: duration('start-timeout'),
       idleTimeoutMs: duration('idle-timeout'),
@@ -55,7 +56,6 @@ export function readConfiguration(site: SiteConfiguration, given: CommonArgument
       maxHeaderBytes: size('max-header-size'),
       stderrTailBytes: STDERR_TAIL_BYTES,
       holdBytes: size('hold-size'),
-      maxSpoolBytes: size('max-spool-size'),
     },
     admission: {
       maxProcesses: number('max-processes', 1),

@@ -31,7 +31,9 @@ export interface Configuration {
   readonly maxConnections: number;
   readonly maxRequestsPerConnection: number;
   readonly maxParamsBytes: number;
+  /** Octets of a request's body that are kept in memory, and on disk. */
   readonly stdinBufferBytes: number;
+  readonly maxSpoolBytes: number;
   readonly run: RunLimits;
   readonly admission: AdmissionOptions;
   /** How long running requests may take after SIGTERM. */

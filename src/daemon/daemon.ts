@@ -38,7 +38,8 @@ export class Daemon {
     const { maxProcesses, maxQueue } = configuration.admission;
     this.#connectionOptions = {
       maxParamsBytes: configuration.maxParamsBytes,
-      stdinBufferBytes: configuration.stdinBufferBytes,
+      // What is kept of a body, its RequestBody keeps: nothing needs to wait before it gets there.
+      stdinBufferBytes: 1,
       maxRequests: configuration.maxRequestsPerConnection,
       idleTimeoutMs: configuration.run.idleTimeoutMs,
       values: {
@@ -67,7 +68,11 @@ export class Daemon {
       site: await makeSite(configuration),
       runner,
       admission: new Admission(configuration.admission),
-      spool: configuration.run,
+      body: {
+        bufferBytes: configuration.stdinBufferBytes,
+        maxSpoolBytes: configuration.maxSpoolBytes,
+        idleTimeoutMs: configuration.run.idleTimeoutMs,
+      },
       log,
       accessLog,
     });

@@ -9,21 +9,28 @@ import type { ErrorCode } from '../errors.js';
 import type { Request } from '../fastcgi/request.js';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
-import type { Runner, RunStreams } from '../runners/runner.js';
-import type { Spool } from '../runners/spool.js';
+import { RequestBody } from '../runners/request-body.js';
+import type { Runner } from '../runners/runner.js';
 import type { Site } from '../sites/site.js';
 import { accessOf, uriOf } from './account.js';
 import type { Admission, Release } from './admission.js';
-import { countBody, lacksLength, type SpoolLimits, withCountedBody } from './counted-body.js';
-import { bridgeError, type Ending, notAdmitted, notCounted, ran, refused } from './ending.js';
+import { countBody, lacksLength, withLength } from './counted-body.js';
+import { bridgeError, type Ending, notAdmitted, notTaken, ran, refused } from './ending.js';
 
 export interface ResponderOptions {
   readonly site: Site;
   readonly runner: Runner;
   readonly admission: Admission;
-  readonly spool: SpoolLimits;
+  readonly body: BodyLimits;
   readonly log: Log;
   readonly accessLog: AccessLog | undefined;
+}
+
+/** What is kept of a request's body, and for how long none of it may come where all of it is waited for. */
+export interface BodyLimits {
+  readonly bufferBytes: number;
+  readonly maxSpoolBytes: number;
+  readonly idleTimeoutMs: number;
 }
 
 /** What a problem with the params is answered with, if not with 400. */
@@ -36,6 +43,7 @@ const paramsStatus: Readonly<Partial<Record<ErrorCode, number>>> = {
 interface Handling {
   readonly id: string;
   readonly request: Request;
+  readonly body: RequestBody;
   /** How long it has waited for a place, once it has one or none. */
   queueMs?: number;
 }
@@ -52,8 +60,18 @@ export class Responder {
 
   /** Answers one request. Resolves when END_REQUEST was sent and its process is gone; never rejects. */
   async respond(request: Request): Promise<void> {
-    const handling: Handling = { id: `${this.#idPrefix}-${String(++this.#idCount)}`, request };
+    const id = `${this.#idPrefix}-${String(++this.#idCount)}`;
+    // Read from the very first: nothing that the connection brings may wait behind it.
+    const body = new RequestBody(request.stdin, {
+      ...this.#options.body,
+      mayWait: () => request.isAlone,
+      onProblem: ({ code, message }) => {
+        this.#options.log.warn({ id, code }, `its connection waits until the program reads on: ${message}`);
+      },
+    });
+    const handling: Handling = { id, request, body };
     const ending = await this.#answer(handling).catch(bridgeError);
+    body.destroy();
     await this.#end(handling, ending);
   }
 
@@ -76,31 +94,23 @@ export class Responder {
       const reason = `${toText(withNul)} contains a NUL octet, which no variable can hold.`;
       return refused({ status: 400, reason }, reason);
     }
-    return lacksLength(invocation)
-      ? this.#runCounted(handling, invocation)
-      : this.#run(handling, invocation, handling.request);
+    return lacksLength(invocation) ? this.#runCounted(handling, invocation) : this.#run(handling, invocation);
   }
 
   /** Takes the whole body in first: an upload, however slow, holds no place that a process could have. */
   async #runCounted(handling: Handling, invocation: Invocation): Promise<Ending> {
-    const { stdin, stdout, stderr, signal } = handling.request;
-    let body: Spool;
+    let bytes: number;
     try {
-      body = await countBody(stdin, this.#options.spool);
+      bytes = await countBody(handling.body, this.#options.body.idleTimeoutMs);
     } catch (error) {
-      return notCounted(error, signal);
+      return notTaken(error, handling.request.signal);
     }
-    try {
-      const streams = { stdin: body.read(), stdout, stderr, stdinHasArrived: true };
-      return await this.#run(handling, withCountedBody(invocation, body), streams);
-    } finally {
-      await body.close();
-    }
+    return this.#run(handling, withLength(invocation, bytes));
   }
 
-  async #run(handling: Handling, invocation: Invocation, streams: RunStreams): Promise<Ending> {
+  async #run(handling: Handling, invocation: Invocation): Promise<Ending> {
     const { runner, admission } = this.#options;
-    const { request } = handling;
+    const { request, body } = handling;
     let release: Release;
     const waitsSince = performance.now();
     try {
@@ -116,9 +126,10 @@ export class Responder {
         hasAnswered = true;
         void request.end(0);
       };
-      const { stdin, stdout, stderr, stdinHasArrived = false } = streams;
-      const all = { stdin, stdout, stderr, stdinHasArrived, onAnswered };
-      return ran(await runner.run(invocation, all, request.signal), request, { hasAnswered });
+      if (body.errored !== null) return notTaken(body.errored, request.signal);
+      const { stdout, stderr } = request;
+      const streams = { stdin: body, stdout, stderr, onAnswered };
+      return ran(await runner.run(invocation, streams, request.signal), request, { hasAnswered });
     } finally {
       release();
     }

@@ -18,6 +18,8 @@ export const requestEnds = [
   'idle-timeout',
   'max-time',
   'max-header-size',
+  'max-spool-size',
+  'spool-error',
   'start-error',
   'no-header',
   'cut-short',

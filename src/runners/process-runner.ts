@@ -37,7 +37,7 @@ export class ProcessRunner implements Runner {
     try {
       started = await this.#start(invocation);
     } catch (error) {
-      streams.stdin.resume();
+      streams.stdin.destroy();
       return {
         ...notStarted,
         startError: error instanceof BridgeError ? error : new BridgeError('ERR_SPAWN', reasonOf(error)),
@@ -58,6 +58,7 @@ export class ProcessRunner implements Runner {
     signal: AbortSignal,
   ): Promise<Outcome> {
     const limits = this.#limits;
+    const body = streams.stdin;
     let endedBy: EndedBy | undefined;
     let stdinBytes = 0;
     const givenUp = new AbortController();
@@ -76,41 +77,37 @@ export class ProcessRunner implements Runner {
       if (!output.complete) abort();
     };
     const timers = new RunTimers(limits, end);
-    let takeRest = (): void => undefined;
-    const restWanted = new Promise<void>((resolve) => {
-      takeRest = resolve;
-    });
+    const progress = (): void => {
+      timers.progress();
+    };
     const output = new ScriptOutput(child.stdout, streams.stdout, {
       ...limits,
       givenUp: givenUp.signal,
-      onProgress: () => {
-        timers.progress();
-      },
+      onProgress: progress,
       onHead: () => {
         timers.headSeen();
       },
-      onFull: takeRest,
+      onFull: () => {
+        // The script may wait for us: as long as octets come, it has not stopped.
+        body.on('arrival', progress);
+        body.takeIn();
+      },
     });
 
     this.#aborts.add(abort);
     if (signal.aborted) onSignal();
     else signal.addEventListener('abort', onSignal, { once: true });
-    if (input !== undefined) streams.stdin.resume();
-    // Nothing waits for a body that is here already, so none of it needs to be taken to disk (again).
-    const isHere = input !== undefined || streams.stdinHasArrived === true;
-    if (isHere) {
-      timers.bodyTaken();
-      output.release();
-    }
-    void feedScript(
-      input === undefined ? streams.stdin : Readable.from([input]),
-      child.stdin,
-      (bytes) => {
-        stdinBytes += bytes;
-        timers.progress();
-      },
-      isHere ? undefined : { wanted: restWanted, maxBytes: limits.maxSpoolBytes },
-    ).then(() => {
+    const onBodyLost = (): void => {
+      if (body.errored !== null && !output.complete) end(lostBy(body.errored));
+    };
+    if (input !== undefined) body.destroy();
+    else if (body.destroyed) onBodyLost();
+    else body.once('close', onBodyLost);
+    feedScript(input === undefined ? body : Readable.from([input]), child.stdin, (bytes) => {
+      stdinBytes += bytes;
+      timers.progress();
+    });
+    void body.arrived.then(() => {
       timers.bodyTaken();
       output.release();
     });
@@ -136,6 +133,7 @@ export class ProcessRunner implements Runner {
       exit,
       endedBy,
       startError: undefined,
+      bodyError: body.errored ?? undefined,
       isShort: output.short,
       stdinBytes,
       stdoutBytes: output.sentBytes,
@@ -143,6 +141,12 @@ export class ProcessRunner implements Runner {
       stderrTail,
     };
   }
+}
+
+function lostBy(error: Error): EndedBy {
+  return error instanceof BridgeError && error.code === 'ERR_MAX_SPOOL_SIZE'
+    ? 'max-spool-size'
+    : 'spool-error';
 }
 
 const notStarted: Outcome = {

@@ -30,6 +30,7 @@ describe('The configuration', () => {
       maxRequestsPerConnection: 64,
       maxParamsBytes: 262_144,
       stdinBufferBytes: 65_536,
+      maxSpoolBytes: 1_073_741_824,
       run: {
         startTimeoutMs: 300_000,
         idleTimeoutMs: 300_000,
@@ -38,7 +39,6 @@ describe('The configuration', () => {
         maxHeaderBytes: 65_536,
         stderrTailBytes: 4096,
         holdBytes: 1_048_576,
-        maxSpoolBytes: 1_073_741_824,
       },
       admission: { maxProcesses: 32, maxQueue: 512, queueTimeoutMs: 30_000 },
       stopGraceMs: 30_000,
@@ -95,6 +95,7 @@ describe('The configuration', () => {
       maxRequestsPerConnection: 2,
       maxParamsBytes: 3,
       stdinBufferBytes: 4,
+      maxSpoolBytes: 13,
       run: {
         startTimeoutMs: 5,
         idleTimeoutMs: 6,
@@ -103,7 +104,6 @@ describe('The configuration', () => {
         maxHeaderBytes: 9,
         stderrTailBytes: 4096,
         holdBytes: 10,
-        maxSpoolBytes: 13,
       },
       admission: { maxProcesses: 11, maxQueue: 0, queueTimeoutMs: 12 },
       stopGraceMs: 0,
