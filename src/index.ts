@@ -1,7 +1,7 @@
 /** What a program may import: a bridge of its own making, without the command line. */
 
 export { Daemon } from './daemon/daemon.js';
-export type { Configuration, SiteConfiguration } from './daemon/configuration.js';
+export type { Configuration, ServedSiteConfiguration, SiteConfiguration } from './daemon/configuration.js';
 export { BridgeError, type ErrorCode } from './errors.js';
 export {
   type Access,

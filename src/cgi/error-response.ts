@@ -6,13 +6,15 @@ import escapeHtml from 'escape-html';
 
 /**
  * A complete document response as octets: status, a page that says what happened and names the request, no caching.
- * `retryAfterSeconds` adds the field of RFC 9110 §10.2.3.
+ * `retryAfterSeconds` adds the field of RFC 9110 §10.2.3. The answer to HEAD (`headOnly`) has the page's length, not the
+ * page, for which HAProxy would refuse it.
  */
 export function errorResponse(error: {
   readonly status: number;
   readonly reason: string;
   readonly id: string;
   readonly retryAfterSeconds?: number;
+  readonly headOnly?: boolean;
 }): Buffer {
   const title = `${String(error.status)} ${STATUS_CODES[error.status] ?? 'Error'}`;
   const page = `<!DOCTYPE html>
@@ -32,5 +34,5 @@ export function errorResponse(error: {
     'Cache-Control: no-store',
     ...(error.retryAfterSeconds === undefined ? [] : [`Retry-After: ${String(error.retryAfterSeconds)}`]),
   ];
-  return Buffer.from(`${fields.join('\r\n')}\r\n\r\n${page}`, 'utf8');
+  return Buffer.from(`${fields.join('\r\n')}\r\n\r\n${error.headOnly === true ? '' : page}`, 'utf8');
 }

@@ -2,6 +2,8 @@
 
 import type { Argv, InferredOptionTypes, Options } from 'yargs';
 
+import { spawnWays } from '../process/start-process.js';
+
 const text = { type: 'string', requiresArg: true } as const;
 const list = { type: 'string', array: true, requiresArg: true } as const;
 
@@ -23,7 +25,7 @@ const listening = {
 } satisfies Record<string, Options>;
 
 const limits = {
-  'max-connections': { ...text, default: '512', description: 'Connections from web servers, per listener' },
+  'max-connections': { ...text, default: '512', description: 'Connections from web servers' },
   'max-requests-per-connection': { ...text, default: '64', description: 'Active requests on one connection' },
   'max-params-size': { ...text, default: '256kb', description: 'Params of one request' },
   'max-header-size': { ...text, default: '64kb', description: 'Header of a response' },
@@ -61,6 +63,11 @@ const times = {
 } satisfies Record<string, Options>;
 
 const environment = {
+  spawn: {
+    choices: spawnWays,
+    default: 'auto',
+    description: 'How programs are started: by posix_spawn(3), by Node, or by the first where it can be had',
+  },
   env: { ...list, description: 'NAME=VALUE for every program; wins over the web server (repeatable)' },
   'pass-env': { ...list, description: 'Variable of the daemon’s own that programs get (repeatable)' },
 } satisfies Record<string, Options>;
@@ -88,6 +95,9 @@ const process = {
 
 /** The options of every command that listens, by name. */
 export const commonOptions = { ...listening, ...limits, ...times, ...environment, ...process };
+
+/** Those of them that are of the whole daemon, however many sites it serves. */
+export const daemonOptions = { 'stop-grace': times['stop-grace'], ...process };
 
 /** Gives a command the common options, each under its heading of the help. */
 export function withCommonOptions<T>(command: Argv<T>): Argv<Omit<T, keyof CommonOptions> & CommonOptions> {
@@ -127,3 +137,30 @@ export const hgOptions = {
 export const dirOptions = {
   root: { ...text, demandOption: true, description: 'Directory outside which nothing runs' },
 } satisfies Record<string, Options>;
+
+/** What `fcgi2cgi script` takes besides, which are its arguments. */
+export const scriptArguments = {
+  file: { type: 'string', demandOption: true, description: 'The script' },
+  argument: {
+    type: 'string',
+    array: true,
+    description: 'Its arguments; those that begin with a dash come after --',
+  },
+} satisfies Record<string, Options>;
+
+/** The options of `fcgi2cgi serve`. */
+export const serveOptions = {
+  config: { ...text, demandOption: true, description: 'Configuration file' },
+  check: {
+    type: 'boolean',
+    default: false,
+    description: 'Say what is wrong with the file and with what it names, and start nothing',
+  },
+} satisfies Record<string, Options>;
+
+/** Those of the whole daemon, for `fcgi2cgi serve`: without defaults, which would win over the file. */
+export const overridingOptions: Readonly<Record<string, Options>> = Object.fromEntries(
+  Object.entries<Options>(daemonOptions).map(([name, option]) => {
+    return [name, Object.fromEntries(Object.entries(option).filter(([property]) => property !== 'default'))];
+  }),
+);

@@ -11,7 +11,7 @@ export function accessOf(
   { params, account, signal }: Request,
   { end, document, outcome }: Ending,
   queueMs: number | undefined,
-): Access {
+): Omit<Access, 'site'> {
   const {
     paramsAt,
     firstOctetAt,

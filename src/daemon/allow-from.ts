@@ -2,7 +2,7 @@
 
 import { BlockList, isIP } from 'node:net';
 
-import { BridgeError } from '../errors.js';
+import { OptionError } from '../errors.js';
 
 /** The hosts that may connect; without any named, loopback alone. */
 export class AllowFrom {
@@ -10,7 +10,7 @@ export class AllowFrom {
   readonly isGiven: boolean;
   readonly #allowed = new BlockList();
 
-  /** @throws BridgeError `ERR_USAGE`, which names `source`, for what is no address and no ADDRESS/BITS. */
+  /** @throws OptionError `ERR_USAGE`, which names `source`, for what is no address and no ADDRESS/BITS. */
   constructor(entries: readonly string[], source = '--allow-from') {
     this.isGiven = entries.length > 0;
     for (const entry of this.isGiven ? entries : ['127.0.0.0/8', '::1']) this.#add(entry, source);
@@ -28,8 +28,8 @@ export class AllowFrom {
     const maxBits = version === 6 ? 128 : 32;
     const isPrefix = bits === undefined || (/^\d+$/.test(bits) && Number(bits) <= maxBits);
     if (version === 0 || !isPrefix) {
-      const expected = 'expected an IP address or ADDRESS/BITS, as in 192.0.2.0/24';
-      throw new BridgeError('ERR_USAGE', `${source} ${entry}: ${expected}`);
+      const why = 'expected an IP address or ADDRESS/BITS, as in 192.0.2.0/24';
+      throw new OptionError('ERR_USAGE', { option: 'allow-from', value: entry, why, shown: source });
     }
     this.#allowed.addSubnet(
       address,

@@ -1,14 +1,16 @@
 /** All that a daemon is told, read once and frozen. Times are in milliseconds, sizes in octets. */
 
 import type { ByteString } from '../bytes.js';
+import type { BridgeError } from '../errors.js';
 import type { AccessLogOptions } from '../observe/access-log.js';
 import type { LogOptions } from '../observe/log.js';
+import type { SpawnWay } from '../process/start-process.js';
 import type { RunLimits } from '../runners/runner.js';
 import type { Address } from './address.js';
 import type { AdmissionOptions } from './admission.js';
 import type { UnixSocketOptions } from './unix-socket.js';
 
-/** What a daemon serves; paths are absolute. */
+/** What a site is; paths are absolute. */
 export type SiteConfiguration =
   | { readonly kind: 'script'; readonly file: ByteString; readonly args: readonly ByteString[] }
   | { readonly kind: 'dir'; readonly root: ByteString }
@@ -22,7 +24,12 @@ export type SiteConfiguration =
       readonly hg: string;
     };
 
-export interface Configuration {
+/** A site with all that is its own: where it listens, who may connect, and how much it may use. */
+export interface ServedSiteConfiguration {
+  /** What the logs call it; undefined where a daemon has but one. */
+  readonly name: string | undefined;
+  /** Puts into an error that the site is at fault for where it is described, if that is in a file. */
+  readonly locate?: (error: BridgeError) => BridgeError;
   readonly site: SiteConfiguration;
   /** Empty: descriptor 0 is the listening socket. */
   readonly listen: readonly Address[];
@@ -35,13 +42,19 @@ export interface Configuration {
   readonly stdinBufferBytes: number;
   readonly maxSpoolBytes: number;
   readonly run: RunLimits;
+  readonly spawn: SpawnWay;
   readonly admission: AdmissionOptions;
-  /** How long running requests may take after SIGTERM. */
-  readonly stopGraceMs: number;
   /** Variables of every script that win over what the web server sends. */
   readonly env: ReadonlyMap<ByteString, ByteString>;
   /** Variables of the daemon's own that every script gets. */
   readonly passEnv: readonly string[];
+}
+
+export interface Configuration {
+  /** At least one. */
+  readonly sites: readonly ServedSiteConfiguration[];
+  /** How long running requests may take after SIGTERM. */
+  readonly stopGraceMs: number;
   readonly pidFile: string | undefined;
   readonly background: boolean;
   readonly log: LogOptions;

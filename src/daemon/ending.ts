@@ -2,6 +2,7 @@
 
 import type { Refusal } from '../cgi/invocation.js';
 import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
+import type { RefusalReason } from '../fastcgi/connection.js';
 import { paramText } from '../fastcgi/params.js';
 import type { Request } from '../fastcgi/request.js';
 import type { RequestEnd } from '../observe/access-log.js';
@@ -59,6 +60,28 @@ export function notAdmitted(error: unknown, signal: AbortSignal): Ending {
   };
 }
 
+/** The connection takes no further request: nobody knows more of it than that it has begun. */
+export function unread(
+  why: RefusalReason,
+): Pick<Ending, 'message' | 'fields'> & Required<Pick<Ending, 'document'>> {
+  const [what, message] =
+    why === 'max-requests'
+      ? [
+          'Too many requests are being handled',
+          'too many are active on its connection (--max-requests-per-connection)',
+        ]
+      : ['The server is being restarted', 'its connection ends when those before it have ended'];
+  return {
+    document: {
+      status: 503,
+      reason: `${what}; please try again in a moment.`,
+      retryAfterSeconds: RETRY_AFTER_SECONDS,
+    },
+    message: `request refused: ${message}`,
+    fields: why === 'max-requests' ? { status: 503, code: 'ERR_MAX_REQUESTS' } : { status: 503 },
+  };
+}
+
 /** The request's body could not be taken in. @throws what it was lost with, if that says nothing of the request. */
 export function notTaken(error: unknown, signal: AbortSignal): Ending {
   if (signal.aborted) return { ...aborted(signal), appStatus: 0 };
@@ -86,8 +109,10 @@ export function ran(
   { params, signal }: Pick<Request, 'params' | 'signal'>,
   { hasAnswered }: { hasAnswered: boolean },
 ): Ending {
-  const { status, exit, endedBy } = outcome;
-  const isShort = outcome.isShort && paramText(params, 'REQUEST_METHOD') !== 'HEAD';
+  const { status, exit, endedBy, startError } = outcome;
+  if (startError?.code === 'ERR_SYSTEM_LIMIT') return { ...notAdmitted(startError, signal), outcome };
+  const isHead = paramText(params, 'REQUEST_METHOD') === 'HEAD';
+  const isShort = outcome.isShort && !isHead;
   const fields = {
     pid: outcome.pid,
     status,
@@ -121,9 +146,16 @@ export function ran(
     return { ...common, end: endedBy ?? 'cut-short', level: 'error', message };
   }
   const answered = { ...common, end: 'completed' } as const;
-  return appStatus === 0
-    ? { ...answered, level: 'debug', message: 'request answered' }
-    : { ...answered, level: 'warn', message: 'script ended with a nonzero status after its response' };
+  if (appStatus !== 0) {
+    return { ...answered, level: 'warn', message: 'script ended with a nonzero status after its response' };
+  }
+  return outcome.isLong === true && !isHead
+    ? {
+        ...answered,
+        level: 'warn',
+        message: 'script wrote more than its status or Content-Length allows; the rest is thrown away',
+      }
+    : { ...answered, level: 'debug', message: 'request answered' };
 }
 
 function aborted(signal: AbortSignal): Pick<Ending, 'end' | 'level' | 'message' | 'fields'> {
@@ -158,7 +190,7 @@ const timeoutReasons = {
 } satisfies Partial<Record<EndedBy, string>>;
 
 /** What to say of a run that gave no header. */
-function failure({ startError, bodyError, endedBy, exit }: Outcome): Failure {
+function failure({ startError, headerError, bodyError, endedBy, exit }: Outcome): Failure {
   if (startError !== undefined) {
     const isTooLarge = systemCodeOf(startError.cause) === 'E2BIG';
     return {
@@ -184,6 +216,18 @@ function failure({ startError, bodyError, endedBy, exit }: Outcome): Failure {
     const error =
       bodyError instanceof BridgeError ? bodyError : new BridgeError('ERR_SPOOL', reasonOf(bodyError));
     return { end: endedBy, document: whyNotTaken(error), cause: error.message, code: error.code };
+  }
+  if (endedBy === 'invalid-header') {
+    return {
+      end: endedBy,
+      document: {
+        status: 502,
+        reason:
+          'The program wrote a header that is not valid (RFC 3875 §6.3); the server’s log has the details.',
+      },
+      ...(headerError === undefined ? {} : { cause: headerError.message }),
+      code: 'ERR_INVALID_HEADER',
+    };
   }
   if (endedBy !== undefined && endedBy !== 'abort') {
     return { end: endedBy, document: { status: 504, reason: timeoutReasons[endedBy] } };

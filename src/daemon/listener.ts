@@ -12,8 +12,6 @@ import { bindUnixSocket, type UnixSocketOptions } from './unix-socket.js';
 export interface ListenerOptions {
   readonly socket: UnixSocketOptions;
   readonly allowFrom: AllowFrom;
-  /** Connections that may be open; the next one is closed at once. */
-  readonly maxConnections: number;
   readonly onConnection: (socket: Socket) => void;
   /** Told of connections that are closed on whoever made them, and why. */
   readonly onRefused: (why: string) => void;
@@ -46,10 +44,6 @@ export async function listen(address: Address, options: ListenerOptions): Promis
       return;
     }
     options.onConnection(socket);
-  });
-  server.maxConnections = options.maxConnections;
-  server.on('drop', () => {
-    options.onRefused(`connection beyond --max-connections (${String(options.maxConnections)})`);
   });
   const removeFile = await bind(server, address, options);
   server.on('error', (error) => {

@@ -1,11 +1,12 @@
 /** Makes the site that a configuration describes. */
 
 import { type ByteString, fromText } from '../bytes.js';
+import { BridgeError } from '../errors.js';
 import { directorySite } from '../sites/directory.js';
 import { hgSite } from '../sites/hg/hg-site.js';
 import { scriptSite } from '../sites/script.js';
 import type { Site } from '../sites/site.js';
-import type { Configuration } from './configuration.js';
+import type { ServedSiteConfiguration } from './configuration.js';
 import { findMercurial } from './find-mercurial.js';
 import { shippedFile } from './shipped.js';
 
@@ -13,7 +14,20 @@ import { shippedFile } from './shipped.js';
 const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin';
 
 /** @throws BridgeError `ERR_START`, `ERR_MERCURIAL`: what the configuration names is not there. */
-export async function makeSite({ site, env, passEnv }: Configuration): Promise<Site> {
+export async function makeSite(configuration: ServedSiteConfiguration): Promise<Site> {
+  try {
+    return await siteOf(configuration);
+  } catch (error) {
+    throw located(configuration, error);
+  }
+}
+
+/** What was thrown for a site's sake, saying where the site is described. */
+export function located({ locate }: ServedSiteConfiguration, error: unknown): unknown {
+  return error instanceof BridgeError && locate !== undefined ? locate(error) : error;
+}
+
+async function siteOf({ site, env, passEnv }: ServedSiteConfiguration): Promise<Site> {
   const environment = { base: baseEnvironment(passEnv), administrator: env };
   switch (site.kind) {
     case 'script':

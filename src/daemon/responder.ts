@@ -6,6 +6,8 @@ import { toText } from '../bytes.js';
 import { errorResponse } from '../cgi/error-response.js';
 import type { Invocation } from '../cgi/invocation.js';
 import type { ErrorCode } from '../errors.js';
+import type { RefusalReason } from '../fastcgi/connection.js';
+import { paramText } from '../fastcgi/params.js';
 import type { Request } from '../fastcgi/request.js';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
@@ -15,9 +17,11 @@ import type { Site } from '../sites/site.js';
 import { accessOf, uriOf } from './account.js';
 import type { Admission, Release } from './admission.js';
 import { countBody, lacksLength, withLength } from './counted-body.js';
-import { bridgeError, type Ending, notAdmitted, notTaken, ran, refused } from './ending.js';
+import { bridgeError, type Ending, notAdmitted, notTaken, ran, refused, unread } from './ending.js';
 
 export interface ResponderOptions {
+  /** What the access log calls the site, if a daemon has several. */
+  readonly name?: string | undefined;
   readonly site: Site;
   readonly runner: Runner;
   readonly admission: Admission;
@@ -44,6 +48,7 @@ interface Handling {
   readonly id: string;
   readonly request: Request;
   readonly body: RequestBody;
+  readonly connection: object;
   /** How long it has waited for a place, once it has one or none. */
   queueMs?: number;
 }
@@ -58,9 +63,12 @@ export class Responder {
     this.#options = options;
   }
 
-  /** Answers one request. Resolves when END_REQUEST was sent and its process is gone; never rejects. */
-  async respond(request: Request): Promise<void> {
-    const id = `${this.#idPrefix}-${String(++this.#idCount)}`;
+  /**
+   * Answers one request; places are shared out among connections. Resolves when END_REQUEST was sent and its process is
+   * gone; never rejects.
+   */
+  async respond(request: Request, connection: object): Promise<void> {
+    const id = this.#nextId();
     // Read from the very first: nothing that the connection brings may wait behind it.
     const body = new RequestBody(request.stdin, {
       ...this.#options.body,
@@ -69,10 +77,22 @@ export class Responder {
         this.#options.log.warn({ id, code }, `its connection waits until the program reads on: ${message}`);
       },
     });
-    const handling: Handling = { id, request, body };
+    const handling: Handling = { id, request, body, connection };
     const ending = await this.#answer(handling).catch(bridgeError);
     body.destroy();
     await this.#end(handling, ending);
+  }
+
+  /** What is said to a request that its connection refuses, before anything of it was read. */
+  refuse(why: RefusalReason): Buffer {
+    const id = this.#nextId();
+    const { document, message, fields } = unread(why);
+    this.#options.log.warn({ id, ...fields }, message);
+    return errorResponse({ ...document, id });
+  }
+
+  #nextId(): string {
+    return `${this.#idPrefix}-${String(++this.#idCount)}`;
   }
 
   async #answer(handling: Handling): Promise<Ending> {
@@ -110,11 +130,11 @@ export class Responder {
 
   async #run(handling: Handling, invocation: Invocation): Promise<Ending> {
     const { runner, admission } = this.#options;
-    const { request, body } = handling;
+    const { request, body, connection } = handling;
     let release: Release;
     const waitsSince = performance.now();
     try {
-      release = await admission.enter(request.signal);
+      release = await admission.enter(connection, request.signal);
     } catch (error) {
       return notAdmitted(error, request.signal);
     } finally {
@@ -137,13 +157,14 @@ export class Responder {
 
   /** Ends a request, whatever became of it, and accounts for it: the one place where that happens. */
   async #end({ id, request, queueMs }: Handling, ending: Ending): Promise<void> {
-    const { log, accessLog } = this.#options;
+    const { name, log, accessLog } = this.#options;
     const { document, level, message, fields, appStatus } = ending;
     log[level]({ id, uri: uriOf(request.params), ...fields }, message);
     if (document !== undefined && !request.stdout.destroyed) {
-      request.stdout.write(errorResponse({ ...document, id }));
+      const headOnly = paramText(request.params, 'REQUEST_METHOD') === 'HEAD';
+      request.stdout.write(errorResponse({ ...document, id, headOnly }));
     }
     await request.end(appStatus);
-    accessLog?.write(accessOf(id, request, ending, queueMs));
+    accessLog?.write({ ...accessOf(id, request, ending, queueMs), site: name });
   }
 }

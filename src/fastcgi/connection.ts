@@ -15,18 +15,27 @@ import {
 } from './constants.js';
 import { managementAnswer, outOfSequence } from './management.js';
 import { type RecordEvent, RecordReader } from './record-reader.js';
-import { endRequest } from './record-writer.js';
+import { endRequest, streamEnd, streamRecords } from './record-writer.js';
 import { Request, type RequestTransport } from './request.js';
 import type { RequestLimits } from './request-input.js';
 import { Transport } from './transport.js';
 
+/** Why a connection takes no further request: as many are active as may be, or it ends after them. */
+export type RefusalReason = 'max-requests' | 'draining';
+
 export interface ConnectionOptions extends Omit<RequestLimits, 'paramsTimeoutMs'> {
-  /** Requests that may be active on this connection; the next one is answered OVERLOADED. */
+  /** Requests that may be active on this connection; the next one is refused. */
   readonly maxRequests: number;
   /** What GET_VALUES may ask for (FastCGI 1.0 §4.1): `FCGI_MAX_CONNS`, `FCGI_MAX_REQS`. */
   readonly values: Readonly<Record<string, string>>;
   /** Takes a request that has its params, or a `problem` with them; must read its `stdin` and call `request.end`. */
   readonly onRequest: (request: Request) => void;
+  /**
+   * Gives the STDOUT of a request that is refused. FastCGI's own word for it, OVERLOADED (FastCGI 1.0 §5.5), people see
+   * as an empty page with status 200 from Apache, 500 from lighttpd, 502 from nginx and Caddy, 504 after its time-out from
+   * HAProxy; and even beside a document it makes HAProxy drop the connection with all other requests on it.
+   */
+  readonly refuse: (why: RefusalReason) => Buffer;
   /**
    * How long the web server may leave unread what it was sent, stop in the middle of a record, and take for a request's
    * params, in milliseconds; 0 for as long as it likes. Between requests it may be silent for ever.
@@ -165,17 +174,19 @@ export class Connection implements RequestTransport {
       );
     }
     const keepConn = (body.flags & KEEP_CONN) !== 0;
-    const refusal =
-      body.role !== Role.RESPONDER
-        ? ProtocolStatus.UNKNOWN_ROLE
-        : this.#isDraining || this.#requests.size >= this.#options.maxRequests
-          ? ProtocolStatus.OVERLOADED
-          : undefined;
-    if (refusal === undefined) {
+    if (body.role !== Role.RESPONDER) {
+      this.send([endRequest(requestId, 0, ProtocolStatus.UNKNOWN_ROLE)]);
+    } else if (this.#isDraining || this.#requests.size >= this.#options.maxRequests) {
+      const document = this.#options.refuse(this.#isDraining ? 'draining' : 'max-requests');
+      this.send([
+        ...streamRecords(RecordType.STDOUT, requestId, document),
+        streamEnd(RecordType.STDOUT, requestId),
+        endRequest(requestId, 0, ProtocolStatus.REQUEST_COMPLETE),
+      ]);
+    } else {
       this.#requests.set(requestId, new Request(requestId, keepConn, this, this.#limits));
       return;
     }
-    this.send([endRequest(requestId, 0, refusal)]);
     this.#isDraining ||= !keepConn;
     this.#finishIfIdle();
   }
@@ -201,6 +212,8 @@ export class Connection implements RequestTransport {
 
   #left(): void {
     this.#restOfRecord.stop();
+    // Most connections end when their requests have: an error costs its stack trace.
+    if (this.#requests.size === 0) return;
     const reason = new BridgeError('ERR_FASTCGI_DISCONNECTED', 'the web server closed the connection');
     for (const request of [...this.#requests.values()]) request.abort(reason, { answer: false });
   }

@@ -1,7 +1,7 @@
 /** Turns a command in octets into one that Node can start, whose strings it encodes as UTF-8. */
 
 import { type ByteString, isText, toText } from '../bytes.js';
-import { BridgeError } from '../errors.js';
+import { refuseNul } from './start-error.js';
 
 /** A program to start, octet by octet. */
 export interface Command {
@@ -41,11 +41,8 @@ const shellOwn = new Set([
 export function textCommand(command: Command): TextCommand {
   const { environment } = command;
   const words = [command.file, ...command.args];
+  refuseNul(command);
   const all = [...words, command.directory, ...environment.keys(), ...environment.values()];
-  if (all.some((bytes) => bytes.includes('\0'))) {
-    const reason = 'an argument, a variable or its directory contains a NUL octet';
-    throw new BridgeError('ERR_SPAWN', `${toText(command.file)} could not be started: ${reason}`);
-  }
   if (all.every(isText)) {
     return {
       file: toText(command.file),

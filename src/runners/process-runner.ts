@@ -15,11 +15,11 @@ import { carryStderr } from './script-stderr.js';
 const CLOSED_OUTPUTS_MS = 100;
 
 /**
- * Makes the process of an invocation.
+ * Makes the process of an invocation. What has to wait for something stops waiting when `signal` aborts.
  *
- * @throws BridgeError `ERR_SPAWN`
+ * @throws BridgeError `ERR_SPAWN`, `ERR_SYSTEM_LIMIT`
  */
-export type StartScript = (invocation: Invocation) => Promise<OwnedProcess>;
+export type StartScript = (invocation: Invocation, signal: AbortSignal) => Promise<OwnedProcess>;
 
 /** A runner on `start`; it owns the processes until their runs have ended. */
 export class ProcessRunner implements Runner {
@@ -35,7 +35,7 @@ export class ProcessRunner implements Runner {
   async run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<Outcome> {
     let started: OwnedProcess;
     try {
-      started = await this.#start(invocation);
+      started = await this.#start(invocation, signal);
     } catch (error) {
       streams.stdin.destroy();
       return {
@@ -43,7 +43,7 @@ export class ProcessRunner implements Runner {
         startError: error instanceof BridgeError ? error : new BridgeError('ERR_SPAWN', reasonOf(error)),
       };
     }
-    return this.#watch(started, invocation.input, streams, signal);
+    return this.#watch(started, invocation, streams, signal);
   }
 
   /** Ends all runs, also those that have answered completely and have not ended yet. */
@@ -53,7 +53,7 @@ export class ProcessRunner implements Runner {
 
   async #watch(
     child: OwnedProcess,
-    input: Buffer | undefined,
+    { input, variables }: Invocation,
     streams: RunStreams,
     signal: AbortSignal,
   ): Promise<Outcome> {
@@ -61,6 +61,7 @@ export class ProcessRunner implements Runner {
     const body = streams.stdin;
     let endedBy: EndedBy | undefined;
     let stdinBytes = 0;
+    let headerError: BridgeError | undefined;
     const givenUp = new AbortController();
     const end = (why: EndedBy): void => {
       endedBy ??= why;
@@ -82,6 +83,7 @@ export class ProcessRunner implements Runner {
     };
     const output = new ScriptOutput(child.stdout, streams.stdout, {
       ...limits,
+      headOnly: variables.get('REQUEST_METHOD') === 'HEAD',
       givenUp: givenUp.signal,
       onProgress: progress,
       onHead: () => {
@@ -114,8 +116,9 @@ export class ProcessRunner implements Runner {
 
     const [stderrTail] = await Promise.all([
       carryStderr(child.stderr, streams.stderr, limits.stderrTailBytes, givenUp.signal),
-      output.carry().catch(() => {
-        end('max-header-size');
+      output.carry().catch((error: unknown) => {
+        headerError = error instanceof BridgeError ? error : undefined;
+        end(headerError?.code === 'ERR_INVALID_HEADER' ? 'invalid-header' : 'max-header-size');
       }),
     ]);
     const livesOn = setTimeout(() => {
@@ -134,7 +137,9 @@ export class ProcessRunner implements Runner {
       endedBy,
       startError: undefined,
       bodyError: body.errored ?? undefined,
+      headerError,
       isShort: output.short,
+      isLong: output.long,
       stdinBytes,
       stdoutBytes: output.sentBytes,
       lost: output.lost,

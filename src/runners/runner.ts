@@ -39,6 +39,7 @@ export type EndedBy =
   | 'idle-timeout'
   | 'max-time'
   | 'max-header-size'
+  | 'invalid-header'
   | 'max-spool-size'
   | 'spool-error'
   | 'abort';
@@ -53,8 +54,12 @@ export interface Outcome {
   readonly startError: BridgeError | undefined;
   /** Why the script could not be given the whole body. */
   readonly bodyError?: Error | undefined;
+  /** What is wrong with the header, where that has ended the run. */
+  readonly headerError?: BridgeError | undefined;
   /** Whether the body has fewer octets than its Content-Length says; with HEAD it has every right to. */
   readonly isShort: boolean;
+  /** Whether the script has written more than its status or Content-Length allows, which was thrown away. */
+  readonly isLong?: boolean;
   readonly stdinBytes: number;
   readonly stdoutBytes: number;
   /** Whether the web server has left before the whole response could be handed to it. */

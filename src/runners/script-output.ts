@@ -14,6 +14,8 @@ const MAX_HELD_PIECES = 256;
 export interface ScriptOutputOptions {
   readonly maxHeaderBytes: number;
   readonly holdBytes: number;
+  /** The request's method is HEAD: a body, which the script should not write, is thrown away (RFC 3875 §4.3.2). */
+  readonly headOnly?: boolean;
   /** Aborts when the run is over whatever the web server takes. */
   readonly givenUp: AbortSignal;
   /** Called with the octets of each piece that was read or sent on. */
@@ -73,6 +75,11 @@ export class ScriptOutput {
     return this.#bodyBytes < (this.#head?.contentBytes ?? 0);
   }
 
+  /** Whether the script has written more than it had announced. */
+  get long(): boolean {
+    return this.#bodyBytes > (this.#head?.contentBytes ?? Infinity);
+  }
+
   /** Whether the web server has left before all that the response consists of could be handed to it. */
   get lost(): boolean {
     return this.#lost;
@@ -86,7 +93,7 @@ export class ScriptOutput {
   /**
    * Carries the script's output until it ends or is destroyed; what the web server no longer takes is thrown away.
    *
-   * @throws BridgeError `ERR_MAX_HEADER_SIZE`; the script is then still running.
+   * @throws BridgeError `ERR_MAX_HEADER_SIZE`, `ERR_INVALID_HEADER`; the script may then still be running.
    */
   async carry(): Promise<void> {
     for await (const chunk of this.#chunks()) {
@@ -112,9 +119,12 @@ export class ScriptOutput {
   }
 
   get #wholeBytes(): number {
-    return this.#head?.contentBytes === undefined
-      ? Infinity
-      : this.#head.header.length + this.#head.contentBytes;
+    return this.#head === undefined ? Infinity : this.#head.header.length + this.#wantedBytes;
+  }
+
+  /** Octets of the body that are sent: more than announced, HAProxy answers with 502, and Caddy not at all. */
+  get #wantedBytes(): number {
+    return this.#options.headOnly === true ? 0 : (this.#head?.contentBytes ?? Infinity);
   }
 
   async *#chunks(): AsyncGenerator<Buffer, void, undefined> {
@@ -128,16 +138,18 @@ export class ScriptOutput {
 
   #observe(chunk: Buffer): readonly Buffer[] {
     if (this.#cut) return [];
-    if (this.#head !== undefined) {
-      this.#bodyBytes += chunk.length;
-      return [chunk];
-    }
+    if (this.#head !== undefined) return this.#wanted(chunk);
     this.#head = this.#observer.push(chunk);
     if (this.#head === undefined) return [];
-    const { header, body } = this.#head;
-    this.#bodyBytes = body.length;
     this.#options.onHead(this.#head);
-    return [header, body];
+    return [this.#head.header, ...this.#wanted(this.#head.body)];
+  }
+
+  /** What of a piece of the body is sent. */
+  #wanted(piece: Buffer): readonly Buffer[] {
+    const left = Math.max(0, this.#wantedBytes - this.#bodyBytes);
+    this.#bodyBytes += piece.length;
+    return left === 0 || piece.length === 0 ? [] : [piece.subarray(0, left)];
   }
 
   async #send(octets: readonly Buffer[]): Promise<void> {

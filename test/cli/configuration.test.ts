@@ -3,7 +3,7 @@ import { afterEach, describe, it } from 'node:test';
 
 import { readConfiguration } from '../../src/cli/configuration.js';
 import { commonOptions } from '../../src/cli/options.js';
-import type { Configuration } from '../../src/daemon/configuration.js';
+import type { Configuration, ServedSiteConfiguration } from '../../src/daemon/configuration.js';
 
 /** The options as yargs gives them, defaults included. */
 const defaults = Object.fromEntries(
@@ -15,6 +15,13 @@ const defaults = Object.fromEntries(
 const read = (given: Readonly<Record<string, unknown>> = {}): Configuration =>
   readConfiguration({ kind: 'dir', root: '/srv' }, { ...defaults, ...given });
 
+/** The one site of a command that serves one. */
+function readSite(given: Readonly<Record<string, unknown>> = {}): ServedSiteConfiguration {
+  const { sites } = read(given);
+  assert.equal(sites.length, 1);
+  return sites[0] ?? assert.fail();
+}
+
 afterEach(() => {
   delete process.env['FCGI_WEB_SERVER_ADDRS'];
 });
@@ -22,28 +29,34 @@ afterEach(() => {
 describe('The configuration', () => {
   it('has a limit for everything where nothing is said, and sockets for owner and group alone', () => {
     assert.deepEqual(read(), {
-      site: { kind: 'dir', root: '/srv' },
-      listen: [],
-      socket: { mode: 0o660, owner: undefined, group: undefined },
-      allowFrom: [],
-      maxConnections: 512,
-      maxRequestsPerConnection: 64,
-      maxParamsBytes: 262_144,
-      stdinBufferBytes: 65_536,
-      maxSpoolBytes: 1_073_741_824,
-      run: {
-        startTimeoutMs: 300_000,
-        idleTimeoutMs: 300_000,
-        maxTimeMs: 0,
-        killGraceMs: 5000,
-        maxHeaderBytes: 65_536,
-        stderrTailBytes: 4096,
-        holdBytes: 1_048_576,
-      },
-      admission: { maxProcesses: 32, maxQueue: 512, queueTimeoutMs: 30_000 },
+      sites: [
+        {
+          name: undefined,
+          site: { kind: 'dir', root: '/srv' },
+          listen: [],
+          socket: { mode: 0o660, owner: undefined, group: undefined },
+          allowFrom: [],
+          maxConnections: 512,
+          maxRequestsPerConnection: 64,
+          maxParamsBytes: 262_144,
+          stdinBufferBytes: 65_536,
+          maxSpoolBytes: 1_073_741_824,
+          run: {
+            startTimeoutMs: 300_000,
+            idleTimeoutMs: 300_000,
+            maxTimeMs: 0,
+            killGraceMs: 5000,
+            maxHeaderBytes: 65_536,
+            stderrTailBytes: 4096,
+            holdBytes: 1_048_576,
+          },
+          spawn: 'auto',
+          admission: { maxProcesses: 32, maxQueue: 512, queueTimeoutMs: 30_000 },
+          env: new Map(),
+          passEnv: [],
+        },
+      ],
       stopGraceMs: 30_000,
-      env: new Map(),
-      passEnv: [],
       pidFile: undefined,
       background: false,
       log: { level: 'info', format: 'text', file: undefined },
@@ -73,6 +86,7 @@ describe('The configuration', () => {
       'max-queue': '0',
       'queue-timeout': '12ms',
       'stop-grace': '0',
+      spawn: 'node',
       'pass-env': ['LANG'],
       'pid-file': '/run/x.pid',
       daemon: true,
@@ -83,32 +97,38 @@ describe('The configuration', () => {
     };
     const configuration = read(given);
     assert.deepEqual(configuration, {
-      site: { kind: 'dir', root: '/srv' },
-      listen: [
-        { kind: 'unix', path: '/a' },
-        { kind: 'tcp', host: '127.0.0.1', port: 1 },
-        { kind: 'fd', fd: 3 },
+      sites: [
+        {
+          name: undefined,
+          site: { kind: 'dir', root: '/srv' },
+          listen: [
+            { kind: 'unix', path: '/a' },
+            { kind: 'tcp', host: '127.0.0.1', port: 1 },
+            { kind: 'fd', fd: 3 },
+          ],
+          socket: { mode: 0o600, owner: 'ann', group: 'www' },
+          allowFrom: ['192.0.2.0/24'],
+          maxConnections: 1,
+          maxRequestsPerConnection: 2,
+          maxParamsBytes: 3,
+          stdinBufferBytes: 4,
+          maxSpoolBytes: 13,
+          run: {
+            startTimeoutMs: 5,
+            idleTimeoutMs: 6,
+            maxTimeMs: 7,
+            killGraceMs: 8,
+            maxHeaderBytes: 9,
+            stderrTailBytes: 4096,
+            holdBytes: 10,
+          },
+          spawn: 'node',
+          admission: { maxProcesses: 11, maxQueue: 0, queueTimeoutMs: 12 },
+          env: new Map(),
+          passEnv: ['LANG'],
+        },
       ],
-      socket: { mode: 0o600, owner: 'ann', group: 'www' },
-      allowFrom: ['192.0.2.0/24'],
-      maxConnections: 1,
-      maxRequestsPerConnection: 2,
-      maxParamsBytes: 3,
-      stdinBufferBytes: 4,
-      maxSpoolBytes: 13,
-      run: {
-        startTimeoutMs: 5,
-        idleTimeoutMs: 6,
-        maxTimeMs: 7,
-        killGraceMs: 8,
-        maxHeaderBytes: 9,
-        stderrTailBytes: 4096,
-        holdBytes: 10,
-      },
-      admission: { maxProcesses: 11, maxQueue: 0, queueTimeoutMs: 12 },
       stopGraceMs: 0,
-      env: new Map(),
-      passEnv: ['LANG'],
       pidFile: '/run/x.pid',
       background: true,
       log: { level: 'debug', format: 'json', file: '/var/log/x' },
@@ -118,7 +138,7 @@ describe('The configuration', () => {
   });
 
   it('has absolute paths, since the daemon leaves its directory', () => {
-    const { pidFile, log, accessLog, listen } = read({
+    const { pidFile, log, accessLog, sites } = read({
       'pid-file': 'pid',
       'log-file': 'log',
       'access-log': 'access',
@@ -127,11 +147,11 @@ describe('The configuration', () => {
     assert.equal(pidFile, `${process.cwd()}/pid`);
     assert.equal(log.file, `${process.cwd()}/log`);
     assert.equal(accessLog?.file, `${process.cwd()}/access`);
-    assert.deepEqual(listen, [{ kind: 'unix', path: `${process.cwd()}/sock` }]);
+    assert.deepEqual(sites[0]?.listen, [{ kind: 'unix', path: `${process.cwd()}/sock` }]);
   });
 
   it('has variables with any value, octet by octet; the last of a name counts', () => {
-    const { env } = read({ env: ['A=', 'B=x=y z', 'NÄME=é', 'A=2', 'LD_PRELOAD=/ours'] });
+    const { env } = readSite({ env: ['A=', 'B=x=y z', 'NÄME=é', 'A=2', 'LD_PRELOAD=/ours'] });
     assert.deepEqual(
       [...env],
       [
@@ -145,9 +165,9 @@ describe('The configuration', () => {
 
   it('allows the hosts of FCGI_WEB_SERVER_ADDRS besides those of --allow-from', () => {
     process.env['FCGI_WEB_SERVER_ADDRS'] = '192.0.2.1, 192.0.2.2,,';
-    assert.deepEqual(read({ 'allow-from': ['::1'] }).allowFrom, ['::1', '192.0.2.1', '192.0.2.2']);
+    assert.deepEqual(readSite({ 'allow-from': ['::1'] }).allowFrom, ['::1', '192.0.2.1', '192.0.2.2']);
     process.env['FCGI_WEB_SERVER_ADDRS'] = ' ';
-    assert.deepEqual(read().allowFrom, []);
+    assert.deepEqual(readSite().allowFrom, []);
   });
 });
 
@@ -205,6 +225,7 @@ describe('A wrong value', () => {
       'log-level',
       'log-format',
       'access-log',
+      'spawn',
       'daemon',
     ];
     const tried = new Set([...cases.map(({ option }) => option), ...free]);

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 
 import type { Options } from 'yargs';
 
 import { mayBecomeVariable } from '../../src/cgi/meta-variables.js';
-import { commonOptions, dirOptions, hgOptions } from '../../src/cli/options.js';
+import { readConfigurationFile } from '../../src/cli/file/configuration-file.js';
+import { commonOptions, dirOptions, hgOptions, serveOptions } from '../../src/cli/options.js';
 import { requestEnds } from '../../src/observe/access-log.js';
 import { runBridge } from '../helpers/bridge.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
 
 const top = new URL('../../../', import.meta.url);
 const textOf = (name: string): string => readFileSync(new URL(name, top), 'utf8');
@@ -57,7 +60,12 @@ const prose = (text: string): string =>
     .replaceAll(/\\&/g, '')
     .replaceAll(/\s+/g, ' ');
 
-const options: Readonly<Record<string, Options>> = { ...commonOptions, ...hgOptions, ...dirOptions };
+const options: Readonly<Record<string, Options>> = {
+  ...commonOptions,
+  ...hgOptions,
+  ...dirOptions,
+  ...serveOptions,
+};
 const builtIn = ['help', 'version'];
 
 const described = new Map(optionItems(section('OPTIONS')));
@@ -100,10 +108,12 @@ describe('The manual page', () => {
     );
     const { Options: ofHg = [], ...common } = Object.fromEntries(await helpOf('hg'));
     const { Options: ofDir = [] } = Object.fromEntries(await helpOf('dir'));
+    const { Options: ofServe = [] } = Object.fromEntries(await helpOf('serve'));
     const own = (names: string[]): string[] => names.filter((name) => !builtIn.includes(name));
     assert.deepEqual(Object.fromEntries(inManual), {
       hg: own(ofHg),
       dir: own(ofDir),
+      serve: own(ofServe),
       ...common,
       Other: builtIn,
     });
@@ -162,11 +172,16 @@ describe('The manual page', () => {
   });
 
   it('has the required options of each command, and them alone, without brackets in its synopsis', () => {
-    for (const [command, own] of Object.entries({ hg: hgOptions, dir: dirOptions })) {
+    for (const [command, own] of Object.entries({
+      hg: hgOptions,
+      dir: dirOptions,
+      serve: serveOptions,
+    })) {
       const [, usage = ''] = section('SYNOPSIS').split(`.Cm ${command}\n`);
       const lines = (usage.split('\n.Nm')[0] ?? '').split('\n');
       for (const [name, option] of Object.entries<Options>(own)) {
-        const start = option.demandOption === true ? `.Fl -${name} ` : `.Op Fl -${name} `;
+        const value = option.type === 'boolean' ? '' : ' ';
+        const start = `${option.demandOption === true ? '.Fl' : '.Op Fl'} -${name}${value}`;
         assert.ok(
           lines.some((line) => line.startsWith(start)),
           `${command}: no line begins with ${start}`,
@@ -225,6 +240,19 @@ describe('The manual page', () => {
     const explained = items(section('ENVIRONMENT'), /^Ev ([A-Z_]+)$/m).map(([name]) => name);
     assert.deepEqual([...explained].sort(), sorted(read));
   });
+});
+
+describe('The configuration files of the manual and of README.md', () => {
+  const [, inManual = ''] =
+    /^\.Bd -literal -offset indent\n(# \/etc\/.*?)^\.Ed$/ms.exec(section('CONFIGURATION FILE')) ?? [];
+  const [, inReadme = ''] = /^```toml\n(.*?)^```$/ms.exec(textOf('README.md')) ?? [];
+  for (const [where, text] of Object.entries({ inManual, inReadme })) {
+    it(`are in order: ${where}`, async () => {
+      const file = `${await temporaryDirectory()}/sites.toml`;
+      await writeFile(file, text);
+      assert.ok(readConfigurationFile(file, {}).sites.length > 1);
+    });
+  }
 });
 
 describe('README.md', () => {

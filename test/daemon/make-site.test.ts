@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 
-import type { Configuration, SiteConfiguration } from '../../src/daemon/configuration.js';
+import type { ServedSiteConfiguration, SiteConfiguration } from '../../src/daemon/configuration.js';
 import { makeSite } from '../../src/daemon/make-site.js';
 import type { Site } from '../../src/sites/site.js';
 
@@ -13,10 +13,11 @@ afterEach(() => {
 });
 
 /** `makeSite` reads no more of a configuration than this. */
-const site = (options: Pick<Configuration, 'site'> & Partial<Configuration>): Promise<Site> =>
-  makeSite({ env: new Map(), passEnv: [], ...options } as Configuration);
+const site = (
+  options: Pick<ServedSiteConfiguration, 'site'> & Partial<ServedSiteConfiguration>,
+): Promise<Site> => makeSite({ env: new Map(), passEnv: [], ...options } as ServedSiteConfiguration);
 
-async function variables(options: Partial<Configuration>): Promise<Record<string, string>> {
+async function variables(options: Partial<ServedSiteConfiguration>): Promise<Record<string, string>> {
   const resolution = await (await site({ site: script, ...options })).resolve([]);
   assert.equal(resolution.kind, 'run');
   return Object.fromEntries(resolution.invocation.variables);

@@ -56,7 +56,7 @@ async function respond({
   ]);
   const request = await peer.request(begin(1, { flags: 1 }), record(4, 1, params), record(4, 1));
   prepare(request, peer);
-  await responder.respond(request);
+  await responder.respond(request, peer);
   assert.equal(accesses.length, 1, 'one line');
   return { access: accesses[0] ?? assert.fail(), events, peer };
 }

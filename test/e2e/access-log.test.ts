@@ -17,7 +17,7 @@ import { temporaryDirectory } from '../helpers/temporary.js';
 
 const names = [
   ...['time', 'id', 'client', 'method', 'uri', 'status', 'in_bytes', 'out_bytes'],
-  ...['queue_ms', 'first_ms', 'total_ms', 'pid', 'exit', 'end'],
+  ...['queue_ms', 'first_ms', 'total_ms', 'pid', 'exit', 'end', 'site'],
 ] as const;
 type Line = Readonly<Record<(typeof names)[number], string>>;
 
@@ -141,6 +141,10 @@ describe('The line of a request', { timeout: 60_000 }, () => {
   it('whose header was too large', async () => {
     const args = script('huge-header.sh', '--max-header-size', '10kb');
     await oneLine(args, { status: '502', end: 'max-header-size' });
+  });
+
+  it('whose header was not valid', async () => {
+    await oneLine(script('header-without-field.sh'), { status: '502', end: 'invalid-header' });
   });
 
   it('whose script could not be started', async () => {
@@ -316,14 +320,14 @@ describe('The lines of requests that have to wait', { timeout: 60_000 }, () => {
       .map((line) => line.split(' '));
     assert.deepEqual(lines.map(([, , , , uri = '']) => JSON.parse(uri) as string).sort(), [...began].sort());
     assert.equal(new Set(lines.map(([, id]) => id)).size, 50);
-    const ends = new Set(lines.map((fields) => fields.at(-1)));
+    const ends = new Set(lines.map((fields) => fields[13]));
     for (const end of ['completed', 'aborted', 'not-admitted']) assert.ok(ends.has(end), [...ends].join());
     for (const end of ends) assert.ok((requestEnds as readonly unknown[]).includes(end), end);
   });
 });
 
 describe('The access log', { timeout: 60_000 }, () => {
-  const forged = '2026-11-22T10:00:00.000Z x-1 "1.2.3.4" "GET" "/" 200 0 0 0.0 0.0 0.0 1 0 completed';
+  const forged = '2026-11-22T10:00:00.000Z x-1 "1.2.3.4" "GET" "/" 200 0 0 0.0 0.0 0.0 1 0 completed -';
   const evil = ['\n', '\r', '\u2028', '\x85', '"', '\\"', '\\', '\t', '\x1b[2K', '\u202e', '" 200 0 '].map(
     (text) => Buffer.from(`/${text}${forged}${text}`).toString('latin1'),
   );
@@ -381,6 +385,7 @@ describe('The access log', { timeout: 60_000 }, () => {
       exit_status: null,
       signal: 'SIGSEGV',
       end: 'no-header',
+      site: null,
     });
   });
 

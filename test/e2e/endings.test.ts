@@ -103,6 +103,32 @@ describe('A script that gives no answer', { timeout: 60_000 }, () => {
     assert.match(line, /\(--max-header-size\).*ended_by=max-header-size/);
   });
 
+  it('but a header that is not valid is a 502, whose reason only the log has', async () => {
+    const served = await serve(script('prints-query.sh'));
+    for (const [header, why] of [
+      ['', /header has no field \(RFC 3875 §6\.3\)/],
+      ["Can't open /srv/secret\n", /a line that is no field: "Can't open \/srv\/secret"/],
+      ['Status: fine\n', /a Status that is no final status: "fine"/],
+    ] as const) {
+      const { stdout } = await ask(served.socket, { QUERY_STRING: `${header}\nbody` });
+      const { status, id, text } = page(stdout);
+      assert.equal(status, 502);
+      assert.match(text, /a header that is not valid .*log has the details/);
+      const line = (await served.logged(new RegExp(` id=${id} `))).replaceAll('\\"', '"');
+      assert.match(line, why);
+      assert.match(line, / error .* ended_by=invalid-header .*code=ERR_INVALID_HEADER/);
+    }
+  });
+
+  it('has no page for HEAD, but the fields of one', async () => {
+    const served = await serve(script('ends-without-header.sh'));
+    const { stdout } = await ask(served.socket, { REQUEST_METHOD: 'HEAD' });
+    assert.match(
+      stdout,
+      /^Status: 502 Bad Gateway\r\n(?:.+\r\n)*Content-Length: [1-9]\d*\r\n(?:.+\r\n)*\r\n$/,
+    );
+  });
+
   it('as it can’t be started any more is a 500, until it can', async () => {
     const file = join(await temporaryDirectory(), 'script.sh');
     await copyFile(fixture('cgi/writes-stderr.sh'), file);

@@ -35,6 +35,7 @@ export class Peer {
       maxParamsBytes: 1_000_000,
       stdinBufferBytes: 1_000_000,
       values: {},
+      refuse: (why) => Buffer.from(why),
       onRequest: (request) => this.requests.push(request),
       onProblem: (problem) => this.problems.push(problem),
       ...options,

@@ -11,6 +11,7 @@ import { spawnScript } from '../../src/runners/spawn-script.js';
 import { ProcessRunner } from '../../src/runners/process-runner.js';
 import { fixture } from './bridge.js';
 import { Collector } from './sinks.js';
+import { startProcess } from './spawn-way.js';
 
 /** No limit but those that keep a failed test from leaving a process. */
 export const limits: RunLimits = {
@@ -57,7 +58,7 @@ export function runFixture(name: string, options: RunOptions = {}): Run {
   const file = fixture(`cgi/${name}`);
   const stdout = new Collector();
   const stderr = new Collector();
-  const runner = new ProcessRunner({ ...limits, ...options.limits }, spawnScript);
+  const runner = new ProcessRunner({ ...limits, ...options.limits }, spawnScript(startProcess));
   const outcome = runner.run(
     {
       file: fromText(file),

@@ -14,6 +14,7 @@ export type WebServerName = 'lighttpd' | 'nginx';
 
 export interface WebServer {
   readonly url: string;
+  readonly pid: number;
   stop(): Promise<void>;
 }
 
@@ -61,6 +62,7 @@ export async function startProgram(
   }
   return {
     url: `http://127.0.0.1:${String(port)}`,
+    pid: child.pid ?? 0,
     stop: async () => {
       child.kill('SIGTERM');
       await exited;

@@ -65,6 +65,49 @@ describe('A script’s answer', () => {
     assert.equal(sink.text, '');
   });
 
+  it('is refused with a header that is not valid, also when the script has ended', async () => {
+    const { script, output, done, sink } = carried(new Collector());
+    script.end('\nbody');
+    await assert.rejects(done, { code: 'ERR_INVALID_HEADER' });
+    assert.deepEqual([sink.text, output.status], ['', undefined]);
+  });
+
+  for (const [what, header, pieces, sent, long] of [
+    ['as long as announced', 'Content-Length: 4\n\n', ['ab', 'cd'], 'abcd', false],
+    ['longer than announced', 'Content-Length: 4\n\n', ['ab', 'cde', 'f'], 'abcd', true],
+    ['longer than announced, with its header', 'Content-Length: 4\n\n', ['abcdef'], 'abcd', true],
+    ['of a status that has none', 'Status: 304\nContent-Length: 4\n\n', ['abcd'], '', true],
+  ] as const) {
+    it(`has a body ${what}, and what is more is thrown away`, async () => {
+      const { script, output, done, sink } = carried(new Collector());
+      output.release();
+      script.write(header + (pieces.length === 1 ? pieces[0] : ''));
+      for (const piece of pieces.length === 1 ? [] : pieces) {
+        await settled();
+        script.write(piece);
+      }
+      script.end();
+      await done;
+      assert.deepEqual([sink.text, output.long, output.short], [header + sent, long, false]);
+      assert.deepEqual([output.sentBytes, output.lost], [header.length + sent.length, false]);
+    });
+  }
+
+  it('has no body where the request is HEAD, and is complete when it would be with one', async () => {
+    const header = 'Content-Length: 4\n\n';
+    const { script, output, done, sink } = carried(new Collector(), { headOnly: true });
+    output.release();
+    script.write(`${header}ab`);
+    await settled();
+    assert.deepEqual([sink.text, output.complete], [header, false]);
+    script.write('cd');
+    await settled();
+    assert.equal(output.complete, true);
+    script.end();
+    await done;
+    assert.deepEqual([sink.text, output.sentBytes, output.lost], [header, header.length, false]);
+  });
+
   it('is read no faster than the web server takes it', async () => {
     const sink = new SlowReader();
     const bytes = 50 * 1024 * 1024;

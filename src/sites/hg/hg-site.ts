@@ -3,7 +3,7 @@
 import { type ByteString, type NameValues, toBuffer, toText } from '../../bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
 import { metaVariables } from '../../cgi/meta-variables.js';
-import { BridgeError } from '../../errors.js';
+import { OptionError } from '../../errors.js';
 import { realPath, safeSegments, statOrAbsent } from '../contain.js';
 import { Publication, type Published } from '../publication.js';
 import { nonEmptyParam, requestPath } from '../request-path.js';
@@ -39,10 +39,10 @@ const STATIC = 'static';
 /** Params that would change what hgweb does and that no web server means for it. */
 const unwanted = /^(HTTP_EXPECT|REPO_NAME|HG.*|FCGI2CGI_.*)$/;
 
-/** Makes the site. @throws BridgeError `ERR_START` if a directory that the options name is none. */
+/** Makes the site. @throws OptionError `ERR_START` if a directory that the options name is none. */
 export async function hgSite(options: HgSiteOptions): Promise<Site> {
-  const repos = await directory('--repos', options.repos);
-  const markers = options.markers === undefined ? undefined : await directory('--markers', options.markers);
+  const repos = await directory('repos', options.repos);
+  const markers = options.markers === undefined ? undefined : await directory('markers', options.markers);
   const publication = new Publication({
     repos,
     markers,
@@ -55,7 +55,7 @@ export async function hgSite(options: HgSiteOptions): Promise<Site> {
 async function directory(option: string, path: ByteString): Promise<ByteString> {
   const real = await realPath(path);
   if (real === undefined || (await statOrAbsent(real))?.isDirectory() !== true) {
-    throw new BridgeError('ERR_START', `${option} ${toText(path)}: there is no such directory`);
+    throw new OptionError('ERR_START', { option, value: toText(path), why: 'there is no such directory' });
   }
   return real;
 }
