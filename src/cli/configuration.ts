@@ -43,6 +43,7 @@ export function readServedSite(
     maxRequestsPerConnection: reader.count('max-requests-per-connection', 1),
     maxParamsBytes: reader.sizeBytes('max-params-size'),
     stdinBufferBytes: reader.sizeBytes('stdin-buffer'),
+    maxSpoolBytes: reader.sizeBytes('max-spool-size'),
     run: {
       startTimeoutMs: reader.durationMs('start-timeout'),
       idleTimeoutMs: reader.durationMs('idle-timeout'),
@@ -51,7 +52,6 @@ export function readServedSite(
       maxHeaderBytes: reader.sizeBytes('max-header-size'),
       stderrTailBytes: STDERR_TAIL_BYTES,
       holdBytes: reader.sizeBytes('hold-size'),
-      maxSpoolBytes: reader.sizeBytes('max-spool-size'),
     },
     spawn: reader.required('spawn') as SpawnWay,
     admission: {

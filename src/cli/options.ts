@@ -44,7 +44,8 @@ const limits = {
   'max-spool-size': {
     ...text,
     default: '1gb',
-    description: 'Request body kept in a temporary file for a program that needs its length or can’t read on',
+    description:
+      'Request body kept in a temporary file for a program that does not read on or needs its length',
   },
 } satisfies Record<string, Options>;
 

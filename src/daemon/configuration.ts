@@ -38,7 +38,9 @@ export interface ServedSiteConfiguration {
   readonly maxConnections: number;
   readonly maxRequestsPerConnection: number;
   readonly maxParamsBytes: number;
+  /** Octets of a request's body that are kept in memory, and on disk. */
   readonly stdinBufferBytes: number;
+  readonly maxSpoolBytes: number;
   readonly run: RunLimits;
   readonly spawn: SpawnWay;
   readonly admission: AdmissionOptions;

@@ -9,7 +9,7 @@ import type { RequestEnd } from '../observe/access-log.js';
 import type { LogLevel } from '../observe/log.js';
 import { appStatusOf, describeExit } from '../process/exit-status.js';
 import type { EndedBy, Outcome } from '../runners/runner.js';
-import { whyNotCounted } from './counted-body.js';
+import { whyNotTaken } from './counted-body.js';
 
 export interface Ending {
   readonly end: RequestEnd;
@@ -82,11 +82,11 @@ export function unread(
   };
 }
 
-/** `countBody` has rejected. @throws what it rejected with, if that says nothing of the request. */
-export function notCounted(error: unknown, signal: AbortSignal): Ending {
+/** The request's body could not be taken in. @throws what it was lost with, if that says nothing of the request. */
+export function notTaken(error: unknown, signal: AbortSignal): Ending {
   if (signal.aborted) return { ...aborted(signal), appStatus: 0 };
   if (!(error instanceof BridgeError)) throw error;
-  const document = whyNotCounted(error);
+  const document = whyNotTaken(error);
   const level = document.status < 500 ? 'warn' : 'error';
   return { ...refused(document, error.message, error.code), level };
 }
@@ -183,16 +183,14 @@ interface Failure {
   readonly code?: string;
 }
 
-const timeoutReasons: Readonly<
-  Record<Exclude<EndedBy, 'max-header-size' | 'invalid-header' | 'abort'>, string>
-> = {
+const timeoutReasons = {
   'start-timeout': 'The program did not begin to answer in time (--start-timeout).',
   'idle-timeout': 'The program made no progress for too long (--idle-timeout).',
   'max-time': 'The program took longer than a request may (--max-time).',
-};
+} satisfies Partial<Record<EndedBy, string>>;
 
 /** What to say of a run that gave no header. */
-function failure({ startError, headerError, endedBy, exit }: Outcome): Failure {
+function failure({ startError, headerError, bodyError, endedBy, exit }: Outcome): Failure {
   if (startError !== undefined) {
     const isTooLarge = systemCodeOf(startError.cause) === 'E2BIG';
     return {
@@ -213,6 +211,11 @@ function failure({ startError, headerError, endedBy, exit }: Outcome): Failure {
       },
       code: 'ERR_MAX_HEADER_SIZE',
     };
+  }
+  if (endedBy === 'max-spool-size' || endedBy === 'spool-error') {
+    const error =
+      bodyError instanceof BridgeError ? bodyError : new BridgeError('ERR_SPOOL', reasonOf(bodyError));
+    return { end: endedBy, document: whyNotTaken(error), cause: error.message, code: error.code };
   }
   if (endedBy === 'invalid-header') {
     return {

@@ -44,9 +44,10 @@ export class ServedSite {
     const maxRequests = configuration.maxRequestsPerConnection;
     this.#connectionOptions = {
       maxParamsBytes: configuration.maxParamsBytes,
-      stdinBufferBytes: configuration.stdinBufferBytes,
+      // What is kept of a body, its RequestBody keeps: nothing needs to wait before it gets there.
+      stdinBufferBytes: 1,
       maxRequests,
-      stallTimeoutMs: configuration.run.idleTimeoutMs,
+      idleTimeoutMs: configuration.run.idleTimeoutMs,
       values: {
         FCGI_MAX_CONNS: String(configuration.maxConnections),
         // HAProxy, the one that asks, takes it for what a single connection may carry.
@@ -78,7 +79,11 @@ export class ServedSite {
       site: await makeSite(configuration),
       runner,
       admission: new Admission(configuration.admission),
-      spool: configuration.run,
+      body: {
+        bufferBytes: configuration.stdinBufferBytes,
+        maxSpoolBytes: configuration.maxSpoolBytes,
+        idleTimeoutMs: configuration.run.idleTimeoutMs,
+      },
       log,
       accessLog,
     });

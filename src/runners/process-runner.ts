@@ -37,7 +37,7 @@ export class ProcessRunner implements Runner {
     try {
       started = await this.#start(invocation, signal);
     } catch (error) {
-      streams.stdin.resume();
+      streams.stdin.destroy();
       return {
         ...notStarted,
         startError: error instanceof BridgeError ? error : new BridgeError('ERR_SPAWN', reasonOf(error)),
@@ -58,6 +58,7 @@ export class ProcessRunner implements Runner {
     signal: AbortSignal,
   ): Promise<Outcome> {
     const limits = this.#limits;
+    const body = streams.stdin;
     let endedBy: EndedBy | undefined;
     let stdinBytes = 0;
     let headerError: BridgeError | undefined;
@@ -77,42 +78,38 @@ export class ProcessRunner implements Runner {
       if (!output.complete) abort();
     };
     const timers = new RunTimers(limits, end);
-    let takeRest = (): void => undefined;
-    const restWanted = new Promise<void>((resolve) => {
-      takeRest = resolve;
-    });
+    const progress = (): void => {
+      timers.progress();
+    };
     const output = new ScriptOutput(child.stdout, streams.stdout, {
       ...limits,
       headOnly: variables.get('REQUEST_METHOD') === 'HEAD',
       givenUp: givenUp.signal,
-      onProgress: () => {
-        timers.progress();
-      },
+      onProgress: progress,
       onHead: () => {
         timers.headSeen();
       },
-      onFull: takeRest,
+      onFull: () => {
+        // The script may wait for us: as long as octets come, it has not stopped.
+        body.on('arrival', progress);
+        body.takeIn();
+      },
     });
 
     this.#aborts.add(abort);
     if (signal.aborted) onSignal();
     else signal.addEventListener('abort', onSignal, { once: true });
-    if (input !== undefined) streams.stdin.resume();
-    // Nothing waits for a body that is here already, so none of it needs to be taken to disk (again).
-    const isHere = input !== undefined || streams.stdinHasArrived === true;
-    if (isHere) {
-      timers.bodyTaken();
-      output.release();
-    }
-    void feedScript(
-      input === undefined ? streams.stdin : Readable.from([input]),
-      child.stdin,
-      (bytes) => {
-        stdinBytes += bytes;
-        timers.progress();
-      },
-      isHere ? undefined : { wanted: restWanted, maxBytes: limits.maxSpoolBytes },
-    ).then(() => {
+    const onBodyLost = (): void => {
+      if (body.errored !== null && !output.complete) end(lostBy(body.errored));
+    };
+    if (input !== undefined) body.destroy();
+    else if (body.destroyed) onBodyLost();
+    else body.once('close', onBodyLost);
+    feedScript(input === undefined ? body : Readable.from([input]), child.stdin, (bytes) => {
+      stdinBytes += bytes;
+      timers.progress();
+    });
+    void body.arrived.then(() => {
       timers.bodyTaken();
       output.release();
     });
@@ -139,6 +136,7 @@ export class ProcessRunner implements Runner {
       exit,
       endedBy,
       startError: undefined,
+      bodyError: body.errored ?? undefined,
       headerError,
       isShort: output.short,
       isLong: output.long,
@@ -148,6 +146,12 @@ export class ProcessRunner implements Runner {
       stderrTail,
     };
   }
+}
+
+function lostBy(error: Error): EndedBy {
+  return error instanceof BridgeError && error.code === 'ERR_MAX_SPOOL_SIZE'
+    ? 'max-spool-size'
+    : 'spool-error';
 }
 
 const notStarted: Outcome = {

@@ -5,6 +5,12 @@ import type { Readable, Writable } from 'node:stream';
 import { type ResponseHead, ResponseHeadObserver } from '../cgi/response-head.js';
 import { drained } from './drained.js';
 
+/** What is held is sent as one record up to so much; more is not copied. */
+const COPIED_BYTES = 16_384;
+
+/** So many pieces are held apart: each costs memory besides its octets, and a script may write one octet at a time. */
+const MAX_HELD_PIECES = 256;
+
 export interface ScriptOutputOptions {
   readonly maxHeaderBytes: number;
   readonly holdBytes: number;
@@ -148,6 +154,7 @@ export class ScriptOutput {
 
   async #send(octets: readonly Buffer[]): Promise<void> {
     this.#held.push(...octets);
+    if (this.#held.length > MAX_HELD_PIECES) this.#held = [Buffer.concat(this.#held)];
     this.#heldBytes += octets.reduce((sum, buffer) => sum + buffer.length, 0);
     if (!this.#released && this.#heldBytes >= this.#options.holdBytes) {
       if (this.#options.onFull === undefined) {
@@ -166,7 +173,8 @@ export class ScriptOutput {
 
   async #flush(): Promise<void> {
     if (this.#heldBytes === 0) return;
-    const octets = this.#held.length === 1 && this.#held[0] ? this.#held[0] : Buffer.concat(this.#held);
+    const [held, bytes] = [this.#held, this.#heldBytes];
+    const octets = bytes <= COPIED_BYTES ? [Buffer.concat(held)] : held;
     this.#held = [];
     this.#heldBytes = 0;
     if (this.#sink.destroyed) {
@@ -174,8 +182,12 @@ export class ScriptOutput {
       this.#lost ||= this.#sentBytes < this.#wholeBytes;
       return;
     }
-    this.#sentBytes += octets.length;
-    if (!this.#sink.write(octets)) {
+    this.#sentBytes += bytes;
+    this.#sink.cork();
+    let takesMore = true;
+    for (const piece of octets) takesMore = this.#sink.write(piece);
+    this.#sink.uncork();
+    if (!takesMore) {
       await drained(this.#sink, this.#options.givenUp);
       this.#options.onProgress(0);
     }

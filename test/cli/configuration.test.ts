@@ -40,6 +40,7 @@ describe('The configuration', () => {
           maxRequestsPerConnection: 64,
           maxParamsBytes: 262_144,
           stdinBufferBytes: 65_536,
+          maxSpoolBytes: 1_073_741_824,
           run: {
             startTimeoutMs: 300_000,
             idleTimeoutMs: 300_000,
@@ -48,7 +49,6 @@ describe('The configuration', () => {
             maxHeaderBytes: 65_536,
             stderrTailBytes: 4096,
             holdBytes: 1_048_576,
-            maxSpoolBytes: 1_073_741_824,
           },
           spawn: 'auto',
           admission: { maxProcesses: 32, maxQueue: 512, queueTimeoutMs: 30_000 },
@@ -112,6 +112,7 @@ describe('The configuration', () => {
           maxRequestsPerConnection: 2,
           maxParamsBytes: 3,
           stdinBufferBytes: 4,
+          maxSpoolBytes: 13,
           run: {
             startTimeoutMs: 5,
             idleTimeoutMs: 6,
@@ -120,7 +121,6 @@ describe('The configuration', () => {
             maxHeaderBytes: 9,
             stderrTailBytes: 4096,
             holdBytes: 10,
-            maxSpoolBytes: 13,
           },
           spawn: 'node',
           admission: { maxProcesses: 11, maxQueue: 0, queueTimeoutMs: 12 },

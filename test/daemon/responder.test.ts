@@ -46,7 +46,7 @@ async function respond({
     runner: { run },
     admission: new Admission({ maxProcesses: 1, maxQueue: 0, queueTimeoutMs: 0 }),
     log: { error: note, warn: note, info: note, debug: note },
-    spool: { maxSpoolBytes: 1_000, idleTimeoutMs: 0 },
+    body: { bufferBytes: 1_000, maxSpoolBytes: 1_000, idleTimeoutMs: 0 },
     accessLog: { write: (access) => accesses.push(access) },
   });
   const peer = new Peer();

@@ -44,20 +44,16 @@ describe('A web server that leaves', { timeout: 60_000 }, () => {
     });
   }
 
-  for (const [size, what, ended] of [
-    [1_000, 'ends a script that reads nothing', /request aborted/],
-    // Whose connection waits for the script is not seen to leave before it is read again.
-    [1_000_000, 'ends it at --idle-timeout at the latest', /request aborted|ended_by=idle-timeout/],
-  ] as const) {
-    it(`in the middle of sending a body of ${String(size)} octets ${what}`, async () => {
-      const served = await serve(script('never-reads.sh', '--idle-timeout', '2s'));
+  for (const size of [1_000, 1_000_000, 50_000_000]) {
+    it(`in the middle of sending a body of ${String(size)} octets ends a script that reads nothing`, async () => {
+      const served = await serve(script('never-reads.sh'));
       const connection = connect(served.socket);
       const request = connection.send([]);
       request.stdin.write(Buffer.alloc(size));
       const [chunk] = (await once(request.stderr, 'data')) as [Buffer];
       connection.close();
       await vanished(Number(chunk.toString()));
-      await served.logged(ended);
+      await served.logged(/request aborted/);
     });
   }
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { PassThrough, Readable, type Writable } from 'node:stream';
 import { describe, it } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 
 import { ScriptOutput, type ScriptOutputOptions } from '../../src/runners/script-output.js';
 import { Collector, settled, SlowReader } from '../helpers/sinks.js';
@@ -198,6 +199,29 @@ describe('The answer to a request whose body still arrives', () => {
     await settled();
     assert.equal(sink.octets.length, 1_001, 'the web server has seen the answer begin');
     script.destroy();
+  });
+
+  it('is held in few pieces, however finely it is written', async () => {
+    let pieces = 0;
+    const sink = new Collector();
+    const write = sink._write.bind(sink);
+    sink._write = (...args) => {
+      pieces += 1;
+      write(...args);
+    };
+    const { script, output, done } = carried(sink, { holdBytes: 100_000 });
+    const octets = 20_000;
+    script.write(HEADER);
+    // Each is read before the next is written.
+    for (let count = 0; count < octets; count++) {
+      script.write('x');
+      await turn();
+    }
+    output.release();
+    script.end();
+    await done;
+    assert.equal(sink.text, `${HEADER}${'x'.repeat(octets)}`);
+    assert.ok(pieces < 300, `${String(pieces)} pieces`);
   });
 
   it('waits for whoever sees to the body when as much as may be is held', async () => {
