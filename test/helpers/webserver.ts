@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 
 const start = fileURLToPath(new URL('../../../scripts/webservers/run/start', import.meta.url));
 
-export type WebServerName = 'lighttpd' | 'nginx';
+export type WebServerName = 'lighttpd' | 'nginx' | 'apache';
 
 export interface WebServer {
   readonly url: string;
