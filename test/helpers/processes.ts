@@ -19,10 +19,20 @@ export function isRunning(pid: number): boolean {
   return /^State:\s+[^ZX]/m.test(read(pid, 'status'));
 }
 
-/** The processes that `pid` has started and that were not reaped. */
+/** The processes that `pid` has started, by whichever of its threads, and that were not reaped. */
 export function childrenOf(pid: number): number[] {
-  const children = read(pid, `task/${String(pid)}/children`).trim();
-  return children === '' ? [] : children.split(' ').map(Number);
+  return threadsOf(pid).flatMap((thread) => {
+    const children = read(pid, `task/${thread}/children`).trim();
+    return children === '' ? [] : children.split(' ').map(Number);
+  });
+}
+
+function threadsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${String(pid)}/task`);
+  } catch {
+    return [];
+  }
 }
 
 /** The ids of processes that have this text among their arguments. */
