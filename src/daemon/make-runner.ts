@@ -14,8 +14,8 @@ export function makeRunner({ spawn, run, admission }: ServedSiteConfiguration, l
   if (fallback !== undefined) log.info({}, `programs are started by Node, at a higher cost: ${fallback}`);
   const patient = new PatientStart(spawnScript(start), {
     timeoutMs: admission.queueTimeoutMs,
-    onShortage: (error) => {
-      log.warn({}, `requests wait until programs can be started again: ${reasonOf(error)}`);
+    onShortage: (cause) => {
+      log.warn({}, `requests wait until programs can be started again: ${reasonOf(cause)}`);
     },
     onRelief: () => {
       log.info({}, 'programs can be started again');

@@ -14,8 +14,8 @@ const MAX_PAUSE_MS = 1_000;
 export interface Patience {
   /** How long a request waits; 0 for as long as it takes. */
   readonly timeoutMs: number;
-  /** Called when the first start of a shortage has failed, and when one works again. */
-  readonly onShortage: (error: unknown) => void;
+  /** Called with the system's error when the first start of a shortage has failed, and when one works again. */
+  readonly onShortage: (cause: unknown) => void;
   readonly onRelief: () => void;
 }
 
@@ -79,7 +79,7 @@ export class PatientStart {
     } catch (error) {
       if (isShortage(error) && !this.#isShort) {
         this.#isShort = true;
-        this.#patience.onShortage(error);
+        this.#patience.onShortage((error as BridgeError).cause);
       }
       throw error;
     }

@@ -10,6 +10,14 @@ import { systemError } from './system-error.js';
 /** `O_CLOEXEC` of Linux, which Node does not name: no program inherits an end that is not its own. */
 const O_CLOEXEC = 0o2_000_000;
 
+/** `F_SETPIPE_SZ` of Linux, which Node does not name either. */
+const F_SETPIPE_SZ = 1_031;
+/**
+ * What a pipe holds: with the 64 KiB that it has by itself, large bodies wait for a turn of the event loop or of the
+ * program too often. The system may refuse more to a user who has many, which does no harm.
+ */
+const PIPE_BYTES = 262_144;
+
 interface Pipe {
   readonly readEnd: number;
   readonly writeEnd: number;
@@ -64,9 +72,10 @@ export class Pipes {
   }
 }
 
-function openPipe({ pipe2, errno }: LibC): Pipe {
+function openPipe({ pipe2, setPipeSize, errno }: LibC): Pipe {
   const descriptors = new Int32Array(2);
   if (pipe2(descriptors, O_CLOEXEC) !== 0) throw systemError('pipe2', errno());
   const [readEnd = -1, writeEnd = -1] = descriptors;
+  setPipeSize(readEnd, F_SETPIPE_SZ, 'int', PIPE_BYTES);
   return { readEnd, writeEnd };
 }
