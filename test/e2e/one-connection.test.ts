@@ -111,7 +111,7 @@ describe('A request that never reads its body of 10 MB', { timeout: 60_000 }, ()
     const waiting = send(1, 'never-reads.sh');
     await upload(waiting, 10 * MB);
     connection.close();
-    await accessLogged(' - - aborted');
+    await accessLogged(' - - aborted -');
     first.close();
   });
 });
@@ -178,7 +178,7 @@ describe('A request of which more must be kept than may be, beside another', { t
       await sent;
       await answersAnother(4);
       assert.match(await served.logged(new RegExp(` id=${id} `)), new RegExp(` code=${code}\\b.*`));
-      await accessLogged(` ${String(pid)} SIGTERM ${end}`);
+      await accessLogged(` ${String(pid)} SIGTERM ${end} -`);
     });
   }
 });
