@@ -9,7 +9,7 @@ import type { Ending } from './ending.js';
 export function accessOf(
   id: string,
   { params, account, signal }: Request,
-  { end, document, outcome }: Ending,
+  { end, document, answer, outcome }: Ending,
   queueMs: number | undefined,
 ): Omit<Access, 'site'> {
   const {
@@ -27,7 +27,7 @@ export function accessOf(
     client: paramText(params, 'REMOTE_ADDR'),
     method: paramText(params, 'REQUEST_METHOD'),
     uri: uriOf(params),
-    status: stdoutBytes === 0 ? undefined : (document?.status ?? outcome?.status),
+    status: stdoutBytes === 0 ? undefined : (document?.status ?? answer?.status ?? outcome?.status),
     inBytes: stdinBytes,
     outBytes: stdoutBytes,
     queueMs,

@@ -1,5 +1,6 @@
 /** What became of a request, and what is to be said of it: to the web server, in the log, and in the access log. */
 
+import type { DocumentResponse } from '../cgi/document-response.js';
 import type { Refusal } from '../cgi/invocation.js';
 import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
 import type { RefusalReason } from '../fastcgi/connection.js';
@@ -17,6 +18,8 @@ export interface Ending {
   readonly appStatus: number;
   /** The answer where no program has given one. */
   readonly document?: Refusal & { readonly retryAfterSeconds?: number };
+  /** The answer that a site has given without a program. */
+  readonly answer?: DocumentResponse;
   readonly outcome?: Outcome;
   readonly level: LogLevel;
   readonly message: string;
@@ -40,6 +43,12 @@ export function refused(document: Refusal, why: string, code?: string): Ending {
     message: `request refused: ${why}`,
     fields: { status: document.status, ...(code === undefined ? {} : { code }) },
   };
+}
+
+/** A site has answered by itself. */
+export function answeredBySite(answer: DocumentResponse): Ending {
+  const fields = { status: answer.status };
+  return { end: 'completed', appStatus: 0, answer, level: 'debug', message: 'request answered', fields };
 }
 
 /** `Admission.enter` has rejected. @throws what it rejected with, if that says nothing of the request. */

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 
 import { toText } from '../bytes.js';
+import { documentOctets } from '../cgi/document-response.js';
 import { errorResponse } from '../cgi/error-response.js';
 import type { Invocation } from '../cgi/invocation.js';
 import type { ErrorCode } from '../errors.js';
@@ -17,7 +18,16 @@ import type { Site } from '../sites/site.js';
 import { accessOf, accessOfUnread, uriOf } from './account.js';
 import type { Admission, Release } from './admission.js';
 import { countBody, lacksLength, withLength } from './counted-body.js';
-import { bridgeError, type Ending, notAdmitted, notTaken, ran, refused, unread } from './ending.js';
+import {
+  answeredBySite,
+  bridgeError,
+  type Ending,
+  notAdmitted,
+  notTaken,
+  ran,
+  refused,
+  unread,
+} from './ending.js';
 
 export interface ResponderOptions {
   /** What the access log calls the site, if a daemon has several. */
@@ -111,6 +121,7 @@ export class Responder {
       const { refusal } = resolution;
       return refused(refusal, refusal.detail ?? refusal.reason);
     }
+    if (resolution.kind === 'answer') return answeredBySite(resolution.answer);
     const { invocation } = resolution;
     const withNul = [...invocation.variables].find(([, value]) => value.includes('\0'))?.[0];
     if (withNul !== undefined) {
@@ -161,11 +172,12 @@ export class Responder {
   /** Ends a request, whatever became of it, and accounts for it: the one place where that happens. */
   async #end({ id, request, queueMs }: Handling, ending: Ending): Promise<void> {
     const { name, log, accessLog } = this.#options;
-    const { document, level, message, fields, appStatus } = ending;
+    const { document, answer, level, message, fields, appStatus } = ending;
     log[level]({ id, uri: uriOf(request.params), ...fields }, message);
-    if (document !== undefined && !request.stdout.destroyed) {
+    if (!request.stdout.destroyed) {
       const headOnly = paramText(request.params, 'REQUEST_METHOD') === 'HEAD';
-      request.stdout.write(errorResponse({ ...document, id, headOnly }));
+      if (document !== undefined) request.stdout.write(errorResponse({ ...document, id, headOnly }));
+      if (answer !== undefined) request.stdout.write(documentOctets(answer));
     }
     await request.end(appStatus);
     accessLog?.write({ ...accessOf(id, request, ending, queueMs), site: name });
