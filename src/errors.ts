@@ -8,6 +8,7 @@ export type ErrorCode =
   | 'ERR_LOG_FILE'
   | 'ERR_START'
   | 'ERR_MERCURIAL'
+  | 'ERR_GIT'
   | 'ERR_FASTCGI_VERSION'
   | 'ERR_FASTCGI_SEQUENCE'
   | 'ERR_FASTCGI_LENGTH'

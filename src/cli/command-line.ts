@@ -13,6 +13,7 @@ import {
   type CommonArguments,
   commonOptions,
   dirOptions,
+  gitOptions,
   hgOptions,
   overridingOptions,
   scriptArguments,
@@ -46,6 +47,12 @@ export function commandLine(): Argv {
       'Serve a directory of Mercurial repositories',
       (command) => withCommonOptions(command.options(hgOptions)),
       (given) => serveOne('hg', given),
+    )
+    .command(
+      'git',
+      'Serve a directory of git repositories',
+      (command) => withCommonOptions(command.options(gitOptions)),
+      (given) => serveOne('git', given),
     )
     .command(
       'script <file> [argument..]',

@@ -133,6 +133,26 @@ export const hgOptions = {
   },
 } satisfies Record<string, Options>;
 
+/** The options of `fcgi2cgi git` besides. */
+export const gitOptions = {
+  repos: { ...text, demandOption: true, description: 'Directory of git repositories' },
+  markers: {
+    ...text,
+    description:
+      'Directory of empty NAME.git files, each of which publishes repository NAME; index.fcgi the index',
+    defaultDescription: 'git-daemon-export-ok in each repository',
+  },
+  'export-all': { type: 'boolean', default: false, description: 'Publish all repositories' },
+  gitweb: { ...text, description: 'Path of gitweb.cgi', defaultDescription: 'where systems have it' },
+  'gitweb-config': { ...text, description: 'Gitweb configuration file (Perl) with settings of your own' },
+  git: { ...text, default: 'git', description: 'Git program' },
+  'url-prefix': {
+    ...text,
+    default: '',
+    description: 'Path that the web server serves the repositories under, as in /git',
+  },
+} satisfies Record<string, Options>;
+
 /** The options of `fcgi2cgi dir` besides. */
 export const dirOptions = {
   root: { ...text, demandOption: true, description: 'Directory outside which nothing runs' },

@@ -8,7 +8,7 @@ import { type ByteString, fromText } from '../bytes.js';
 import type { SiteConfiguration } from '../daemon/configuration.js';
 import { OptionError, reasonOf } from '../errors.js';
 import type { OptionReader } from './option-reader.js';
-import { dirOptions, hgOptions, scriptArguments } from './options.js';
+import { dirOptions, gitOptions, hgOptions, scriptArguments } from './options.js';
 
 /** A kind of site, which is a command and a `kind` in a configuration file. */
 interface SiteKind {
@@ -31,6 +31,18 @@ export const siteKinds: Readonly<Record<SiteKindName, SiteKind>> = {
       urlPrefix: urlPrefix(reader),
     }),
   },
+  git: {
+    options: gitOptions,
+    read: (reader) => ({
+      kind: 'git',
+      repos: reader.requiredPath('repos'),
+      publishedBy: publishedBy(reader),
+      gitwebConfig: readableFile(reader, 'gitweb-config'),
+      gitweb: reader.path('gitweb'),
+      git: reader.program('git'),
+      urlPrefix: urlPrefix(reader),
+    }),
+  },
   script: {
     options: scriptArguments,
     read: (reader) => ({
@@ -44,6 +56,16 @@ export const siteKinds: Readonly<Record<SiteKindName, SiteKind>> = {
     read: (reader) => ({ kind: 'dir', root: reader.requiredPath('root') }),
   },
 };
+
+function publishedBy(reader: OptionReader): 'all' | 'export-ok' | { readonly markers: ByteString } {
+  const markers = reader.bytePath('markers');
+  if (markers === undefined) return reader.flag('export-all') ? 'all' : 'export-ok';
+  return reader.read({ markers }, () => {
+    if (!reader.flag('export-all')) return { markers };
+    const why = 'publishes all repositories, and --markers only some: choose one';
+    throw new OptionError('ERR_USAGE', { option: 'export-all', why });
+  });
+}
 
 function urlPrefix(reader: OptionReader): ByteString {
   const given = reader.required('url-prefix');

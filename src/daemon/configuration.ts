@@ -22,6 +22,17 @@ export type SiteConfiguration =
       readonly hgwebConfig: ByteString | undefined;
       /** The `hg` program: a path, or a name to look up in PATH. */
       readonly hg: string;
+    }
+  | {
+      readonly kind: 'git';
+      readonly repos: ByteString;
+      readonly publishedBy: 'all' | 'export-ok' | { readonly markers: ByteString };
+      readonly urlPrefix: ByteString;
+      readonly gitwebConfig: ByteString | undefined;
+      /** The path of gitweb; without it, it is looked for. */
+      readonly gitweb: string | undefined;
+      /** The `git` program: a path, or a name to look up in PATH. */
+      readonly git: string;
     };
 
 /** A site with all that is its own: where it listens, who may connect, and how much it may use. */

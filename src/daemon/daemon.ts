@@ -22,7 +22,7 @@ export class Daemon {
   /**
    * Starts to serve; resolves when every listener accepts. None does before every site is known to be there.
    *
-   * @throws BridgeError `ERR_START`, `ERR_MERCURIAL`, `ERR_LISTEN`, `ERR_USAGE`; nothing is left behind then.
+   * @throws BridgeError `ERR_START`, `ERR_MERCURIAL`, `ERR_GIT`, `ERR_LISTEN`, `ERR_USAGE`; nothing is left behind then.
    */
   static async start(configuration: Configuration, log: Log, accessLog?: AccessLog): Promise<Daemon> {
     const fitted = fitConnections(configuration.sites, descriptorLimit());

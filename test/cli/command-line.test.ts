@@ -96,6 +96,14 @@ describe('A command line that can’t be understood ends with status 2 and one l
     );
   });
 
+  it('two ways of publishing git repositories', async () => {
+    await fails(
+      2,
+      ['git', '--repos', directory, '--export-all', '--markers', directory, ...listen],
+      /--export-all publishes all repositories, and --markers only some: choose one/,
+    );
+  });
+
   it('nowhere to listen, with an example', async () => {
     await fails(
       2,

@@ -7,7 +7,7 @@ import type { Options } from 'yargs';
 
 import { mayBecomeVariable } from '../../src/cgi/meta-variables.js';
 import { readConfigurationFile } from '../../src/cli/file/configuration-file.js';
-import { commonOptions, dirOptions, hgOptions, serveOptions } from '../../src/cli/options.js';
+import { commonOptions, dirOptions, gitOptions, hgOptions, serveOptions } from '../../src/cli/options.js';
 import { requestEnds } from '../../src/observe/access-log.js';
 import { runBridge } from '../helpers/bridge.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -60,15 +60,29 @@ const prose = (text: string): string =>
     .replaceAll(/\\&/g, '')
     .replaceAll(/\s+/g, ' ');
 
-const options: Readonly<Record<string, Options>> = {
-  ...commonOptions,
-  ...hgOptions,
-  ...dirOptions,
-  ...serveOptions,
+const ofCommands: Readonly<Record<string, Readonly<Record<string, Options>>>> = {
+  hg: hgOptions,
+  git: gitOptions,
+  dir: dirOptions,
+  serve: serveOptions,
 };
+const options: Readonly<Record<string, Options>> = Object.assign(
+  {},
+  commonOptions,
+  ...Object.values(ofCommands),
+) as Record<string, Options>;
 const builtIn = ['help', 'version'];
 
 const described = new Map(optionItems(section('OPTIONS')));
+
+/** Every option of every command, with what the manual says of it there: one name may mean different things. */
+const everyOption = Object.entries({ ...ofCommands, '': commonOptions }).flatMap(([command, own]) => {
+  const texts =
+    command === '' ? described : new Map(optionItems(parts(section('OPTIONS'), 'Ss').get(command) ?? ''));
+  return Object.entries<Options>(own).map(
+    ([name, option]) => [name, option, prose(texts.get(name) ?? '')] as const,
+  );
+});
 
 /** The options under each heading of a command's help. */
 async function helpOf(command: string): Promise<Map<string, string[]>> {
@@ -107,11 +121,13 @@ describe('The manual page', () => {
       ]),
     );
     const { Options: ofHg = [], ...common } = Object.fromEntries(await helpOf('hg'));
+    const { Options: ofGit = [] } = Object.fromEntries(await helpOf('git'));
     const { Options: ofDir = [] } = Object.fromEntries(await helpOf('dir'));
     const { Options: ofServe = [] } = Object.fromEntries(await helpOf('serve'));
     const own = (names: string[]): string[] => names.filter((name) => !builtIn.includes(name));
     assert.deepEqual(Object.fromEntries(inManual), {
       hg: own(ofHg),
+      git: own(ofGit),
       dir: own(ofDir),
       serve: own(ofServe),
       ...common,
@@ -121,8 +137,7 @@ describe('The manual page', () => {
   });
 
   it('gives every option the default that it has, and none to one that has none', () => {
-    for (const [name, option] of Object.entries(options)) {
-      const text = prose(described.get(name) ?? '');
+    for (const [name, option, text] of everyOption) {
       const value: unknown = option.default === '' ? 'empty' : (option.default ?? option.defaultDescription);
       if (typeof value === 'string') {
         assert.ok(
@@ -137,8 +152,7 @@ describe('The manual page', () => {
   });
 
   it('says which options may be repeated, which values one chooses from, and which quantity it is', () => {
-    for (const [name, option] of Object.entries(options)) {
-      const text = prose(described.get(name) ?? '');
+    for (const [name, option, text] of everyOption) {
       assert.equal(text.includes('(repeatable)'), option.array === true, `--${name}: is it repeatable?`);
       const choices = option.choices as readonly string[] | undefined;
       if (choices !== undefined) {
@@ -172,11 +186,7 @@ describe('The manual page', () => {
   });
 
   it('has the required options of each command, and them alone, without brackets in its synopsis', () => {
-    for (const [command, own] of Object.entries({
-      hg: hgOptions,
-      dir: dirOptions,
-      serve: serveOptions,
-    })) {
+    for (const [command, own] of Object.entries(ofCommands)) {
       const [, usage = ''] = section('SYNOPSIS').split(`.Cm ${command}\n`);
       const lines = (usage.split('\n.Nm')[0] ?? '').split('\n');
       for (const [name, option] of Object.entries<Options>(own)) {
