@@ -137,6 +137,7 @@ for (const server of ['lighttpd', 'nginx'] satisfies WebServerName[]) {
         );
         assert.deepEqual((await get(`/static/${name}`)).body, body);
       }
+      assert.deepEqual((await get('/favicon.ico')).headers['content-type'], 'image/png');
       for (const name of ['none.css', 'gitweb.cgi', '..%2fgitweb.cgi', '.', 'gitweb.css/x', '']) {
         assert.equal((await get(`/index.fcgi/static/${name}`)).status, 404, name);
       }

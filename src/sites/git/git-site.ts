@@ -138,8 +138,10 @@ class GitSite implements Site {
     const index = segments.indexOf(INDEX_FILE);
     const base = index === -1 ? segments : segments.slice(0, index);
     const rest = index === -1 ? segments : segments.slice(index + 1);
-    if (rest.length === 2 && rest[0] === STATIC) {
-      const answer = await staticFile(this.#options.git.gitwebStatic, rest[1] ?? '', params);
+    // Browsers ask for that one by themselves where a page can't name it, such as a raw file.
+    const wanted = segments.join('/') === 'favicon.ico' ? [STATIC, 'git-favicon.png'] : rest;
+    if (wanted.length === 2 && wanted[0] === STATIC) {
+      const answer = await staticFile(this.#options.git.gitwebStatic, wanted[1] ?? '', params);
       return answer === undefined ? notPublished : { kind: 'answer', answer };
     }
     if (index !== -1 && rest.length > 0) return notPublished;
