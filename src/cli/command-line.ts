@@ -8,11 +8,14 @@ import { shippedFile } from '../daemon/shipped.js';
 import { BridgeError, reasonOf } from '../errors.js';
 import { readConfiguration } from './configuration.js';
 import { readConfigurationFile } from './file/configuration-file.js';
+import { runGet } from './get/command.js';
 import { OptionReader } from './option-reader.js';
 import {
   type CommonArguments,
   commonOptions,
   dirOptions,
+  getArguments,
+  getOptions,
   hgOptions,
   overridingOptions,
   scriptArguments,
@@ -72,6 +75,18 @@ export function commandLine(): Argv {
           .group(Object.keys(overridingOptions), 'Overriding:'),
       (given) => serveFile(given.config, given.check, given),
     )
+    .command(
+      'get <address> <path>',
+      'Send a request to a FastCGI application, as a web server would',
+      (command) =>
+        command
+          .options(getOptions)
+          .positional('address', getArguments.address)
+          .positional('path', getArguments.path),
+      async (given) => {
+        process.exitCode = await runGet(new OptionReader(given), `fcgi2cgi/${version()}`);
+      },
+    )
     .demandCommand(1, 1, 'a command is missing')
     .strict()
     .version(version())
@@ -109,7 +124,7 @@ async function serveFile(file: string, isCheck: boolean, given: CommonArguments)
 
 /** An option that is no list and is given twice is a mistake; yargs would make a list of it. */
 function onlyOnce(given: CommonArguments): true {
-  const options: Readonly<Record<string, Options>> = commonOptions;
+  const options: Readonly<Record<string, Options>> = { ...commonOptions, ...getOptions };
   const lists = ['_', '--', 'argument', ...Object.keys(options).filter((name) => options[name]?.array)];
   for (const [name, value] of Object.entries(given)) {
     if (Array.isArray(value) && !lists.includes(name)) {

@@ -7,7 +7,7 @@ import type { Options } from 'yargs';
 
 import { mayBecomeVariable } from '../../src/cgi/meta-variables.js';
 import { readConfigurationFile } from '../../src/cli/file/configuration-file.js';
-import { commonOptions, dirOptions, hgOptions, serveOptions } from '../../src/cli/options.js';
+import { commonOptions, dirOptions, getOptions, hgOptions, serveOptions } from '../../src/cli/options.js';
 import { requestEnds } from '../../src/observe/access-log.js';
 import { runBridge } from '../helpers/bridge.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -65,6 +65,7 @@ const options: Readonly<Record<string, Options>> = {
   ...hgOptions,
   ...dirOptions,
   ...serveOptions,
+  ...getOptions,
 };
 const builtIn = ['help', 'version'];
 
@@ -109,11 +110,13 @@ describe('The manual page', () => {
     const { Options: ofHg = [], ...common } = Object.fromEntries(await helpOf('hg'));
     const { Options: ofDir = [] } = Object.fromEntries(await helpOf('dir'));
     const { Options: ofServe = [] } = Object.fromEntries(await helpOf('serve'));
+    const { Options: ofGet = [] } = Object.fromEntries(await helpOf('get'));
     const own = (names: string[]): string[] => names.filter((name) => !builtIn.includes(name));
     assert.deepEqual(Object.fromEntries(inManual), {
       hg: own(ofHg),
       dir: own(ofDir),
       serve: own(ofServe),
+      get: own(ofGet),
       ...common,
       Other: builtIn,
     });
@@ -176,6 +179,7 @@ describe('The manual page', () => {
       hg: hgOptions,
       dir: dirOptions,
       serve: serveOptions,
+      get: getOptions,
     })) {
       const [, usage = ''] = section('SYNOPSIS').split(`.Cm ${command}\n`);
       const lines = (usage.split('\n.Nm')[0] ?? '').split('\n');
