@@ -7,6 +7,7 @@ import yargs, { type Argv, type Options } from 'yargs';
 import { shippedFile } from '../daemon/shipped.js';
 import { BridgeError, reasonOf } from '../errors.js';
 import { readConfiguration } from './configuration.js';
+import { describingOptions, runExplain } from './explain/command.js';
 import { readConfigurationFile } from './file/configuration-file.js';
 import { runGet } from './get/command.js';
 import { OptionReader } from './option-reader.js';
@@ -14,6 +15,7 @@ import {
   type CommonArguments,
   commonOptions,
   dirOptions,
+  explainOptions,
   getArguments,
   getOptions,
   hgOptions,
@@ -87,6 +89,23 @@ export function commandLine(): Argv {
         process.exitCode = await runGet(new OptionReader(given), `fcgi2cgi/${version()}`);
       },
     )
+    .command(
+      'explain [site-command] [file] [argument..]',
+      'Say what a site would run for the path that comes last, after --',
+      (command) =>
+        command
+          .options({ ...explainOptions, ...describingOptions })
+          .group(Object.keys(describingOptions), 'Describing:')
+          .positional('site-command', {
+            choices: Object.keys(siteKinds),
+            description: 'The command that would serve the site, with its options',
+          })
+          .positional('file', { ...scriptArguments.file, demandOption: false })
+          .positional('argument', scriptArguments.argument),
+      async (given) => {
+        process.exitCode = await runExplain(given, afterDashes(given), `fcgi2cgi/${version()}`);
+      },
+    )
     .demandCommand(1, 1, 'a command is missing')
     .strict()
     .version(version())
@@ -149,11 +168,11 @@ function noneEmpty(given: CommonArguments): true {
   return true;
 }
 
-/** Only `script` has arguments to pass on. */
+/** Only `script` has arguments to pass on, and `explain` a path. */
 function nothingLeftOver(given: CommonArguments): true {
   const [command] = given['_'] as (string | undefined)[];
   const [extra] = afterDashes(given);
-  if (command === 'script' || extra === undefined) return true;
+  if (command === 'script' || command === 'explain' || extra === undefined) return true;
   throw new BridgeError('ERR_USAGE', `${String(command)} takes no arguments, and got ${extra}`);
 }
 

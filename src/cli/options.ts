@@ -200,3 +200,11 @@ export const getOptions = {
   timings: { type: 'boolean', default: false, description: 'Print how long it took, on standard error' },
   timeout: { ...text, default: '1m', description: 'Longest wait for the next octet' },
 } satisfies Record<string, Options>;
+
+/** The options of `fcgi2cgi explain`; those of a site's command besides, if it names one. */
+export const explainOptions = {
+  config: { ...text, description: 'Configuration file that has the site' },
+  site: { ...text, description: 'Name of the site in the file', defaultDescription: 'the only one' },
+  ...request,
+  json: { type: 'boolean', default: false, description: 'Print the explanation as JSON' },
+} satisfies Record<string, Options>;

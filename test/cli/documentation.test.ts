@@ -7,7 +7,14 @@ import type { Options } from 'yargs';
 
 import { mayBecomeVariable } from '../../src/cgi/meta-variables.js';
 import { readConfigurationFile } from '../../src/cli/file/configuration-file.js';
-import { commonOptions, dirOptions, getOptions, hgOptions, serveOptions } from '../../src/cli/options.js';
+import {
+  commonOptions,
+  dirOptions,
+  explainOptions,
+  getOptions,
+  hgOptions,
+  serveOptions,
+} from '../../src/cli/options.js';
 import { requestEnds } from '../../src/observe/access-log.js';
 import { runBridge } from '../helpers/bridge.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -64,6 +71,7 @@ const options: Readonly<Record<string, Options>> = {
   ...commonOptions,
   ...hgOptions,
   ...dirOptions,
+  ...explainOptions,
   ...serveOptions,
   ...getOptions,
 };
@@ -111,12 +119,16 @@ describe('The manual page', () => {
     const { Options: ofDir = [] } = Object.fromEntries(await helpOf('dir'));
     const { Options: ofServe = [] } = Object.fromEntries(await helpOf('serve'));
     const { Options: ofGet = [] } = Object.fromEntries(await helpOf('get'));
+    const { Options: ofExplain = [] } = Object.fromEntries(await helpOf('explain'));
+    // What these two have as well is described with them.
+    const ofExplainAlone = ofExplain.filter((name) => !(name in serveOptions) && !(name in getOptions));
     const own = (names: string[]): string[] => names.filter((name) => !builtIn.includes(name));
     assert.deepEqual(Object.fromEntries(inManual), {
       hg: own(ofHg),
       dir: own(ofDir),
       serve: own(ofServe),
       get: own(ofGet),
+      explain: own(ofExplainAlone),
       ...common,
       Other: builtIn,
     });
