@@ -7,12 +7,17 @@ import yargs, { type Argv, type Options } from 'yargs';
 import { shippedFile } from '../daemon/shipped.js';
 import { BridgeError, reasonOf } from '../errors.js';
 import { readConfiguration } from './configuration.js';
+import { describingOptions, runExplain } from './explain/command.js';
 import { readConfigurationFile } from './file/configuration-file.js';
+import { runGet } from './get/command.js';
 import { OptionReader } from './option-reader.js';
 import {
   type CommonArguments,
   commonOptions,
   dirOptions,
+  explainOptions,
+  getArguments,
+  getOptions,
   gitOptions,
   hgOptions,
   overridingOptions,
@@ -79,6 +84,35 @@ export function commandLine(): Argv {
           .group(Object.keys(overridingOptions), 'Overriding:'),
       (given) => serveFile(given.config, given.check, given),
     )
+    .command(
+      'get <address> <path>',
+      'Send a request to a FastCGI application, as a web server would',
+      (command) =>
+        command
+          .options(getOptions)
+          .positional('address', getArguments.address)
+          .positional('path', getArguments.path),
+      async (given) => {
+        process.exitCode = await runGet(new OptionReader(given), `fcgi2cgi/${version()}`);
+      },
+    )
+    .command(
+      'explain [site-command] [file] [argument..]',
+      'Say what a site would run for the path that comes last, after --',
+      (command) =>
+        command
+          .options({ ...explainOptions, ...describingOptions })
+          .group(Object.keys(describingOptions), 'Describing:')
+          .positional('site-command', {
+            choices: Object.keys(siteKinds),
+            description: 'The command that would serve the site, with its options',
+          })
+          .positional('file', { ...scriptArguments.file, demandOption: false })
+          .positional('argument', scriptArguments.argument),
+      async (given) => {
+        process.exitCode = await runExplain(given, afterDashes(given), `fcgi2cgi/${version()}`);
+      },
+    )
     .demandCommand(1, 1, 'a command is missing')
     .strict()
     .version(version())
@@ -116,7 +150,7 @@ async function serveFile(file: string, isCheck: boolean, given: CommonArguments)
 
 /** An option that is no list and is given twice is a mistake; yargs would make a list of it. */
 function onlyOnce(given: CommonArguments): true {
-  const options: Readonly<Record<string, Options>> = commonOptions;
+  const options: Readonly<Record<string, Options>> = { ...commonOptions, ...getOptions };
   const lists = ['_', '--', 'argument', ...Object.keys(options).filter((name) => options[name]?.array)];
   for (const [name, value] of Object.entries(given)) {
     if (Array.isArray(value) && !lists.includes(name)) {
@@ -141,11 +175,11 @@ function noneEmpty(given: CommonArguments): true {
   return true;
 }
 
-/** Only `script` has arguments to pass on. */
+/** Only `script` has arguments to pass on, and `explain` a path. */
 function nothingLeftOver(given: CommonArguments): true {
   const [command] = given['_'] as (string | undefined)[];
   const [extra] = afterDashes(given);
-  if (command === 'script' || extra === undefined) return true;
+  if (command === 'script' || command === 'explain' || extra === undefined) return true;
   throw new BridgeError('ERR_USAGE', `${String(command)} takes no arguments, and got ${extra}`);
 }
 

@@ -32,7 +32,7 @@ export function readServedSite(
 ): ServedSiteConfiguration {
   return {
     ...what,
-    listen: reader.each('listen', parseAddress),
+    listen: reader.each('listen', (text, directory) => parseAddress(text, directory)),
     socket: {
       mode: reader.fileMode('socket-mode'),
       owner: reader.text('socket-owner'),

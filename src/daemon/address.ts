@@ -15,10 +15,18 @@ const MAX_FD = 15;
 
 const forms = 'expected unix:/path, /path, HOST:PORT, [v6]:PORT or fd:N';
 
-/** Reads an ADDRESS; relative socket paths count from `directory`. @throws OptionError `ERR_USAGE` */
-export function parseAddress(text: string, directory = process.cwd()): Address {
+/**
+ * Reads an ADDRESS; relative socket paths count from `directory`.
+ *
+ * @throws OptionError `ERR_USAGE`, of the option that is `named`
+ */
+export function parseAddress(
+  text: string,
+  directory = process.cwd(),
+  named: { readonly option: string; readonly shown?: string } = { option: 'listen' },
+): Address {
   const wrong = (why: string): OptionError =>
-    new OptionError('ERR_USAGE', { option: 'listen', value: text, why: `${why}; ${forms}` });
+    new OptionError('ERR_USAGE', { ...named, value: text, why: `${why}; ${forms}` });
   if (text.startsWith('/')) return { kind: 'unix', path: text };
   if (text.startsWith('unix:')) {
     const path = text.slice('unix:'.length);

@@ -7,7 +7,15 @@ import type { Options } from 'yargs';
 
 import { mayBecomeVariable } from '../../src/cgi/meta-variables.js';
 import { readConfigurationFile } from '../../src/cli/file/configuration-file.js';
-import { commonOptions, dirOptions, gitOptions, hgOptions, serveOptions } from '../../src/cli/options.js';
+import {
+  commonOptions,
+  dirOptions,
+  explainOptions,
+  getOptions,
+  gitOptions,
+  hgOptions,
+  serveOptions,
+} from '../../src/cli/options.js';
 import { requestEnds } from '../../src/observe/access-log.js';
 import { runBridge } from '../helpers/bridge.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -65,9 +73,11 @@ const ofCommands: Readonly<Record<string, Readonly<Record<string, Options>>>> = 
   git: gitOptions,
   dir: dirOptions,
   serve: serveOptions,
+  get: getOptions,
 };
 const options: Readonly<Record<string, Options>> = Object.assign(
   {},
+  explainOptions,
   commonOptions,
   ...Object.values(ofCommands),
 ) as Record<string, Options>;
@@ -124,12 +134,18 @@ describe('The manual page', () => {
     const { Options: ofGit = [] } = Object.fromEntries(await helpOf('git'));
     const { Options: ofDir = [] } = Object.fromEntries(await helpOf('dir'));
     const { Options: ofServe = [] } = Object.fromEntries(await helpOf('serve'));
+    const { Options: ofGet = [] } = Object.fromEntries(await helpOf('get'));
+    const { Options: ofExplain = [] } = Object.fromEntries(await helpOf('explain'));
+    // What these two have as well is described with them.
+    const ofExplainAlone = ofExplain.filter((name) => !(name in serveOptions) && !(name in getOptions));
     const own = (names: string[]): string[] => names.filter((name) => !builtIn.includes(name));
     assert.deepEqual(Object.fromEntries(inManual), {
       hg: own(ofHg),
       git: own(ofGit),
       dir: own(ofDir),
       serve: own(ofServe),
+      get: own(ofGet),
+      explain: own(ofExplainAlone),
       ...common,
       Other: builtIn,
     });
