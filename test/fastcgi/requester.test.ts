@@ -198,4 +198,35 @@ describe('A requester', () => {
       assert.ok(near.destroyed);
     });
   }
+
+  it('counts what has come of an answer, read or not', async () => {
+    const { requester, far } = connect();
+    const request = requester.send([]);
+    assert.equal(request.answerBytes(), 0);
+    await write(far, record(6, 1, 'four'), record(7, 1, 'and six'.slice(1)), record(6, 1));
+    assert.equal(request.answerBytes(), 10);
+    requester.close();
+  });
+
+  it('learns by a management record of an unknown type that the application lives', async () => {
+    const { requester, far, received } = connect();
+    const signs = [requester.probe(), requester.probe()];
+    while (received().length < 16) await once(far, 'data');
+    assert.deepEqual(received(), hex('01 fe 0000 0000 00 00  01 fe 0000 0000 00 00'));
+    const unknownType = record(11, 0, '\xfe\0\0\0\0\0\0\0');
+    await write(far, unknownType, unknownType);
+    await Promise.all(signs);
+    const request = requester.send([]);
+    await write(far, record(6, 1, 'after it'), end(1));
+    assert.equal(await text(request.stdout), 'after it');
+    requester.close();
+  });
+
+  it('learns that it does not, when the connection ends or has ended', async () => {
+    const { requester, near } = connect();
+    const sign = requester.probe();
+    near.destroy();
+    await assert.rejects(sign, DISCONNECTED);
+    await assert.rejects(requester.probe(), DISCONNECTED);
+  });
 });
