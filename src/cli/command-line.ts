@@ -6,13 +6,21 @@ import { resolve } from 'node:path';
 import yargs, { type Argv, type Options } from 'yargs';
 
 import { fromText } from '../bytes.js';
-import type { SiteConfiguration } from '../daemon/configuration.js';
+import type { Configuration, SiteConfiguration } from '../daemon/configuration.js';
 import { runDaemon } from '../daemon/run-daemon.js';
+import { runWorkers } from '../daemon/run-workers.js';
 import { shippedFile } from '../daemon/shipped.js';
 import { BridgeError, reasonOf } from '../errors.js';
 import { isBackground, startInBackground, tellStarter } from './background.js';
-import { readConfiguration } from './configuration.js';
-import { type CommonArguments, commonOptions, dirOptions, hgOptions, withCommonOptions } from './options.js';
+import { readConfiguration, workerConfiguration } from './configuration.js';
+import {
+  type CommonArguments,
+  commonOptions,
+  dirOptions,
+  hgOptions,
+  withCommonOptions,
+  workerOptions,
+} from './options.js';
 
 /** Runs the command that `argv` (without node and script) asks for. @throws BridgeError and nothing else. */
 export async function runCommand(argv: readonly string[]): Promise<void> {
@@ -73,6 +81,12 @@ export function commandLine(): Argv {
       (command) => withCommonOptions(command.options(dirOptions)),
       (given) => serve(given, { kind: 'dir', root: fromText(resolve(given.root)) }),
     )
+    .command(
+      'worker',
+      'Supervise a FastCGI application: worker [OPTION…] -- COMMAND [ARGUMENT…]',
+      (command) => withCommonOptions(command.options(workerOptions)),
+      (given) => serveWorkers(given),
+    )
     .demandCommand(1, 1, 'a command is missing')
     .strict()
     .version(version())
@@ -93,7 +107,10 @@ export function commandLine(): Argv {
 }
 
 async function serve(given: CommonArguments, site: SiteConfiguration): Promise<void> {
-  const configuration = readConfiguration(site, given);
+  return run(readConfiguration(site, given));
+}
+
+async function run(configuration: Configuration): Promise<void> {
   if (!configuration.background) {
     await runDaemon(configuration, () => undefined);
     return;
@@ -116,6 +133,26 @@ async function serve(given: CommonArguments, site: SiteConfiguration): Promise<v
     if (process.connected) await tellStarter({ kind: 'failed', code, message: reasonOf(error) });
     process.exitCode = 1;
   }
+}
+
+/** Without `--listen` the application stands at descriptor 0 itself, and we only keep it running. */
+async function serveWorkers(given: CommonArguments): Promise<void> {
+  const site = workerConfiguration(given, afterDashes(given));
+  const configuration = readConfiguration({ kind: 'worker', ...site }, given);
+  const [served] = configuration.sites;
+  if (served === undefined || served.listen.length > 0) return run(configuration);
+  for (const option of ['daemon', 'pid-file', 'access-log']) {
+    if (given[option] === undefined || given[option] === false) continue;
+    throw new BridgeError(
+      'ERR_USAGE',
+      `worker --${option} needs --listen: without it the web server runs it`,
+    );
+  }
+  if (site.maxRequests > 0) {
+    const why = 'without it the workers accept by themselves, and nobody counts';
+    throw new BridgeError('ERR_USAGE', `worker --max-requests needs --listen: ${why}`);
+  }
+  await runWorkers(configuration, served, site);
 }
 
 /** An option that is no list and is given twice is a mistake; yargs would make a list of it. */
@@ -145,11 +182,11 @@ function noneEmpty(given: CommonArguments): true {
   return true;
 }
 
-/** Only `script` has arguments to pass on. */
+/** Only `script` and `worker` have arguments to pass on. */
 function nothingLeftOver(given: CommonArguments): true {
   const [command] = given['_'] as (string | undefined)[];
   const [extra] = afterDashes(given);
-  if (command === 'script' || extra === undefined) return true;
+  if (command === 'script' || command === 'worker' || extra === undefined) return true;
   throw new BridgeError('ERR_USAGE', `${String(command)} takes no arguments, and got ${extra}`);
 }
 

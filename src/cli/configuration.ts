@@ -6,7 +6,12 @@ import { type ByteString, fromText } from '../bytes.js';
 import { isLegalName } from '../cgi/meta-variables.js';
 import { parseAddress } from '../daemon/address.js';
 import { AllowFrom } from '../daemon/allow-from.js';
-import type { Configuration, ServedSiteConfiguration, SiteConfiguration } from '../daemon/configuration.js';
+import type {
+  Configuration,
+  ServedSiteConfiguration,
+  SiteConfiguration,
+  WorkerConfiguration,
+} from '../daemon/configuration.js';
 import { BridgeError } from '../errors.js';
 import type { LogLevel } from '../observe/log.js';
 import type { CommonArguments } from './options.js';
@@ -59,7 +64,7 @@ export function readConfiguration(site: SiteConfiguration, given: CommonArgument
       maxSpoolBytes: size('max-spool-size'),
     },
     admission: {
-      maxProcesses: number('max-processes', 1),
+      maxProcesses: site.kind === 'worker' ? site.workers : number('max-processes', 1),
       maxQueue: number('max-queue', 0),
       queueTimeoutMs: duration('queue-timeout'),
     },
@@ -88,6 +93,23 @@ export function readConfiguration(site: SiteConfiguration, given: CommonArgument
     );
   }
   return Object.freeze(configuration);
+}
+
+/** Reads what `fcgi2cgi worker` has besides; `command` is what stands after the dashes. @throws BridgeError `ERR_USAGE` */
+export function workerConfiguration(given: CommonArguments, command: readonly string[]): WorkerConfiguration {
+  const [program, ...args] = command;
+  if (program === undefined) {
+    const example = 'fcgi2cgi worker -- /usr/lib/cgi-bin/gitweb.cgi --fcgi';
+    throw new BridgeError('ERR_USAGE', `worker: the command to run is missing; say for example ${example}`);
+  }
+  const number = (option: string, least: number): number => count(option, String(given[option]), least);
+  return {
+    command: [fromText(program.includes('/') ? resolve(program) : program), ...args.map(fromText)],
+    directory: fromText(process.cwd()),
+    workers: number('workers', 1),
+    maxCrashes: number('max-crashes', 0),
+    maxRequests: number('max-requests', 0),
+  };
 }
 
 /** Addresses that the one who started us allows besides (FastCGI 1.0 §3.2); a comma-separated list. */

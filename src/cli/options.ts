@@ -126,3 +126,18 @@ export const hgOptions = {
 export const dirOptions = {
   root: { ...text, demandOption: true, description: 'Directory outside which nothing runs' },
 } satisfies Record<string, Options>;
+
+/** The options of `fcgi2cgi worker` besides. */
+export const workerOptions = {
+  workers: { ...text, default: '4', description: 'Processes of the application that have a request at once' },
+  'max-crashes': {
+    ...text,
+    default: '5',
+    description: 'Failures in a row after which it gives up, or with --listen answers 503; 0 for never',
+  },
+  'max-requests': {
+    ...text,
+    default: '0',
+    description: 'Requests after which a worker is replaced, with --listen; 0 for any number',
+  },
+} satisfies Record<string, Options>;

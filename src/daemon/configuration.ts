@@ -20,7 +20,19 @@ export type SiteConfiguration =
       readonly hgwebConfig: ByteString | undefined;
       /** The `hg` program: a path, or a name to look up in PATH. */
       readonly hg: string;
-    };
+    }
+  | ({ readonly kind: 'worker' } & WorkerConfiguration);
+
+/** A FastCGI application. */
+export interface WorkerConfiguration {
+  /** The program, as an absolute path or a name to look up in PATH, and its arguments. */
+  readonly command: readonly [ByteString, ...ByteString[]];
+  /** Its working directory. */
+  readonly directory: ByteString;
+  readonly workers: number;
+  readonly maxCrashes: number;
+  readonly maxRequests: number;
+}
 
 /** A site with all that is its own: where it listens, who may connect, and how much it may use. */
 export interface ServedSiteConfiguration {

@@ -5,6 +5,7 @@ import { directorySite } from '../sites/directory.js';
 import { hgSite } from '../sites/hg/hg-site.js';
 import { scriptSite } from '../sites/script.js';
 import type { Site } from '../sites/site.js';
+import { workerSite } from '../sites/worker.js';
 import type { ServedSiteConfiguration } from './configuration.js';
 import { findMercurial } from './find-mercurial.js';
 import { shippedFile } from './shipped.js';
@@ -18,6 +19,8 @@ export async function makeSite({ site, env, passEnv }: ServedSiteConfiguration):
   switch (site.kind) {
     case 'script':
       return scriptSite({ ...environment, file: site.file, args: site.args });
+    case 'worker':
+      return workerSite({ command: site.command, directory: site.directory, administrator: env });
     case 'dir':
       return directorySite({ ...environment, root: site.root });
     case 'hg':
@@ -33,7 +36,8 @@ export async function makeSite({ site, env, passEnv }: ServedSiteConfiguration):
   }
 }
 
-function baseEnvironment(passEnv: readonly string[]): ReadonlyMap<ByteString, ByteString> {
+/** The variables of the daemon's own that programs get. */
+export function baseEnvironment(passEnv: readonly string[]): ReadonlyMap<ByteString, ByteString> {
   const base = new Map([['PATH', fromText(process.env['PATH'] ?? DEFAULT_PATH)]]);
   for (const name of passEnv) {
     const value = process.env[name];

@@ -18,7 +18,7 @@ import { bridgeError, type Ending, notAdmitted, notCounted, ran, refused } from 
 
 export interface ResponderOptions {
   readonly site: Site;
-  readonly runner: Runner;
+  readonly runner: Pick<Runner, 'run'>;
   readonly admission: Admission;
   readonly spool: SpoolLimits;
   readonly log: Log;

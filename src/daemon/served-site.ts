@@ -7,13 +7,13 @@ import { Connection, type ConnectionOptions } from '../fastcgi/connection.js';
 import type { Request } from '../fastcgi/request.js';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
-import { ProcessRunner } from '../runners/process-runner.js';
-import { spawnScript } from '../runners/spawn-script.js';
+import type { Runner } from '../runners/runner.js';
 import type { Address } from './address.js';
 import { Admission } from './admission.js';
 import { AllowFrom } from './allow-from.js';
 import type { ServedSiteConfiguration } from './configuration.js';
 import { listen, type Listener } from './listener.js';
+import { makeRunner } from './make-runner.js';
 import { makeSite } from './make-site.js';
 import { Responder } from './responder.js';
 
@@ -23,7 +23,7 @@ const DESCRIPTOR_0: Address = { kind: 'fd', fd: 0 };
 export class ServedSite {
   readonly #configuration: ServedSiteConfiguration;
   readonly #log: Log;
-  readonly #runner: ProcessRunner;
+  readonly #runner: Runner;
   readonly #responder: Responder;
   readonly #connectionOptions: ConnectionOptions;
   readonly #connections = new Set<Connection>();
@@ -32,7 +32,7 @@ export class ServedSite {
 
   private constructor(
     configuration: ServedSiteConfiguration,
-    runner: ProcessRunner,
+    runner: Runner,
     responder: Responder,
     log: Log,
   ) {
@@ -70,9 +70,10 @@ export class ServedSite {
     log: Log,
     accessLog: AccessLog | undefined,
   ): Promise<ServedSite> {
-    const runner = new ProcessRunner(configuration.run, spawnScript);
+    const site = await makeSite(configuration);
+    const runner = await makeRunner(configuration, log);
     const responder = new Responder({
-      site: await makeSite(configuration),
+      site,
       runner,
       admission: new Admission(configuration.admission),
       spool: configuration.run,
@@ -121,6 +122,7 @@ export class ServedSite {
     await this.#closeListeners();
     for (const connection of this.#connections) connection.close();
     await this.#ended();
+    await this.#runner.destroy();
   }
 
   /** Ends everything now: connections are cut, processes terminated. Resolves when the last process is gone. */
@@ -128,7 +130,7 @@ export class ServedSite {
     await this.#closeListeners();
     for (const connection of this.#connections) connection.destroy();
     // Also scripts that go on after their answer was complete, which no connection ends any more.
-    this.#runner.destroy();
+    await this.#runner.destroy();
     await this.#ended();
   }
 

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import type { Options } from 'yargs';
 
 import { mayBecomeVariable } from '../../src/cgi/meta-variables.js';
-import { commonOptions, dirOptions, hgOptions } from '../../src/cli/options.js';
+import { commonOptions, dirOptions, hgOptions, workerOptions } from '../../src/cli/options.js';
 import { requestEnds } from '../../src/observe/access-log.js';
 import { runBridge } from '../helpers/bridge.js';
 
@@ -57,8 +57,15 @@ const prose = (text: string): string =>
     .replaceAll(/\\&/g, '')
     .replaceAll(/\s+/g, ' ');
 
-const options: Readonly<Record<string, Options>> = { ...commonOptions, ...hgOptions, ...dirOptions };
+const options: Readonly<Record<string, Options>> = {
+  ...commonOptions,
+  ...hgOptions,
+  ...dirOptions,
+  ...workerOptions,
+};
 const builtIn = ['help', 'version'];
+/** Of gitweb.cgi. */
+const ofOthers = ['fcgi'];
 
 const described = new Map(optionItems(section('OPTIONS')));
 
@@ -100,10 +107,12 @@ describe('The manual page', () => {
     );
     const { Options: ofHg = [], ...common } = Object.fromEntries(await helpOf('hg'));
     const { Options: ofDir = [] } = Object.fromEntries(await helpOf('dir'));
+    const { Options: ofWorker = [] } = Object.fromEntries(await helpOf('worker'));
     const own = (names: string[]): string[] => names.filter((name) => !builtIn.includes(name));
     assert.deepEqual(Object.fromEntries(inManual), {
       hg: own(ofHg),
       dir: own(ofDir),
+      worker: own(ofWorker),
       ...common,
       Other: builtIn,
     });
@@ -144,7 +153,7 @@ describe('The manual page', () => {
     const named = [...manual.matchAll(/(?:\bFl -|(?<![\w-])--)([a-z][a-z-]*)/g)].map(([, name = '']) => name);
     assert.ok(named.length > Object.keys(options).length);
     assert.deepEqual(
-      sorted(named).filter((name) => !(name in options) && !builtIn.includes(name)),
+      sorted(named).filter((name) => !(name in options) && ![...builtIn, ...ofOthers].includes(name)),
       [],
     );
   });
@@ -162,7 +171,7 @@ describe('The manual page', () => {
   });
 
   it('has the required options of each command, and them alone, without brackets in its synopsis', () => {
-    for (const [command, own] of Object.entries({ hg: hgOptions, dir: dirOptions })) {
+    for (const [command, own] of Object.entries({ hg: hgOptions, dir: dirOptions, worker: workerOptions })) {
       const [, usage = ''] = section('SYNOPSIS').split(`.Cm ${command}\n`);
       const lines = (usage.split('\n.Nm')[0] ?? '').split('\n');
       for (const [name, option] of Object.entries<Options>(own)) {
