@@ -64,7 +64,7 @@ export function readConfiguration(site: SiteConfiguration, given: CommonArgument
       maxSpoolBytes: size('max-spool-size'),
     },
     admission: {
-      maxProcesses: site.kind === 'worker' ? site.workers : number('max-processes', 1),
+      maxProcesses: number('max-processes', 1),
       maxQueue: number('max-queue', 0),
       queueTimeoutMs: duration('queue-timeout'),
     },

@@ -9,7 +9,7 @@ import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
 import type { Runner } from '../runners/runner.js';
 import type { Address } from './address.js';
-import { Admission } from './admission.js';
+import { Admission, type AdmissionOptions } from './admission.js';
 import { AllowFrom } from './allow-from.js';
 import type { ServedSiteConfiguration } from './configuration.js';
 import { listen, type Listener } from './listener.js';
@@ -40,7 +40,7 @@ export class ServedSite {
     this.#log = log;
     this.#runner = runner;
     this.#responder = responder;
-    const { maxProcesses, maxQueue } = configuration.admission;
+    const { maxProcesses, maxQueue } = admissionOf(configuration);
     this.#connectionOptions = {
       maxParamsBytes: configuration.maxParamsBytes,
       stdinBufferBytes: configuration.stdinBufferBytes,
@@ -75,7 +75,7 @@ export class ServedSite {
     const responder = new Responder({
       site,
       runner,
-      admission: new Admission(configuration.admission),
+      admission: new Admission(admissionOf(configuration)),
       spool: configuration.run,
       log,
       accessLog,
@@ -155,6 +155,11 @@ export class ServedSite {
     await Promise.all([...this.#connections].map((connection) => connection.closed));
     await Promise.all(this.#responses);
   }
+}
+
+/** An application has as many requests at once as it has workers. */
+function admissionOf({ site, admission }: ServedSiteConfiguration): AdmissionOptions {
+  return site.kind === 'worker' ? { ...admission, maxProcesses: site.workers } : admission;
 }
 
 function noSocket(error: unknown): BridgeError {

@@ -11,6 +11,9 @@ export function workerReport(log: Log): WorkerReport {
     started: (pid) => {
       log.debug({ pid }, 'worker started');
     },
+    accepts: (pid) => {
+      log.debug({ pid }, 'worker accepts connections');
+    },
     ended: (end, requests) => {
       logEnd(log, end, requests);
     },

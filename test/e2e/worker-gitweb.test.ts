@@ -143,7 +143,11 @@ describe('gitweb under worker', { timeout: 60_000 + 100 * REQUESTS }, () => {
     const webServer = await startGitwebLighttpd(host, { socket: bridge.socket });
     let kills = 0;
     const killing = setInterval(() => {
-      const workers = childrenOf(bridge.process.pid ?? 0);
+      // Not one that still starts: on a slow machine none would ever come to serve.
+      const ready = [...bridge.log().matchAll(/ worker accepts connections pid=(\d+)/g)].map(([, pid]) =>
+        Number(pid),
+      );
+      const workers = childrenOf(bridge.process.pid ?? 0).filter((pid) => ready.includes(pid));
       const victim = workers[kills % workers.length];
       if (victim === undefined) return;
       process.kill(victim, 'SIGKILL');

@@ -82,6 +82,12 @@ export class Supervisor<Process extends WorkerProcess> {
     }
   }
 
+  /** The worker has shown that it accepts connections. */
+  accepts(process: Process): void {
+    const place = this.#placeOf(process);
+    if (place !== undefined) this.#happens(place, 'accepts');
+  }
+
   /** The worker has answered. */
   answered(process: Process): void {
     const place = this.#placeOf(process);

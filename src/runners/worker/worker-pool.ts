@@ -10,6 +10,7 @@ import type { Command } from '../../process/command.js';
 import type { Requester } from '../../fastcgi/requester.js';
 import { eachLine } from './lines.js';
 import { Supervisor, type WorkerEnd } from './supervisor.js';
+import { WaitingLine } from './waiting-line.js';
 import { startWorker, type Worker } from './worker.js';
 import { connectTo } from './worker-request.js';
 
@@ -31,6 +32,8 @@ export interface WorkerPoolOptions {
 /** Told what happens to workers, for a log. */
 export interface WorkerReport {
   started(pid: number): void;
+  /** It has shown that it accepts connections. */
+  accepts(pid: number): void;
   ended(end: WorkerEnd<{ readonly pid: number }>, requests: number): void;
   /** A line of a worker's standard output or error. */
   said(pid: number, line: string): void;
@@ -47,11 +50,6 @@ interface Member {
   readonly probe: AbortController;
 }
 
-interface Waiting {
-  readonly take: (worker: Worker) => void;
-  readonly fail: (reason: unknown) => void;
-}
-
 /** Owns its workers and the directory of their sockets until `close` has resolved. */
 export class WorkerPool {
   readonly #options: WorkerPoolOptions;
@@ -59,7 +57,7 @@ export class WorkerPool {
   readonly #supervisor: Supervisor<Worker>;
   /** Those that run; who was given back last is last. */
   readonly #members = new Map<Worker, Member>();
-  readonly #waiting = new Set<Waiting>();
+  readonly #waiting = new WaitingLine<Worker>();
   #closed: Promise<void> | undefined;
   #count = 0;
   /** Whether the application answers when it is asked for a sign of life. */
@@ -99,18 +97,18 @@ export class WorkerPool {
 
   /**
    * Takes a free worker, in the order of the calls: the one that has been free for longest, so that one which exits
-   * after an answer has had the time to; and rather one that is ready than one that still starts.
+   * after an answer has had the time to; and one that is ready, not one that still starts.
    *
    * @throws BridgeError `ERR_WORKERS` where none is free and too many have failed in a row; what `signal` aborts with.
    */
   async take(signal: AbortSignal): Promise<Worker> {
     signal.throwIfAborted();
     const free = [...this.#members.values()].filter(({ state }) => state === 'free');
-    const member = free.find(({ isReady }) => isReady) ?? free[0];
+    const member = free.find(({ isReady }) => isReady) ?? free.find((each) => this.#mayTake(each));
     if (member !== undefined) return this.#taken(member);
     if (this.#closed !== undefined) throw new BridgeError('ERR_WORKERS', 'the daemon is stopping');
     if (this.#isFailing) throw this.#failing();
-    return this.#wait(signal);
+    return this.#waiting.join(signal);
   }
 
   /**
@@ -135,8 +133,9 @@ export class WorkerPool {
     const member = this.#members.get(worker);
     if (member === undefined) return;
     member.requests += 1;
+    // It has accepted, if it lives.
+    member.isReady = true;
     if (answered) {
-      member.isReady = true;
       this.#supervisor.answered(worker);
     }
     if (member.state !== 'taken') return;
@@ -160,8 +159,7 @@ export class WorkerPool {
 
   async #end(): Promise<void> {
     const stopped = this.#supervisor.stop();
-    for (const waiting of this.#waiting)
-      waiting.fail(new BridgeError('ERR_WORKERS', 'the daemon is stopping'));
+    this.#waiting.dissolve(new BridgeError('ERR_WORKERS', 'the daemon is stopping'));
     await stopped;
     await rm(this.#directory, { recursive: true, force: true });
   }
@@ -198,16 +196,24 @@ export class WorkerPool {
       this.#members.delete(end.process);
     }
     this.#options.report.ended(end, requests);
-    if (!this.#isFailing) return;
-    for (const waiting of this.#waiting) waiting.fail(this.#failing());
+    if (this.#isFailing) this.#waiting.dissolve(this.#failing());
   }
 
   #free(member: Member): void {
-    const [next] = this.#waiting;
     member.state = 'free';
     this.#members.delete(member.worker);
     this.#members.set(member.worker, member);
-    next?.take(this.#taken(member));
+    this.#offer(member);
+  }
+
+  #offer(member: Member): void {
+    if (member.state !== 'free' || !this.#mayTake(member) || this.#waiting.isEmpty) return;
+    this.#waiting.give(this.#taken(member));
+  }
+
+  /** A request waits for a worker that starts, rather than go down with it; where it would show that it is ready. */
+  #mayTake(member: Member): boolean {
+    return member.isReady || !this.#showsSigns;
   }
 
   #taken(member: Member): Worker {
@@ -229,32 +235,13 @@ export class WorkerPool {
       requester.close();
       member.isReady = true;
       this.#showsSigns = true;
+      this.#supervisor.accepts(member.worker);
+      this.#options.report.accepts(member.worker.pid);
+      this.#offer(member);
     } catch {
-      // It was taken as it is, ends, or closes connections without a request.
+      // It was taken as it is, ends, or closes connections without a request: what comes next will show.
+      member.isReady = true;
+      this.#offer(member);
     }
-  }
-
-  #wait(signal: AbortSignal): Promise<Worker> {
-    return new Promise((resolve, reject) => {
-      const leave = (): void => {
-        this.#waiting.delete(waiting);
-        signal.removeEventListener('abort', onAbort);
-      };
-      const waiting: Waiting = {
-        take: (worker) => {
-          leave();
-          resolve(worker);
-        },
-        fail: (reason) => {
-          leave();
-          reject(reason instanceof Error ? reason : new Error(String(reason)));
-        },
-      };
-      const onAbort = (): void => {
-        waiting.fail(signal.reason);
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.#waiting.add(waiting);
-    });
   }
 }

@@ -3,6 +3,7 @@
 import { Readable } from 'node:stream';
 
 import type { Invocation } from '../../cgi/invocation.js';
+import { systemCodeOf } from '../../errors.js';
 import type { Requester } from '../../fastcgi/requester.js';
 import { ProcessRunner } from '../process-runner.js';
 import type { Outcome, Runner, RunLimits, RunStreams } from '../runner.js';
@@ -15,6 +16,9 @@ const MAX_WORKERS_PER_REQUEST = 8;
 
 /** Methods that ask for nothing but an answer (RFC 9110 §9.2.1): nobody minds if it is asked for twice. */
 const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** What the system says of a connection when it is not the worker's fault that there is none. */
+const outOfDescriptors: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
 
 /** Owns the pool: `destroy` closes it. */
 export class WorkerRunner implements Runner {
@@ -69,9 +73,11 @@ export class WorkerRunner implements Runner {
         if (awaitsSign) await this.#pool.signOfLife(requester);
         return this.#send(worker, requester, invocation, signal);
       } catch (error) {
-        // It ends, or has closed its socket and will never accept again.
-        void this.#pool.dismiss(worker);
-        if (tries === MAX_WORKERS_PER_REQUEST) throw error;
+        const isOurs = outOfDescriptors.has(systemCodeOf(error) ?? '');
+        // Else it ends, or has closed its socket and will never accept again.
+        if (isOurs) this.#pool.give(worker, { answered: false });
+        else void this.#pool.dismiss(worker);
+        if (isOurs || tries === MAX_WORKERS_PER_REQUEST) throw error;
       }
     }
   }

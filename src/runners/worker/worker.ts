@@ -28,9 +28,9 @@ export async function startWorker(command: Command, directory: string, name: str
   const path = join(directory, name);
   const server = await listening(`${path}.new`);
   try {
-    const started = await startOnDescriptor(command, descriptorOf(server));
     // Closing our end removes the name that it was made with. We never accept: nobody has connected by then.
     await rename(`${path}.new`, path);
+    const started = await startOnDescriptor(command, descriptorOf(server));
     const { pid, stdout, stderr } = started;
     const exited = started.exited.then(async (exit) => {
       await unlink(path).catch(() => undefined);

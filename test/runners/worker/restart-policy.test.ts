@@ -18,6 +18,7 @@ function cell(actual: Actual, event: WorkerEvent): string {
 const expected: Record<Actual, Record<WorkerEvent, string>> = {
   absent: {
     due: 'unproven',
+    accepts: 'absent',
     answered: 'absent, broken',
     'exited-zero': 'absent',
     'exited-otherwise': 'absent',
@@ -26,6 +27,7 @@ const expected: Record<Actual, Record<WorkerEvent, string>> = {
   },
   unproven: {
     due: 'unproven',
+    accepts: 'unproven, broken',
     answered: 'proven, broken',
     'exited-zero': 'absent, longer, after-backoff',
     'exited-otherwise': 'absent, longer, after-backoff',
@@ -34,6 +36,7 @@ const expected: Record<Actual, Record<WorkerEvent, string>> = {
   },
   proven: {
     due: 'proven',
+    accepts: 'proven',
     answered: 'proven, broken',
     'exited-zero': 'absent, broken, at-once',
     'exited-otherwise': 'absent, longer, after-backoff',
@@ -42,6 +45,7 @@ const expected: Record<Actual, Record<WorkerEvent, string>> = {
   },
   ending: {
     due: 'ending',
+    accepts: 'ending',
     answered: 'ending, broken',
     'exited-zero': 'absent, at-once',
     'exited-otherwise': 'absent, at-once',
