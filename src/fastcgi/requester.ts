@@ -65,14 +65,19 @@ export class Requester {
     socket.once('end', () => socket.destroy());
   }
 
-  /** Begins a request and sends its params; `keepConn` asks for the connection to be kept (§5.1). */
+  /**
+   * Begins a request and sends its params; `keepConn` asks for the connection to be kept (§5.1). Without a body the end
+   * of STDIN goes with them: an application that answers and leaves at once has then left nothing unread, which would
+   * make us lose its answer.
+   */
   send(
     params: Params,
     {
       requestId = 1,
       role = Role.RESPONDER,
       keepConn = false,
-    }: { requestId?: number; role?: number; keepConn?: boolean } = {},
+      hasBody = true,
+    }: { requestId?: number; role?: number; keepConn?: boolean; hasBody?: boolean } = {},
   ): SentRequest {
     const stdout = new PassThrough();
     const stderr = new PassThrough();
@@ -94,13 +99,15 @@ export class Requester {
       beginRequest(requestId, role, keepConn ? KEEP_CONN : 0),
       ...streamRecords(RecordType.PARAMS, requestId, encodeParams(params)),
       streamEnd(RecordType.PARAMS, requestId),
+      ...(hasBody ? [] : [streamEnd(RecordType.STDIN, requestId)]),
     ]);
     const stdin = new Writable({
       write: (chunk: Buffer, _encoding, done) => {
         this.#write(streamRecords(RecordType.STDIN, requestId, chunk), done);
       },
       final: (done) => {
-        this.#write([streamEnd(RecordType.STDIN, requestId)], done);
+        if (hasBody) this.#write([streamEnd(RecordType.STDIN, requestId)], done);
+        else done();
       },
     });
     stdin.on('error', () => undefined);

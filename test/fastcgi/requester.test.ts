@@ -45,6 +45,18 @@ describe('A requester', () => {
     far.destroy();
   });
 
+  it('sends a request without a body in one piece, the end of STDIN included', async () => {
+    const [near, far] = duplexPair();
+    const request = new Requester(near).send([], { hasBody: false });
+    request.stdin.end();
+    const [piece] = (await once(far, 'data')) as [Buffer];
+    const expected =
+      '01 01 0001 0008 00 00  0001 00 0000000000  01 04 0001 0000 00 00  01 05 0001 0000 00 00';
+    assert.deepEqual(piece, hex(expected));
+    if (!request.stdin.writableFinished) await once(request.stdin, 'finish');
+    near.destroy();
+  });
+
   it('sends its id, its role, KEEP_CONN and ABORT_REQUEST', async () => {
     const { requester, far, received } = connect();
     requester.send([], { requestId: 258, role: 2, keepConn: true }).abort();

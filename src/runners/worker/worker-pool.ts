@@ -17,6 +17,9 @@ import { connectTo } from './worker-request.js';
 /** How long a request waits for a sign of life of the worker that it goes to. */
 const SIGN_PATIENCE_MS = 1_000;
 
+/** How long a worker that can't be reached has to end by itself. */
+const LOST_PATIENCE_MS = 500;
+
 export interface WorkerPoolOptions {
   readonly command: Command;
   /** Workers that may have a request at once; one more is kept as their replacement. */
@@ -149,6 +152,14 @@ export class WorkerPool {
     const member = this.#members.get(worker);
     if (member !== undefined) member.state = 'dismissed';
     return this.#supervisor.dismiss(worker);
+  }
+
+  /** Gives no more to a worker that can't be reached. As a rule it ends just now, and how is its own; else it is ended. */
+  async lose(worker: Worker): Promise<void> {
+    const member = this.#members.get(worker);
+    if (member !== undefined) member.state = 'dismissed';
+    await Promise.race([worker.exited, delay(LOST_PATIENCE_MS, undefined, { ref: false })]);
+    if (this.#members.has(worker)) await this.dismiss(worker);
   }
 
   /** Ends all workers. Resolves when the last one is gone. */

@@ -46,10 +46,10 @@ export class WorkerRequest implements ScriptProcess {
     worker: Worker,
     requester: Requester,
     variables: MetaVariables,
-    { mayFinish, kill }: { mayFinish: () => boolean; kill: () => Promise<void> },
+    { hasBody, mayFinish, kill }: { hasBody: boolean; mayFinish: () => boolean; kill: () => Promise<void> },
   ) {
     this.#requester = requester;
-    this.#sent = requester.send([...variables]);
+    this.#sent = requester.send([...variables], { hasBody });
     this.#mayFinish = mayFinish;
     this.#kill = kill;
     this.pid = worker.pid;

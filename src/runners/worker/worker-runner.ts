@@ -76,14 +76,15 @@ export class WorkerRunner implements Runner {
         const isOurs = outOfDescriptors.has(systemCodeOf(error) ?? '');
         // Else it ends, or has closed its socket and will never accept again.
         if (isOurs) this.#pool.give(worker, { answered: false });
-        else void this.#pool.dismiss(worker);
+        else void this.#pool.lose(worker);
         if (isOurs || tries === MAX_WORKERS_PER_REQUEST) throw error;
       }
     }
   }
 
-  #send(worker: Worker, requester: Requester, { variables }: Invocation, signal: AbortSignal): WorkerRequest {
-    const request = new WorkerRequest(worker, requester, variables, {
+  #send(worker: Worker, requester: Requester, invocation: Invocation, signal: AbortSignal): WorkerRequest {
+    const request = new WorkerRequest(worker, requester, invocation.variables, {
+      hasBody: !canBeRepeated(invocation),
       mayFinish: () => signal.aborted,
       kill: () => this.#pool.dismiss(worker),
     });
