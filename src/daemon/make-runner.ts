@@ -5,11 +5,28 @@ import type { Log } from '../observe/log.js';
 import { chooseStart } from '../process/start-process.js';
 import { PatientStart } from '../runners/patient-start.js';
 import { ProcessRunner } from '../runners/process-runner.js';
+import type { Runner } from '../runners/runner.js';
 import { spawnScript } from '../runners/spawn-script.js';
-import type { ServedSiteConfiguration } from './configuration.js';
+import { WorkerPool } from '../runners/worker/worker-pool.js';
+import { WorkerRunner } from '../runners/worker/worker-runner.js';
+import type { ServedSiteConfiguration, WorkerConfiguration } from './configuration.js';
+import { findProgram } from './find-program.js';
+import { baseEnvironment } from './make-site.js';
+import { workerReport } from './worker-report.js';
 
-/** The caller owns the runner. @throws BridgeError `ERR_START` where its way of starting programs is not to be had. */
-export function makeRunner({ spawn, run, admission }: ServedSiteConfiguration, log: Log): ProcessRunner {
+/**
+ * The caller owns the runner, and destroys it.
+ *
+ * @throws BridgeError `ERR_START` where its way of starting programs, or an application, is not to be had.
+ */
+export function makeRunner(configuration: ServedSiteConfiguration, log: Log): Promise<Runner> {
+  const { site } = configuration;
+  return site.kind === 'worker'
+    ? workerRunner(configuration, site, log)
+    : Promise.resolve(processRunner(configuration, log));
+}
+
+function processRunner({ spawn, run, admission }: ServedSiteConfiguration, log: Log): Runner {
   const { start, fallback } = chooseStart(spawn);
   if (fallback !== undefined) log.info({}, `programs are started by Node, at a higher cost: ${fallback}`);
   const patient = new PatientStart(spawnScript(start), {
@@ -22,4 +39,22 @@ export function makeRunner({ spawn, run, admission }: ServedSiteConfiguration, l
     },
   });
   return new ProcessRunner(run, patient.start);
+}
+
+async function workerRunner(
+  { run, env, passEnv }: ServedSiteConfiguration,
+  { command: [name, ...args], directory, workers, maxCrashes, maxRequests }: WorkerConfiguration,
+  log: Log,
+): Promise<Runner> {
+  const environment = new Map([...baseEnvironment(passEnv), ...env]);
+  const file = await findProgram(name, environment);
+  const pool = await WorkerPool.open({
+    command: { file, args, directory, environment },
+    workers,
+    maxCrashes,
+    maxRequests,
+    killGraceMs: run.killGraceMs,
+    report: workerReport(log),
+  });
+  return new WorkerRunner(run, pool);
 }
