@@ -24,7 +24,7 @@ beforeEach(async () => {
   directory = await temporaryDirectory();
   socket = `${directory}/sock`;
   log = `${directory}/log`;
-  await makeTree(directory, { 'cgi/hello': { content: '#!/bin/sh\nprintf "\\nhello"\n', mode: 0o755 } });
+  await makeTree(directory, { 'cgi/hello': { content: '#!/bin/sh\nprintf "A: b\\n\\nhello"\n', mode: 0o755 } });
   options = [
     'script',
     `${directory}/cgi/hello`,
@@ -57,7 +57,7 @@ async function stop(pid: number): Promise<void> {
 }
 
 async function assertAnswers(): Promise<void> {
-  assert.equal((await ask(socket)).stdout, '\nhello');
+  assert.equal((await ask(socket)).stdout, 'A: b\n\nhello');
 }
 
 /** The start fails with this one line and leaves no process and no file but these. */
@@ -111,10 +111,12 @@ describe('--daemon', { skip: !linux, timeout: 120_000 }, () => {
   });
 
   it('tells scripts nothing of how it was started', async () => {
-    await makeTree(directory, { 'cgi/env': { content: '#!/bin/sh\necho\nexec env\n', mode: 0o755 } });
+    await makeTree(directory, { 'cgi/env': { content: '#!/bin/sh\necho A: b\necho\nexec env\n', mode: 0o755 } });
     options = options.map((word) => word.replace('cgi/hello', 'cgi/env'));
     await start();
-    assert.doesNotMatch((await ask(socket)).stdout, /FCGI2CGI_|NODE_CHANNEL/);
+    const { stdout } = await ask(socket);
+    assert.match(stdout, /^PATH=/m);
+    assert.doesNotMatch(stdout, /FCGI2CGI_|NODE_CHANNEL/);
     await stop(await pidOf());
   });
 
