@@ -34,6 +34,11 @@ export function readConfiguration(site: SiteConfiguration, given: CommonArgument
   const logFormat = required('log-format') as 'text' | 'json';
   const accessLog = path('access-log');
 
+  const warm = {
+    kind: 'warm',
+    maxForkServers: number('max-fork-servers', 1),
+    idleTimeoutMs: duration('fork-server-idle'),
+  } as const;
   const served: ServedSiteConfiguration = {
     name: undefined,
     site,
@@ -48,6 +53,7 @@ export function readConfiguration(site: SiteConfiguration, given: CommonArgument
     maxRequestsPerConnection: number('max-requests-per-connection', 1),
     maxParamsBytes: size('max-params-size'),
     stdinBufferBytes: size('stdin-buffer'),
+    runner: text('runner') === 'warm' ? warm : { kind: 'spawn' },
     run: {
       startTimeoutMs: duration('start-timeout'),
       idleTimeoutMs: duration('idle-timeout'),

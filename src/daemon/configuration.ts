@@ -22,6 +22,11 @@ export type SiteConfiguration =
       readonly hg: string;
     };
 
+/** How processes are made; times in milliseconds. */
+export type RunnerConfiguration =
+  | { readonly kind: 'spawn' }
+  | { readonly kind: 'warm'; readonly maxForkServers: number; readonly idleTimeoutMs: number };
+
 /** A site with all that is its own: where it listens, who may connect, and how much it may use. */
 export interface ServedSiteConfiguration {
   /** What the logs call it; undefined where a daemon has but one. */
@@ -35,6 +40,7 @@ export interface ServedSiteConfiguration {
   readonly maxRequestsPerConnection: number;
   readonly maxParamsBytes: number;
   readonly stdinBufferBytes: number;
+  readonly runner: RunnerConfiguration;
   readonly run: RunLimits;
   readonly admission: AdmissionOptions;
   /** Variables of every script that win over what the web server sends. */

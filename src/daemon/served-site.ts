@@ -8,13 +8,13 @@ import type { Request } from '../fastcgi/request.js';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
 import { ProcessRunner } from '../runners/process-runner.js';
-import { spawnScript } from '../runners/spawn-script.js';
 import type { Address } from './address.js';
 import { Admission } from './admission.js';
 import { AllowFrom } from './allow-from.js';
 import type { ServedSiteConfiguration } from './configuration.js';
 import { listen, type Listener } from './listener.js';
 import { makeSite } from './make-site.js';
+import { makeStart, type ScriptStart } from './make-start.js';
 import { Responder } from './responder.js';
 
 const DESCRIPTOR_0: Address = { kind: 'fd', fd: 0 };
@@ -23,6 +23,7 @@ const DESCRIPTOR_0: Address = { kind: 'fd', fd: 0 };
 export class ServedSite {
   readonly #configuration: ServedSiteConfiguration;
   readonly #log: Log;
+  readonly #processes: ScriptStart;
   readonly #runner: ProcessRunner;
   readonly #responder: Responder;
   readonly #connectionOptions: ConnectionOptions;
@@ -32,12 +33,14 @@ export class ServedSite {
 
   private constructor(
     configuration: ServedSiteConfiguration,
+    processes: ScriptStart,
     runner: ProcessRunner,
     responder: Responder,
     log: Log,
   ) {
     this.#configuration = configuration;
     this.#log = log;
+    this.#processes = processes;
     this.#runner = runner;
     this.#responder = responder;
     const { maxProcesses, maxQueue } = configuration.admission;
@@ -70,16 +73,18 @@ export class ServedSite {
     log: Log,
     accessLog: AccessLog | undefined,
   ): Promise<ServedSite> {
-    const runner = new ProcessRunner(configuration.run, spawnScript);
+    const site = await makeSite(configuration);
+    const processes = makeStart(configuration, log);
+    const runner = new ProcessRunner(configuration.run, processes.start);
     const responder = new Responder({
-      site: await makeSite(configuration),
+      site,
       runner,
       admission: new Admission(configuration.admission),
       spool: configuration.run,
       log,
       accessLog,
     });
-    return new ServedSite(configuration, runner, responder, log);
+    return new ServedSite(configuration, processes, runner, responder, log);
   }
 
   /** Starts to listen; resolves when every listener accepts. @throws BridgeError `ERR_LISTEN`, `ERR_USAGE` */
@@ -152,6 +157,7 @@ export class ServedSite {
   async #ended(): Promise<void> {
     await Promise.all([...this.#connections].map((connection) => connection.closed));
     await Promise.all(this.#responses);
+    await this.#processes.close();
   }
 }
 

@@ -40,6 +40,7 @@ describe('The configuration', () => {
           maxRequestsPerConnection: 64,
           maxParamsBytes: 262_144,
           stdinBufferBytes: 65_536,
+          runner: { kind: 'spawn' },
           run: {
             startTimeoutMs: 300_000,
             idleTimeoutMs: 300_000,
@@ -80,6 +81,9 @@ describe('The configuration', () => {
       'kill-grace': '8ms',
       'max-header-size': '9b',
       'hold-size': '10b',
+      runner: 'warm',
+      'max-fork-servers': '14',
+      'fork-server-idle': '15ms',
       'max-spool-size': '13b',
       'max-processes': '11',
       'max-queue': '0',
@@ -110,6 +114,7 @@ describe('The configuration', () => {
           maxRequestsPerConnection: 2,
           maxParamsBytes: 3,
           stdinBufferBytes: 4,
+          runner: { kind: 'warm', maxForkServers: 14, idleTimeoutMs: 15 },
           run: {
             startTimeoutMs: 5,
             idleTimeoutMs: 6,
@@ -178,6 +183,8 @@ describe('A wrong value', () => {
     ['stdin-buffer', '0b', /a size with its unit/],
     ['hold-size', '-1kb', /a size with its unit/],
     ['max-spool-size', '1', /a size with its unit/],
+    ['max-fork-servers', '0', /a whole number, 1 or more/],
+    ['fork-server-idle', '1', /a duration with its unit/],
     ['max-processes', '0', /a whole number, 1 or more/],
     ['max-queue', '-1', /a whole number, 0 or more/],
     ['queue-timeout', '30', /a duration with its unit/],
@@ -223,6 +230,7 @@ describe('A wrong value', () => {
       'log-format',
       'access-log',
       'daemon',
+      'runner',
     ];
     const tried = new Set([...cases.map(({ option }) => option), ...free]);
     assert.deepEqual(

@@ -29,6 +29,7 @@ function scriptSite(name: string, file: string): ServedSiteConfiguration {
     maxRequestsPerConnection: 8,
     maxParamsBytes: 10_000,
     stdinBufferBytes: 10_000,
+    runner: { kind: 'spawn' },
     run: {
       startTimeoutMs: 0,
       idleTimeoutMs: 0,

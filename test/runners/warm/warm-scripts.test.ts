@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { dirname } from 'node:path';
+import { describe, it } from 'node:test';
+
+import { fromText } from '../../../src/bytes.js';
+import type { Invocation } from '../../../src/cgi/invocation.js';
+import { spawnScript } from '../../../src/runners/spawn-script.js';
+import { fixture } from '../../helpers/bridge.js';
+import { runBy, Warm } from '../../helpers/warm.js';
+
+const variables = new Map([
+  ['PATH', '/usr/bin:/bin'],
+  ['ODD', 'lat\xefn\n=\x01'],
+  ['EMPTY', ''],
+  ['a.b c', 'no shell can name it'],
+]);
+
+function invocationOf(name: string, more: Partial<Invocation> = {}): Invocation {
+  const file = fixture(`cgi/${name}`);
+  return {
+    file: fromText(file),
+    args: ['-a', 'b \xff'],
+    directory: fromText(dirname(file)),
+    variables,
+    ...more,
+  };
+}
+
+/** What is the same in every process, and what is not the same in any two. */
+function facts(stdout: string): { same: string[]; varies: string } {
+  const lines = stdout.split('\n');
+  const varies = lines.filter((line) => line.startsWith('varies'));
+  return { same: lines.filter((line) => !/^(varies|parent)/.test(line)), varies: varies.join('\n') };
+}
+
+for (const script of ['changes-all-it-can.py']) {
+  describe(`A warm process of ${script}`, { timeout: 300_000 }, () => {
+    it('finds everything as a new one does, the thousandth like the first, but for what is random', async () => {
+      const warm = new Warm();
+      const invocation = invocationOf(script);
+      const expected = facts((await runBy(spawnScript, invocation, 'the body')).stdout).same;
+      assert.ok(expected.length > 10);
+      await warm.warmUp(invocation);
+      const seen = new Set<string>();
+      for (let count = 1; count <= 1_000; count++) {
+        const { stdout, stderr, outcome, isWarm } = await warm.run(invocation, 'the body');
+        const { same, varies } = facts(stdout);
+        assert.deepEqual(same, expected, `request ${String(count)}`);
+        assert.deepEqual([stderr, outcome.exit], ['', { kind: 'exited', code: 0 }]);
+        assert.ok(isWarm, `request ${String(count)}`);
+        for (const random of varies.split(/[ ,]+/)) if (random.length > 8) seen.add(random);
+      }
+      assert.ok(seen.size >= 3_000, `${String(seen.size)} different values`);
+    });
+  });
+}
