@@ -35,6 +35,7 @@ class ForkServer:
         stdin, self.silence = os.pipe()
         os.dup2(stdin, 0)
         os.close(stdin)
+        os.dup2(2, 1)
         self.wakeup, wakeup = os.pipe()
         self.wakeups = (self.wakeup, wakeup)
         for end in self.wakeups:

@@ -8,6 +8,9 @@ import { spawnScript } from '../../../src/runners/spawn-script.js';
 import { fixture } from '../../helpers/bridge.js';
 import { runBy, Warm } from '../../helpers/warm.js';
 
+/** The thousandth has been seen to be like the first, too; it only takes long. */
+const REQUESTS = 150;
+
 const variables = new Map([
   ['PATH', '/usr/bin:/bin'],
   ['ODD', 'lat\xefn\n=\x01'],
@@ -33,24 +36,27 @@ function facts(stdout: string): { same: string[]; varies: string } {
   return { same: lines.filter((line) => !/^(varies|parent)/.test(line)), varies: varies.join('\n') };
 }
 
-for (const script of ['changes-all-it-can.py']) {
+for (const [script, code] of [
+  ['changes-all-it-can.py', 0],
+  ['changes-all-it-can.pl', 3],
+] as const) {
   describe(`A warm process of ${script}`, { timeout: 300_000 }, () => {
-    it('finds everything as a new one does, the thousandth like the first, but for what is random', async () => {
+    it('finds everything as a new one does, the last of many like the first, but for what is random', async () => {
       const warm = new Warm();
       const invocation = invocationOf(script);
       const expected = facts((await runBy(spawnScript, invocation, 'the body')).stdout).same;
       assert.ok(expected.length > 10);
       await warm.warmUp(invocation);
       const seen = new Set<string>();
-      for (let count = 1; count <= 1_000; count++) {
+      for (let count = 1; count <= REQUESTS; count++) {
         const { stdout, stderr, outcome, isWarm } = await warm.run(invocation, 'the body');
         const { same, varies } = facts(stdout);
         assert.deepEqual(same, expected, `request ${String(count)}`);
-        assert.deepEqual([stderr, outcome.exit], ['', { kind: 'exited', code: 0 }]);
+        assert.deepEqual([stderr, outcome.exit], ['', { kind: 'exited', code }]);
         assert.ok(isWarm, `request ${String(count)}`);
         for (const random of varies.split(/[ ,]+/)) if (random.length > 8) seen.add(random);
       }
-      assert.ok(seen.size >= 3_000, `${String(seen.size)} different values`);
+      assert.ok(seen.size >= 3 * REQUESTS, `${String(seen.size)} different values`);
     });
   });
 }
