@@ -24,6 +24,9 @@ import signal
 import struct
 
 
+LINE_MODULES = 16
+
+
 class ForkServer:
     """Serves until nothing is left to do; `serve` returns the request in its process, and None in the fork server."""
 
@@ -128,26 +131,25 @@ class ForkServer:
             self.say('refused', number, str(error))
             return None
         if pid == 0:
-            self.leave(pipes)
+            self.leave(number, pipes)
             if may_teach:
                 forked.teach(lesson, self.loaded.names)
             arguments = forked.listed(fields)
             self.environment.become(forked.pairs(fields))
             return forked.Request(self.script, self.loaded.code, arguments)
         self.running[pid] = lesson if may_teach else None
-        for pipe, end in zip(pipes, (pipes[0].reading, pipes[1].writing, pipes[2].writing)):
-            pipe.close_end(end)
         self.opening[number] = pipes
-        self.say('forked', number, str(pid))
         return None
 
-    def leave(self, pipes):
+    def leave(self, number, pipes):
         """Makes this forked process a session of its own that has its pipes and nothing of ours."""
         os.setsid()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for number, end in enumerate((pipes[0].reading, pipes[1].writing, pipes[2].writing)):
-            os.dup2(end, number)
+        for descriptor, end in enumerate((pipes[0].reading, pipes[1].writing, pipes[2].writing)):
+            os.dup2(end, descriptor)
+        # Not before it leads a group, by which it may be ended.
+        self.say('forked', number, str(os.getpid()))
         for others in self.opening.values():
             pipes = [*pipes, *others]
         ends = [end for pipe in pipes for end in pipe.ends]
@@ -155,7 +157,7 @@ class ForkServer:
             os.close(end)
 
     def let_go(self, number):
-        """The bridge has its ends: ours no longer have to keep the process from an early end of input."""
+        """The bridge has its ends: until then ours have kept either side from finding nobody on the other."""
         for pipe in self.opening.pop(number):
             pipe.close()
 
@@ -182,7 +184,10 @@ class ForkServer:
             return
         # It ends with an empty line, if its process could finish it.
         if learned.endswith(b'\n\n'):
-            self.say('learned', *learned.split(b'\n')[:-2])
+            modules = learned.split(b'\n')[:-2]
+            # In short lines: processes that were just forked may say something, too.
+            for first in range(0, len(modules), LINE_MODULES):
+                self.say('learned', *modules[first:first + LINE_MODULES])
 
 
 request = ForkServer(sys.argv[1]).serve()

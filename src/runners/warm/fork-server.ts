@@ -101,18 +101,16 @@ export class ForkServer {
     return this.#process?.pid;
   }
 
-  /** Whether it may be asked for a process. */
-  get serves(): boolean {
-    return this.#state.kind === 'serving';
-  }
-
   /**
    * Forks a process that runs the script with the invocation's directory, environment and these arguments.
    *
    * @throws NotForked; the request can then run otherwise.
    */
   fork(invocation: Invocation, args: readonly ByteString[], learn: boolean): Promise<OwnedProcess> {
-    if (!this.serves) return Promise.reject(new NotForked('gone', 'it does not serve'));
+    if (this.#state.kind !== 'serving') {
+      const reason = this.#state.kind === 'gone' ? this.#state.reason : 'its fork server is not ready';
+      return Promise.reject(new NotForked('gone', reason));
+    }
     const id = `${String(this.pid)}-${String(++this.#count)}`;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {

@@ -95,23 +95,23 @@ sub fork_for {
         return 0;
     }
     if ($pid == 0) {
-        become($fields, $may_teach eq 'learn' ? "$directory/$number" : undef, @pipes);
+        become($number, $fields, $may_teach eq 'learn' ? "$directory/$number" : undef, @pipes);
         return 1;
     }
     $running{$pid} = $may_teach eq 'learn' ? "$directory/$number" : undef;
-    close delete $pipes[$_]{ $_ == 0 ? 'reading' : 'writing' } for 0 .. 2;
     $opening{$number} = \@pipes;
-    say_words('forked', $number, $pid);
     return 0;
 }
 
 # Makes this forked process what exec would have made.
 sub become {
-    my ($fields, $lesson_file, @pipes) = @_;
+    my ($number, $fields, $lesson_file, @pipes) = @_;
     POSIX::setsid();
     POSIX::dup2(fileno $pipes[$_]{ $_ == 0 ? 'reading' : 'writing' }, $_) for 0 .. 2;
+    # Not before it leads a group, by which it may be ended.
+    say_words('forked', $number, $$);
     for my $pipe (@pipes, map { @$_ } values %opening) {
-        close $_ for grep { defined } @$pipe{qw(reading writing)};
+        close $_ for @$pipe{qw(reading writing)};
     }
     close $_ for $messages, $replies, $silence, $wakeup, $wakeup_end;
     ($known, $lesson, $process) = ({ map { $_ => 1 } keys %INC }, $lesson_file, $$) if defined $lesson_file;
@@ -123,7 +123,7 @@ sub become {
     ($!, $@, $?) = (0, '', 0);
 }
 
-# The bridge has its ends: ours no longer have to keep the process from an early end of input.
+# The bridge has its ends: until then ours have kept either side from finding nobody on the other.
 sub let_go {
     my ($number) = @_;
     close_pipe($_) for @{ delete $opening{$number} };
@@ -147,7 +147,9 @@ sub learn {
     close $taught;
     unlink $file;
     # It ends with an empty line, if its process could finish it.
-    say_words('learned', split /\n/, $learned) if $learned =~ s/\n\n\z//;
+    my @modules = $learned =~ s/\n\n\z// ? split(/\n/, $learned) : ();
+    # In short lines: processes that were just forked may say something, too.
+    while (@modules) { say_words('learned', splice @modules, 0, 16) }
 }
 
 # Has a process tell which modules it has loaded, when it ends.
@@ -226,7 +228,7 @@ sub named_pipe {
 sub close_pipe {
     my ($pipe) = @_;
     unlink $pipe->{path};
-    close $_ for grep { defined } @$pipe{qw(reading writing)};
+    close $_ for @$pipe{qw(reading writing)};
 }
 
 BEGIN { begin() }
