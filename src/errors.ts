@@ -8,19 +8,25 @@ export type ErrorCode =
   | 'ERR_LOG_FILE'
   | 'ERR_START'
   | 'ERR_MERCURIAL'
+  | 'ERR_GIT'
   | 'ERR_FASTCGI_VERSION'
   | 'ERR_FASTCGI_SEQUENCE'
   | 'ERR_FASTCGI_LENGTH'
   | 'ERR_FASTCGI_PARAMS'
   | 'ERR_FASTCGI_DISCONNECTED'
+  | 'ERR_FASTCGI_TIMEOUT'
+  | 'ERR_PARAMS_TIMEOUT'
   | 'ERR_MAX_PARAMS_SIZE'
   | 'ERR_MAX_HEADER_SIZE'
+  | 'ERR_INVALID_HEADER'
+  | 'ERR_MAX_REQUESTS'
   | 'ERR_MAX_QUEUE'
   | 'ERR_QUEUE_TIMEOUT'
   | 'ERR_MAX_SPOOL_SIZE'
   | 'ERR_SPOOL'
   | 'ERR_BODY_TIMEOUT'
-  | 'ERR_SPAWN';
+  | 'ERR_SPAWN'
+  | 'ERR_SYSTEM_LIMIT';
 
 /** An error that names its code; its message is one line: what, on what, why, and what to do. */
 export class BridgeError extends Error {
@@ -31,6 +37,65 @@ export class BridgeError extends Error {
     this.name = 'BridgeError';
     this.code = code;
   }
+}
+
+/** An option whose value can't be used: in a configuration file the key of that name. */
+export class OptionError extends BridgeError {
+  readonly option: string;
+  readonly value: string | undefined;
+  /** What is wrong with the value, and what was expected. */
+  readonly why: string;
+
+  /** Without `value` it is the option itself that is wrong. `shown` stands for it where the command line has an argument. */
+  constructor(
+    code: ErrorCode,
+    {
+      option,
+      value,
+      why,
+      shown = `--${option}`,
+    }: { option: string; value?: string; why: string; shown?: string },
+    options?: ErrorOptions,
+  ) {
+    super(code, `${shown} ${value === undefined ? '' : `${value}: `}${why}`, options);
+    this.name = 'OptionError';
+    this.option = option;
+    this.value = value;
+    this.why = why;
+  }
+}
+
+/** Several errors at once, so that whoever mends the first need not start again to learn of the second. */
+export class BridgeErrors extends BridgeError {
+  readonly errors: readonly BridgeError[];
+
+  /** Its code is `ERR_USAGE` if that of any of them is, else the first one's. */
+  constructor(errors: readonly [BridgeError, ...BridgeError[]]) {
+    const { code } = errors.find((error) => error.code === 'ERR_USAGE') ?? errors[0];
+    super(code, errors.map((error) => error.message).join('\n'));
+    this.name = 'BridgeErrors';
+    this.errors = errors;
+  }
+}
+
+/** All of these errors as one, or undefined where there are none. */
+export function bridgeErrorOf(errors: readonly BridgeError[]): BridgeError | undefined {
+  const [first, ...more] = errors;
+  return first === undefined || more.length === 0 ? first : new BridgeErrors([first, ...more]);
+}
+
+/** Throws what some of these were rejected with, all of it as one error. @throws BridgeError, or whatever is none */
+export function throwReasons(settled: readonly PromiseSettledResult<unknown>[]): void {
+  const reasons = settled.flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []));
+  const fault = reasons.find((reason) => !(reason instanceof BridgeError));
+  if (fault !== undefined) throw fault instanceof Error ? fault : new Error(reasonOf(fault));
+  const error = bridgeErrorOf(reasons.filter((reason) => reason instanceof BridgeError));
+  if (error !== undefined) throw error;
+}
+
+/** What was thrown, as lines of text: one for each error. */
+export function linesOf(error: unknown): readonly string[] {
+  return error instanceof BridgeErrors ? error.errors.map(reasonOf) : [reasonOf(error)];
 }
 
 /** What was thrown, as one line of text, whatever it is. */

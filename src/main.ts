@@ -1,12 +1,14 @@
 #!/usr/bin/env node
 /** From the command line to an exit status: 0 ended as asked, 2 usage, 1 anything else. */
 
+import './cli/young-generation.js';
+
 import { runCommand } from './cli/command-line.js';
-import { BridgeError, reasonOf } from './errors.js';
+import { BridgeError, linesOf } from './errors.js';
 
 try {
   await runCommand(process.argv.slice(2));
 } catch (error) {
-  process.stderr.write(`fcgi2cgi: ${reasonOf(error)}\n`);
+  for (const line of linesOf(error)) process.stderr.write(`fcgi2cgi: ${line}\n`);
   process.exit(error instanceof BridgeError && error.code === 'ERR_USAGE' ? 2 : 1);
 }

@@ -28,6 +28,8 @@ export interface Refusal {
   readonly status: number;
   /** What is wrong, with what, for the person at the browser: no path of this machine that the URL does not show. */
   readonly reason: string;
+  /** The methods that would not be refused, for a 405 (RFC 9110 §15.5.6). */
+  readonly allow?: string;
   /** What the administrator wants to know besides; goes to the log only. */
   readonly detail?: string;
 }

@@ -1,6 +1,7 @@
 /** Observes a script's standard output until its header ends; the body is none of its business (RFC 3875 §6). */
 
 import { BridgeError } from '../errors.js';
+import { responseFields } from './response-fields.js';
 
 /** What the first octets of a response said. */
 export interface ResponseHead {
@@ -46,10 +47,9 @@ export class ResponseHeadObserver {
 
   /**
    * Takes more of the script's output; returns the head once it is complete, after which it must not be called again.
-   * Leading 1xx blocks, which hgweb prints when it is asked to expect, are taken out; the status line of a script that
-   * thinks it is NPH becomes a `Status` field, since a FastCGI web server has no NPH (RFC 3875 §5).
+   * Leading 1xx blocks, which hgweb prints when it is asked to expect, are taken out.
    *
-   * @throws BridgeError `ERR_MAX_HEADER_SIZE`
+   * @throws BridgeError `ERR_MAX_HEADER_SIZE`, `ERR_INVALID_HEADER`
    */
   push(chunk: Buffer): ResponseHead | undefined {
     this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
@@ -61,20 +61,17 @@ export class ResponseHeadObserver {
         return undefined;
       }
       const block = this.#held.toString('latin1', 0, end);
-      const statusLine = /^HTTP\/\d(?:\.\d)? (\d{3})[^\r\n]*/.exec(block);
-      if (statusLine?.[1]?.startsWith('1')) {
+      if (/^HTTP\/\d(?:\.\d)? 1\d\d/.test(block)) {
         this.#held = this.#held.subarray(end);
         this.#searched = 0;
         continue;
       }
-      const header = this.#held.subarray(0, end);
-      const body = this.#held.subarray(end);
-      if (statusLine === null) return { ...meaningOf(block, statusOf(block)), header, body };
-      const field = Buffer.from(`Status:${statusLine[0].slice(statusLine[0].indexOf(' '))}`, 'latin1');
+      const fields = responseFields(block);
       return {
-        ...meaningOf(block, Number(statusLine[1])),
-        header: Buffer.concat([field, header.subarray(statusLine[0].length)]),
-        body,
+        status: fields.status,
+        contentBytes: fields.contentBytes,
+        header: Buffer.from(fields.block, 'latin1'),
+        body: this.#held.subarray(end),
       };
     }
   }
@@ -85,17 +82,4 @@ export class ResponseHeadObserver {
       `the script wrote a header of more than --max-header-size allows (${String(this.#maxHeaderBytes)} octets)`,
     );
   }
-}
-
-function meaningOf(block: string, status: number): Pick<ResponseHead, 'status' | 'contentBytes'> {
-  // RFC 9110 §6.4.1: these have no content, whatever a field says.
-  if (status === 204 || status === 304) return { status, contentBytes: 0 };
-  const length = /^content-length:[ \t]*(\d+)[ \t]*\r?$/im.exec(block);
-  return { status, contentBytes: length === null ? undefined : Number(length[1]) };
-}
-
-function statusOf(block: string): number {
-  const status = /^status:[ \t]*(\d{3})/im.exec(block);
-  if (status !== null) return Number(status[1]);
-  return /^location:/im.test(block) ? 302 : 200;
 }

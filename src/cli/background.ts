@@ -4,7 +4,7 @@ import { spawn, type StdioOptions } from 'node:child_process';
 import { openSync } from 'node:fs';
 
 import type { Configuration } from '../daemon/configuration.js';
-import { BridgeError, type ErrorCode, reasonOf } from '../errors.js';
+import { BridgeError, bridgeErrorOf, type ErrorCode, reasonOf } from '../errors.js';
 
 /** Set in the environment of the background process, which then does not go to the background again. */
 const MARK = 'FCGI2CGI_BACKGROUND';
@@ -12,7 +12,7 @@ const MARK = 'FCGI2CGI_BACKGROUND';
 /** What the background process tells the one that waits. */
 type Message =
   | { readonly kind: 'listening' }
-  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly message: string };
+  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly lines: readonly string[] };
 
 /** Whether this is the process that `startInBackground` has started. */
 export function isBackground(): boolean {
@@ -48,7 +48,7 @@ export function startInBackground(configuration: Configuration): Promise<void> {
     let failure: BridgeError | undefined;
     child.once('message', (message: Message) => {
       if (message.kind === 'failed') {
-        failure = new BridgeError(message.code, message.message);
+        failure = bridgeErrorOf(message.lines.map((line) => new BridgeError(message.code, line)));
         return;
       }
       resolve();

@@ -1,18 +1,32 @@
 /** The command line: what the commands are, what they take, and what they do. */
 
 import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 
 import yargs, { type Argv, type Options } from 'yargs';
 
-import { fromText } from '../bytes.js';
-import type { SiteConfiguration } from '../daemon/configuration.js';
-import { runDaemon } from '../daemon/run-daemon.js';
 import { shippedFile } from '../daemon/shipped.js';
 import { BridgeError, reasonOf } from '../errors.js';
-import { isBackground, startInBackground, tellStarter } from './background.js';
 import { readConfiguration } from './configuration.js';
-import { type CommonArguments, commonOptions, dirOptions, hgOptions, withCommonOptions } from './options.js';
+import { describingOptions, runExplain } from './explain/command.js';
+import { readConfigurationFile } from './file/configuration-file.js';
+import { runGet } from './get/command.js';
+import { OptionReader } from './option-reader.js';
+import {
+  type CommonArguments,
+  commonOptions,
+  dirOptions,
+  explainOptions,
+  getArguments,
+  getOptions,
+  gitOptions,
+  hgOptions,
+  overridingOptions,
+  scriptArguments,
+  serveOptions,
+  withCommonOptions,
+} from './options.js';
+import { check, serve } from './serve.js';
+import { type SiteKindName, siteKinds } from './site-kinds.js';
 
 /** Runs the command that `argv` (without node and script) asks for. @throws BridgeError and nothing else. */
 export async function runCommand(argv: readonly string[]): Promise<void> {
@@ -37,41 +51,67 @@ export function commandLine(): Argv {
       'hg',
       'Serve a directory of Mercurial repositories',
       (command) => withCommonOptions(command.options(hgOptions)),
-      (given) =>
-        serve(given, {
-          kind: 'hg',
-          repos: fromText(resolve(given.repos)),
-          markers: given.markers === undefined ? undefined : fromText(resolve(given.markers)),
-          hgwebConfig: readableFile('hgweb-config', given['hgweb-config']),
-          hg: given.hg.includes('/') ? resolve(given.hg) : given.hg,
-          urlPrefix: fromText(urlPrefix(given['url-prefix'])),
-        }),
+      (given) => serveOne('hg', given),
+    )
+    .command(
+      'git',
+      'Serve a directory of git repositories',
+      (command) => withCommonOptions(command.options(gitOptions)),
+      (given) => serveOne('git', given),
     )
     .command(
       'script <file> [argument..]',
       'Run one CGI script for every request',
       (command) =>
         withCommonOptions(
-          command
-            .positional('file', { type: 'string', demandOption: true, description: 'The script' })
-            .positional('argument', {
-              type: 'string',
-              array: true,
-              description: 'Its arguments; those that begin with a dash come after --',
-            }),
+          command.positional('file', scriptArguments.file).positional('argument', scriptArguments.argument),
         ),
       (given) =>
-        serve(given, {
-          kind: 'script',
-          file: fromText(resolve(given.file)),
-          args: [...(given.argument ?? []), ...afterDashes(given)].map(fromText),
-        }),
+        serveOne('script', { ...given, argument: [...(given.argument ?? []), ...afterDashes(given)] }),
     )
     .command(
       'dir',
       'Run the script that the web server names, if it lies inside a directory',
       (command) => withCommonOptions(command.options(dirOptions)),
-      (given) => serve(given, { kind: 'dir', root: fromText(resolve(given.root)) }),
+      (given) => serveOne('dir', given),
+    )
+    .command(
+      'serve',
+      'Serve the sites of a configuration file',
+      (command) =>
+        command
+          .options({ ...serveOptions, ...overridingOptions })
+          .group(Object.keys(overridingOptions), 'Overriding:'),
+      (given) => serveFile(given.config, given.check, given),
+    )
+    .command(
+      'get <address> <path>',
+      'Send a request to a FastCGI application, as a web server would',
+      (command) =>
+        command
+          .options(getOptions)
+          .positional('address', getArguments.address)
+          .positional('path', getArguments.path),
+      async (given) => {
+        process.exitCode = await runGet(new OptionReader(given), `fcgi2cgi/${version()}`);
+      },
+    )
+    .command(
+      'explain [site-command] [file] [argument..]',
+      'Say what a site would run for the path that comes last, after --',
+      (command) =>
+        command
+          .options({ ...explainOptions, ...describingOptions })
+          .group(Object.keys(describingOptions), 'Describing:')
+          .positional('site-command', {
+            choices: Object.keys(siteKinds),
+            description: 'The command that would serve the site, with its options',
+          })
+          .positional('file', { ...scriptArguments.file, demandOption: false })
+          .positional('argument', scriptArguments.argument),
+      async (given) => {
+        process.exitCode = await runExplain(given, afterDashes(given), `fcgi2cgi/${version()}`);
+      },
     )
     .demandCommand(1, 1, 'a command is missing')
     .strict()
@@ -92,35 +132,25 @@ export function commandLine(): Argv {
     });
 }
 
-async function serve(given: CommonArguments, site: SiteConfiguration): Promise<void> {
-  const configuration = readConfiguration(site, given);
-  if (!configuration.background) {
-    await runDaemon(configuration, () => undefined);
-    return;
-  }
-  if (!isBackground()) {
-    await startInBackground(configuration);
-    return;
-  }
-  // Whoever waits for the start and is interrupted does not expect a daemon.
-  const endWithStarter = (): void => void process.kill(process.pid, 'SIGTERM');
-  process.once('disconnect', endWithStarter);
-  try {
-    await runDaemon(configuration, () => {
-      process.off('disconnect', endWithStarter);
-      void tellStarter({ kind: 'listening' });
-    });
-  } catch (error) {
-    // The log has it; the command that was typed prints it, and nobody but the log reads what we would print.
-    const code = error instanceof BridgeError ? error.code : 'ERR_START';
-    if (process.connected) await tellStarter({ kind: 'failed', code, message: reasonOf(error) });
-    process.exitCode = 1;
-  }
+/** Serves one site, as the commands that are named after its kind do. */
+function serveOne(kind: SiteKindName, given: CommonArguments): Promise<void> {
+  const site = siteKinds[kind].read(new OptionReader(given));
+  return serve(readConfiguration(site, given));
+}
+
+/** Serves the sites of a file, or only looks whether it could. */
+async function serveFile(file: string, isCheck: boolean, given: CommonArguments): Promise<void> {
+  const overriding = Object.entries(given).filter(([name, value]) => {
+    return name in overridingOptions && value !== undefined;
+  });
+  const configuration = readConfigurationFile(file, Object.fromEntries(overriding));
+  if (isCheck) process.stdout.write(await check(file, configuration));
+  else await serve(configuration);
 }
 
 /** An option that is no list and is given twice is a mistake; yargs would make a list of it. */
 function onlyOnce(given: CommonArguments): true {
-  const options: Readonly<Record<string, Options>> = commonOptions;
+  const options: Readonly<Record<string, Options>> = { ...commonOptions, ...getOptions };
   const lists = ['_', '--', 'argument', ...Object.keys(options).filter((name) => options[name]?.array)];
   for (const [name, value] of Object.entries(given)) {
     if (Array.isArray(value) && !lists.includes(name)) {
@@ -145,35 +175,16 @@ function noneEmpty(given: CommonArguments): true {
   return true;
 }
 
-/** Only `script` has arguments to pass on. */
+/** Only `script` has arguments to pass on, and `explain` a path. */
 function nothingLeftOver(given: CommonArguments): true {
   const [command] = given['_'] as (string | undefined)[];
   const [extra] = afterDashes(given);
-  if (command === 'script' || extra === undefined) return true;
+  if (command === 'script' || command === 'explain' || extra === undefined) return true;
   throw new BridgeError('ERR_USAGE', `${String(command)} takes no arguments, and got ${extra}`);
 }
 
 function afterDashes(given: CommonArguments): readonly string[] {
   return (given['--'] as (string | number)[] | undefined)?.map(String) ?? [];
-}
-
-function urlPrefix(given: string): string {
-  const trimmed = given.replace(/\/+$/, '');
-  if (trimmed === '' || trimmed.startsWith('/')) return trimmed;
-  throw new BridgeError(
-    'ERR_USAGE',
-    `--url-prefix ${given}: expected a path that begins with a slash, as in /hg`,
-  );
-}
-
-function readableFile(option: string, path: string | undefined): string | undefined {
-  if (path === undefined) return undefined;
-  try {
-    readFileSync(path);
-  } catch (error) {
-    throw new BridgeError('ERR_START', `--${option} ${path}: ${reasonOf(error)}`);
-  }
-  return fromText(resolve(path));
 }
 
 function version(): string {

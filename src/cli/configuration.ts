@@ -1,99 +1,110 @@
-/** Makes the one frozen configuration from what the command line says. */
-
-import { resolve } from 'node:path';
+/** Makes the one frozen configuration from what the options say. */
 
 import { type ByteString, fromText } from '../bytes.js';
 import { isLegalName } from '../cgi/meta-variables.js';
 import { parseAddress } from '../daemon/address.js';
 import { AllowFrom } from '../daemon/allow-from.js';
-import type { Configuration, ServedSiteConfiguration, SiteConfiguration } from '../daemon/configuration.js';
-import { BridgeError } from '../errors.js';
+import type {
+  Configuration,
+  RunnerConfiguration,
+  ServedSiteConfiguration,
+  SiteConfiguration,
+} from '../daemon/configuration.js';
+import { OptionError } from '../errors.js';
 import type { LogLevel } from '../observe/log.js';
+import type { SpawnWay } from '../process/start-process.js';
+import { OptionReader } from './option-reader.js';
 import type { CommonArguments } from './options.js';
-import { count, durationMs, fileMode, sizeBytes } from './units.js';
 
 const STDERR_TAIL_BYTES = 4_096;
 
 /**
- * Reads the common options; yargs has checked that each is one of its own and has put the defaults in.
+ * The configuration of a command that serves one site; yargs has checked that each option is one of its own and has
+ * put the defaults in.
  *
  * @throws BridgeError `ERR_USAGE`
  */
 export function readConfiguration(site: SiteConfiguration, given: CommonArguments): Configuration {
-  const text = (option: string): string | undefined => given[option] as string | undefined;
-  const texts = (option: string): readonly string[] => (given[option] as string[] | undefined) ?? [];
-  const required = (option: string): string => text(option) ?? '';
-  const path = (option: string): string | undefined => {
-    const value = text(option);
-    return value === undefined ? undefined : resolve(value);
-  };
-  const duration = (option: string): number => durationMs(option, required(option));
-  const size = (option: string): number => sizeBytes(option, required(option));
-  const number = (option: string, least: number): number => count(option, required(option), least);
+  const reader = new OptionReader(given);
+  const served = readServedSite(reader, { name: undefined, site });
+  return Object.freeze({ sites: [served], ...readDaemonWide(reader) });
+}
 
-  const logFormat = required('log-format') as 'text' | 'json';
-  const accessLog = path('access-log');
-
-  const warm = {
-    kind: 'warm',
-    maxForkServers: number('max-fork-servers', 1),
-    idleTimeoutMs: duration('fork-server-idle'),
-  } as const;
-  const served: ServedSiteConfiguration = {
-    name: undefined,
-    site,
-    listen: texts('listen').map(parseAddress),
+/** Reads what each site has of its own. */
+export function readServedSite(
+  reader: OptionReader,
+  what: Pick<ServedSiteConfiguration, 'name' | 'site' | 'locate'>,
+): ServedSiteConfiguration {
+  return {
+    ...what,
+    listen: reader.each('listen', (text, directory) => parseAddress(text, directory)),
     socket: {
-      mode: fileMode('socket-mode', required('socket-mode')),
-      owner: text('socket-owner'),
-      group: text('socket-group'),
+      mode: reader.fileMode('socket-mode'),
+      owner: reader.text('socket-owner'),
+      group: reader.text('socket-group'),
     },
-    allowFrom: [...texts('allow-from'), ...webServerAddresses()],
-    maxConnections: number('max-connections', 1),
-    maxRequestsPerConnection: number('max-requests-per-connection', 1),
-    maxParamsBytes: size('max-params-size'),
-    stdinBufferBytes: size('stdin-buffer'),
-    runner: text('runner') === 'warm' ? warm : { kind: 'spawn' },
+    allowFrom: [...reader.each('allow-from', allowedAddress), ...webServerAddresses()],
+    maxConnections: reader.count('max-connections', 1),
+    maxRequestsPerConnection: reader.count('max-requests-per-connection', 1),
+    maxParamsBytes: reader.sizeBytes('max-params-size'),
+    stdinBufferBytes: reader.sizeBytes('stdin-buffer'),
+    maxSpoolBytes: reader.sizeBytes('max-spool-size'),
+    runner: readRunner(reader),
     run: {
-      startTimeoutMs: duration('start-timeout'),
-      idleTimeoutMs: duration('idle-timeout'),
-      maxTimeMs: duration('max-time'),
-      killGraceMs: duration('kill-grace'),
-      maxHeaderBytes: size('max-header-size'),
+      startTimeoutMs: reader.durationMs('start-timeout'),
+      idleTimeoutMs: reader.durationMs('idle-timeout'),
+      maxTimeMs: reader.durationMs('max-time'),
+      killGraceMs: reader.durationMs('kill-grace'),
+      maxHeaderBytes: reader.sizeBytes('max-header-size'),
       stderrTailBytes: STDERR_TAIL_BYTES,
-      holdBytes: size('hold-size'),
-      maxSpoolBytes: size('max-spool-size'),
+      holdBytes: reader.sizeBytes('hold-size'),
     },
+    spawn: reader.required('spawn') as SpawnWay,
     admission: {
-      maxProcesses: number('max-processes', 1),
-      maxQueue: number('max-queue', 0),
-      queueTimeoutMs: duration('queue-timeout'),
+      maxProcesses: reader.count('max-processes', 1),
+      maxQueue: reader.count('max-queue', 0),
+      queueTimeoutMs: reader.durationMs('queue-timeout'),
     },
-    env: readEnvironment(texts('env')),
-    passEnv: texts('pass-env'),
+    env: new Map(reader.each('env', variable)),
+    passEnv: reader.texts('pass-env'),
   };
-  // Its errors are usage errors, to be told before anything is opened.
-  new AllowFrom(served.allowFrom);
-  const configuration: Configuration = {
-    sites: [served],
-    stopGraceMs: duration('stop-grace'),
-    pidFile: path('pid-file'),
-    background: given['daemon'] === true,
-    log: {
-      level: required('log-level') as LogLevel,
-      format: logFormat,
-      file: path('log-file'),
-    },
-    accessLog: accessLog === undefined ? undefined : { file: accessLog, format: logFormat },
+}
+
+/** All of it is read, so that a mistake is told whichever runner it is. */
+function readRunner(reader: OptionReader): RunnerConfiguration {
+  const maxForkServers = reader.count('max-fork-servers', 1);
+  const idleTimeoutMs = reader.durationMs('fork-server-idle');
+  return reader.required('runner') === 'warm'
+    ? { kind: 'warm', maxForkServers, idleTimeoutMs }
+    : { kind: 'spawn' };
+}
+
+/** Reads what all sites of a daemon have in common. */
+export function readDaemonWide(reader: OptionReader): Omit<Configuration, 'sites'> {
+  const format = reader.required('log-format') as 'text' | 'json';
+  const logFile = reader.path('log-file');
+  const accessLog = reader.path('access-log');
+  const background = reader.flag('daemon');
+  if (background && logFile === undefined) reader.read(undefined, refuseUnseenLog);
+  return {
+    stopGraceMs: reader.durationMs('stop-grace'),
+    pidFile: reader.path('pid-file'),
+    background,
+    log: { level: reader.required('log-level') as LogLevel, format, file: logFile },
+    accessLog: accessLog === undefined ? undefined : { file: accessLog, format },
   };
-  if (configuration.background && configuration.log.file === undefined) {
-    const example = '--log-file /var/log/fcgi2cgi.log';
-    throw new BridgeError(
-      'ERR_USAGE',
-      `--daemon needs a file for its log, since nobody reads its standard error: add for example ${example}`,
-    );
-  }
-  return Object.freeze(configuration);
+}
+
+function refuseUnseenLog(): never {
+  const example = '--log-file /var/log/fcgi2cgi.log';
+  const why = `needs a file for its log, since nobody reads its standard error: add for example ${example}`;
+  throw new OptionError('ERR_USAGE', { option: 'daemon', why });
+}
+
+/** An error in it is one of usage, to be told before anything is opened. */
+function allowedAddress(entry: string): string {
+  new AllowFrom([entry]);
+  return entry;
 }
 
 /** Addresses that the one who started us allows besides (FastCGI 1.0 §3.2); a comma-separated list. */
@@ -105,14 +116,10 @@ function webServerAddresses(): readonly string[] {
   return entries;
 }
 
-function readEnvironment(entries: readonly string[]): ReadonlyMap<ByteString, ByteString> {
-  return new Map(
-    entries.map((entry) => {
-      const [name = '', ...value] = entry.split('=');
-      if (value.length === 0 || !isLegalName(name)) {
-        throw new BridgeError('ERR_USAGE', `--env ${entry}: expected NAME=VALUE`);
-      }
-      return [fromText(name), fromText(value.join('='))];
-    }),
-  );
+function variable(entry: string): [name: ByteString, value: ByteString] {
+  const [name = '', ...value] = entry.split('=');
+  if (value.length === 0 || !isLegalName(name)) {
+    throw new OptionError('ERR_USAGE', { option: 'env', value: entry, why: 'expected NAME=VALUE' });
+  }
+  return [fromText(name), fromText(value.join('='))];
 }

@@ -2,6 +2,8 @@
 
 import type { Argv, InferredOptionTypes, Options } from 'yargs';
 
+import { spawnWays } from '../process/start-process.js';
+
 const text = { type: 'string', requiresArg: true } as const;
 const list = { type: 'string', array: true, requiresArg: true } as const;
 
@@ -23,7 +25,7 @@ const listening = {
 } satisfies Record<string, Options>;
 
 const limits = {
-  'max-connections': { ...text, default: '512', description: 'Connections from web servers, per listener' },
+  'max-connections': { ...text, default: '512', description: 'Connections from web servers' },
   'max-requests-per-connection': { ...text, default: '64', description: 'Active requests on one connection' },
   'max-params-size': { ...text, default: '256kb', description: 'Params of one request' },
   'max-header-size': { ...text, default: '64kb', description: 'Header of a response' },
@@ -42,7 +44,8 @@ const limits = {
   'max-spool-size': {
     ...text,
     default: '1gb',
-    description: 'Request body kept in a temporary file for a program that needs its length or can’t read on',
+    description:
+      'Request body kept in a temporary file for a program that does not read on or needs its length',
   },
 } satisfies Record<string, Options>;
 
@@ -75,6 +78,11 @@ const runner = {
 } satisfies Record<string, Options>;
 
 const environment = {
+  spawn: {
+    choices: spawnWays,
+    default: 'auto',
+    description: 'How programs are started: by posix_spawn(3), by Node, or by the first where it can be had',
+  },
   env: { ...list, description: 'NAME=VALUE for every program; wins over the web server (repeatable)' },
   'pass-env': { ...list, description: 'Variable of the daemon’s own that programs get (repeatable)' },
 } satisfies Record<string, Options>;
@@ -102,6 +110,9 @@ const process = {
 
 /** The options of every command that listens, by name. */
 export const commonOptions = { ...listening, ...limits, ...times, ...runner, ...environment, ...process };
+
+/** Those of them that are of the whole daemon, however many sites it serves. */
+export const daemonOptions = { 'stop-grace': times['stop-grace'], ...process };
 
 /** Gives a command the common options, each under its heading of the help. */
 export function withCommonOptions<T>(command: Argv<T>): Argv<Omit<T, keyof CommonOptions> & CommonOptions> {
@@ -137,7 +148,98 @@ export const hgOptions = {
   },
 } satisfies Record<string, Options>;
 
+/** The options of `fcgi2cgi git` besides. */
+export const gitOptions = {
+  repos: { ...text, demandOption: true, description: 'Directory of git repositories' },
+  markers: {
+    ...text,
+    description:
+      'Directory of empty NAME.git files, each of which publishes repository NAME; index.fcgi the index',
+    defaultDescription: 'git-daemon-export-ok in each repository',
+  },
+  'export-all': { type: 'boolean', default: false, description: 'Publish all repositories' },
+  gitweb: { ...text, description: 'Path of gitweb.cgi', defaultDescription: 'where systems have it' },
+  'gitweb-config': { ...text, description: 'Gitweb configuration file (Perl) with settings of your own' },
+  git: { ...text, default: 'git', description: 'Git program' },
+  'url-prefix': {
+    ...text,
+    default: '',
+    description: 'Path that the web server serves the repositories under, as in /git',
+  },
+} satisfies Record<string, Options>;
+
 /** The options of `fcgi2cgi dir` besides. */
 export const dirOptions = {
   root: { ...text, demandOption: true, description: 'Directory outside which nothing runs' },
+} satisfies Record<string, Options>;
+
+/** What `fcgi2cgi script` takes besides, which are its arguments. */
+export const scriptArguments = {
+  file: { type: 'string', demandOption: true, description: 'The script' },
+  argument: {
+    type: 'string',
+    array: true,
+    description: 'Its arguments; those that begin with a dash come after --',
+  },
+} satisfies Record<string, Options>;
+
+/** The options of `fcgi2cgi serve`. */
+export const serveOptions = {
+  config: { ...text, demandOption: true, description: 'Configuration file' },
+  check: {
+    type: 'boolean',
+    default: false,
+    description: 'Say what is wrong with the file and with what it names, and start nothing',
+  },
+} satisfies Record<string, Options>;
+
+/** Those of the whole daemon, for `fcgi2cgi serve`: without defaults, which would win over the file. */
+export const overridingOptions: Readonly<Record<string, Options>> = Object.fromEntries(
+  Object.entries<Options>(daemonOptions).map(([name, option]) => {
+    return [name, Object.fromEntries(Object.entries(option).filter(([property]) => property !== 'default'))];
+  }),
+);
+
+/** Of the commands that describe a request: `get` and `explain`. */
+const request = {
+  method: { ...text, description: 'REQUEST_METHOD', defaultDescription: 'GET, with --data POST' },
+  header: { ...list, description: 'Header field of the request, as in "Accept: text/html" (repeatable)' },
+  param: {
+    ...list,
+    description:
+      'NAME=VALUE that wins over what a web server would send; NAME alone is not sent (repeatable)',
+  },
+} satisfies Record<string, Options>;
+
+/** The arguments of `fcgi2cgi get`. */
+export const getArguments = {
+  address: {
+    type: 'string',
+    demandOption: true,
+    description: 'Where the application listens: unix:/path, /path, HOST:PORT or [v6]:PORT',
+  },
+  path: { type: 'string', demandOption: true, description: 'Path of the URI, and its query' },
+} satisfies Record<string, Options>;
+
+/** The options of `fcgi2cgi get`. */
+export const getOptions = {
+  ...request,
+  data: { ...text, description: 'File whose content is the body of the request; - is standard input' },
+  include: { type: 'boolean', default: false, description: 'Print the header of the answer as well' },
+  keep: {
+    type: 'boolean',
+    default: false,
+    description: 'Ask for the connection to be kept, and send all requests on it',
+  },
+  repeat: { ...text, default: '1', description: 'Send the request so often, one after the other' },
+  timings: { type: 'boolean', default: false, description: 'Print how long it took, on standard error' },
+  timeout: { ...text, default: '1m', description: 'Longest wait for the next octet' },
+} satisfies Record<string, Options>;
+
+/** The options of `fcgi2cgi explain`; those of a site's command besides, if it names one. */
+export const explainOptions = {
+  config: { ...text, description: 'Configuration file that has the site' },
+  site: { ...text, description: 'Name of the site in the file', defaultDescription: 'the only one' },
+  ...request,
+  json: { type: 'boolean', default: false, description: 'Print the explanation as JSON' },
 } satisfies Record<string, Options>;

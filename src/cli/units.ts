@@ -3,12 +3,12 @@
 import bytes from 'bytes';
 import ms, { type StringValue } from 'ms';
 
-import { BridgeError } from '../errors.js';
+import { OptionError } from '../errors.js';
 
-const wrong = (option: string, text: string, expected: string): BridgeError =>
-  new BridgeError('ERR_USAGE', `--${option} ${text}: expected ${expected}`);
+const wrong = (option: string, value: string, expected: string): OptionError =>
+  new OptionError('ERR_USAGE', { option, value, why: `expected ${expected}` });
 
-/** Milliseconds of `500ms`, `30s`, `5m`, `1.5h`; `0` for none. @throws BridgeError `ERR_USAGE` */
+/** Milliseconds of `500ms`, `30s`, `5m`, `1.5h`; `0` for none. @throws OptionError `ERR_USAGE` */
 export function durationMs(option: string, text: string): number {
   if (text === '0') return 0;
   const value = /^\d+(\.\d+)?(ms|s|m|h|d)$/.test(text) ? ms(text as StringValue) : Number.NaN;
@@ -23,21 +23,21 @@ export function durationMs(option: string, text: string): number {
   return Math.round(value);
 }
 
-/** Octets of `512b`, `64kb`, `1mb`. @throws BridgeError `ERR_USAGE` */
+/** Octets of `512b`, `64kb`, `1mb`. @throws OptionError `ERR_USAGE` */
 export function sizeBytes(option: string, text: string): number {
   const value = /^\d+(\.\d+)?(b|kb|mb|gb)$/i.test(text) ? bytes.parse(text) : null;
   if (value === null || value < 1) throw wrong(option, text, 'a size with its unit, as in 512b, 64kb or 1mb');
   return value;
 }
 
-/** A whole number of at least `least`. @throws BridgeError `ERR_USAGE` */
+/** A whole number of at least `least`. @throws OptionError `ERR_USAGE` */
 export function count(option: string, text: string, least: number): number {
   const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
   if (!(value >= least)) throw wrong(option, text, `a whole number, ${String(least)} or more`);
   return value;
 }
 
-/** File permissions, in octal. @throws BridgeError `ERR_USAGE` */
+/** File permissions, in octal. @throws OptionError `ERR_USAGE` */
 export function fileMode(option: string, text: string): number {
   if (!/^0?[0-7]{3}$/.test(text)) throw wrong(option, text, 'permissions in octal, as in 0660');
   return Number.parseInt(text, 8);

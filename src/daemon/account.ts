@@ -9,9 +9,9 @@ import type { Ending } from './ending.js';
 export function accessOf(
   id: string,
   { params, account, signal }: Request,
-  { end, document, outcome }: Ending,
+  { end, document, answer, outcome }: Ending,
   queueMs: number | undefined,
-): Access {
+): Omit<Access, 'site'> {
   const {
     paramsAt,
     firstOctetAt,
@@ -27,7 +27,7 @@ export function accessOf(
     client: paramText(params, 'REMOTE_ADDR'),
     method: paramText(params, 'REQUEST_METHOD'),
     uri: uriOf(params),
-    status: stdoutBytes === 0 ? undefined : (document?.status ?? outcome?.status),
+    status: stdoutBytes === 0 ? undefined : (document?.status ?? answer?.status ?? outcome?.status),
     inBytes: stdinBytes,
     outBytes: stdoutBytes,
     queueMs,
@@ -38,6 +38,15 @@ export function accessOf(
     signal: exit?.kind === 'signaled' ? exit.signal : undefined,
     // A web server may leave once it has a whole answer, but not before.
     end: signal.aborted && !isTaken && mayStillBeLost.has(end) ? 'aborted' : end,
+  };
+}
+
+/** What it says of a request that was refused before anything of it was read. */
+export function accessOfUnread(id: string, status: number, outBytes: number): Omit<Access, 'site'> {
+  return {
+    ...{ id, client: '', method: '', uri: '', status, inBytes: 0, outBytes },
+    ...{ queueMs: undefined, firstMs: undefined, totalMs: 0 },
+    ...{ pid: undefined, exitStatus: undefined, signal: undefined, end: 'not-admitted' },
   };
 }
 

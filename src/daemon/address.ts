@@ -3,7 +3,7 @@
 import { isIP, isIPv6 } from 'node:net';
 import { resolve } from 'node:path';
 
-import { BridgeError } from '../errors.js';
+import { OptionError } from '../errors.js';
 
 export type Address =
   | { readonly kind: 'unix'; readonly path: string }
@@ -15,15 +15,23 @@ const MAX_FD = 15;
 
 const forms = 'expected unix:/path, /path, HOST:PORT, [v6]:PORT or fd:N';
 
-/** Reads an ADDRESS; relative socket paths count from the working directory. @throws BridgeError `ERR_USAGE` */
-export function parseAddress(text: string): Address {
-  const wrong = (why: string): BridgeError =>
-    new BridgeError('ERR_USAGE', `--listen ${text}: ${why}; ${forms}`);
+/**
+ * Reads an ADDRESS; relative socket paths count from `directory`.
+ *
+ * @throws OptionError `ERR_USAGE`, of the option that is `named`
+ */
+export function parseAddress(
+  text: string,
+  directory = process.cwd(),
+  named: { readonly option: string; readonly shown?: string } = { option: 'listen' },
+): Address {
+  const wrong = (why: string): OptionError =>
+    new OptionError('ERR_USAGE', { ...named, value: text, why: `${why}; ${forms}` });
   if (text.startsWith('/')) return { kind: 'unix', path: text };
   if (text.startsWith('unix:')) {
     const path = text.slice('unix:'.length);
     if (path === '') throw wrong('the path is missing');
-    return { kind: 'unix', path: resolve(path) };
+    return { kind: 'unix', path: resolve(directory, path) };
   }
   const fd = /^fd:(\d+)$/.exec(text);
   if (fd !== null) {

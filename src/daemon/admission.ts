@@ -1,4 +1,7 @@
-/** Lets only so many processes run at once; what comes then waits its turn, and no longer than it may. */
+/**
+ * Lets only so many processes run at once; what comes then waits its turn, and no longer than it may. The turns go round
+ * the connections, so that one with many requests keeps the others waiting for one process at a time.
+ */
 
 import { BridgeError } from '../errors.js';
 
@@ -21,32 +24,25 @@ export type Release = () => void;
 
 export class Admission {
   readonly #options: AdmissionOptions;
-  readonly #queue = new Set<Waiting>();
+  /** Who waits, by connection; the connection whose turn is next comes first. None of these sets is empty. */
+  readonly #queues = new Map<object, Set<Waiting>>();
+  #waiting = 0;
   #running = 0;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
   }
 
-  /** Places that are taken. */
-  get running(): number {
-    return this.#running;
-  }
-
-  /** Requests that wait. */
-  get waiting(): number {
-    return this.#queue.size;
-  }
-
   /**
-   * Takes a place, in the order of the calls. Whoever gets one gives it back when the process is gone.
+   * Takes a place: those of one connection in the order of the calls, the connections in turn. Whoever gets one gives it
+   * back when the process is gone.
    *
    * @throws BridgeError `ERR_MAX_QUEUE` at once, or `ERR_QUEUE_TIMEOUT`; what `signal` aborts with.
    */
-  async enter(signal: AbortSignal): Promise<Release> {
+  async enter(connection: object, signal: AbortSignal): Promise<Release> {
     signal.throwIfAborted();
     if (this.#running < this.#options.maxProcesses) this.#running += 1;
-    else await this.#wait(signal);
+    else await this.#wait(connection, signal);
     let taken = true;
     return () => {
       if (!taken) return;
@@ -55,15 +51,15 @@ export class Admission {
     };
   }
 
-  #wait(signal: AbortSignal): Promise<void> {
+  #wait(connection: object, signal: AbortSignal): Promise<void> {
     const { maxProcesses, maxQueue, queueTimeoutMs } = this.#options;
-    if (this.#queue.size >= maxQueue) {
+    if (this.#waiting >= maxQueue) {
       const reason = `${String(maxProcesses)} processes run (--max-processes) and ${String(maxQueue)} requests wait (--max-queue)`;
       return Promise.reject(new BridgeError('ERR_MAX_QUEUE', reason));
     }
     return new Promise((resolve, reject) => {
       const leaveQueue = (): void => {
-        this.#queue.delete(waiting);
+        this.#remove(connection, waiting);
         clearTimeout(timer);
         signal.removeEventListener('abort', onAbort);
       };
@@ -86,14 +82,35 @@ export class Admission {
       };
       const timer = queueTimeoutMs === 0 ? undefined : setTimeout(onTimeout, queueTimeoutMs);
       signal.addEventListener('abort', onAbort, { once: true });
-      this.#queue.add(waiting);
+      this.#add(connection, waiting);
     });
   }
 
-  /** Hands the place to the one that waits longest. */
+  #add(connection: object, waiting: Waiting): void {
+    const queue = this.#queues.get(connection);
+    if (queue === undefined) this.#queues.set(connection, new Set([waiting]));
+    else queue.add(waiting);
+    this.#waiting += 1;
+  }
+
+  #remove(connection: object, waiting: Waiting): void {
+    const queue = this.#queues.get(connection);
+    queue?.delete(waiting);
+    if (queue?.size === 0) this.#queues.delete(connection);
+    this.#waiting -= 1;
+  }
+
+  /** Hands the place to the one that waits longest of the connection whose turn it is. */
   #leave(): void {
-    const [next] = this.#queue;
-    if (next !== undefined) next.admit();
-    else this.#running -= 1;
+    const [turn] = this.#queues;
+    if (turn === undefined) {
+      this.#running -= 1;
+      return;
+    }
+    const [connection, queue] = turn;
+    this.#queues.delete(connection);
+    this.#queues.set(connection, queue);
+    const [next] = queue;
+    next?.admit();
   }
 }

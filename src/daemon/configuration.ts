@@ -1,8 +1,10 @@
 /** All that a daemon is told, read once and frozen. Times are in milliseconds, sizes in octets. */
 
 import type { ByteString } from '../bytes.js';
+import type { BridgeError } from '../errors.js';
 import type { AccessLogOptions } from '../observe/access-log.js';
 import type { LogOptions } from '../observe/log.js';
+import type { SpawnWay } from '../process/start-process.js';
 import type { RunLimits } from '../runners/runner.js';
 import type { Address } from './address.js';
 import type { AdmissionOptions } from './admission.js';
@@ -20,6 +22,17 @@ export type SiteConfiguration =
       readonly hgwebConfig: ByteString | undefined;
       /** The `hg` program: a path, or a name to look up in PATH. */
       readonly hg: string;
+    }
+  | {
+      readonly kind: 'git';
+      readonly repos: ByteString;
+      readonly publishedBy: 'all' | 'export-ok' | { readonly markers: ByteString };
+      readonly urlPrefix: ByteString;
+      readonly gitwebConfig: ByteString | undefined;
+      /** The path of gitweb; without it, it is looked for. */
+      readonly gitweb: string | undefined;
+      /** The `git` program: a path, or a name to look up in PATH. */
+      readonly git: string;
     };
 
 /** How processes are made; times in milliseconds. */
@@ -31,6 +44,8 @@ export type RunnerConfiguration =
 export interface ServedSiteConfiguration {
   /** What the logs call it; undefined where a daemon has but one. */
   readonly name: string | undefined;
+  /** Puts into an error that the site is at fault for where it is described, if that is in a file. */
+  readonly locate?: (error: BridgeError) => BridgeError;
   readonly site: SiteConfiguration;
   /** Empty: descriptor 0 is the listening socket. */
   readonly listen: readonly Address[];
@@ -39,9 +54,12 @@ export interface ServedSiteConfiguration {
   readonly maxConnections: number;
   readonly maxRequestsPerConnection: number;
   readonly maxParamsBytes: number;
+  /** Octets of a request's body that are kept in memory, and on disk. */
   readonly stdinBufferBytes: number;
+  readonly maxSpoolBytes: number;
   readonly runner: RunnerConfiguration;
   readonly run: RunLimits;
+  readonly spawn: SpawnWay;
   readonly admission: AdmissionOptions;
   /** Variables of every script that win over what the web server sends. */
   readonly env: ReadonlyMap<ByteString, ByteString>;

@@ -1,16 +1,9 @@
-/** Bodies whose length the web server does not know, for scripts that must: taken to disk first, and counted. */
-
-import type { Readable } from 'node:stream';
+/** Bodies whose length the web server does not know, for scripts that must: taken in first, and counted. */
 
 import type { Invocation, Refusal } from '../cgi/invocation.js';
 import { BridgeError, systemCodeOf } from '../errors.js';
-import { Spool } from '../runners/spool.js';
-
-export interface SpoolLimits {
-  readonly maxSpoolBytes: number;
-  /** How long the web server may send nothing; 0 for as long as it likes. */
-  readonly idleTimeoutMs: number;
-}
+import type { RequestBody } from '../runners/request-body.js';
+import { Timer } from '../timer.js';
 
 /** Whether the invocation's body has to be counted before it can run. */
 export function lacksLength(invocation: Invocation): boolean {
@@ -19,49 +12,42 @@ export function lacksLength(invocation: Invocation): boolean {
 }
 
 /** The invocation for a body that was counted. */
-export function withCountedBody(invocation: Invocation, body: Spool): Invocation {
-  const length = ['CONTENT_LENGTH', String(body.bytes)] as const;
+export function withLength(invocation: Invocation, bytes: number): Invocation {
+  const length = ['CONTENT_LENGTH', String(bytes)] as const;
   return { ...invocation, variables: new Map([...invocation.variables, length]) };
 }
 
 /**
- * Takes the whole of `source`; the caller closes what it gets. Where it fails, nothing is left and the rest of `source`
- * is thrown away.
+ * Takes the whole body in, and resolves to its length. The web server may send nothing of it for `idleTimeoutMs`, or
+ * with 0 for as long as it likes.
  *
- * @throws BridgeError `ERR_MAX_SPOOL_SIZE`, `ERR_BODY_TIMEOUT`, `ERR_SPOOL`; what `source` is destroyed with.
+ * @throws BridgeError `ERR_MAX_SPOOL_SIZE`, `ERR_BODY_TIMEOUT`, `ERR_SPOOL`; what the body is destroyed with.
  */
-export async function countBody(source: Readable, limits: SpoolLimits): Promise<Spool> {
-  const spool = await Spool.open(limits.maxSpoolBytes);
-  const idle = limits.idleTimeoutMs > 0 ? setTimeout(tooSlow, limits.idleTimeoutMs) : undefined;
-  function tooSlow(): void {
-    const reason = `nothing of the request’s body came for ${String(limits.idleTimeoutMs)} ms (--idle-timeout)`;
-    source.destroy(new BridgeError('ERR_BODY_TIMEOUT', reason));
-  }
-  const goOn = (): true => {
-    idle?.refresh();
-    return true;
+export async function countBody(body: RequestBody, idleTimeoutMs: number): Promise<number> {
+  const idle = new Timer(idleTimeoutMs, () => {
+    const reason = `nothing of the request’s body came for ${String(idleTimeoutMs)} ms (--idle-timeout)`;
+    body.destroy(new BridgeError('ERR_BODY_TIMEOUT', reason));
+  });
+  const putOff = (): void => {
+    idle.putOff();
   };
+  idle.start();
+  body.on('arrival', putOff);
   try {
-    if ((await spool.fill(source, goOn)) === 'all') return spool;
-    const reason = `the request’s body has no length and is larger than --max-spool-size allows (${String(limits.maxSpoolBytes)} octets)`;
-    throw new BridgeError('ERR_MAX_SPOOL_SIZE', reason);
-  } catch (error) {
-    source.destroy();
-    await spool.close();
-    throw error;
+    return await body.whole();
   } finally {
-    clearTimeout(idle);
+    body.off('arrival', putOff);
+    idle.stop();
   }
 }
 
-/** What to say of a body that could not be counted. */
-export function whyNotCounted(error: BridgeError): Refusal {
+/** What to say of a body that could not be taken in. */
+export function whyNotTaken(error: BridgeError): Refusal {
   switch (error.code) {
     case 'ERR_MAX_SPOOL_SIZE':
       return {
         status: 413,
-        reason:
-          'The request’s body is larger than it may be when its length is not known beforehand (--max-spool-size).',
+        reason: 'More of the request’s body had to be kept than may be (--max-spool-size).',
       };
     case 'ERR_BODY_TIMEOUT':
       return { status: 408, reason: 'Nothing of the request’s body came for too long (--idle-timeout).' };

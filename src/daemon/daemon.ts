@@ -1,8 +1,10 @@
 /** A running bridge: the sites that it serves, from their common start to their common end. */
 
+import { throwReasons } from '../errors.js';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
 import type { Configuration } from './configuration.js';
+import { descriptorLimit, fitConnections } from './descriptors.js';
 import { ServedSite } from './served-site.js';
 
 /** Owns its sites until `close` or `destroy` has resolved. */
@@ -20,12 +22,17 @@ export class Daemon {
   /**
    * Starts to serve; resolves when every listener accepts. None does before every site is known to be there.
    *
-   * @throws BridgeError `ERR_START`, `ERR_MERCURIAL`, `ERR_LISTEN`, `ERR_USAGE`; nothing is left behind then.
+   * @throws BridgeError `ERR_START`, `ERR_MERCURIAL`, `ERR_GIT`, `ERR_LISTEN`, `ERR_USAGE`; nothing is left behind then.
    */
   static async start(configuration: Configuration, log: Log, accessLog?: AccessLog): Promise<Daemon> {
-    const sites: ServedSite[] = [];
+    const fitted = fitConnections(configuration.sites, descriptorLimit());
+    if (fitted.warning !== undefined) log.warn({}, fitted.warning);
+    const prepared = await Promise.allSettled(
+      fitted.sites.map((site) => ServedSite.prepare(site, log, accessLog)),
+    );
+    const sites = prepared.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
     try {
-      for (const site of configuration.sites) sites.push(await ServedSite.prepare(site, log, accessLog));
+      throwReasons(prepared);
       for (const site of sites) await site.listen();
     } catch (error) {
       await Promise.all(sites.map((site) => site.destroy()));
@@ -37,6 +44,13 @@ export class Daemon {
   /** Where it listens, in the form of `--listen`. */
   get addresses(): readonly string[] {
     return this.#sites.flatMap((site) => site.addresses);
+  }
+
+  /** The sites that have names, and where each listens. */
+  get named(): readonly { readonly site: string; readonly listen: readonly string[] }[] {
+    return this.#sites.flatMap(({ name, addresses }) =>
+      name === undefined ? [] : [{ site: name, listen: addresses }],
+    );
   }
 
   /** Takes no new work and lets running requests end, for at most `stopGraceMs`; then destroys what is left. */

@@ -1,14 +1,16 @@
 /** What became of a request, and what is to be said of it: to the web server, in the log, and in the access log. */
 
+import type { DocumentResponse } from '../cgi/document-response.js';
 import type { Refusal } from '../cgi/invocation.js';
 import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
+import type { RefusalReason } from '../fastcgi/connection.js';
 import { paramText } from '../fastcgi/params.js';
 import type { Request } from '../fastcgi/request.js';
 import type { RequestEnd } from '../observe/access-log.js';
 import type { LogLevel } from '../observe/log.js';
 import { appStatusOf, describeExit } from '../process/exit-status.js';
 import type { EndedBy, Outcome } from '../runners/runner.js';
-import { whyNotCounted } from './counted-body.js';
+import { whyNotTaken } from './counted-body.js';
 
 export interface Ending {
   readonly end: RequestEnd;
@@ -16,6 +18,8 @@ export interface Ending {
   readonly appStatus: number;
   /** The answer where no program has given one. */
   readonly document?: Refusal & { readonly retryAfterSeconds?: number };
+  /** The answer that a site has given without a program. */
+  readonly answer?: DocumentResponse;
   readonly outcome?: Outcome;
   readonly level: LogLevel;
   readonly message: string;
@@ -41,6 +45,12 @@ export function refused(document: Refusal, why: string, code?: string): Ending {
   };
 }
 
+/** A site has answered by itself. */
+export function answeredBySite(answer: DocumentResponse): Ending {
+  const fields = { status: answer.status };
+  return { end: 'completed', appStatus: 0, answer, level: 'debug', message: 'request answered', fields };
+}
+
 /** `Admission.enter` has rejected. @throws what it rejected with, if that says nothing of the request. */
 export function notAdmitted(error: unknown, signal: AbortSignal): Ending {
   if (signal.aborted) return { ...aborted(signal), appStatus: 0 };
@@ -59,11 +69,33 @@ export function notAdmitted(error: unknown, signal: AbortSignal): Ending {
   };
 }
 
-/** `countBody` has rejected. @throws what it rejected with, if that says nothing of the request. */
-export function notCounted(error: unknown, signal: AbortSignal): Ending {
+/** The connection takes no further request: nobody knows more of it than that it has begun. */
+export function unread(
+  why: RefusalReason,
+): Pick<Ending, 'message' | 'fields'> & Required<Pick<Ending, 'document'>> {
+  const [what, message] =
+    why === 'max-requests'
+      ? [
+          'Too many requests are being handled',
+          'too many are active on its connection (--max-requests-per-connection)',
+        ]
+      : ['The server is being restarted', 'its connection ends when those before it have ended'];
+  return {
+    document: {
+      status: 503,
+      reason: `${what}; please try again in a moment.`,
+      retryAfterSeconds: RETRY_AFTER_SECONDS,
+    },
+    message: `request refused: ${message}`,
+    fields: why === 'max-requests' ? { status: 503, code: 'ERR_MAX_REQUESTS' } : { status: 503 },
+  };
+}
+
+/** The request's body could not be taken in. @throws what it was lost with, if that says nothing of the request. */
+export function notTaken(error: unknown, signal: AbortSignal): Ending {
   if (signal.aborted) return { ...aborted(signal), appStatus: 0 };
   if (!(error instanceof BridgeError)) throw error;
-  const document = whyNotCounted(error);
+  const document = whyNotTaken(error);
   const level = document.status < 500 ? 'warn' : 'error';
   return { ...refused(document, error.message, error.code), level };
 }
@@ -86,8 +118,10 @@ export function ran(
   { params, signal }: Pick<Request, 'params' | 'signal'>,
   { hasAnswered }: { hasAnswered: boolean },
 ): Ending {
-  const { status, exit, endedBy } = outcome;
-  const isShort = outcome.isShort && paramText(params, 'REQUEST_METHOD') !== 'HEAD';
+  const { status, exit, endedBy, startError } = outcome;
+  if (startError?.code === 'ERR_SYSTEM_LIMIT') return { ...notAdmitted(startError, signal), outcome };
+  const isHead = paramText(params, 'REQUEST_METHOD') === 'HEAD';
+  const isShort = outcome.isShort && !isHead;
   const fields = {
     pid: outcome.pid,
     status,
@@ -121,9 +155,16 @@ export function ran(
     return { ...common, end: endedBy ?? 'cut-short', level: 'error', message };
   }
   const answered = { ...common, end: 'completed' } as const;
-  return appStatus === 0
-    ? { ...answered, level: 'debug', message: 'request answered' }
-    : { ...answered, level: 'warn', message: 'script ended with a nonzero status after its response' };
+  if (appStatus !== 0) {
+    return { ...answered, level: 'warn', message: 'script ended with a nonzero status after its response' };
+  }
+  return outcome.isLong === true && !isHead
+    ? {
+        ...answered,
+        level: 'warn',
+        message: 'script wrote more than its status or Content-Length allows; the rest is thrown away',
+      }
+    : { ...answered, level: 'debug', message: 'request answered' };
 }
 
 function aborted(signal: AbortSignal): Pick<Ending, 'end' | 'level' | 'message' | 'fields'> {
@@ -151,14 +192,14 @@ interface Failure {
   readonly code?: string;
 }
 
-const timeoutReasons: Readonly<Record<Exclude<EndedBy, 'max-header-size' | 'abort'>, string>> = {
+const timeoutReasons = {
   'start-timeout': 'The program did not begin to answer in time (--start-timeout).',
   'idle-timeout': 'The program made no progress for too long (--idle-timeout).',
   'max-time': 'The program took longer than a request may (--max-time).',
-};
+} satisfies Partial<Record<EndedBy, string>>;
 
 /** What to say of a run that gave no header. */
-function failure({ startError, endedBy, exit }: Outcome): Failure {
+function failure({ startError, headerError, bodyError, endedBy, exit }: Outcome): Failure {
   if (startError !== undefined) {
     const isTooLarge = systemCodeOf(startError.cause) === 'E2BIG';
     return {
@@ -178,6 +219,23 @@ function failure({ startError, endedBy, exit }: Outcome): Failure {
         reason: 'The program wrote a larger header than it may (--max-header-size).',
       },
       code: 'ERR_MAX_HEADER_SIZE',
+    };
+  }
+  if (endedBy === 'max-spool-size' || endedBy === 'spool-error') {
+    const error =
+      bodyError instanceof BridgeError ? bodyError : new BridgeError('ERR_SPOOL', reasonOf(bodyError));
+    return { end: endedBy, document: whyNotTaken(error), cause: error.message, code: error.code };
+  }
+  if (endedBy === 'invalid-header') {
+    return {
+      end: endedBy,
+      document: {
+        status: 502,
+        reason:
+          'The program wrote a header that is not valid (RFC 3875 §6.3); the server’s log has the details.',
+      },
+      ...(headerError === undefined ? {} : { cause: headerError.message }),
+      code: 'ERR_INVALID_HEADER',
     };
   }
   if (endedBy !== undefined && endedBy !== 'abort') {

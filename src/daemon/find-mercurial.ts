@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
 import { fromText } from '../bytes.js';
-import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
+import { OptionError, reasonOf, systemCodeOf } from '../errors.js';
 import type { Mercurial } from '../sites/hg/hg-site.js';
 
 const run = promisify(execFile);
@@ -13,16 +13,14 @@ const TIMEOUT_MS = 20_000;
 /**
  * Asks `hg` itself which Python runs it and where its modules are.
  *
- * @throws BridgeError `ERR_MERCURIAL` if there is none, or it is one without a Python (a frozen build).
+ * @throws OptionError `ERR_MERCURIAL` if there is none, or it is one without a Python (a frozen build).
  */
 export async function findMercurial(hg: string): Promise<Mercurial> {
   const answer = await debugInstall(hg);
   const [python = '', modules = ''] = answer.split('\n');
   if (!python.startsWith('/') || !modules.startsWith('/')) {
-    throw new BridgeError(
-      'ERR_MERCURIAL',
-      `--hg ${hg}: hg debuginstall names no Python with Mercurial's modules (it said ${JSON.stringify(answer)}); name another hg with --hg PATH`,
-    );
+    const why = `hg debuginstall names no Python with Mercurial's modules (it said ${JSON.stringify(answer)}); name another hg with --hg PATH`;
+    throw new OptionError('ERR_MERCURIAL', { option: 'hg', value: hg, why });
   }
   return { python: fromText(python), modules: fromText(modules) };
 }
@@ -44,6 +42,6 @@ async function debugInstall(hg: string): Promise<string> {
       systemCodeOf(error) === 'ENOENT'
         ? 'there is no such program; install Mercurial or name it with --hg PATH'
         : stderr?.trim().split('\n').at(-1) || reasonOf(error);
-    throw new BridgeError('ERR_MERCURIAL', `--hg ${hg}: ${why}`, { cause: error });
+    throw new OptionError('ERR_MERCURIAL', { option: 'hg', value: hg, why }, { cause: error });
   }
 }

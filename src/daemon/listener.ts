@@ -12,8 +12,6 @@ import { bindUnixSocket, type UnixSocketOptions } from './unix-socket.js';
 export interface ListenerOptions {
   readonly socket: UnixSocketOptions;
   readonly allowFrom: AllowFrom;
-  /** Connections that may be open; the next one is closed at once. */
-  readonly maxConnections: number;
   readonly onConnection: (socket: Socket) => void;
   /** Told of connections that are closed on whoever made them, and why. */
   readonly onRefused: (why: string) => void;
@@ -30,8 +28,6 @@ export interface Listener {
 /** A request's last records are small and must not wait for an acknowledgement; a host that crashed must be noticed. */
 const socketOptions = { allowHalfOpen: true, noDelay: true, keepAlive: true };
 
-const loopback = /^(127\.|::1$|::ffff:127\.)/;
-
 /** Starts to listen. @throws BridgeError `ERR_LISTEN` */
 export async function listen(address: Address, options: ListenerOptions): Promise<Listener> {
   let isTcp = address.kind !== 'unix';
@@ -47,26 +43,12 @@ export async function listen(address: Address, options: ListenerOptions): Promis
     }
     options.onConnection(socket);
   });
-  server.maxConnections = options.maxConnections;
-  server.on('drop', () => {
-    options.onRefused(`connection beyond --max-connections (${String(options.maxConnections)})`);
-  });
   const removeFile = await bind(server, address, options);
   server.on('error', (error) => {
     options.onRefused(`accept failed: ${error.message}`);
   });
   const bound = server.address();
   isTcp = bound !== null && typeof bound === 'object';
-  if (
-    bound !== null &&
-    typeof bound === 'object' &&
-    !loopback.test(bound.address) &&
-    !options.allowFrom.isGiven
-  ) {
-    server.close();
-    const advice = 'name the web servers that may connect with --allow-from ADDRESS[/BITS]';
-    throw new BridgeError('ERR_LISTEN', `${formatAddress(address)}: not a loopback address; ${advice}`);
-  }
   return {
     address:
       address.kind === 'tcp' && bound !== null && typeof bound === 'object'
@@ -92,13 +74,12 @@ async function bind(
     if (address.kind === 'fd') {
       if (!fstatSync(address.fd).isSocket()) throw new Error('the descriptor is no socket');
       await listening(server, { fd: address.fd });
+      // Only now is it known what it is.
+      const bound = server.address();
+      if (bound !== null && typeof bound === 'object') options.allowFrom.checkListening(bound.address);
     } else {
       const { address: host } = await lookup(address.host);
-      if (!loopback.test(host) && !options.allowFrom.isGiven) {
-        throw new Error(
-          'not a loopback address; name the web servers that may connect with --allow-from ADDRESS[/BITS]',
-        );
-      }
+      options.allowFrom.checkListening(host);
       await listening(server, { host, port: address.port, ipv6Only: true });
     }
   } catch (error) {

@@ -3,32 +3,62 @@
 import { randomBytes } from 'node:crypto';
 
 import { toText } from '../bytes.js';
+import { documentOctets } from '../cgi/document-response.js';
 import { errorResponse } from '../cgi/error-response.js';
 import type { Invocation } from '../cgi/invocation.js';
+import type { ErrorCode } from '../errors.js';
+import type { RefusalReason } from '../fastcgi/connection.js';
+import { paramText } from '../fastcgi/params.js';
 import type { Request } from '../fastcgi/request.js';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
-import type { Runner, RunStreams } from '../runners/runner.js';
-import type { Spool } from '../runners/spool.js';
+import { RequestBody } from '../runners/request-body.js';
+import type { Runner } from '../runners/runner.js';
 import type { Site } from '../sites/site.js';
-import { accessOf, uriOf } from './account.js';
+import { accessOf, accessOfUnread, uriOf } from './account.js';
 import type { Admission, Release } from './admission.js';
-import { countBody, lacksLength, type SpoolLimits, withCountedBody } from './counted-body.js';
-import { bridgeError, type Ending, notAdmitted, notCounted, ran, refused } from './ending.js';
+import { countBody, lacksLength, withLength } from './counted-body.js';
+import {
+  answeredBySite,
+  bridgeError,
+  type Ending,
+  notAdmitted,
+  notTaken,
+  ran,
+  refused,
+  unread,
+} from './ending.js';
 
 export interface ResponderOptions {
+  /** What the access log calls the site, if a daemon has several. */
+  readonly name?: string | undefined;
   readonly site: Site;
   readonly runner: Runner;
   readonly admission: Admission;
-  readonly spool: SpoolLimits;
+  readonly body: BodyLimits;
   readonly log: Log;
   readonly accessLog: AccessLog | undefined;
 }
+
+/** What is kept of a request's body, and for how long none of it may come where all of it is waited for. */
+export interface BodyLimits {
+  readonly bufferBytes: number;
+  readonly maxSpoolBytes: number;
+  readonly idleTimeoutMs: number;
+}
+
+/** What a problem with the params is answered with, if not with 400. */
+const paramsStatus: Readonly<Partial<Record<ErrorCode, number>>> = {
+  ERR_MAX_PARAMS_SIZE: 431,
+  ERR_PARAMS_TIMEOUT: 408,
+};
 
 /** A request on its way to its end. */
 interface Handling {
   readonly id: string;
   readonly request: Request;
+  readonly body: RequestBody;
+  readonly connection: object;
   /** How long it has waited for a place, once it has one or none. */
   queueMs?: number;
 }
@@ -43,18 +73,46 @@ export class Responder {
     this.#options = options;
   }
 
-  /** Answers one request. Resolves when END_REQUEST was sent and its process is gone; never rejects. */
-  async respond(request: Request): Promise<void> {
-    const handling: Handling = { id: `${this.#idPrefix}-${String(++this.#idCount)}`, request };
+  /**
+   * Answers one request; places are shared out among connections. Resolves when END_REQUEST was sent and its process is
+   * gone; never rejects.
+   */
+  async respond(request: Request, connection: object): Promise<void> {
+    const id = this.#nextId();
+    // Read from the very first: nothing that the connection brings may wait behind it.
+    const body = new RequestBody(request.stdin, {
+      ...this.#options.body,
+      mayWait: () => request.isAlone,
+      onProblem: ({ code, message }) => {
+        this.#options.log.warn({ id, code }, `its connection waits until the program reads on: ${message}`);
+      },
+    });
+    const handling: Handling = { id, request, body, connection };
     const ending = await this.#answer(handling).catch(bridgeError);
+    body.destroy();
     await this.#end(handling, ending);
+  }
+
+  /** What is said to a request that its connection refuses, before anything of it was read. */
+  refuse(why: RefusalReason): Buffer {
+    const id = this.#nextId();
+    const { document, message, fields } = unread(why);
+    this.#options.log.warn({ id, ...fields }, message);
+    const response = errorResponse({ ...document, id });
+    const { accessLog, name } = this.#options;
+    accessLog?.write({ ...accessOfUnread(id, document.status, response.length), site: name });
+    return response;
+  }
+
+  #nextId(): string {
+    return `${this.#idPrefix}-${String(++this.#idCount)}`;
   }
 
   async #answer(handling: Handling): Promise<Ending> {
     const { site } = this.#options;
     const { params, problem } = handling.request;
     if (problem !== undefined) {
-      const status = problem.code === 'ERR_MAX_PARAMS_SIZE' ? 431 : 400;
+      const status = paramsStatus[problem.code] ?? 400;
       const reason = `The request can’t be handled: ${problem.message}.`;
       return refused({ status, reason }, problem.message, problem.code);
     }
@@ -63,41 +121,34 @@ export class Responder {
       const { refusal } = resolution;
       return refused(refusal, refusal.detail ?? refusal.reason);
     }
+    if (resolution.kind === 'answer') return answeredBySite(resolution.answer);
     const { invocation } = resolution;
     const withNul = [...invocation.variables].find(([, value]) => value.includes('\0'))?.[0];
     if (withNul !== undefined) {
       const reason = `${toText(withNul)} contains a NUL octet, which no variable can hold.`;
       return refused({ status: 400, reason }, reason);
     }
-    return lacksLength(invocation)
-      ? this.#runCounted(handling, invocation)
-      : this.#run(handling, invocation, handling.request);
+    return lacksLength(invocation) ? this.#runCounted(handling, invocation) : this.#run(handling, invocation);
   }
 
   /** Takes the whole body in first: an upload, however slow, holds no place that a process could have. */
   async #runCounted(handling: Handling, invocation: Invocation): Promise<Ending> {
-    const { stdin, stdout, stderr, signal } = handling.request;
-    let body: Spool;
+    let bytes: number;
     try {
-      body = await countBody(stdin, this.#options.spool);
+      bytes = await countBody(handling.body, this.#options.body.idleTimeoutMs);
     } catch (error) {
-      return notCounted(error, signal);
+      return notTaken(error, handling.request.signal);
     }
-    try {
-      const streams = { stdin: body.read(), stdout, stderr, stdinHasArrived: true };
-      return await this.#run(handling, withCountedBody(invocation, body), streams);
-    } finally {
-      await body.close();
-    }
+    return this.#run(handling, withLength(invocation, bytes));
   }
 
-  async #run(handling: Handling, invocation: Invocation, streams: RunStreams): Promise<Ending> {
+  async #run(handling: Handling, invocation: Invocation): Promise<Ending> {
     const { runner, admission } = this.#options;
-    const { request } = handling;
+    const { request, body, connection } = handling;
     let release: Release;
     const waitsSince = performance.now();
     try {
-      release = await admission.enter(request.signal);
+      release = await admission.enter(connection, request.signal);
     } catch (error) {
       return notAdmitted(error, request.signal);
     } finally {
@@ -109,9 +160,10 @@ export class Responder {
         hasAnswered = true;
         void request.end(0);
       };
-      const { stdin, stdout, stderr, stdinHasArrived = false } = streams;
-      const all = { stdin, stdout, stderr, stdinHasArrived, onAnswered };
-      return ran(await runner.run(invocation, all, request.signal), request, { hasAnswered });
+      if (body.errored !== null) return notTaken(body.errored, request.signal);
+      const { stdout, stderr } = request;
+      const streams = { stdin: body, stdout, stderr, onAnswered };
+      return ran(await runner.run(invocation, streams, request.signal), request, { hasAnswered });
     } finally {
       release();
     }
@@ -119,13 +171,15 @@ export class Responder {
 
   /** Ends a request, whatever became of it, and accounts for it: the one place where that happens. */
   async #end({ id, request, queueMs }: Handling, ending: Ending): Promise<void> {
-    const { log, accessLog } = this.#options;
-    const { document, level, message, fields, appStatus } = ending;
+    const { name, log, accessLog } = this.#options;
+    const { document, answer, level, message, fields, appStatus } = ending;
     log[level]({ id, uri: uriOf(request.params), ...fields }, message);
-    if (document !== undefined && !request.stdout.destroyed) {
-      request.stdout.write(errorResponse({ ...document, id }));
+    if (!request.stdout.destroyed) {
+      const headOnly = paramText(request.params, 'REQUEST_METHOD') === 'HEAD';
+      if (document !== undefined) request.stdout.write(errorResponse({ ...document, id, headOnly }));
+      if (answer !== undefined) request.stdout.write(documentOctets(answer));
     }
     await request.end(appStatus);
-    accessLog?.write(accessOf(id, request, ending, queueMs));
+    accessLog?.write({ ...accessOf(id, request, ending, queueMs), site: name });
   }
 }

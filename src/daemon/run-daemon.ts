@@ -1,6 +1,6 @@
 /** The life of a daemon process, from its configuration to its end. */
 
-import { reasonOf } from '../errors.js';
+import { linesOf, reasonOf } from '../errors.js';
 import { openAccessLog } from '../observe/access-log.js';
 import { openLog } from '../observe/log.js';
 import type { Configuration } from './configuration.js';
@@ -36,6 +36,7 @@ export async function runDaemon(configuration: Configuration, onListening: () =>
     daemon = await Daemon.start(configuration, log, accessLog);
     // Paths were made absolute; a daemon must not keep a file system busy that somebody wants to unmount.
     process.chdir('/');
+    for (const site of daemon.named) log.info(site, 'serving');
     log.info({ pid: process.pid, listen: daemon.addresses }, 'listening');
     onListening();
     const signal = await stop.received;
@@ -46,7 +47,7 @@ export async function runDaemon(configuration: Configuration, onListening: () =>
   } catch (error) {
     stop.dispose();
     // With a log file, nobody may ever see what the command printed.
-    if (configuration.log.file !== undefined) log.error({}, reasonOf(error));
+    if (configuration.log.file !== undefined) for (const line of linesOf(error)) log.error({}, line);
     throw error;
   } finally {
     rotation.dispose();

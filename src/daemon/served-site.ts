@@ -6,15 +6,14 @@ import { BridgeError, reasonOf } from '../errors.js';
 import { Connection, type ConnectionOptions } from '../fastcgi/connection.js';
 import type { Request } from '../fastcgi/request.js';
 import type { AccessLog } from '../observe/access-log.js';
-import type { Log } from '../observe/log.js';
-import { ProcessRunner } from '../runners/process-runner.js';
+import { type Log, withFields } from '../observe/log.js';
 import type { Address } from './address.js';
 import { Admission } from './admission.js';
 import { AllowFrom } from './allow-from.js';
 import type { ServedSiteConfiguration } from './configuration.js';
 import { listen, type Listener } from './listener.js';
-import { makeSite } from './make-site.js';
-import { makeStart, type ScriptStart } from './make-start.js';
+import { type MadeRunner, makeRunner } from './make-runner.js';
+import { located, makeSite } from './make-site.js';
 import { Responder } from './responder.js';
 
 const DESCRIPTOR_0: Address = { kind: 'fd', fd: 0 };
@@ -23,40 +22,38 @@ const DESCRIPTOR_0: Address = { kind: 'fd', fd: 0 };
 export class ServedSite {
   readonly #configuration: ServedSiteConfiguration;
   readonly #log: Log;
-  readonly #processes: ScriptStart;
-  readonly #runner: ProcessRunner;
+  readonly #processes: MadeRunner;
   readonly #responder: Responder;
-  readonly #connectionOptions: ConnectionOptions;
+  readonly #connectionOptions: Omit<ConnectionOptions, 'onRequest'>;
   readonly #connections = new Set<Connection>();
   readonly #responses = new Set<Promise<void>>();
   #listeners: Listener[] = [];
 
   private constructor(
     configuration: ServedSiteConfiguration,
-    processes: ScriptStart,
-    runner: ProcessRunner,
+    processes: MadeRunner,
     responder: Responder,
     log: Log,
   ) {
     this.#configuration = configuration;
     this.#log = log;
     this.#processes = processes;
-    this.#runner = runner;
     this.#responder = responder;
     const { maxProcesses, maxQueue } = configuration.admission;
+    const maxRequests = configuration.maxRequestsPerConnection;
     this.#connectionOptions = {
       maxParamsBytes: configuration.maxParamsBytes,
-      stdinBufferBytes: configuration.stdinBufferBytes,
-      maxRequests: configuration.maxRequestsPerConnection,
-      stallTimeoutMs: configuration.run.idleTimeoutMs,
+      // What is kept of a body, its RequestBody keeps: nothing needs to wait before it gets there.
+      stdinBufferBytes: 1,
+      maxRequests,
+      idleTimeoutMs: configuration.run.idleTimeoutMs,
       values: {
         FCGI_MAX_CONNS: String(configuration.maxConnections),
-        FCGI_MAX_REQS: String(maxProcesses + maxQueue),
+        // HAProxy, the one that asks, takes it for what a single connection may carry.
+        FCGI_MAX_REQS: String(Math.min(maxRequests, maxProcesses + maxQueue)),
         FCGI_MPXS_CONNS: '1',
       },
-      onRequest: (request) => {
-        this.#respond(request);
-      },
+      refuse: (why) => responder.refuse(why),
       onProblem: (problem) => {
         log.warn({ code: problem.code }, `connection closed: ${problem.message}`);
       },
@@ -70,31 +67,36 @@ export class ServedSite {
    */
   static async prepare(
     configuration: ServedSiteConfiguration,
-    log: Log,
+    daemonLog: Log,
     accessLog: AccessLog | undefined,
   ): Promise<ServedSite> {
-    const site = await makeSite(configuration);
-    const processes = makeStart(configuration, log);
-    const runner = new ProcessRunner(configuration.run, processes.start);
+    const { name } = configuration;
+    const log = name === undefined ? daemonLog : withFields(daemonLog, { site: name });
+    const processes = makeRunner(configuration, log);
+    const { runner } = processes;
     const responder = new Responder({
-      site,
+      name,
+      site: await makeSite(configuration),
       runner,
       admission: new Admission(configuration.admission),
-      spool: configuration.run,
+      body: {
+        bufferBytes: configuration.stdinBufferBytes,
+        maxSpoolBytes: configuration.maxSpoolBytes,
+        idleTimeoutMs: configuration.run.idleTimeoutMs,
+      },
       log,
       accessLog,
     });
-    return new ServedSite(configuration, processes, runner, responder, log);
+    return new ServedSite(configuration, processes, responder, log);
   }
 
   /** Starts to listen; resolves when every listener accepts. @throws BridgeError `ERR_LISTEN`, `ERR_USAGE` */
   async listen(): Promise<void> {
-    const { listen: given, socket, allowFrom, maxConnections } = this.#configuration;
+    const { listen: given, socket, allowFrom } = this.#configuration;
     const addresses = given.length > 0 ? given : [DESCRIPTOR_0];
     const options = {
       socket,
       allowFrom: new AllowFrom(allowFrom),
-      maxConnections,
       onConnection: (connection: Socket) => {
         this.#accept(connection);
       },
@@ -106,9 +108,12 @@ export class ServedSite {
       for (const address of addresses) this.#listeners.push(await listen(address, options));
     } catch (error) {
       await this.#closeListeners();
-      if (given.length === 0) throw noSocket(error);
-      throw error;
+      throw located(this.#configuration, given.length === 0 ? noSocket(error) : error);
     }
+  }
+
+  get name(): string | undefined {
+    return this.#configuration.name;
   }
 
   /** Where it listens, in the form of `--listen`. */
@@ -133,7 +138,7 @@ export class ServedSite {
     await this.#closeListeners();
     for (const connection of this.#connections) connection.destroy();
     // Also scripts that go on after their answer was complete, which no connection ends any more.
-    this.#runner.destroy();
+    this.#processes.runner.destroy();
     await this.#ended();
   }
 
@@ -144,13 +149,26 @@ export class ServedSite {
   }
 
   #accept(socket: Socket): void {
-    const connection = new Connection(socket, this.#connectionOptions);
+    const { maxConnections } = this.#configuration;
+    if (this.#connections.size >= maxConnections) {
+      this.#log.warn({}, `connection beyond --max-connections (${String(maxConnections)})`);
+      socket.destroy();
+      return;
+    }
+    const connection = new Connection(socket, {
+      ...this.#connectionOptions,
+      onRequest: (request) => {
+        this.#respond(request, connection);
+      },
+    });
     this.#connections.add(connection);
     void connection.closed.then(() => this.#connections.delete(connection));
   }
 
-  #respond(request: Request): void {
-    const response = this.#responder.respond(request).finally(() => this.#responses.delete(response));
+  #respond(request: Request, connection: Connection): void {
+    const response = this.#responder
+      .respond(request, connection)
+      .finally(() => this.#responses.delete(response));
     this.#responses.add(response);
   }
 

@@ -1,9 +1,11 @@
 /** The file of a listening Unix socket: made so that nobody sees it half done, removed only if it is still ours. */
 
 import { execFile } from 'node:child_process';
-import { chmod, lstat, rename, stat, unlink } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import type { Stats } from 'node:fs';
+import { chmod, link, lstat, rename, stat, unlink } from 'node:fs/promises';
 import { createConnection, type Server } from 'node:net';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
@@ -43,16 +45,17 @@ export async function bindUnixSocket(
       `a socket's path may have ${String(MAX_PATH_BYTES)} octets, this one needs ${String(pathBytes)}`,
     );
   }
-  await refuseLiveSocket(path, failed);
+  await staleSocket(path, failed);
   try {
     await bind(server, temporary);
     if (options.owner !== undefined) await run('chown', ['--', options.owner, temporary]);
     if (options.group !== undefined) await run('chgrp', ['--', options.group, temporary]);
     await chmod(temporary, options.mode);
-    await rename(temporary, path);
+    await takePath(path, temporary, failed);
   } catch (error) {
     await unlink(temporary).catch(() => undefined);
     server.close();
+    if (error instanceof BridgeError) throw error;
     throw failed(`can't listen: ${await whyNot(path, error, temporary)}`);
   }
   const { ino, dev } = await lstat(path);
@@ -90,13 +93,68 @@ function bind(server: Server, path: string): Promise<void> {
   });
 }
 
-async function refuseLiveSocket(path: string, failed: (why: string) => BridgeError): Promise<void> {
+/**
+ * Gives the socket its path, if that is free or nobody listens there. Of those who try at the same time one holds the
+ * lock: a name beside the path for its own socket, which says by itself whether its holder lives.
+ */
+async function takePath(
+  path: string,
+  temporary: string,
+  failed: (why: string) => BridgeError,
+): Promise<void> {
+  // No longer than the temporary name, since that has to fit, too.
+  const hash = createHash('sha256').update(basename(path)).digest('hex').slice(0, 8);
+  const lock = join(dirname(path), `.${hash}`);
+  await hold(lock, temporary, () =>
+    failed('another process is just about to listen there; stop it first or choose another path'),
+  );
+  try {
+    await staleSocket(path, failed);
+    await rename(temporary, path);
+  } finally {
+    await unlink(lock).catch(() => undefined);
+  }
+}
+
+/** Gives the socket a name besides that no living socket has. */
+async function hold(lock: string, temporary: string, failed: (why: string) => BridgeError): Promise<void> {
+  while (!(await linked(temporary, lock))) {
+    const stale = await staleSocket(lock, failed);
+    if (stale === undefined) continue;
+    const taken = `${temporary}-`;
+    try {
+      await rename(lock, taken);
+      // Another one that starts as well may have put its own there since.
+      const { ino, dev } = await lstat(taken);
+      if (ino !== stale.ino || dev !== stale.dev) await linked(taken, lock);
+      await unlink(taken);
+    } catch (error) {
+      // Another one has taken it away before.
+      if (systemCodeOf(error) !== 'ENOENT') throw error;
+    }
+  }
+}
+
+/** Gives a file another name besides, if that is free. */
+async function linked(file: string, name: string): Promise<boolean> {
+  try {
+    await link(file, name);
+    return true;
+  } catch (error) {
+    if (systemCodeOf(error) !== 'EEXIST') throw error;
+    return false;
+  }
+}
+
+/** The socket at the path, if there is one, on which nobody listens. @throws what `failed` makes of anything else. */
+async function staleSocket(path: string, failed: (why: string) => BridgeError): Promise<Stats | undefined> {
   const found = await lstat(path).catch(() => undefined);
-  if (found === undefined) return;
+  if (found === undefined) return undefined;
   if (!found.isSocket()) throw failed('the file there is no socket; choose another path or remove it');
   if (await someoneListens(path)) {
     throw failed('another process listens there; stop it first or choose another path');
   }
+  return found;
 }
 
 function someoneListens(path: string): Promise<boolean> {

@@ -1,9 +1,9 @@
-/** One transport connection from a web server: records in, requests out, answers back (FastCGI 1.0 §3, §4). */
+/** One connection from a web server: sorts its records to its requests (FastCGI 1.0 §3.3, §4). */
 
 import type { Duplex } from 'node:stream';
 
-import { toText } from '../bytes.js';
 import { BridgeError, reasonOf } from '../errors.js';
+import { Timer } from '../timer.js';
 import {
   BeginRequest,
   KEEP_CONN,
@@ -13,97 +13,97 @@ import {
   recordTypeName,
   Role,
 } from './constants.js';
-import { decodeParams } from './params.js';
+import { managementAnswer, outOfSequence } from './management.js';
 import { type RecordEvent, RecordReader } from './record-reader.js';
-import { endRequest, getValuesResult, unknownType } from './record-writer.js';
-import { Request, type RequestLimits, type RequestTransport } from './request.js';
+import { endRequest, streamEnd, streamRecords } from './record-writer.js';
+import { Request, type RequestTransport } from './request.js';
+import type { RequestLimits } from './request-input.js';
+import { Transport } from './transport.js';
 
-export interface ConnectionOptions extends RequestLimits {
-  /** Requests that may be active on this connection; the next one is answered OVERLOADED. */
+/** Why a connection takes no further request: as many are active as may be, or it ends after them. */
+export type RefusalReason = 'max-requests' | 'draining';
+
+export interface ConnectionOptions extends Omit<RequestLimits, 'paramsTimeoutMs'> {
+  /** Requests that may be active on this connection; the next one is refused. */
   readonly maxRequests: number;
   /** What GET_VALUES may ask for (FastCGI 1.0 §4.1): `FCGI_MAX_CONNS`, `FCGI_MAX_REQS`. */
   readonly values: Readonly<Record<string, string>>;
-  /** Takes a request whose params are complete; must see to it that `request.end` is called. */
+  /** Takes a request that has its params, or a `problem` with them; must read its `stdin` and call `request.end`. */
   readonly onRequest: (request: Request) => void;
-  /** How long the web server may leave unread what it was sent, in milliseconds; 0 for as long as it likes. */
-  readonly stallTimeoutMs: number;
+  /**
+   * Gives the STDOUT of a request that is refused. FastCGI's own word for it, OVERLOADED (FastCGI 1.0 §5.5), people see
+   * as an empty page with status 200 from Apache, 500 from lighttpd, 502 from nginx and Caddy, 504 after its time-out from
+   * HAProxy; and even beside a document it makes HAProxy drop the connection with all other requests on it.
+   */
+  readonly refuse: (why: RefusalReason) => Buffer;
+  /**
+   * How long the web server may leave unread what it was sent, stop in the middle of a record, and take for a request's
+   * params, in milliseconds; 0 for as long as it likes. Between requests it may be silent for ever.
+   */
+  readonly idleTimeoutMs: number;
   /** Told why a connection is closed on its peer. */
   readonly onProblem: (problem: BridgeError) => void;
 }
-
-/** Octets of answers that no writer waits for (END_REQUEST, GET_VALUES_RESULT …) and a peer may leave unread. */
-const MAX_UNAWAITED_BYTES = 65_536;
-
-/** How long a connection that we have ended waits for the web server to go on sending or to end it too. */
-const LINGER_MS = 5_000;
 
 /** Owns the socket it is given: closes it when the peer, the protocol or `close`/`destroy` says so. */
 export class Connection implements RequestTransport {
   /** Resolves when the socket is closed and every request on it has been told. */
   readonly closed: Promise<void>;
 
-  readonly #socket: Duplex;
   readonly #options: ConnectionOptions;
+  readonly #limits: RequestLimits;
+  readonly #transport: Transport;
   readonly #reader = new RecordReader();
   readonly #requests = new Map<number, Request>();
-  #unawaitedBytes = 0;
-  #state: 'open' | 'draining' | 'finishing' | 'closed' = 'open';
-  #linger: NodeJS.Timeout | undefined;
-  #stall: NodeJS.Timeout | undefined;
+  /** Runs while the rest of a record is due. */
+  readonly #restOfRecord: Timer;
+  #isDraining = false;
 
   constructor(socket: Duplex, options: ConnectionOptions) {
-    this.#socket = socket;
+    const { idleTimeoutMs, onProblem } = options;
     this.#options = options;
-    this.closed = new Promise((resolve) => {
-      socket.once('close', () => {
-        this.#lost();
-        resolve();
-      });
+    this.#limits = { ...options, paramsTimeoutMs: idleTimeoutMs };
+    this.#transport = new Transport(socket, {
+      stallTimeoutMs: idleTimeoutMs,
+      onProblem,
+      onChunk: (chunk) => {
+        this.#take(chunk);
+      },
+      onLeft: () => {
+        this.#left();
+      },
+      onRead: () => {
+        this.#readOnOrPause();
+      },
     });
-    // What an error means is told by the close that always follows it.
-    socket.on('error', () => undefined);
-    socket.on('data', (chunk: Buffer) => {
-      this.#take(chunk);
+    this.#restOfRecord = new Timer(idleTimeoutMs, () => {
+      const what = `the web server has sent part of a record, and nothing more for ${String(idleTimeoutMs)} ms (--idle-timeout)`;
+      this.#transport.fail(new BridgeError('ERR_FASTCGI_TIMEOUT', what));
     });
-    // A web server that ends its side has left: none of them half-closes, and nothing else shows that it is gone.
-    socket.once('end', () => {
-      this.#lost();
-      this.#finish();
-      this.#lingerOn();
-    });
+    this.closed = this.#transport.closed;
   }
 
   /** Takes no new work: closes now if idle, else after the last answer of the requests that run. */
   close(): void {
-    if (this.#state !== 'open') return;
-    this.#state = 'draining';
+    this.#isDraining = true;
     this.#finishIfIdle();
   }
 
   /** Closes at once; every request on it is aborted. */
   destroy(): void {
-    this.#socket.destroy();
+    this.#transport.destroy();
+  }
+
+  get requestCount(): number {
+    return this.#requests.size;
   }
 
   send(octets: readonly Buffer[], done?: () => void): void {
-    if (this.#state === 'closed') return;
-    const sent = done ?? this.#unawaited(octets);
-    this.#socket.cork();
-    octets.forEach((buffer, index) => {
-      // Without a peer the request is aborted by the socket's close: its stream must neither fail nor finish before.
-      this.#socket.write(
-        buffer,
-        index === octets.length - 1
-          ? (error) => {
-              this.#readByPeer();
-              // Node calls back without an error what was waiting when the socket was destroyed.
-              if (!error && !this.#socket.destroyed) sent();
-            }
-          : undefined,
-      );
-    });
-    this.#socket.uncork();
-    this.#awaitReading();
+    this.#transport.send(octets, done);
+  }
+
+  requestReady(request: Request): void {
+    this.#options.onRequest(request);
   }
 
   stdinWanted(): void {
@@ -112,41 +112,27 @@ export class Connection implements RequestTransport {
 
   requestEnded(request: Request): void {
     this.#requests.delete(request.requestId);
-    if (!request.keepConn && this.#state === 'open') this.#state = 'draining';
+    this.#isDraining ||= !request.keepConn;
     this.#finishIfIdle();
     this.#readOnOrPause();
   }
 
   #take(chunk: Buffer): void {
-    this.#linger?.refresh();
+    this.#restOfRecord.putOff();
     try {
-      for (const event of this.#isFinished ? [] : this.#reader.read(chunk)) {
-        if (event.requestId === NULL_REQUEST_ID) this.#manage(event);
+      for (const event of this.#reader.read(chunk)) {
+        if (event.requestId === NULL_REQUEST_ID) this.send([managementAnswer(event, this.#options.values)]);
         else this.#dispatch(event);
-        // After our last answer on it the connection is only drained (see #finish), whatever the rest of the chunk is.
-        if (this.#isFinished) return;
+        // After our last answer on it the connection is only drained, whatever the rest of the chunk is.
+        if (this.#transport.isFinished) return;
       }
     } catch (error) {
-      this.#options.onProblem(
+      this.#transport.fail(
         error instanceof BridgeError ? error : new BridgeError('ERR_FASTCGI_SEQUENCE', reasonOf(error)),
       );
-      this.destroy();
       return;
     }
     this.#readOnOrPause();
-  }
-
-  #manage(event: RecordEvent): void {
-    if (event.kind === 'control' && event.type === RecordType.GET_VALUES) {
-      const asked = new Set(decodeParams(event.content).map(([name]) => toText(name)));
-      // Each once, however often it is asked for: the answer must fit into one record.
-      const known = Object.entries(this.#options.values).filter(([name]) => asked.has(name));
-      this.send([getValuesResult(known)]);
-    } else if (event.type > RecordType.UNKNOWN_TYPE || event.type === 0) {
-      this.send([unknownType(event.type)]);
-    } else {
-      throw outOfSequence(`${recordTypeName(event.type)} with the null request id (FastCGI 1.0 §3.3)`);
-    }
   }
 
   #dispatch(event: RecordEvent): void {
@@ -159,18 +145,15 @@ export class Connection implements RequestTransport {
       }
       return;
     }
-    const request = this.#requests.get(requestId);
     // Records of a request that has ended may still be under way (FastCGI 1.0 §3.3: they are ignored).
-    if (request === undefined) return;
-    if (type === RecordType.PARAMS && event.kind === 'data') {
-      request.takeParams(event.data);
-    } else if (type === RecordType.PARAMS) {
-      request.endParams();
-      this.#options.onRequest(request);
-    } else if (type === RecordType.STDIN && event.kind === 'data') {
-      request.takeStdin(event.data);
+    const input = this.#requests.get(requestId)?.input;
+    if (input === undefined) return;
+    if (type === RecordType.PARAMS) {
+      if (event.kind === 'data') input.takeParams(event.data);
+      else input.endParams();
     } else if (type === RecordType.STDIN) {
-      request.endStdin();
+      if (event.kind === 'data') input.takeStdin(event.data);
+      else input.endStdin();
     } else if (type !== RecordType.DATA) {
       throw outOfSequence(`${recordTypeName(type)}, which only an application sends (FastCGI 1.0 §3.3)`);
     }
@@ -191,19 +174,21 @@ export class Connection implements RequestTransport {
       );
     }
     const keepConn = (body.flags & KEEP_CONN) !== 0;
-    const refusal =
-      body.role !== Role.RESPONDER
-        ? ProtocolStatus.UNKNOWN_ROLE
-        : this.#state === 'draining' || this.#requests.size >= this.#options.maxRequests
-          ? ProtocolStatus.OVERLOADED
-          : undefined;
-    const request = new Request(requestId, keepConn, this, this.#options);
-    if (refusal === undefined) {
-      this.#requests.set(requestId, request);
+    if (body.role !== Role.RESPONDER) {
+      this.send([endRequest(requestId, 0, ProtocolStatus.UNKNOWN_ROLE)]);
+    } else if (this.#isDraining || this.#requests.size >= this.#options.maxRequests) {
+      const document = this.#options.refuse(this.#isDraining ? 'draining' : 'max-requests');
+      this.send([
+        ...streamRecords(RecordType.STDOUT, requestId, document),
+        streamEnd(RecordType.STDOUT, requestId),
+        endRequest(requestId, 0, ProtocolStatus.REQUEST_COMPLETE),
+      ]);
+    } else {
+      this.#requests.set(requestId, new Request(requestId, keepConn, this, this.#limits));
       return;
     }
-    this.send([endRequest(requestId, 0, refusal)]);
-    this.requestEnded(request);
+    this.#isDraining ||= !keepConn;
+    this.#finishIfIdle();
   }
 
   #abort(requestId: number): void {
@@ -214,82 +199,22 @@ export class Connection implements RequestTransport {
       });
   }
 
-  /** Counts what a peer can ask for as often as it likes: too much that it leaves unread stops the reading. */
-  #unawaited(octets: readonly Buffer[]): () => void {
-    const bytes = octets.reduce((sum, buffer) => sum + buffer.length, 0);
-    this.#unawaitedBytes += bytes;
-    return () => {
-      this.#unawaitedBytes -= bytes;
-      this.#readOnOrPause();
-    };
-  }
-
-  #awaitReading(): void {
-    const { stallTimeoutMs, onProblem } = this.#options;
-    if (stallTimeoutMs === 0 || this.#socket.destroyed || this.#socket.writableLength === 0) return;
-    this.#stall ??= setTimeout(() => {
-      const what = `the web server has read nothing for ${String(stallTimeoutMs)} ms (--idle-timeout)`;
-      onProblem(new BridgeError('ERR_FASTCGI_DISCONNECTED', what));
-      this.destroy();
-    }, stallTimeoutMs);
-  }
-
-  #readByPeer(): void {
-    clearTimeout(this.#stall);
-    this.#stall = undefined;
-    this.#awaitReading();
-  }
-
   #readOnOrPause(): void {
-    if (this.#state === 'closed') return;
-    const full =
-      this.#unawaitedBytes > MAX_UNAWAITED_BYTES ||
-      [...this.#requests.values()].some((request) => request.stdinFull);
-    if (full !== this.#socket.isPaused()) {
-      if (full) this.#socket.pause();
-      else this.#socket.resume();
-    }
-  }
-
-  get #isFinished(): boolean {
-    return this.#state === 'finishing' || this.#state === 'closed';
+    const isFull = [...this.#requests.values()].some(({ input }) => input.isFull);
+    const reads = this.#transport.readOn(!isFull);
+    if (reads && this.#reader.isWithinRecord && !this.#transport.isFinished) this.#restOfRecord.start();
+    else this.#restOfRecord.stop();
   }
 
   #finishIfIdle(): void {
-    if (this.#state === 'draining' && this.#requests.size === 0) this.#finish();
+    if (this.#isDraining && this.#requests.size === 0) this.#transport.finish();
   }
 
-  /**
-   * Ends our side and goes on reading what the web server may still send: closing a socket with unread octets resets
-   * it, and the web server would lose the end of the answer. A web server that is slow to read has all its time.
-   */
-  #finish(): void {
-    if (this.#isFinished) return;
-    this.#state = 'finishing';
-    this.#socket.end(() => {
-      this.#lingerOn();
-    });
-    this.#socket.resume();
-  }
-
-  #lingerOn(): void {
-    if (this.#socket.destroyed) return;
-    this.#linger ??= setTimeout(() => {
-      this.destroy();
-    }, LINGER_MS);
-  }
-
-  #lost(): void {
-    if (this.#socket.destroyed) {
-      this.#state = 'closed';
-      clearTimeout(this.#linger);
-      clearTimeout(this.#stall);
-    }
+  #left(): void {
+    this.#restOfRecord.stop();
+    // Most connections end when their requests have: an error costs its stack trace.
+    if (this.#requests.size === 0) return;
     const reason = new BridgeError('ERR_FASTCGI_DISCONNECTED', 'the web server closed the connection');
     for (const request of [...this.#requests.values()]) request.abort(reason, { answer: false });
   }
-}
-
-function outOfSequence(what: string): BridgeError {
-  return new BridgeError('ERR_FASTCGI_SEQUENCE', `the web server sent ${what}`);
 }

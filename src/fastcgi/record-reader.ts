@@ -38,6 +38,11 @@ export class RecordReader {
   readonly #header = Buffer.alloc(HEADER_BYTES);
   #headerBytes = 0;
 
+  /** Whether the rest of a record is still to come. */
+  get isWithinRecord(): boolean {
+    return this.#state.at !== 'header' || this.#headerBytes > 0;
+  }
+
   /**
    * The events that this chunk completes, in the order of the wire. The pieces of `data` are views of the chunk.
    *

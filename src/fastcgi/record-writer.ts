@@ -4,7 +4,6 @@ import {
   BeginRequest,
   EndRequest,
   GetValuesResult,
-  HEADER_BYTES,
   MAX_CONTENT_BYTES,
   NULL_REQUEST_ID,
   RecordType,
@@ -16,12 +15,16 @@ import {
 const FULL_CONTENT_BYTES = MAX_CONTENT_BYTES & ~7;
 
 function header(type: number, requestId: number, contentBytes: number): Buffer {
-  const octets = Buffer.alloc(HEADER_BYTES);
-  octets.writeUInt8(VERSION_1, 0);
-  octets.writeUInt8(type, 1);
-  octets.writeUInt16BE(requestId, 2);
-  octets.writeUInt16BE(contentBytes, 4);
-  return octets;
+  return Buffer.of(
+    VERSION_1,
+    type,
+    requestId >> 8,
+    requestId & 0xff,
+    contentBytes >> 8,
+    contentBytes & 0xff,
+    0,
+    0,
+  );
 }
 
 function controlRecord(

@@ -18,6 +18,9 @@ export const requestEnds = [
   'idle-timeout',
   'max-time',
   'max-header-size',
+  'max-spool-size',
+  'invalid-header',
+  'spool-error',
   'start-error',
   'no-header',
   'cut-short',
@@ -44,6 +47,8 @@ export interface Access {
   readonly exitStatus: number | undefined;
   readonly signal: string | undefined;
   readonly end: RequestEnd;
+  /** Undefined where the daemon has but one. */
+  readonly site: string | undefined;
 }
 
 export interface AccessLog {
@@ -82,6 +87,7 @@ function textLine(time: string, access: Access): string {
     known(access.pid),
     known(access.signal ?? access.exitStatus),
     access.end,
+    access.site === undefined ? '-' : quoted(access.site),
   ].join(' ');
 }
 
@@ -107,6 +113,7 @@ function jsonLine(time: string, access: Access): string {
     exit_status: access.exitStatus ?? null,
     signal: access.signal ?? null,
     end: access.end,
+    site: access.site ?? null,
   };
   return visible(JSON.stringify(line));
 }

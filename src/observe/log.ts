@@ -19,6 +19,16 @@ type Fields = Readonly<Record<string, unknown>>;
 /** Takes events: `fields` are what a program would look for, `message` is for people. */
 export type Log = Readonly<Record<LogLevel, (fields: Fields, message: string) => void>>;
 
+/** A log whose events have these fields before their own. */
+export function withFields(log: Log, fields: Fields): Log {
+  const at =
+    (level: LogLevel): Log[LogLevel] =>
+    (own, message) => {
+      log[level]({ ...fields, ...own }, message);
+    };
+  return { error: at('error'), warn: at('warn'), info: at('info'), debug: at('debug') };
+}
+
 /** A log that goes to a file can begin that file anew, once somebody has moved the old one away. */
 export interface OpenLog extends Log {
   /** @throws BridgeError `ERR_LOG_FILE`; the log then goes on where it was. */

@@ -1,17 +1,17 @@
-/** Starts a program as the leader of its own process group. */
+/** Starts a program by Node's own means, which are there everywhere. */
 
 import type { ChildProcess, ChildProcessWithoutNullStreams } from 'node:child_process';
-import { existsSync } from 'node:fs';
 
 import spawn from 'cross-spawn';
 
-import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
 import { type Command, textCommand } from './command.js';
 import { type ExitStatus, exitStatus } from './exit-status.js';
 import { OwnedProcess } from './owned-process.js';
+import { startError } from './start-error.js';
 
 /**
- * Starts a program. Resolves once the system has accepted it.
+ * A `StartProcess`. Its pipes are Unix sockets, since that is what Node makes: no script can open them by name
+ * (`/dev/stderr`).
  *
  * @throws BridgeError `ERR_SPAWN` with the system's error as `cause`.
  */
@@ -19,8 +19,7 @@ export async function startProcess(command: Command): Promise<OwnedProcess> {
   const { file, args, directory, environment } = textCommand(command);
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => {
-      const reason = missing(error, file, directory) ?? reasonOf(error);
-      reject(new BridgeError('ERR_SPAWN', `${file} could not be started: ${reason}`, { cause: error }));
+      reject(startError(command, error));
     };
     let child: ChildProcess;
     try {
@@ -46,13 +45,4 @@ export async function startProcess(command: Command): Promise<OwnedProcess> {
     });
     resolve(new OwnedProcess({ pid, stdin, stdout, stderr, exited }));
   });
-}
-
-/** What it is that the system says is not there; it names the program, whatever is missing. */
-function missing(error: unknown, file: string, directory: string): string | undefined {
-  if (systemCodeOf(error) !== 'ENOENT') return undefined;
-  if (!existsSync(directory)) return `there is no directory ${directory}`;
-  return existsSync(file)
-    ? 'the interpreter that its first line names does not exist'
-    : 'there is no such file';
 }

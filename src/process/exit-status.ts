@@ -4,7 +4,8 @@ import { constants } from 'node:os';
 
 export type ExitStatus =
   | { readonly kind: 'exited'; readonly code: number }
-  | { readonly kind: 'signaled'; readonly signal: NodeJS.Signals };
+  /** Real-time signals have no name: `SIG34` and up. */
+  | { readonly kind: 'signaled'; readonly signal: NodeJS.Signals | `SIG${number}` };
 
 /** The exit status from what Node's `exit` event says. */
 export function exitStatus(code: number | null, signal: NodeJS.Signals | null): ExitStatus {
@@ -14,7 +15,12 @@ export function exitStatus(code: number | null, signal: NodeJS.Signals | null): 
 
 /** The number for an END_REQUEST's appStatus (FastCGI 1.0 §5.5): the exit status, or as a shell has it, 128 + signal. */
 export function appStatusOf(status: ExitStatus): number {
-  return status.kind === 'exited' ? status.code : 128 + constants.signals[status.signal];
+  if (status.kind === 'exited') return status.code;
+  const { signal } = status;
+  return (
+    128 +
+    (signal in constants.signals ? constants.signals[signal as NodeJS.Signals] : Number(signal.slice(3)))
+  );
 }
 
 /** For people: `exit status 1` or `signal SIGKILL`. */

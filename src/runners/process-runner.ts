@@ -15,11 +15,11 @@ import { carryStderr } from './script-stderr.js';
 const CLOSED_OUTPUTS_MS = 100;
 
 /**
- * Makes the process of an invocation.
+ * Makes the process of an invocation. What has to wait for something stops waiting when `signal` aborts.
  *
- * @throws BridgeError `ERR_SPAWN`
+ * @throws BridgeError `ERR_SPAWN`, `ERR_SYSTEM_LIMIT`
  */
-export type StartScript = (invocation: Invocation) => Promise<OwnedProcess>;
+export type StartScript = (invocation: Invocation, signal: AbortSignal) => Promise<OwnedProcess>;
 
 /** A runner on `start`; it owns the processes until their runs have ended. */
 export class ProcessRunner implements Runner {
@@ -35,15 +35,15 @@ export class ProcessRunner implements Runner {
   async run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<Outcome> {
     let started: OwnedProcess;
     try {
-      started = await this.#start(invocation);
+      started = await this.#start(invocation, signal);
     } catch (error) {
-      streams.stdin.resume();
+      streams.stdin.destroy();
       return {
         ...notStarted,
         startError: error instanceof BridgeError ? error : new BridgeError('ERR_SPAWN', reasonOf(error)),
       };
     }
-    return this.#watch(started, invocation.input, streams, signal);
+    return this.#watch(started, invocation, streams, signal);
   }
 
   /** Ends all runs, also those that have answered completely and have not ended yet. */
@@ -53,13 +53,15 @@ export class ProcessRunner implements Runner {
 
   async #watch(
     child: OwnedProcess,
-    input: Buffer | undefined,
+    { input, variables }: Invocation,
     streams: RunStreams,
     signal: AbortSignal,
   ): Promise<Outcome> {
     const limits = this.#limits;
+    const body = streams.stdin;
     let endedBy: EndedBy | undefined;
     let stdinBytes = 0;
+    let headerError: BridgeError | undefined;
     const givenUp = new AbortController();
     const end = (why: EndedBy): void => {
       endedBy ??= why;
@@ -76,49 +78,47 @@ export class ProcessRunner implements Runner {
       if (!output.complete) abort();
     };
     const timers = new RunTimers(limits, end);
-    let takeRest = (): void => undefined;
-    const restWanted = new Promise<void>((resolve) => {
-      takeRest = resolve;
-    });
+    const progress = (): void => {
+      timers.progress();
+    };
     const output = new ScriptOutput(child.stdout, streams.stdout, {
       ...limits,
+      headOnly: variables.get('REQUEST_METHOD') === 'HEAD',
       givenUp: givenUp.signal,
-      onProgress: () => {
-        timers.progress();
-      },
+      onProgress: progress,
       onHead: () => {
         timers.headSeen();
       },
-      onFull: takeRest,
+      onFull: () => {
+        // The script may wait for us: as long as octets come, it has not stopped.
+        body.on('arrival', progress);
+        body.takeIn();
+      },
     });
 
     this.#aborts.add(abort);
     if (signal.aborted) onSignal();
     else signal.addEventListener('abort', onSignal, { once: true });
-    if (input !== undefined) streams.stdin.resume();
-    // Nothing waits for a body that is here already, so none of it needs to be taken to disk (again).
-    const isHere = input !== undefined || streams.stdinHasArrived === true;
-    if (isHere) {
-      timers.bodyTaken();
-      output.release();
-    }
-    void feedScript(
-      input === undefined ? streams.stdin : Readable.from([input]),
-      child.stdin,
-      (bytes) => {
-        stdinBytes += bytes;
-        timers.progress();
-      },
-      isHere ? undefined : { wanted: restWanted, maxBytes: limits.maxSpoolBytes },
-    ).then(() => {
+    const onBodyLost = (): void => {
+      if (body.errored !== null && !output.complete) end(lostBy(body.errored));
+    };
+    if (input !== undefined) body.destroy();
+    else if (body.destroyed) onBodyLost();
+    else body.once('close', onBodyLost);
+    feedScript(input === undefined ? body : Readable.from([input]), child.stdin, (bytes) => {
+      stdinBytes += bytes;
+      timers.progress();
+    });
+    void body.arrived.then(() => {
       timers.bodyTaken();
       output.release();
     });
 
     const [stderrTail] = await Promise.all([
       carryStderr(child.stderr, streams.stderr, limits.stderrTailBytes, givenUp.signal),
-      output.carry().catch(() => {
-        end('max-header-size');
+      output.carry().catch((error: unknown) => {
+        headerError = error instanceof BridgeError ? error : undefined;
+        end(headerError?.code === 'ERR_INVALID_HEADER' ? 'invalid-header' : 'max-header-size');
       }),
     ]);
     const livesOn = setTimeout(() => {
@@ -136,13 +136,22 @@ export class ProcessRunner implements Runner {
       exit,
       endedBy,
       startError: undefined,
+      bodyError: body.errored ?? undefined,
+      headerError,
       isShort: output.short,
+      isLong: output.long,
       stdinBytes,
       stdoutBytes: output.sentBytes,
       lost: output.lost,
       stderrTail,
     };
   }
+}
+
+function lostBy(error: Error): EndedBy {
+  return error instanceof BridgeError && error.code === 'ERR_MAX_SPOOL_SIZE'
+    ? 'max-spool-size'
+    : 'spool-error';
 }
 
 const notStarted: Outcome = {

@@ -1,18 +1,17 @@
 /** What every way of running a script has in common. */
 
-import type { Readable, Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 
 import type { Invocation } from '../cgi/invocation.js';
 import type { BridgeError } from '../errors.js';
 import type { ExitStatus } from '../process/exit-status.js';
+import type { RequestBody } from './request-body.js';
 
 /** Where a run's octets come from and go to; the runner ends none of them. */
 export interface RunStreams {
-  readonly stdin: Readable;
+  readonly stdin: RequestBody;
   readonly stdout: Writable;
   readonly stderr: Writable;
-  /** The whole body is here already, on disk: no answer needs to be held back for it. */
-  readonly stdinHasArrived?: boolean;
   /** Called when the script has closed both outputs and lives on: nothing more can come of its answer. */
   readonly onAnswered?: () => void;
 }
@@ -32,12 +31,18 @@ export interface RunLimits {
   readonly stderrTailBytes: number;
   /** Octets of a response that are held back while the request's body still arrives. */
   readonly holdBytes: number;
-  /** Octets of a body that are kept on disk, where a script needs its length or its answer is held back for it. */
-  readonly maxSpoolBytes: number;
 }
 
 /** Why a run was ended before it ended by itself. */
-export type EndedBy = 'start-timeout' | 'idle-timeout' | 'max-time' | 'max-header-size' | 'abort';
+export type EndedBy =
+  | 'start-timeout'
+  | 'idle-timeout'
+  | 'max-time'
+  | 'max-header-size'
+  | 'invalid-header'
+  | 'max-spool-size'
+  | 'spool-error'
+  | 'abort';
 
 /** How a run went. `status` is undefined while no complete header has been sent on: the answer is then the caller's. */
 export interface Outcome {
@@ -47,8 +52,14 @@ export interface Outcome {
   readonly endedBy: EndedBy | undefined;
   /** Why nothing could be started. */
   readonly startError: BridgeError | undefined;
+  /** Why the script could not be given the whole body. */
+  readonly bodyError?: Error | undefined;
+  /** What is wrong with the header, where that has ended the run. */
+  readonly headerError?: BridgeError | undefined;
   /** Whether the body has fewer octets than its Content-Length says; with HEAD it has every right to. */
   readonly isShort: boolean;
+  /** Whether the script has written more than its status or Content-Length allows, which was thrown away. */
+  readonly isLong?: boolean;
   readonly stdinBytes: number;
   readonly stdoutBytes: number;
   /** Whether the web server has left before the whole response could be handed to it. */

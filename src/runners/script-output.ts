@@ -5,9 +5,17 @@ import type { Readable, Writable } from 'node:stream';
 import { type ResponseHead, ResponseHeadObserver } from '../cgi/response-head.js';
 import { drained } from './drained.js';
 
+/** What is held is sent as one record up to so much; more is not copied. */
+const COPIED_BYTES = 16_384;
+
+/** So many pieces are held apart: each costs memory besides its octets, and a script may write one octet at a time. */
+const MAX_HELD_PIECES = 256;
+
 export interface ScriptOutputOptions {
   readonly maxHeaderBytes: number;
   readonly holdBytes: number;
+  /** The request's method is HEAD: a body, which the script should not write, is thrown away (RFC 3875 §4.3.2). */
+  readonly headOnly?: boolean;
   /** Aborts when the run is over whatever the web server takes. */
   readonly givenUp: AbortSignal;
   /** Called with the octets of each piece that was read or sent on. */
@@ -67,6 +75,11 @@ export class ScriptOutput {
     return this.#bodyBytes < (this.#head?.contentBytes ?? 0);
   }
 
+  /** Whether the script has written more than it had announced. */
+  get long(): boolean {
+    return this.#bodyBytes > (this.#head?.contentBytes ?? Infinity);
+  }
+
   /** Whether the web server has left before all that the response consists of could be handed to it. */
   get lost(): boolean {
     return this.#lost;
@@ -80,7 +93,7 @@ export class ScriptOutput {
   /**
    * Carries the script's output until it ends or is destroyed; what the web server no longer takes is thrown away.
    *
-   * @throws BridgeError `ERR_MAX_HEADER_SIZE`; the script is then still running.
+   * @throws BridgeError `ERR_MAX_HEADER_SIZE`, `ERR_INVALID_HEADER`; the script may then still be running.
    */
   async carry(): Promise<void> {
     for await (const chunk of this.#chunks()) {
@@ -106,9 +119,12 @@ export class ScriptOutput {
   }
 
   get #wholeBytes(): number {
-    return this.#head?.contentBytes === undefined
-      ? Infinity
-      : this.#head.header.length + this.#head.contentBytes;
+    return this.#head === undefined ? Infinity : this.#head.header.length + this.#wantedBytes;
+  }
+
+  /** Octets of the body that are sent: more than announced, HAProxy answers with 502, and Caddy not at all. */
+  get #wantedBytes(): number {
+    return this.#options.headOnly === true ? 0 : (this.#head?.contentBytes ?? Infinity);
   }
 
   async *#chunks(): AsyncGenerator<Buffer, void, undefined> {
@@ -122,20 +138,23 @@ export class ScriptOutput {
 
   #observe(chunk: Buffer): readonly Buffer[] {
     if (this.#cut) return [];
-    if (this.#head !== undefined) {
-      this.#bodyBytes += chunk.length;
-      return [chunk];
-    }
+    if (this.#head !== undefined) return this.#wanted(chunk);
     this.#head = this.#observer.push(chunk);
     if (this.#head === undefined) return [];
-    const { header, body } = this.#head;
-    this.#bodyBytes = body.length;
     this.#options.onHead(this.#head);
-    return [header, body];
+    return [this.#head.header, ...this.#wanted(this.#head.body)];
+  }
+
+  /** What of a piece of the body is sent. */
+  #wanted(piece: Buffer): readonly Buffer[] {
+    const left = Math.max(0, this.#wantedBytes - this.#bodyBytes);
+    this.#bodyBytes += piece.length;
+    return left === 0 || piece.length === 0 ? [] : [piece.subarray(0, left)];
   }
 
   async #send(octets: readonly Buffer[]): Promise<void> {
     this.#held.push(...octets);
+    if (this.#held.length > MAX_HELD_PIECES) this.#held = [Buffer.concat(this.#held)];
     this.#heldBytes += octets.reduce((sum, buffer) => sum + buffer.length, 0);
     if (!this.#released && this.#heldBytes >= this.#options.holdBytes) {
       if (this.#options.onFull === undefined) {
@@ -154,7 +173,8 @@ export class ScriptOutput {
 
   async #flush(): Promise<void> {
     if (this.#heldBytes === 0) return;
-    const octets = this.#held.length === 1 && this.#held[0] ? this.#held[0] : Buffer.concat(this.#held);
+    const [held, bytes] = [this.#held, this.#heldBytes];
+    const octets = bytes <= COPIED_BYTES ? [Buffer.concat(held)] : held;
     this.#held = [];
     this.#heldBytes = 0;
     if (this.#sink.destroyed) {
@@ -162,8 +182,12 @@ export class ScriptOutput {
       this.#lost ||= this.#sentBytes < this.#wholeBytes;
       return;
     }
-    this.#sentBytes += octets.length;
-    if (!this.#sink.write(octets)) {
+    this.#sentBytes += bytes;
+    this.#sink.cork();
+    let takesMore = true;
+    for (const piece of octets) takesMore = this.#sink.write(piece);
+    this.#sink.uncork();
+    if (!takesMore) {
       await drained(this.#sink, this.#options.givenUp);
       this.#options.onProgress(0);
     }

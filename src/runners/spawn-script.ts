@@ -1,10 +1,9 @@
 /** The way of making a script's process that always works: a new program, started for the request. */
 
-import type { Invocation } from '../cgi/invocation.js';
-import { startProcess } from '../process/child-process.js';
-import type { OwnedProcess } from '../process/owned-process.js';
+import type { StartProcess } from '../process/start-process.js';
+import type { StartScript } from './process-runner.js';
 
-/** Starts an invocation's program. @throws BridgeError `ERR_SPAWN` */
-export function spawnScript(invocation: Invocation): Promise<OwnedProcess> {
-  return startProcess({ ...invocation, environment: invocation.variables });
+/** Starts an invocation's program by `start`. */
+export function spawnScript(start: StartProcess): StartScript {
+  return (invocation) => start({ ...invocation, environment: invocation.variables });
 }

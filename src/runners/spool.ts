@@ -1,25 +1,24 @@
-/** Keeps a request's body on disk: a temporary file without a name, which is gone with its descriptor. */
+/** Octets on disk, first in, first out: in a temporary file without a name, which is gone with its descriptor. */
 
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 
 import { BridgeError, reasonOf } from '../errors.js';
 
 const PIECE_BYTES = 65_536;
 
-/** How filling a spool ended: with the source's end, at its bound, or as nobody wants the rest any more. */
-export type Filled = 'all' | 'full' | 'unwanted';
-
-/** Owns its file until `close`. */
+/**
+ * Owns its file until `close`. The file is a ring of at most `maxBytes`: what was read makes room, and who has read all
+ * begins it anew. One writes and one reads at a time, which may be at the same time.
+ */
 export class Spool {
   readonly #file: FileHandle;
   readonly #maxBytes: number;
-  /** The piece that could not be written, as the disk is full: nothing of a body may be lost. */
-  #unwritten: Buffer | undefined;
-  #bytes = 0;
+  /** Octets that were written and read, since it was empty. */
+  #written = 0;
+  #read = 0;
 
   private constructor(file: FileHandle, maxBytes: number) {
     this.#file = file;
@@ -39,33 +38,43 @@ export class Spool {
     }
   }
 
-  /** Octets that it has taken. */
+  /** Octets that it holds. */
   get bytes(): number {
-    return this.#bytes + (this.#unwritten?.length ?? 0);
+    return this.#written - this.#read;
   }
 
   /**
-   * Takes what comes from `source`, to its end or until it holds more than it may (by one piece at most). `onPiece` is
-   * told the octets of each piece, and says whether it is wanted. Where it stops early, the source goes on to wait for a
-   * reader, if it has no listener for its data: Node lets one that has flow.
+   * Takes a piece, or where that is more than there is room for, nothing of it, and says which.
    *
-   * @throws BridgeError `ERR_SPOOL` when the file can't take more; what `source` fails with, also if it is destroyed.
+   * @throws BridgeError `ERR_SPOOL` when the file can't take it; nothing of it was taken then.
    */
-  async fill(source: Readable, onPiece: (bytes: number) => boolean): Promise<Filled> {
-    for await (const piece of source.iterator({ destroyOnReturn: false })) {
-      if (!onPiece((piece as Buffer).length)) return 'unwanted';
-      await this.#write(piece as Buffer);
-      if (this.#bytes > this.#maxBytes) return 'full';
+  async write(piece: Buffer): Promise<boolean> {
+    if (this.bytes === 0) this.#written = this.#read = 0;
+    if (this.bytes + piece.length > this.#maxBytes) return false;
+    const begin = this.#written;
+    try {
+      for (let offset = 0; offset < piece.length;) {
+        const { position, size } = this.#place(begin + offset, piece.length - offset);
+        offset += (await this.#file.write(piece, offset, size, position)).bytesWritten;
+      }
+    } catch (error) {
+      throw spoolError(error);
     }
-    return 'all';
+    this.#written = begin + piece.length;
+    return true;
   }
 
-  /** What it has taken, from the beginning; to be called once, after `fill`. */
-  read(): Readable {
-    const octets = Readable.from(this.#pieces(), { objectMode: false, highWaterMark: PIECE_BYTES });
-    // Who reads learns of a disk that fails, or of `close`, by an end that is none: the stream is destroyed.
-    octets.on('error', () => undefined);
-    return octets;
+  /** The next octets, at least one; to be called while it holds any. @throws BridgeError `ERR_SPOOL` */
+  async read(): Promise<Buffer> {
+    const { position, size } = this.#place(this.#read, Math.min(PIECE_BYTES, this.bytes));
+    try {
+      const { buffer, bytesRead } = await this.#file.read(Buffer.allocUnsafe(size), 0, size, position);
+      if (bytesRead === 0) throw new Error('the temporary file is shorter than what was written to it');
+      this.#read += bytesRead;
+      return buffer.subarray(0, bytesRead);
+    } catch (error) {
+      throw spoolError(error);
+    }
   }
 
   /** Gives the disk space back. */
@@ -73,29 +82,10 @@ export class Spool {
     await this.#file.close().catch(() => undefined);
   }
 
-  async #write(piece: Buffer): Promise<void> {
-    try {
-      for (let offset = 0; offset < piece.length;) {
-        const position = this.#bytes + offset;
-        const { bytesWritten } = await this.#file.write(piece, offset, piece.length - offset, position);
-        offset += bytesWritten;
-      }
-      this.#bytes += piece.length;
-    } catch (error) {
-      this.#unwritten = piece;
-      throw spoolError(error);
-    }
-  }
-
-  async *#pieces(): AsyncGenerator<Buffer, void, undefined> {
-    for (let position = 0; position < this.#bytes;) {
-      const size = Math.min(PIECE_BYTES, this.#bytes - position);
-      const { buffer, bytesRead } = await this.#file.read(Buffer.allocUnsafe(size), 0, size, position);
-      if (bytesRead === 0) throw new Error('the temporary file is shorter than what was written to it');
-      position += bytesRead;
-      yield buffer.subarray(0, bytesRead);
-    }
-    if (this.#unwritten !== undefined) yield this.#unwritten;
+  /** Where in the file so many octets lie, as far as they lie together. */
+  #place(at: number, bytes: number): { readonly position: number; readonly size: number } {
+    const position = at % this.#maxBytes;
+    return { position, size: Math.min(bytes, this.#maxBytes - position) };
   }
 }
 

@@ -4,8 +4,8 @@ import { constants, type Stats } from 'node:fs';
 import { access, lstat, realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
-import { type ByteString, fromBuffer, fromText, toBuffer } from '../bytes.js';
-import { systemCodeOf } from '../errors.js';
+import { type ByteString, fromBuffer, fromText, toBuffer, toText } from '../bytes.js';
+import { OptionError, systemCodeOf } from '../errors.js';
 
 /** What a look-up in the file system finds, or undefined where nothing is that can be reached. */
 async function orAbsent<T>(lookUp: Promise<T>): Promise<T | undefined> {
@@ -45,6 +45,15 @@ export async function isExecutable(path: ByteString): Promise<boolean> {
 /** Whether the real path `path` is the real path `directory` or lies below it. */
 export function contains(directory: ByteString, path: ByteString): boolean {
   return path === directory || path.startsWith(directory.endsWith('/') ? directory : `${directory}/`);
+}
+
+/** The real path of a directory that an option names. @throws OptionError `ERR_START` if there is none. */
+export async function namedDirectory(option: string, path: ByteString): Promise<ByteString> {
+  const real = await realPath(path);
+  if (real === undefined || (await statOrAbsent(real))?.isDirectory() !== true) {
+    throw new OptionError('ERR_START', { option, value: toText(path), why: 'there is no such directory' });
+  }
+  return real;
 }
 
 /** The absolute form of a path that the administrator gave, as octets. */

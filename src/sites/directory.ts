@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 
 import { type ByteString, type NameValues, toText } from '../bytes.js';
 import { metaVariables } from '../cgi/meta-variables.js';
-import { BridgeError } from '../errors.js';
+import { OptionError } from '../errors.js';
 import { contains, isExecutable, realPath, safeSegments, statOrAbsent } from './contain.js';
 import { nonEmptyParam } from './request-path.js';
 import { refuse, type Resolution, run, type Site, type SiteEnvironment } from './site.js';
@@ -20,11 +20,12 @@ interface Named {
   readonly set: NameValues;
 }
 
-/** Makes the site. @throws BridgeError `ERR_START` if `root` is no directory. */
+/** Makes the site. @throws OptionError `ERR_START` if `root` is no directory. */
 export async function directorySite(options: DirectorySiteOptions): Promise<Site> {
   const root = await realPath(options.root);
   if (root === undefined || (await statOrAbsent(root))?.isDirectory() !== true) {
-    throw new BridgeError('ERR_START', `--root ${toText(options.root)}: there is no such directory`);
+    const value = toText(options.root);
+    throw new OptionError('ERR_START', { option: 'root', value, why: 'there is no such directory' });
   }
   return {
     resolve: async (params) => {

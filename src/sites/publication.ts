@@ -14,15 +14,25 @@ export interface PublicationOptions {
   readonly markers: ByteString | undefined;
   /** How a marker's name ends: `.hg`. */
   readonly suffix: string;
-  /** Whether the real path is a repository that keeps to `repos`. */
-  readonly isRepository: (path: ByteString) => Promise<boolean>;
+  /** Whether a marker means a repository of exactly its name, where there is one, rather than one without the suffix. */
+  readonly mayKeepSuffix?: boolean;
+  /** What repository a real path is, if it is one that keeps to `repos`. */
+  readonly repositoryAt: (path: ByteString) => Promise<Repository | undefined>;
+}
+
+/** A repository, whether or not anybody may see it. */
+export interface Repository {
+  /** The real path of what is to be served. */
+  readonly path: ByteString;
+  /** What the repository itself says; nothing is published against its will, nor looked for inside it. */
+  readonly isPublished: boolean;
 }
 
 /** A repository and where it stands in the URL space. */
 export interface Published {
   /** The URL's path below the site, as segments; with markers the last one ends in the suffix. */
   readonly segments: readonly ByteString[];
-  /** The repository's real path. */
+  /** The real path of what is served. */
   readonly repository: ByteString;
 }
 
@@ -41,8 +51,11 @@ export class Publication {
     for (let length = 1; length <= path.length; length++) {
       const segments = path.slice(0, length);
       if (isHidden(segments.at(-1) ?? '')) return undefined;
-      const repository = await this.#published(segments);
-      if (repository !== undefined) return { published: { segments, repository }, rest: path.slice(length) };
+      const found = await this.#repository(segments);
+      if (found !== undefined) {
+        if (!found.isPublished) return undefined;
+        return { published: { segments, repository: found.path }, rest: path.slice(length) };
+      }
       // Below what is no directory is nothing: of ten thousand segments most cost no look at the file system.
       if (!(await this.#isDirectory(segments))) return undefined;
     }
@@ -82,23 +95,25 @@ export class Publication {
     return (await lstatOrAbsent(path))?.isDirectory() === true;
   }
 
-  /** The real path of the repository that exactly these segments publish; what is above the last must be directories. */
-  async #published(segments: readonly ByteString[]): Promise<ByteString | undefined> {
-    const { markers, repos, suffix } = this.#options;
-    if (markers === undefined) return this.#ifRepository(await realPath([repos, ...segments].join('/')));
+  /** The repository that exactly these segments name; what is above the last must be directories. */
+  async #repository(segments: readonly ByteString[]): Promise<Repository | undefined> {
+    const { markers, repos, suffix, mayKeepSuffix } = this.#options;
+    if (markers === undefined) return this.#repositoryAt([repos, ...segments].join('/'));
     const last = segments.at(-1) ?? '';
     if (!last.endsWith(suffix) || last.length === suffix.length) return undefined;
     const marker = [markers, ...segments].join('/');
     const stats = await lstatOrAbsent(marker);
     // An .hg file with something in it is a bundle that somebody offers for download.
     if (stats?.isFile() !== true || stats.size > 0) return undefined;
-    const real = await realPath([repos, ...segments.slice(0, -1), last.slice(0, -suffix.length)].join('/'));
-    return this.#ifRepository(real);
+    const named = [repos, ...segments].join('/');
+    const exact = mayKeepSuffix === true ? await this.#repositoryAt(named) : undefined;
+    return exact ?? this.#repositoryAt(named.slice(0, -suffix.length));
   }
 
-  async #ifRepository(real: ByteString | undefined): Promise<ByteString | undefined> {
+  async #repositoryAt(path: ByteString): Promise<Repository | undefined> {
+    const real = await realPath(path);
     if (real === undefined || !contains(this.#options.repos, real)) return undefined;
-    return (await this.#options.isRepository(real)) ? real : undefined;
+    return this.#options.repositoryAt(real);
   }
 
   async #walk(directory: readonly ByteString[], found: Published[]): Promise<void> {
@@ -107,9 +122,10 @@ export class Publication {
     await Promise.all(
       (await entriesOf(path)).map(async ({ name, entry }) => {
         const segments = [...directory, name];
-        const repository = isHidden(name) ? undefined : await this.#published(segments);
-        if (repository !== undefined) found.push({ segments, repository });
-        else if (entry.isDirectory() && !isHidden(name)) await this.#walk(segments, found);
+        if (isHidden(name)) return;
+        const repository = await this.#repository(segments);
+        if (repository?.isPublished === true) found.push({ segments, repository: repository.path });
+        else if (repository === undefined && entry.isDirectory()) await this.#walk(segments, found);
       }),
     );
   }

@@ -21,6 +21,18 @@ function percentDecode(path: ByteString): ByteString {
   return path.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => fromBuffer(Buffer.of(parseInt(hex, 16))));
 }
 
+/** What follows the first `count` segments of a path, as it came: scripts tell `/file/tip/` from `/file/tip`. */
+export function afterSegments(path: ByteString, count: number): ByteString {
+  return path.replace(new RegExp(`^(?:/+[^/]+){${String(count)}}`), '');
+}
+
+/** Encodes a segment for a URL, octet by octet. */
+export function percentEncode(segment: ByteString): string {
+  return segment.replace(/[^A-Za-z0-9_.~-]/g, (octet) => {
+    return `%${octet.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
+  });
+}
+
 /** The value of a param where it is set and not empty. */
 export function nonEmptyParam(params: NameValues, name: string): ByteString | undefined {
   return valueOf(params, name) || undefined;

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 
 import { type ByteString, toText } from '../bytes.js';
 import { metaVariables } from '../cgi/meta-variables.js';
-import { BridgeError } from '../errors.js';
+import { OptionError } from '../errors.js';
 import { isExecutable, realPath, statOrAbsent } from './contain.js';
 import { run, type Site, type SiteEnvironment } from './site.js';
 
@@ -17,15 +17,17 @@ export interface ScriptSiteOptions extends SiteEnvironment {
 /**
  * Makes the site; the script's directory becomes the working directory (RFC 3875 §7.2).
  *
- * @throws BridgeError `ERR_START` if the script is no executable file now. One that goes missing later costs requests,
+ * @throws OptionError `ERR_START` if the script is no executable file now. One that goes missing later costs requests,
  * not the daemon.
  */
 export async function scriptSite(options: ScriptSiteOptions): Promise<Site> {
   const shown = toText(options.file);
   const real = await realPath(options.file);
-  if (real === undefined) throw new BridgeError('ERR_START', `script ${shown}: there is no such file`);
+  const unfit = (why: string): OptionError =>
+    new OptionError('ERR_START', { option: 'file', value: shown, why, shown: 'script' });
+  if (real === undefined) throw unfit('there is no such file');
   if ((await statOrAbsent(real))?.isFile() !== true || !(await isExecutable(real))) {
-    throw new BridgeError('ERR_START', `script ${shown}: not an executable file; try chmod +x ${shown}`);
+    throw unfit(`not an executable file; try chmod +x ${shown}`);
   }
   return {
     resolve: (params) =>

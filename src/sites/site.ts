@@ -1,11 +1,13 @@
-/** What every site has in common: params in, an invocation or a refusal out. */
+/** What every site has in common: params in, an invocation, a refusal or a small document out. */
 
 import type { ByteString, NameValues } from '../bytes.js';
+import type { DocumentResponse } from '../cgi/document-response.js';
 import type { Invocation, Refusal } from '../cgi/invocation.js';
 
 export type Resolution =
   | { readonly kind: 'run'; readonly invocation: Invocation }
-  | { readonly kind: 'refuse'; readonly refusal: Refusal };
+  | { readonly kind: 'refuse'; readonly refusal: Refusal }
+  | { readonly kind: 'answer'; readonly answer: DocumentResponse };
 
 /** Decides what a request runs, and starts nothing. Names in the params are octets from an enemy. */
 export interface Site {

@@ -51,6 +51,13 @@ describe('A document that the bridge writes itself', () => {
     assert.equal(parse(errorResponse(error)).fields['retry-after'], undefined);
   });
 
+  it('has the same header without the page in answer to HEAD', () => {
+    const error = { status: 503, reason: 'busy', id: 'a-1' };
+    const { fields, page } = parse(errorResponse({ ...error, headOnly: true }));
+    assert.deepEqual(fields, parse(errorResponse(error)).fields);
+    assert.equal(page.length, 0);
+  });
+
   it('has a title for a status that has no name', () => {
     assert.equal(parse(errorResponse({ status: 599, reason: '', id: '' })).fields['status'], '599 Error');
   });

@@ -96,6 +96,14 @@ describe('A command line that can’t be understood ends with status 2 and one l
     );
   });
 
+  it('two ways of publishing git repositories', async () => {
+    await fails(
+      2,
+      ['git', '--repos', directory, '--export-all', '--markers', directory, ...listen],
+      /--export-all publishes all repositories, and --markers only some: choose one/,
+    );
+  });
+
   it('nowhere to listen, with an example', async () => {
     await fails(
       2,
@@ -209,12 +217,14 @@ describe('A script’s arguments', () => {
   });
 
   it('do not turn a file that is named by a relative path into another', async () => {
-    await makeTree(directory, { 'cgi/a': { content: '#!/bin/sh\nprintf "\\n%s" "$PWD"', mode: 0o755 } });
+    await makeTree(directory, {
+      'cgi/a': { content: '#!/bin/sh\nprintf "A: b\\n\\n%s" "$PWD"', mode: 0o755 },
+    });
     const socket = `${directory}/relative`;
     const relative = `${'../'.repeat(process.cwd().split('/').length - 1)}${directory.slice(1)}/cgi/a`;
     const bridge = await startBridge(['script', relative, '--listen', socket]);
     try {
-      assert.equal((await ask(socket)).stdout, `\n${directory}/cgi`);
+      assert.equal((await ask(socket)).stdout, `A: b\n\n${directory}/cgi`);
     } finally {
       await bridge.stop();
     }

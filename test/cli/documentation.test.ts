@@ -1,13 +1,24 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 
 import type { Options } from 'yargs';
 
 import { mayBecomeVariable } from '../../src/cgi/meta-variables.js';
-import { commonOptions, dirOptions, hgOptions } from '../../src/cli/options.js';
+import { readConfigurationFile } from '../../src/cli/file/configuration-file.js';
+import {
+  commonOptions,
+  dirOptions,
+  explainOptions,
+  getOptions,
+  gitOptions,
+  hgOptions,
+  serveOptions,
+} from '../../src/cli/options.js';
 import { requestEnds } from '../../src/observe/access-log.js';
 import { runBridge } from '../helpers/bridge.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
 
 const top = new URL('../../../', import.meta.url);
 const textOf = (name: string): string => readFileSync(new URL(name, top), 'utf8');
@@ -57,10 +68,31 @@ const prose = (text: string): string =>
     .replaceAll(/\\&/g, '')
     .replaceAll(/\s+/g, ' ');
 
-const options: Readonly<Record<string, Options>> = { ...commonOptions, ...hgOptions, ...dirOptions };
+const ofCommands: Readonly<Record<string, Readonly<Record<string, Options>>>> = {
+  hg: hgOptions,
+  git: gitOptions,
+  dir: dirOptions,
+  serve: serveOptions,
+  get: getOptions,
+};
+const options: Readonly<Record<string, Options>> = Object.assign(
+  {},
+  explainOptions,
+  commonOptions,
+  ...Object.values(ofCommands),
+) as Record<string, Options>;
 const builtIn = ['help', 'version'];
 
 const described = new Map(optionItems(section('OPTIONS')));
+
+/** Every option of every command, with what the manual says of it there: one name may mean different things. */
+const everyOption = Object.entries({ ...ofCommands, '': commonOptions }).flatMap(([command, own]) => {
+  const texts =
+    command === '' ? described : new Map(optionItems(parts(section('OPTIONS'), 'Ss').get(command) ?? ''));
+  return Object.entries<Options>(own).map(
+    ([name, option]) => [name, option, prose(texts.get(name) ?? '')] as const,
+  );
+});
 
 /** The options under each heading of a command's help. */
 async function helpOf(command: string): Promise<Map<string, string[]>> {
@@ -99,11 +131,21 @@ describe('The manual page', () => {
       ]),
     );
     const { Options: ofHg = [], ...common } = Object.fromEntries(await helpOf('hg'));
+    const { Options: ofGit = [] } = Object.fromEntries(await helpOf('git'));
     const { Options: ofDir = [] } = Object.fromEntries(await helpOf('dir'));
+    const { Options: ofServe = [] } = Object.fromEntries(await helpOf('serve'));
+    const { Options: ofGet = [] } = Object.fromEntries(await helpOf('get'));
+    const { Options: ofExplain = [] } = Object.fromEntries(await helpOf('explain'));
+    // What these two have as well is described with them.
+    const ofExplainAlone = ofExplain.filter((name) => !(name in serveOptions) && !(name in getOptions));
     const own = (names: string[]): string[] => names.filter((name) => !builtIn.includes(name));
     assert.deepEqual(Object.fromEntries(inManual), {
       hg: own(ofHg),
+      git: own(ofGit),
       dir: own(ofDir),
+      serve: own(ofServe),
+      get: own(ofGet),
+      explain: own(ofExplainAlone),
       ...common,
       Other: builtIn,
     });
@@ -111,8 +153,7 @@ describe('The manual page', () => {
   });
 
   it('gives every option the default that it has, and none to one that has none', () => {
-    for (const [name, option] of Object.entries(options)) {
-      const text = prose(described.get(name) ?? '');
+    for (const [name, option, text] of everyOption) {
       const value: unknown = option.default === '' ? 'empty' : (option.default ?? option.defaultDescription);
       if (typeof value === 'string') {
         assert.ok(
@@ -127,8 +168,7 @@ describe('The manual page', () => {
   });
 
   it('says which options may be repeated, which values one chooses from, and which quantity it is', () => {
-    for (const [name, option] of Object.entries(options)) {
-      const text = prose(described.get(name) ?? '');
+    for (const [name, option, text] of everyOption) {
       assert.equal(text.includes('(repeatable)'), option.array === true, `--${name}: is it repeatable?`);
       const choices = option.choices as readonly string[] | undefined;
       if (choices !== undefined) {
@@ -162,11 +202,12 @@ describe('The manual page', () => {
   });
 
   it('has the required options of each command, and them alone, without brackets in its synopsis', () => {
-    for (const [command, own] of Object.entries({ hg: hgOptions, dir: dirOptions })) {
+    for (const [command, own] of Object.entries(ofCommands)) {
       const [, usage = ''] = section('SYNOPSIS').split(`.Cm ${command}\n`);
       const lines = (usage.split('\n.Nm')[0] ?? '').split('\n');
       for (const [name, option] of Object.entries<Options>(own)) {
-        const start = option.demandOption === true ? `.Fl -${name} ` : `.Op Fl -${name} `;
+        const value = option.type === 'boolean' ? '' : ' ';
+        const start = `${option.demandOption === true ? '.Fl' : '.Op Fl'} -${name}${value}`;
         assert.ok(
           lines.some((line) => line.startsWith(start)),
           `${command}: no line begins with ${start}`,
@@ -225,6 +266,19 @@ describe('The manual page', () => {
     const explained = items(section('ENVIRONMENT'), /^Ev ([A-Z_]+)$/m).map(([name]) => name);
     assert.deepEqual([...explained].sort(), sorted(read));
   });
+});
+
+describe('The configuration files of the manual and of README.md', () => {
+  const [, inManual = ''] =
+    /^\.Bd -literal -offset indent\n(# \/etc\/.*?)^\.Ed$/ms.exec(section('CONFIGURATION FILE')) ?? [];
+  const [, inReadme = ''] = /^```toml\n(.*?)^```$/ms.exec(textOf('README.md')) ?? [];
+  for (const [where, text] of Object.entries({ inManual, inReadme })) {
+    it(`are in order: ${where}`, async () => {
+      const file = `${await temporaryDirectory()}/sites.toml`;
+      await writeFile(file, text);
+      assert.ok(readConfigurationFile(file, {}).sites.length > 1);
+    });
+  }
 });
 
 describe('README.md', () => {

@@ -12,12 +12,17 @@ describe('The hosts that may connect', () => {
   it('are those of loopback as long as none are named', () => {
     const hosts = ['127.0.0.1', '127.255.0.1', '::1', '::ffff:127.0.0.1', '128.0.0.1', '::2', '192.0.2.1'];
     assert.deepEqual(allowed([], hosts), hosts.slice(0, 4));
-    assert.equal(new AllowFrom([]).isGiven, false);
+    for (const host of hosts.slice(0, 4)) new AllowFrom([]).checkListening(host);
+    for (const host of [...hosts.slice(4), '0.0.0.0', '::', '::ffff:0.0.0.0']) {
+      assert.throws(() => {
+        new AllowFrom([]).checkListening(host);
+      }, /^BridgeError: not a loopback address; name the web servers .* --allow-from/);
+    }
   });
 
   it('are no longer those of loopback once others are named', () => {
     assert.deepEqual(allowed(['192.0.2.1'], ['192.0.2.1', '127.0.0.1', '::1']), ['192.0.2.1']);
-    assert.equal(new AllowFrom(['192.0.2.1']).isGiven, true);
+    for (const host of ['0.0.0.0', '::', '127.0.0.1']) new AllowFrom(['192.0.2.1']).checkListening(host);
   });
 
   it('are named one by one', () => {

@@ -29,6 +29,7 @@ function scriptSite(name: string, file: string): ServedSiteConfiguration {
     maxRequestsPerConnection: 8,
     maxParamsBytes: 10_000,
     stdinBufferBytes: 10_000,
+    maxSpoolBytes: 10_000,
     runner: { kind: 'spawn' },
     run: {
       startTimeoutMs: 0,
@@ -38,8 +39,8 @@ function scriptSite(name: string, file: string): ServedSiteConfiguration {
       maxHeaderBytes: 1_000,
       stderrTailBytes: 1_000,
       holdBytes: 1_000,
-      maxSpoolBytes: 1_000,
     },
+    spawn: 'auto',
     admission: { maxProcesses: 2, maxQueue: 2, queueTimeoutMs: 0 },
     env: new Map(),
     passEnv: [],

@@ -37,7 +37,7 @@ afterEach(async () => {
 /** Listens at what a text says, or at a descriptor of whatever number. */
 async function open(
   given: string | number,
-  { allowFrom = [], maxConnections = 10 }: { allowFrom?: readonly string[]; maxConnections?: number } = {},
+  { allowFrom = [] }: { allowFrom?: readonly string[] } = {},
 ): Promise<Opened> {
   const address: Address = typeof given === 'number' ? { kind: 'fd', fd: given } : parseAddress(given);
   const events: string[] = [];
@@ -50,7 +50,6 @@ async function open(
   const listener = await listen(address, {
     socket: { mode: 0o660, owner: undefined, group: undefined },
     allowFrom: new AllowFrom(allowFrom),
-    maxConnections,
     onConnection: (socket) => {
       accepted.push(socket);
       socket.on('error', () => undefined);
@@ -181,26 +180,6 @@ s.close()`;
     assert.deepEqual(listener.events, [
       'connection from a host that has left, which --allow-from does not name',
     ]);
-  });
-
-  it('closes the connection beyond the last that it may have, says so, and goes on', async () => {
-    const listener = await open('127.0.0.1:0', { maxConnections: 2 });
-    const first = await connect(listener);
-    const second = await connect(listener);
-    await listener.seen(2);
-    await connect(listener, false);
-    await listener.seen(3);
-    assert.equal(listener.events[2], 'connection beyond --max-connections (2)');
-    const [accepted] = listener.accepted;
-    first.destroy();
-    accepted?.resume();
-    accepted?.end();
-    if (accepted !== undefined && !accepted.closed) await once(accepted, 'close');
-    const third = await connect(listener);
-    await listener.seen(4);
-    assert.equal(listener.events[3], 'connection');
-    second.destroy();
-    third.destroy();
   });
 
   it('can’t have a port that is taken, a host that there is not, or a descriptor that is none', async () => {

@@ -46,7 +46,7 @@ async function respond({
     runner: { run },
     admission: new Admission({ maxProcesses: 1, maxQueue: 0, queueTimeoutMs: 0 }),
     log: { error: note, warn: note, info: note, debug: note },
-    spool: { maxSpoolBytes: 1_000, idleTimeoutMs: 0 },
+    body: { bufferBytes: 1_000, maxSpoolBytes: 1_000, idleTimeoutMs: 0 },
     accessLog: { write: (access) => accesses.push(access) },
   });
   const peer = new Peer();
@@ -56,7 +56,7 @@ async function respond({
   ]);
   const request = await peer.request(begin(1, { flags: 1 }), record(4, 1, params), record(4, 1));
   prepare(request, peer);
-  await responder.respond(request);
+  await responder.respond(request, peer);
   assert.equal(accesses.length, 1, 'one line');
   return { access: accesses[0] ?? assert.fail(), events, peer };
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { lstat, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { createConnection, createServer, type Server } from 'node:net';
@@ -135,6 +136,34 @@ describe('The file of a Unix socket', () => {
     const { ino } = await lstat(path);
     await refuses(bind(), /another process listens there; stop it first or choose another path/);
     assert.equal((await lstat(path)).ino, ino);
+    assert.equal(await connects(), true);
+    assert.deepEqual(await readdir(directory), ['sock']);
+  });
+
+  for (const what of ['where there is none', 'in place of one that nobody listens on']) {
+    it(`goes to one of several that start at the same time ${what}, and the others say so`, async () => {
+      for (let round = 0; round < 10; round += 1) {
+        const where = `${directory}/${String(round)}`;
+        if (what !== 'where there is none') leaveStaleSocket(where);
+        const tried = await Promise.allSettled(Array.from({ length: 4 }, () => bind({}, where)));
+        const winners = tried.filter(({ status }) => status === 'fulfilled');
+        assert.equal(winners.length, 1);
+        for (const each of tried) {
+          if (each.status === 'rejected')
+            assert.match(String(each.reason), /another process (listens|is just about to listen) there/);
+        }
+        assert.equal(await connects(where), true);
+        assert.equal(servers.filter(({ listening }) => listening).length, round + 1);
+      }
+      assert.equal((await readdir(directory)).length, 10, 'nothing lies beside them');
+    });
+  }
+
+  it('replaces one that nobody listens on where another one has died while it took its place', async () => {
+    leaveStaleSocket();
+    const lock = `${directory}/.${createHash('sha256').update('sock').digest('hex').slice(0, 8)}`;
+    leaveStaleSocket(lock);
+    await bind();
     assert.equal(await connects(), true);
     assert.deepEqual(await readdir(directory), ['sock']);
   });

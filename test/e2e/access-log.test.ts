@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { chmod, copyFile, rename, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, it } from 'node:test';
 
@@ -17,7 +18,7 @@ import { temporaryDirectory } from '../helpers/temporary.js';
 
 const names = [
   ...['time', 'id', 'client', 'method', 'uri', 'status', 'in_bytes', 'out_bytes'],
-  ...['queue_ms', 'first_ms', 'total_ms', 'pid', 'exit', 'end'],
+  ...['queue_ms', 'first_ms', 'total_ms', 'pid', 'exit', 'end', 'site'],
 ] as const;
 type Line = Readonly<Record<(typeof names)[number], string>>;
 
@@ -141,6 +142,10 @@ describe('The line of a request', { timeout: 60_000 }, () => {
   it('whose header was too large', async () => {
     const args = script('huge-header.sh', '--max-header-size', '10kb');
     await oneLine(args, { status: '502', end: 'max-header-size' });
+  });
+
+  it('whose header was not valid', async () => {
+    await oneLine(script('header-without-field.sh'), { status: '502', end: 'invalid-header' });
   });
 
   it('whose script could not be started', async () => {
@@ -283,6 +288,30 @@ describe('The lines of requests that have to wait', { timeout: 60_000 }, () => {
     assert.ok(Number(found.get('"/1"')?.total_ms) >= 999);
   });
 
+  it('are written also for one that its connection refuses before its params are read', async () => {
+    const goOn = await fifo();
+    const limit = ['--max-requests-per-connection', '1'];
+    const logged = await serveLogged(['script', ...limit, fixture('cgi/waits-for-line.sh'), goOn]);
+    const connection = connect(logged.served.socket);
+    const running = connection.send([['REQUEST_URI', '/1']], { keepConn: true });
+    const refused = connection.send([['REQUEST_URI', '/2']], { requestId: 2, keepConn: true });
+    refused.stdin.end();
+    const stdout = (await buffer(refused.stdout)).toString();
+    const [line] = await logged.lines(1);
+    assert.ok(line);
+    const { status, id } = page(stdout);
+    assert.equal(status, 503);
+    const { client, method, uri, in_bytes, out_bytes, pid, end } = line;
+    const unread = { client: '-', method: '-', uri: '-', in_bytes: '0', pid: '-' };
+    assert.deepEqual({ client, method, uri, in_bytes, pid }, unread);
+    assert.deepEqual([line.id, line.status, end], [id, '503', 'not-admitted']);
+    assert.equal(out_bytes, String(Buffer.byteLength(stdout)));
+    running.stdout.resume();
+    running.abort();
+    await running.ended;
+    connection.close();
+  });
+
   it('are as many as requests began, each once, also with 50 at a time of which some are given up', async () => {
     const options = ['--max-processes', '4', '--max-queue', '30', '--queue-timeout', '600ms'];
     const command = "cat > /dev/null; sleep 0.05; printf 'Content-Type: text/plain\\n\\nyes'; sleep 0.05";
@@ -316,14 +345,14 @@ describe('The lines of requests that have to wait', { timeout: 60_000 }, () => {
       .map((line) => line.split(' '));
     assert.deepEqual(lines.map(([, , , , uri = '']) => JSON.parse(uri) as string).sort(), [...began].sort());
     assert.equal(new Set(lines.map(([, id]) => id)).size, 50);
-    const ends = new Set(lines.map((fields) => fields.at(-1)));
+    const ends = new Set(lines.map((fields) => fields[13]));
     for (const end of ['completed', 'aborted', 'not-admitted']) assert.ok(ends.has(end), [...ends].join());
     for (const end of ends) assert.ok((requestEnds as readonly unknown[]).includes(end), end);
   });
 });
 
 describe('The access log', { timeout: 60_000 }, () => {
-  const forged = '2026-11-22T10:00:00.000Z x-1 "1.2.3.4" "GET" "/" 200 0 0 0.0 0.0 0.0 1 0 completed';
+  const forged = '2026-11-22T10:00:00.000Z x-1 "1.2.3.4" "GET" "/" 200 0 0 0.0 0.0 0.0 1 0 completed -';
   const evil = ['\n', '\r', '\u2028', '\x85', '"', '\\"', '\\', '\t', '\x1b[2K', '\u202e', '" 200 0 '].map(
     (text) => Buffer.from(`/${text}${forged}${text}`).toString('latin1'),
   );
@@ -381,6 +410,7 @@ describe('The access log', { timeout: 60_000 }, () => {
       exit_status: null,
       signal: 'SIGSEGV',
       end: 'no-header',
+      site: null,
     });
   });
 

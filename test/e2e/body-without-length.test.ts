@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync, readlinkSync } from 'node:fs';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
@@ -15,12 +14,14 @@ import { fixture } from '../helpers/bridge.js';
 import { succeed } from '../helpers/command.js';
 import { hg, makeRepository, tryHg } from '../helpers/mercurial.js';
 import { startUnbufferedNginx } from '../helpers/nginx.js';
-import { until } from '../helpers/processes.js';
+import { spooledBy, until } from '../helpers/processes.js';
 import { answered, page, serve, type Served } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 import type { WebServer } from '../helpers/webserver.js';
 
 const COMMANDS = Buffer.from('cmds=heads+');
+/** More than is kept in memory. */
+const MORE = Buffer.alloc(200_000);
 /** Mercurial's command whose arguments are the body (`X-HgArgs-Post`). */
 const batch = {
   REQUEST_METHOD: 'POST',
@@ -39,19 +40,6 @@ async function repositories(): Promise<string> {
   await mkdir(repos);
   await makeRepository(join(repos, 'a'), { file: 'x\n' }, '[web]\nallow-push = *\npush_ssl = no\n');
   return repos;
-}
-
-/** The temporary files that the daemon has open. */
-function spooled({ process: { pid } }: Served): string[] {
-  const directory = `/proc/${String(pid)}/fd`;
-  return readdirSync(directory).flatMap((fd) => {
-    try {
-      const target = readlinkSync(`${directory}/${fd}`);
-      return target.includes('/fcgi2cgi-') && target.endsWith(' (deleted)') ? [target] : [];
-    } catch {
-      return [];
-    }
-  });
 }
 
 /** POST with `Transfer-Encoding: chunked`, in several pieces. */
@@ -97,7 +85,7 @@ describe('A body without a length for hgweb', { timeout: 60_000 }, () => {
     const tip = await hg(['log', '-r', 'tip', '-T', '{node}'], join(repos, 'a'));
     assert.ok(stdout.endsWith(`\n\n${tip}\n`) || stdout.endsWith(`\r\n\r\n${tip}\n`), stdout);
     assert.equal(appStatus, 0);
-    await until(() => spooled(served).length === 0);
+    await until(() => spooledBy(served.process.pid).length === 0);
   });
 
   it('is a whole push through an nginx that does not take it in first', async () => {
@@ -120,15 +108,16 @@ describe('A body without a length for hgweb', { timeout: 60_000 }, () => {
   it('takes no place of a process while it arrives', async () => {
     const connection = connect(served.socket);
     const slow = connection.send(Object.entries(batch));
-    slow.stdin.write(COMMANDS.subarray(0, 5));
-    await until(() => spooled(served).length === 1);
+    slow.stdin.write(COMMANDS);
+    slow.stdin.write(MORE);
+    await until(() => spooledBy(served.process.pid).length === 1);
     // There is one place (--max-processes).
     assert.equal((await ask(served.socket, batch, COMMANDS)).appStatus, 0);
-    slow.stdin.end(COMMANDS.subarray(5));
+    slow.stdin.end();
     await answered(slow, /^(?:Status: )?200/m);
     await slow.ended;
     connection.close();
-    await until(() => spooled(served).length === 0);
+    await until(() => spooledBy(served.process.pid).length === 0);
   });
 
   it('beyond --max-spool-size is a 413, and the log names the option', async () => {
@@ -138,7 +127,7 @@ describe('A body without a length for hgweb', { timeout: 60_000 }, () => {
     assert.match(text, /--max-spool-size/);
     const line = await served.logged(new RegExp(` id=${id} `));
     assert.match(line, / warn request refused: .*--max-spool-size.* code=ERR_MAX_SPOOL_SIZE\b/);
-    await until(() => spooled(served).length === 0);
+    await until(() => spooledBy(served.process.pid).length === 0);
   });
 
   it('beyond it is a 413 also through nginx', async () => {
@@ -154,7 +143,7 @@ describe('A body without a length for hgweb', { timeout: 60_000 }, () => {
     assert.equal(status, 408);
     assert.match(await served.logged(new RegExp(` id=${id} `)), / code=ERR_BODY_TIMEOUT\b/);
     connection.close();
-    await until(() => spooled(served).length === 0);
+    await until(() => spooledBy(served.process.pid).length === 0);
   });
 
   for (const how of ['abort', 'close'] as const) {
@@ -163,11 +152,11 @@ describe('A body without a length for hgweb', { timeout: 60_000 }, () => {
       const sent = connection.send([...Object.entries(batch), ['REQUEST_URI', `/left?${how}`]], {
         keepConn: true,
       });
-      sent.stdin.write('cmds');
-      await until(() => spooled(served).length === 1);
+      sent.stdin.write(MORE);
+      await until(() => spooledBy(served.process.pid).length === 1);
       if (how === 'abort') sent.abort();
       else connection.close();
-      await until(() => spooled(served).length === 0);
+      await until(() => spooledBy(served.process.pid).length === 0);
       connection.close();
       await served.logged(new RegExp(`request aborted: .*left\\?${how}`));
     });
@@ -178,7 +167,7 @@ describe('A body without a length that can’t be kept', { timeout: 60_000 }, ()
   it('since there is no such directory is a 500', async () => {
     const env = { ...process.env, TMPDIR: '/nowhere' };
     const served = await serve(['hg', '--repos', await repositories()], { env });
-    const { status, id } = page((await ask(served.socket, batch, COMMANDS)).stdout);
+    const { status, id } = page((await ask(served.socket, batch, MORE)).stdout);
     assert.equal(status, 500);
     assert.match(await served.logged(new RegExp(` id=${id} `)), / error .*\/nowhere.* code=ERR_SPOOL\b/);
   });
@@ -188,10 +177,10 @@ describe('A body without a length that can’t be kept', { timeout: 60_000 }, ()
     const served = await serve(['hg', '--repos', await repositories()], { env: { ...process.env, TMPDIR } });
     // As on a full disk: no file of the daemon's may become larger.
     await succeed('prlimit', ['--fsize=100000', '--pid', String(served.process.pid)]);
-    const { status, id } = page((await ask(served.socket, batch, Buffer.alloc(200_000))).stdout);
+    const { status, id } = page((await ask(served.socket, batch, Buffer.alloc(400_000))).stdout);
     assert.equal(status, 507);
     assert.match(await served.logged(new RegExp(` id=${id} `)), / error .* code=ERR_SPOOL\b/);
-    await until(() => spooled(served).length === 0);
+    await until(() => spooledBy(served.process.pid).length === 0);
     assert.deepEqual(await readdir(TMPDIR), []);
     assert.equal((await ask(served.socket, batch, COMMANDS)).appStatus, 0, 'it serves on');
   });

@@ -18,6 +18,8 @@ const says = (title: string, output: string, ...differences: differ.Difference[]
   params: [['QUERY_STRING', output]],
   differences,
 });
+const breaks = (title: string, output: string, theirs = output): Case =>
+  says(title, output, differ.invalidHeader(theirs));
 const runs = (title: string, script: string, ...differences: differ.Difference[]): Case => ({
   title,
   script,
@@ -63,19 +65,34 @@ export const cases: readonly Case[] = [
   says('a document', `${OK}hello\n`),
   says('a document whose header ends lines with LF', 'Content-Type: text/plain\n\nhello\n', differ.crlf),
   says('a header that mixes line ends', 'A: 1\r\nContent-Type: a/b\n\r\nh\n\r\nx\n', differ.crlf),
-  says('CR alone in a header', 'Content-Type: a/b\rX: y\r\n\r\nx', differ.loneCr),
+  breaks('CR alone in a header', 'Content-Type: a/b\rX: y\r\n\r\nx', 'Content-Type: a/b\r\nX: y\r\n\r\nx'),
   says('a status', 'Status: 404 Nothing\r\nContent-Type: text/plain\r\n\r\nx'),
-  says('a local redirect', 'Location: /other?x\r\n\r\n'),
-  says('a client redirect', 'Location: http://www.example.org/\r\n\r\n'),
+  says('a status without a reason', 'Status: 404\r\nContent-Type: text/plain\r\n\r\nx'),
+  says('fields that only HTTP knows', 'X-Y: z\r\n\r\nx'),
+  says('a local redirect', 'Location: /other?x\r\n\r\n', differ.redirect),
+  says('a client redirect', 'Location: http://www.example.org/\r\n\r\n', differ.redirect),
   says('a client redirect with a document', `Status: 302 Found\r\nLocation: http://x/\r\n${OK}moved`),
   says('octets that are not UTF-8', 'Content-Type: a/b\r\nX-L\xeft: \xff\r\n\r\n\x80\xff\r\n'),
-  says('a folded field', 'Content-Type: a/b\r\n folded\r\n\r\nx'),
+  breaks('a folded field', 'Content-Type: a/b\r\n folded\r\n\r\nx'),
+  breaks('a line that is no field', 'warning\r\nContent-Type: a/b\r\n\r\nx'),
+  breaks('a Status that is none', 'Status: fine\r\nContent-Type: a/b\r\n\r\nx'),
+  breaks('two statuses', 'Status: 200 OK\r\nStatus: 500 Oh\r\n\r\nx'),
+  breaks('two lengths', 'Content-Length: 1\r\nContent-Length: 2\r\n\r\nxy'),
+  says('a body longer than Content-Length', `Content-Length: 2\r\n${OK}more`, differ.tooMuch('re')),
+  says('a body shorter than Content-Length', `Content-Length: 9\r\n${OK}less`, differ.exitStatus(128 + 15)),
+  {
+    ...says('a body in answer to HEAD', `Content-Length: 4\r\n${OK}body`, differ.bodyOfHead('body')),
+    params: [
+      ['REQUEST_METHOD', 'HEAD'],
+      ['QUERY_STRING', `Content-Length: 4\r\n${OK}body`],
+    ],
+  },
   says('a document larger than a record', `${OK}${'0123456789'.repeat(7_000)}`),
   says('a header and no body', OK),
   says('no octet', '', differ.otherErrorPage),
   says('no header', 'just text', differ.cutHeader('just text')),
   says('a header without an end', 'Content-Type: a/b\r\n', differ.cutHeader('Content-Type: a/b\r\n')),
-  says('a header without a field', '\r\nbody', differ.noField('\r\nbody')),
+  says('a header without a field', '\r\nbody', differ.noField),
   runs('a script that thinks it is NPH', 'nph.sh', differ.nph),
   runs('an interim response', '1xx-first.sh', differ.interim),
 
@@ -111,6 +128,14 @@ export const cases: readonly Case[] = [
     body: 'x'.repeat(300_000),
     differences: [differ.unreadBody],
   },
+
+  ...['opens-by-name.sh', 'opens-by-name.py', 'opens-by-name.pl', 'opens-by-name'].map((script) => ({
+    title: `/dev/stdin, /dev/stdout and /dev/stderr, opened by ${script}`,
+    script,
+    params: [['CONTENT_LENGTH', '8']] as const,
+    body: 'the body',
+    differences: [],
+  })),
 
   environment('no more than SCRIPT_FILENAME', []),
   environment('empty values', [

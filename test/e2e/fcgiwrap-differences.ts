@@ -27,6 +27,10 @@ function page(status: string, reason: string): { stdout: string } {
 }
 
 const noHeader = page('502 Bad Gateway', 'The program ended without a complete header (RFC 3875 §6).');
+const invalid = page(
+  '502 Bad Gateway',
+  'The program wrote a header that is not valid (RFC 3875 §6.3); the server’s log has the details.',
+);
 
 export const crlf: Difference = {
   why: 'fcgiwrap ends each line of a header with CRLF, the bridge leaves it untouched',
@@ -38,12 +42,36 @@ export const crlf: Difference = {
   },
 };
 
-export const loneCr: Difference = {
-  why: 'fcgiwrap makes a line end of a CR alone in a header: one field becomes two',
+/** A header that the bridge answers for; fcgiwrap sends it, its lines with CRLF. */
+export const invalidHeader = (theirStdout: string): Difference => ({
+  why: 'fcgiwrap passes on a header of which each web server makes another answer, or none',
   right: 'fcgi2cgi',
-  by: 'RFC 3875 §6.3: CR alone is no NL',
-  theirs: (ours) => ({ ...ours, stdout: ours.stdout.replace(/\r(?!\n)/, '\r\n') }),
+  by: 'RFC 3875 §6.3: one line a field, each CGI field once; §6.3.3: Status has three digits',
+  theirs: instead({ ...invalid, appStatus: 128 + 15 }, { stdout: theirStdout, appStatus: 0 }),
+});
+
+export const redirect: Difference = {
+  why: 'the bridge gives a redirect the status that nginx, lighttpd and HAProxy make of it, but not Apache, Caddy and h2o',
+  right: 'fcgi2cgi',
+  by: 'RFC 3875 §6.2.3: the server must generate a 302 response',
+  theirs: (ours) => ({ ...ours, stdout: ours.stdout.replace(/^Status: 302 Found\r\n/, '') }),
 };
+
+/** `body` is what the script adds to its header. */
+export const bodyOfHead = (body: string): Difference => ({
+  why: 'fcgiwrap passes on the body of an answer to HEAD, for which HAProxy answers 502',
+  right: 'fcgi2cgi',
+  by: 'RFC 3875 §4.3.2: the server must discard it',
+  theirs: (ours) => ({ ...ours, stdout: ours.stdout + body }),
+});
+
+/** `rest` is what the script writes beyond the length that it has announced. */
+export const tooMuch = (rest: string): Difference => ({
+  why: 'fcgiwrap passes on more than Content-Length says: lighttpd, nginx and h2o cut it, HAProxy and Caddy fail',
+  right: 'fcgi2cgi',
+  by: 'RFC 9110 §8.6: the length of the content',
+  theirs: (ours) => ({ ...ours, stdout: ours.stdout + rest }),
+});
 
 /** `status` is what the script ends with, or 128 and the signal's number. */
 export const exitStatus = (status: number): Difference => ({
@@ -71,19 +99,19 @@ export const otherErrorPage: Difference = {
   }),
 };
 
-/** `body` is what follows the empty line that the answer begins with. */
-export const noField = (ours: string): Difference => ({
-  why: 'fcgiwrap refuses a header without any field, the bridge passes it on',
-  right: 'fcgiwrap',
-  by: 'RFC 3875 §6.2.1: a document response has a Content-Type',
+export const noField: Difference = {
+  why: 'both refuse a header without any field; fcgiwrap reports that all went well',
+  right: 'both',
+  by: 'RFC 3875 §6.3: at least one CGI field must be supplied',
   theirs: instead(
-    { stdout: ours },
+    { ...invalid, appStatus: 128 + 15 },
     {
       stdout:
         'Status: 502 Bad Gateway\nContent-type: text/plain\n\nAn error occurred while parsing CGI reply\n',
+      appStatus: 0,
     },
   ),
-});
+};
 
 export const stderrCrlf: Difference = {
   why: 'fcgiwrap turns LF into CRLF in standard error, too, until a header ends',

@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import { type Answer, connect } from '../helpers/ask.js';
 import { fixture } from '../helpers/bridge.js';
+import { compile } from '../helpers/compile.js';
 import { startFcgiwrap } from '../helpers/fcgiwrap.js';
 import { serve } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -26,6 +27,7 @@ describe('The answers of fcgi2cgi dir and of fcgiwrap', { timeout: 120_000 }, ()
     root = join(base, 'root');
     await cp(fixture('cgi'), root, { recursive: true });
     await mkdir(join(root, 'sub'));
+    compile('opens-by-name.c', join(root, 'opens-by-name'));
     await writeFile(join(root, 'plain.sh'), '#!/bin/sh\n', { mode: 0o644 });
     const outside = '#!/bin/sh\nprintf "Content-Type: text/plain\\r\\n\\r\\noutside\\n"\n';
     await writeFile(join(base, 'outside.sh'), outside);

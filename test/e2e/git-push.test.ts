@@ -1,52 +1,102 @@
-/** Git's own http-backend behind an nginx that passes pushes on as they come. */
+/** Pushes that an nginx passes on as they come, and that don't come at once. */
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
-import { after, describe, it } from 'node:test';
+import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
+import { after, before, describe, it } from 'node:test';
 
-import { succeed } from '../helpers/command.js';
-import { makeTree } from '../helpers/file-tree.js';
-import { startUnbufferedNginx } from '../helpers/nginx.js';
-import { serve } from '../helpers/served.js';
+import { git, makeBareRepository, makeWorkTree } from '../helpers/git.js';
+import { type GitHost, startGitHost } from '../helpers/git-site.js';
+import { processesWith, until } from '../helpers/processes.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
-import type { WebServer } from '../helpers/webserver.js';
 
 const BYTES = 200_000_000;
+const PAUSED_BYTES = 5_000_000;
+const PAUSE_MS = 3_000;
 /** Random octets can't be made smaller; to try would be most of the test's time. */
-const settings = [
-  'core.compression=0',
-  'core.bigFileThreshold=1m',
-  'user.name=Ann',
-  'user.email=ann@example.org',
-];
-const git = (directory: string, ...args: string[]): Promise<string> =>
-  succeed('git', ['-C', directory, ...settings.flatMap((setting) => ['-c', setting]), ...args]);
+const large = ['-c', 'core.compression=0', '-c', 'core.bigFileThreshold=1m'];
 
-describe('git-http-backend', { timeout: 120_000 }, () => {
-  let web: WebServer | undefined;
-  after(() => web?.stop());
+describe(
+  'A push that nginx passes on as it comes (fastcgi_request_buffering off)',
+  { timeout: 120_000 },
+  () => {
+    let host: GitHost;
+    let target: string;
+    before(async () => {
+      host = await startGitHost('unbuffered nginx', await temporaryDirectory());
+      target = join(host.repos, 'target.git');
+      await makeBareRepository(target, { small: 'x' });
+      // This nginx asks nobody for a password.
+      await git(['config', 'http.receivepack', 'true'], target);
+      await git(['config', 'core.bigFileThreshold', '1m'], target);
+    });
+    after(() => host.stop());
 
-  it('takes a push of 200 MB that nginx passes on as it comes (fastcgi_request_buffering off)', async () => {
-    const directory = await temporaryDirectory();
-    const backend = join((await succeed('git', ['--exec-path'])).trim(), 'git-http-backend');
-    // fastcgi_params of nginx has no PATH_INFO.
-    const wrapper = `#!/bin/sh\nPATH_INFO=$DOCUMENT_URI exec ${backend}\n`;
-    await makeTree(directory, { 'backend.sh': { content: wrapper, mode: 0o755 }, work: 'directory' });
-    await git(directory, 'init', '-q', '--bare', 'target.git');
-    await git(join(directory, 'target.git'), 'config', 'http.receivepack', 'true');
-    const work = join(directory, 'work');
-    await git(work, 'init', '-q');
-    await writeFile(join(work, 'big'), randomBytes(BYTES));
-    await git(work, 'add', 'big');
-    await git(work, 'commit', '-q', '-m', 'large');
-    const options = ['--env', `GIT_PROJECT_ROOT=${directory}`, '--env', 'GIT_HTTP_EXPORT_ALL='];
-    const served = await serve(['script', ...options, join(directory, 'backend.sh')]);
-    web = await startUnbufferedNginx(served.socket);
-    await git(work, 'push', '-q', `${web.url}/target.git`, 'HEAD:refs/heads/main');
-    const pushed = await git(join(directory, 'target.git'), 'rev-parse', 'main:big');
-    assert.equal(pushed, await git(work, 'rev-parse', 'HEAD:big'));
-    assert.doesNotMatch(served.log(), / (warn|error) /);
+    /** A working tree with one file of so many random octets; gives its path. */
+    async function work(bytes: number): Promise<string> {
+      const path = join(await temporaryDirectory(), 'work');
+      await makeWorkTree(path, { small: 'y' });
+      await writeFile(join(path, 'big'), randomBytes(bytes));
+      await git([...large, 'add', 'big'], path);
+      await git(['commit', '-q', '-m', 'large'], path);
+      return path;
+    }
+
+    it(`may have ${String(BYTES / 1e6)} MB`, async () => {
+      const path = await work(BYTES);
+      await git([...large, 'push', '-q', `${host.url}/target.git`, 'HEAD:refs/heads/large'], path);
+      assert.equal(await git(['rev-parse', 'large:big'], target), await git(['rev-parse', 'HEAD:big'], path));
+      await git(['fsck', '--full'], target);
+      assert.doesNotMatch(host.bridge.log(), / (warn|error) /);
+    });
+
+    for (const chunked of [false, true]) {
+      it(`may pause in its middle, with a body of ${chunked ? 'unknown' : 'known'} length`, async () => {
+        const path = await work(PAUSED_BYTES);
+        const head = (await git(['rev-parse', 'HEAD'], path)).trim();
+        const branch = `refs/heads/paused-${String(chunked)}`;
+        const body = await receivePackBody(path, head, branch);
+        const sent: ClientRequest = request(`${host.url}/target.git/git-receive-pack`, {
+          method: 'POST',
+          agent: false,
+          headers: {
+            'Content-Type': 'application/x-git-receive-pack-request',
+            ...(chunked ? {} : { 'Content-Length': body.length }),
+          },
+        });
+        const answered = once(sent, 'response') as Promise<[IncomingMessage]>;
+        sent.write(body.subarray(0, body.length / 2));
+        // Git has read the commands and waits for the rest of the pack.
+        await until(() => processesWith('receive-pack').length > 0);
+        await delay(PAUSE_MS);
+        sent.end(body.subarray(body.length / 2));
+        const [response] = await answered;
+        assert.equal(response.statusCode, 200);
+        assert.match(await text(response), /unpack ok\n.*ok refs\/heads\/paused/s);
+        assert.equal((await git(['rev-parse', branch], target)).trim(), head);
+        await git(['fsck', '--full'], target);
+      });
+    }
+  },
+);
+
+/** What `git push` sends for a new branch (gitprotocol-pack(5)): the command, and a pack with all that it has. */
+async function receivePackBody(path: string, head: string, branch: string): Promise<Buffer> {
+  const command = `${'0'.repeat(40)} ${head} ${branch}\0report-status`;
+  const length = (command.length + 4).toString(16).padStart(4, '0');
+  const packing = execFile('git', [...large, 'pack-objects', '--revs', '--stdout', '-q'], {
+    cwd: path,
+    encoding: 'buffer',
+    maxBuffer: 2 * PAUSED_BYTES,
   });
-});
+  packing.stdin?.end(`${head}\n`);
+  const pieces: Buffer[] = [];
+  for await (const piece of packing.stdout ?? []) pieces.push(piece as Buffer);
+  return Buffer.concat([Buffer.from(`${length}${command}0000`), ...pieces]);
+}

@@ -1,4 +1,4 @@
-/** Mercurial's own command line against published repositories, through real lighttpd and nginx. */
+/** Mercurial's own command line against published repositories, through real lighttpd, nginx and Apache. */
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -20,7 +20,7 @@ async function heads(repository: string): Promise<string[]> {
   return (await hg(['heads', '-t', '-T', '{node}\n'], repository)).split('\n').sort();
 }
 
-for (const server of ['lighttpd', 'nginx'] satisfies WebServerName[]) {
+for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) {
   describe(`hg’s clients behind ${server}`, () => {
     let host: HgHost;
     let work: string;

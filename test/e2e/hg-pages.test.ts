@@ -1,4 +1,4 @@
-/** Published repositories through real lighttpd and nginx, as the README configures them. */
+/** Published repositories through real lighttpd, nginx and Apache, as the README configures them. */
 
 import assert from 'node:assert/strict';
 import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
@@ -15,7 +15,7 @@ const LATIN1_NAME = 'caf\xe9 (1).txt';
 const UTF8_NAME = 'gr\xc3\xbc\xc3\x9fe.txt';
 const ALL_OCTETS = Buffer.from(Array.from({ length: 256 }, (_, octet) => octet));
 
-for (const server of ['lighttpd', 'nginx'] satisfies WebServerName[]) {
+for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) {
   describe(`hg behind ${server}`, () => {
     let host: HgHost;
     const get = (path: string, headers: Record<string, string> = {}): Promise<HttpAnswer> =>

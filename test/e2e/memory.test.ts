@@ -1,7 +1,10 @@
 /** What the daemon holds of a large request or answer. `MEGABYTES=1000` has the full size; fewer show the same. */
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, it } from 'node:test';
@@ -9,21 +12,19 @@ import { describe, it } from 'node:test';
 import { ask, connect } from '../helpers/ask.js';
 import { fixture } from '../helpers/bridge.js';
 import { peakMiB } from '../helpers/processes.js';
-import { serve, type Served } from '../helpers/served.js';
+import { fifo, serve, type Served } from '../helpers/served.js';
 import { digestOf, large } from '../helpers/streams.js';
 
 const BYTES = Number(process.env['MEGABYTES'] ?? 200) * 1_000_000;
 const MOST_MIB = 32;
 
-/**
- * A daemon that has answered before: what it needs for that is no matter of size. Its young generation is small: in
- * one of the usual 16 MiB some 30 MiB of pieces that nobody holds any more wait for a collection, and this is about
- * what is held.
- */
-async function warmedUp(name: string, ...args: string[]): Promise<{ served: Served; grown: () => number }> {
-  const env = { ...process.env, NODE_OPTIONS: '--max-semi-space-size=1' };
-  const served = await serve(['script', fixture(`cgi/${name}`), ...args], { env });
-  for (let requests = 0; requests < 20; requests++) await ask(served.socket);
+/** A daemon that has answered before: what it needs for that is no matter of size. */
+async function warmedUp(
+  args: readonly string[],
+  params: Readonly<Record<string, string>> = {},
+): Promise<{ served: Served; grown: () => number }> {
+  const served = await serve(args);
+  for (let requests = 0; requests < 20; requests++) await ask(served.socket, params);
   const pid = served.process.pid ?? 0;
   const before = peakMiB(pid);
   return { served, grown: () => peakMiB(pid) - before };
@@ -31,7 +32,7 @@ async function warmedUp(name: string, ...args: string[]): Promise<{ served: Serv
 
 describe(`The daemon’s memory grows by less than ${String(MOST_MIB)} MiB`, { timeout: 600_000 }, () => {
   it('with a large answer to a slow reader', async (test) => {
-    const { served, grown } = await warmedUp('writes-as-much-as-asked.sh');
+    const { served, grown } = await warmedUp(['script', fixture('cgi/writes-as-much-as-asked.sh')]);
     const connection = connect(served.socket);
     const sent = connection.send([['QUERY_STRING', String(BYTES)]]);
     sent.stdin.end();
@@ -52,7 +53,7 @@ describe(`The daemon’s memory grows by less than ${String(MOST_MIB)} MiB`, { t
     ['echoes-body.sh', [], 'a script that answers as it reads, kept on disk'],
   ] as const) {
     it(`with a large body for ${what}`, async (test) => {
-      const { served, grown } = await warmedUp(name, ...args);
+      const { served, grown } = await warmedUp(['script', fixture(`cgi/${name}`), ...args]);
       const connection = connect(served.socket);
       const sent = connection.send([]);
       const body: Readable = large(BYTES).stream;
@@ -63,4 +64,46 @@ describe(`The daemon’s memory grows by less than ${String(MOST_MIB)} MiB`, { t
       connection.close();
     });
   }
+});
+
+describe('The daemon’s memory for 100 transfers at once', { timeout: 600_000 }, () => {
+  it('is within what the manual says of each, and of the daemon', async (test) => {
+    // As in LIMITS of fcgi2cgi(8).
+    const [stdinBufferKiB, holdKiB, besidesKiB] = [16, 64, 768];
+    const limits = ['--stdin-buffer', `${String(stdinBufferKiB)}kb`, '--hold-size', `${String(holdKiB)}kb`];
+    const command = ['dir', '--root', fixture('cgi'), '--max-processes', '100', ...limits];
+    const down = fixture('cgi/writes-as-much-as-asked.sh');
+    const up = fixture('cgi/reads-when-told.sh');
+    const { served, grown } = await warmedUp(command, { SCRIPT_FILENAME: down });
+    const bytes = 6_000_000;
+    const path = await fifo();
+    const goOn = await open(path, 'r+');
+    const transfers = Array.from({ length: 100 }, (_, index) => {
+      const connection = connect(served.socket);
+      const params = index % 2 === 0 ? [up, path] : [down, String(bytes)];
+      const sent = connection.send([
+        ['SCRIPT_FILENAME', params[0] ?? ''],
+        ['QUERY_STRING', params[1] ?? ''],
+      ]);
+      const body = index % 2 === 0 ? large(bytes).stream : Readable.from([]);
+      // A script that was told to read has its whole body on disk; an answer that nobody reads is stuck.
+      const stuck = Promise.all([
+        pipeline(body, sent.stdin),
+        once(index % 2 === 0 ? sent.stderr : sent.stdout, 'readable'),
+      ]);
+      return { connection, sent, stuck };
+    });
+    await Promise.all(transfers.map(({ stuck }) => stuck));
+    await goOn.write('\n'.repeat(50));
+    const answers = await Promise.all(transfers.map(({ sent }) => buffer(sent.stdout)));
+    for (const [index, answer] of answers.entries()) {
+      if (index % 2 === 0) assert.match(answer.toString(), new RegExp(`\n *${String(bytes)}\n$`));
+      else assert.ok(answer.length > bytes);
+    }
+    for (const { connection } of transfers) connection.close();
+    await goOn.close();
+    const most = (100 * (stdinBufferKiB + holdKiB + besidesKiB)) / 1024 + MOST_MIB;
+    test.diagnostic(`600 MB in 100 transfers: ${grown().toFixed(1)} MiB, at most ${most.toFixed(1)}`);
+    assert.ok(grown() < most);
+  });
 });

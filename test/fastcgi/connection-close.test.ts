@@ -152,7 +152,8 @@ describe('The end of a connection', () => {
     const peer = new Peer();
     const request = await peer.request(begin(1, KEEP), record(4, 1));
     peer.connection.close();
-    assert.deepEqual(await peer.ask(wholeRequest(2, KEEP)), ['END_REQUEST 2 00000000 02']);
+    const refusal = ['STDOUT 2 draining', 'STDOUT 2 end', 'END_REQUEST 2 00000000 00'];
+    assert.deepEqual(await peer.ask(wholeRequest(2, KEEP)), refusal);
     peer.send(record(5, 1, 'body'), record(5, 1));
     request.stdout.write(await text(request.stdin));
     await request.end(0);

@@ -185,10 +185,10 @@ describe('A connection', () => {
     assert.deepEqual(peer.problems, []);
   });
 
-  it('refuses requests beyond maxRequests with OVERLOADED until one has ended', async () => {
+  it('refuses requests beyond maxRequests with a document until one has ended', async () => {
     const peer = new Peer({ maxRequests: 2 });
     const answer = await peer.ask(...[1, 2, 3].map((id) => wholeRequest(id, KEEP)));
-    assert.deepEqual(answer, ['END_REQUEST 3 00000000 02']);
+    assert.deepEqual(answer, ['STDOUT 3 max-requests', 'STDOUT 3 end', 'END_REQUEST 3 00000000 00']);
     assert.deepEqual(
       peer.requests.map(({ requestId }) => requestId),
       [1, 2],

@@ -8,7 +8,9 @@ import { lines } from '../helpers/records.js';
 
 /** A connection that keeps what it is given, and can take its time. */
 class Transport implements RequestTransport {
+  readonly ready: Request[] = [];
   readonly ended: Request[] = [];
+  readonly requestCount = 1;
   readonly #octets: Buffer[] = [];
   readonly #waiting: (() => void)[] = [];
   wanted = 0;
@@ -30,6 +32,10 @@ class Transport implements RequestTransport {
     for (const done of this.#waiting.splice(0)) done();
   }
 
+  requestReady(request: Request): void {
+    this.ready.push(request);
+  }
+
   stdinWanted(): void {
     this.wanted += 1;
   }
@@ -39,9 +45,13 @@ class Transport implements RequestTransport {
   }
 }
 
-function makeRequest({ maxParamsBytes = 100, stdinBufferBytes = 10 } = {}): [Request, Transport] {
+function makeRequest({ maxParamsBytes = 100, paramsTimeoutMs = 0, stdinBufferBytes = 10 } = {}): [
+  Request,
+  Transport,
+] {
   const transport = new Transport();
-  return [new Request(1, true, transport, { maxParamsBytes, stdinBufferBytes }), transport];
+  const limits = { maxParamsBytes, paramsTimeoutMs, stdinBufferBytes };
+  return [new Request(1, true, transport, limits), transport];
 }
 
 const lost = new BridgeError('ERR_FASTCGI_DISCONNECTED', 'gone');
@@ -180,39 +190,39 @@ describe('A request', () => {
   it('keeps a copy of its params, since the transport reuses its memory', () => {
     const [request] = makeRequest();
     const chunk = Buffer.from('\x01\x01AB');
-    request.takeParams(chunk);
+    request.input.takeParams(chunk);
     chunk.fill(0xff);
-    request.endParams();
+    request.input.endParams();
     assert.deepEqual(request.params, [['A', 'B']]);
   });
 
   it('says when its STDIN is full and when it is wanted again', async () => {
     const [request, transport] = makeRequest({ stdinBufferBytes: 10 });
-    request.endParams();
-    request.takeStdin(Buffer.alloc(9));
-    assert.equal(request.stdinFull, false);
-    request.takeStdin(Buffer.alloc(1));
-    assert.equal(request.stdinFull, true);
+    request.input.endParams();
+    request.input.takeStdin(Buffer.alloc(9));
+    assert.equal(request.input.isFull, false);
+    request.input.takeStdin(Buffer.alloc(1));
+    assert.equal(request.input.isFull, true);
     assert.equal(transport.wanted, 0);
     assert.equal((request.stdin.read() as Buffer).length, 10);
-    assert.equal(request.stdinFull, false);
+    assert.equal(request.input.isFull, false);
     assert.equal(transport.wanted, 1);
-    request.takeStdin(Buffer.alloc(20, 'x'));
-    assert.equal(request.stdinFull, true);
-    request.endStdin();
-    assert.equal(request.stdinFull, false, 'there is nothing to hold back any more');
+    request.input.takeStdin(Buffer.alloc(20, 'x'));
+    assert.equal(request.input.isFull, true);
+    request.input.endStdin();
+    assert.equal(request.input.isFull, false, 'there is nothing to hold back any more');
     assert.equal((await buffer(request.stdin)).length, 20);
   });
 
   it('wants the rest of a STDIN whose reader has left, and forgets it', () => {
     const [request, transport] = makeRequest({ stdinBufferBytes: 10 });
-    request.endParams();
-    request.takeStdin(Buffer.alloc(20));
+    request.input.endParams();
+    request.input.takeStdin(Buffer.alloc(20));
     request.stdin.destroy();
-    assert.equal(request.stdinFull, false);
+    assert.equal(request.input.isFull, false);
     assert.equal(transport.wanted, 1);
-    request.takeStdin(Buffer.alloc(20));
-    request.endStdin();
-    assert.equal(request.stdinFull, false);
+    request.input.takeStdin(Buffer.alloc(20));
+    request.input.endStdin();
+    assert.equal(request.input.isFull, false);
   });
 });

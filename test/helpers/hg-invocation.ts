@@ -34,6 +34,7 @@ export async function askSite(
     const { status, reason, detail } = resolution.refusal;
     return `${String(status)} ${detail ?? reason}`;
   }
+  if (resolution.kind !== 'run') throw new Error('a document of the site’s own');
   const { file, args, directory, input, body } = resolution.invocation;
   const variables = Object.fromEntries(resolution.invocation.variables);
   const [script, what = '', ...rest] = args;

@@ -7,7 +7,18 @@ import { temporaryDirectory } from './temporary.js';
 import { freePort, startProgram, type WebServer } from './webserver.js';
 
 /** Passes everything to the bridge at `socket`, with `fastcgi_request_buffering off`. */
-export async function startUnbufferedNginx(socket: string): Promise<WebServer> {
+export function startUnbufferedNginx(socket: string): Promise<WebServer> {
+  return startNginx(`
+    client_max_body_size 0;
+    location / {
+      include /etc/nginx/fastcgi_params;
+      fastcgi_pass unix:${socket};
+      fastcgi_request_buffering off;
+    }`);
+}
+
+/** Serves what these directives of a `server` block say. */
+export async function startNginx(directives: string): Promise<WebServer> {
   const directory = await temporaryDirectory();
   const port = await freePort();
   await mkdir(join(directory, 'temp'));
@@ -21,12 +32,7 @@ http {
   ${temporary.map((name) => `${name}_temp_path temp/${name};`).join(' ')}
   server {
     listen 127.0.0.1:${String(port)};
-    client_max_body_size 0;
-    location / {
-      include /etc/nginx/fastcgi_params;
-      fastcgi_pass unix:${socket};
-      fastcgi_request_buffering off;
-    }
+${directives}
   }
 }
 `,

@@ -31,10 +31,11 @@ export class Peer {
     [this.near, this.far] = pair;
     this.connection = new Connection(this.near, {
       maxRequests: 10,
-      stallTimeoutMs: 0,
+      idleTimeoutMs: 0,
       maxParamsBytes: 1_000_000,
       stdinBufferBytes: 1_000_000,
       values: {},
+      refuse: (why) => Buffer.from(why),
       onRequest: (request) => this.requests.push(request),
       onProblem: (problem) => this.problems.push(problem),
       ...options,

@@ -1,6 +1,6 @@
 /** What the system says of processes, our children or not (Linux's /proc). */
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
 const POLL_MS = 5;
@@ -19,10 +19,20 @@ export function isRunning(pid: number): boolean {
   return /^State:\s+[^ZX]/m.test(read(pid, 'status'));
 }
 
-/** The processes that `pid` has started and that were not reaped. */
+/** The processes that `pid` has started, by whichever of its threads, and that were not reaped. */
 export function childrenOf(pid: number): number[] {
-  const children = read(pid, `task/${String(pid)}/children`).trim();
-  return children === '' ? [] : children.split(' ').map(Number);
+  return threadsOf(pid).flatMap((thread) => {
+    const children = read(pid, `task/${thread}/children`).trim();
+    return children === '' ? [] : children.split(' ').map(Number);
+  });
+}
+
+function threadsOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${String(pid)}/task`);
+  } catch {
+    return [];
+  }
 }
 
 /** The ids of processes that have this text among their arguments. */
@@ -34,6 +44,19 @@ export function processesWith(text: string): number[] {
 /** How many descriptors `pid` has open. */
 export function descriptorsOf(pid: number): number {
   return readdirSync(`/proc/${String(pid)}/fd`).length;
+}
+
+/** The temporary files that `pid`, which spools bodies, has open. */
+export function spooledBy(pid = 0): string[] {
+  const directory = `/proc/${String(pid)}/fd`;
+  return readdirSync(directory).flatMap((fd) => {
+    try {
+      const target = readlinkSync(`${directory}/${fd}`);
+      return /\/fcgi2cgi-[0-9a-f-]{36} \(deleted\)$/.test(target) ? [target] : [];
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** The resident memory of `pid`, in MiB. */

@@ -5,11 +5,13 @@ import { Readable, type Writable } from 'node:stream';
 
 import { fromText } from '../../src/bytes.js';
 import type { Invocation } from '../../src/cgi/invocation.js';
+import { RequestBody, type RequestBodyOptions } from '../../src/runners/request-body.js';
 import type { Outcome, RunLimits } from '../../src/runners/runner.js';
 import { spawnScript } from '../../src/runners/spawn-script.js';
 import { ProcessRunner } from '../../src/runners/process-runner.js';
 import { fixture } from './bridge.js';
 import { Collector } from './sinks.js';
+import { startProcess } from './spawn-way.js';
 
 /** No limit but those that keep a failed test from leaving a process. */
 export const limits: RunLimits = {
@@ -20,13 +22,14 @@ export const limits: RunLimits = {
   maxHeaderBytes: 65_536,
   stderrTailBytes: 4_096,
   holdBytes: 65_536,
-  maxSpoolBytes: 1_000_000_000,
 };
 
 export interface RunOptions {
   readonly args?: readonly string[];
   readonly limits?: Partial<RunLimits>;
+  /** The request's body, as it comes. */
   readonly stdin?: Readable;
+  readonly body?: Partial<RequestBodyOptions>;
   readonly stdout?: Writable;
   readonly invocation?: Partial<Invocation>;
   readonly signal?: AbortSignal;
@@ -39,12 +42,23 @@ export interface Run {
   readonly outcome: Promise<Outcome>;
 }
 
+/** A body as a responder makes it of what comes, on a connection that carries no other request. */
+export function requestBody(source: Readable, options: Partial<RequestBodyOptions> = {}): RequestBody {
+  return new RequestBody(source, {
+    bufferBytes: 65_536,
+    maxSpoolBytes: 1_000_000_000,
+    mayWait: () => true,
+    onProblem: () => undefined,
+    ...options,
+  });
+}
+
 /** Starts the fixture; `stdout` of the options takes the answer in place of the one that is returned. */
 export function runFixture(name: string, options: RunOptions = {}): Run {
   const file = fixture(`cgi/${name}`);
   const stdout = new Collector();
   const stderr = new Collector();
-  const runner = new ProcessRunner({ ...limits, ...options.limits }, spawnScript);
+  const runner = new ProcessRunner({ ...limits, ...options.limits }, spawnScript(startProcess));
   const outcome = runner.run(
     {
       file: fromText(file),
@@ -53,7 +67,11 @@ export function runFixture(name: string, options: RunOptions = {}): Run {
       variables: new Map([['PATH', '/usr/bin:/bin']]),
       ...options.invocation,
     },
-    { stdin: options.stdin ?? Readable.from([]), stdout: options.stdout ?? stdout, stderr },
+    {
+      stdin: requestBody(options.stdin ?? Readable.from([]), options.body),
+      stdout: options.stdout ?? stdout,
+      stderr,
+    },
     options.signal ?? new AbortController().signal,
   );
   return { stdout, stderr, runner, outcome };

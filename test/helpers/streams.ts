@@ -44,3 +44,18 @@ export async function digestOf(
   }
   return { bytes, sha256: hash.digest('hex') };
 }
+
+/** A source of `bytes` octets that counts what was asked of it. */
+export function countedSource(bytes: number): Readable & { given: number } {
+  const source = Object.assign(
+    new Readable({
+      read: () => {
+        const size = Math.min(16_384, bytes - source.given);
+        source.given += size;
+        source.push(size === 0 ? null : Buffer.alloc(size, `${String(source.given)};`));
+      },
+    }),
+    { given: 0 },
+  );
+  return source;
+}

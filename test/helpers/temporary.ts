@@ -18,3 +18,15 @@ export async function temporaryDirectory(): Promise<string> {
   made.push(path);
   return path;
 }
+
+/** Runs `action` while temporary files are to be made in another directory, which need not be there. */
+export async function withTmpdir<T>(directory: string, action: () => Promise<T>): Promise<T> {
+  const before = process.env['TMPDIR'];
+  process.env['TMPDIR'] = directory;
+  try {
+    return await action();
+  } finally {
+    if (before === undefined) delete process.env['TMPDIR'];
+    else process.env['TMPDIR'] = before;
+  }
+}

@@ -11,8 +11,9 @@ import { ProcessRunner, type StartScript } from '../../src/runners/process-runne
 import type { Outcome } from '../../src/runners/runner.js';
 import { spawnScript } from '../../src/runners/spawn-script.js';
 import { type WarmOptions, WarmScripts } from '../../src/runners/warm/warm-scripts.js';
-import { limits } from './run-fixture.js';
+import { limits, requestBody } from './run-fixture.js';
 import { Collector } from './sinks.js';
+import { startProcess } from './spawn-way.js';
 
 export interface Answered {
   readonly stdout: string;
@@ -30,6 +31,9 @@ export interface WarmEvent {
 
 const started: WarmScripts[] = [];
 
+/** Runs it anew. */
+export const spawned: StartScript = spawnScript(startProcess);
+
 after(async () => {
   for (const each of started) await each.close();
 });
@@ -46,7 +50,7 @@ export async function runBy(
   const stdin = Readable.from(body === '' ? [] : [Buffer.from(body, 'latin1')]);
   const outcome = await new ProcessRunner(limits, start).run(
     invocation,
-    { stdin, stdout, stderr },
+    { stdin: requestBody(stdin), stdout, stderr },
     signal ?? new AbortController().signal,
   );
   return { stdout: stdout.text, stderr: stderr.text, outcome };
@@ -61,9 +65,9 @@ export class Warm {
 
   constructor(options: Partial<WarmOptions> = {}) {
     this.scripts = new WarmScripts({
-      spawn: (invocation) => {
+      spawn: (invocation, signal) => {
         this.#spawned++;
-        return spawnScript(invocation);
+        return spawned(invocation, signal);
       },
       programs: shippedFile('scripts/warm'),
       maxForkServers: 16,

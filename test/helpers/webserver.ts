@@ -10,10 +10,11 @@ import { fileURLToPath } from 'node:url';
 
 const start = fileURLToPath(new URL('../../../scripts/webservers/run/start', import.meta.url));
 
-export type WebServerName = 'lighttpd' | 'nginx';
+export type WebServerName = 'lighttpd' | 'nginx' | 'apache';
 
 export interface WebServer {
   readonly url: string;
+  readonly pid: number;
   stop(): Promise<void>;
 }
 
@@ -31,12 +32,17 @@ export async function freePort(): Promise<number> {
 /** Starts a web server in a directory of its own; resolves when it accepts connections. */
 export async function startWebServer(
   name: WebServerName,
-  { directory, documentRoot, sockets }: { directory: string; documentRoot: string; sockets: string },
+  {
+    directory,
+    documentRoot,
+    sockets,
+    site = 'hg',
+  }: { directory: string; documentRoot: string; sockets: string; site?: 'hg' | 'git' | 'cgit' },
 ): Promise<WebServer> {
   const own = join(directory, name);
   await mkdir(own, { recursive: true });
   const port = await freePort();
-  return startProgram(start, [name, own, documentRoot, sockets, String(port)], port, () =>
+  return startProgram(start, [name, own, documentRoot, sockets, String(port), site], port, () =>
     readFile(join(own, 'error.log'), 'utf8'),
   );
 }
@@ -61,6 +67,7 @@ export async function startProgram(
   }
   return {
     url: `http://127.0.0.1:${String(port)}`,
+    pid: child.pid ?? 0,
     stop: async () => {
       child.kill('SIGTERM');
       await exited;

@@ -29,6 +29,7 @@ const answered: Access = {
   exitStatus: 0,
   signal: undefined,
   end: 'completed',
+  site: undefined,
 };
 const unknown: Access = {
   ...answered,
@@ -49,25 +50,26 @@ const time = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 describe('The access log', () => {
   it('as text has the same fields in each line, in a fixed order', () => {
     const log = openAccessLog({ file, format: 'text' });
-    for (const access of [answered, unknown, { ...answered, exitStatus: undefined, signal: 'SIGKILL' }]) {
-      log.write(access);
-    }
+    const killed = { ...answered, exitStatus: undefined, signal: 'SIGKILL' };
+    const named = { ...answered, site: 'hg.example.org' };
+    for (const access of [answered, unknown, killed, named]) log.write(access);
     const [first = '', ...rest] = lines().map((line) => line.slice(line.indexOf(' ') + 1));
     assert.match(lines()[0]?.split(' ')[0] ?? '', time);
     assert.equal(
       first,
-      '5f0c2a1e-17 "192.0.2.7" "GET" "/project.hg/?x=é" 200 0 5120 0.0 35.3 1036.1 4711 0 completed',
+      '5f0c2a1e-17 "192.0.2.7" "GET" "/project.hg/?x=é" 200 0 5120 0.0 35.3 1036.1 4711 0 completed -',
     );
     assert.deepEqual(rest, [
-      '5f0c2a1e-17 - - - - 0 5120 - - 1036.1 - - aborted',
+      '5f0c2a1e-17 - - - - 0 5120 - - 1036.1 - - aborted -',
       first.replace(' 0 completed', ' SIGKILL completed'),
+      first.replace(/-$/, '"hg.example.org"'),
     ]);
   });
 
   it('as JSON has the same names in each object, with their units', () => {
     const log = openAccessLog({ file, format: 'json' });
     log.write(answered);
-    log.write(unknown);
+    log.write({ ...unknown, site: 'hg.example.org' });
     const [first, second] = lines().map((line) => JSON.parse(line) as Record<string, unknown>);
     assert.match(String(first?.['time']), time);
     const common = { time: '', id: '5f0c2a1e-17', in_bytes: 0, out_bytes: 5120, total_ms: 1036.1 };
@@ -85,6 +87,7 @@ describe('The access log', () => {
         exit_status: 0,
         signal: null,
         end: 'completed',
+        site: null,
       },
     );
     assert.deepEqual(Object.keys(second ?? {}), Object.keys(first ?? {}));
@@ -102,6 +105,7 @@ describe('The access log', () => {
         exit_status: null,
         signal: null,
         end: 'aborted',
+        site: 'hg.example.org',
       },
     );
   });
@@ -128,7 +132,7 @@ describe('The access log', () => {
         const line = written.at(-1) ?? '';
         assert.doesNotMatch(line, /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
         const fields = line.split(/\s/u);
-        assert.equal(fields.length, 14);
+        assert.equal(fields.length, 15);
         assert.equal(line.split('"').length, 7);
         assert.deepEqual(
           fields.slice(2, 5).map((field) => JSON.parse(field) as unknown),
@@ -158,8 +162,8 @@ describe('The access log', () => {
     await rename(file, `${file}.1`);
     log.reopen();
     log.write(unknown);
-    assert.match(readFileSync(`${file}.1`, 'utf8'), /completed\n$/);
-    assert.match(readFileSync(file, 'utf8'), /^[^\n]* aborted\n$/);
+    assert.match(readFileSync(`${file}.1`, 'utf8'), /completed -\n$/);
+    assert.match(readFileSync(file, 'utf8'), /^[^\n]* aborted -\n$/);
   });
 
   it('that can’t be opened is an error that names the option and the file', () => {

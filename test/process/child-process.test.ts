@@ -7,10 +7,11 @@ import { text } from 'node:stream/consumers';
 import { before, describe, it } from 'node:test';
 
 import { fromText } from '../../src/bytes.js';
-import { startProcess } from '../../src/process/child-process.js';
+
 import type { OwnedProcess } from '../../src/process/owned-process.js';
 import { fixture } from '../helpers/bridge.js';
 import { isRunning, vanished } from '../helpers/processes.js';
+import { startProcess } from '../helpers/spawn-way.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 const environment = new Map([['PATH', '/usr/bin:/bin']]);

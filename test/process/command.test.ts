@@ -7,9 +7,10 @@ import { before, describe, it } from 'node:test';
 
 import { fromText, toBuffer } from '../../src/bytes.js';
 import { type Command, textCommand } from '../../src/process/command.js';
-import { startProcess } from '../../src/process/child-process.js';
+
 import { fixture } from '../helpers/bridge.js';
 import { parseInvocation, type SeenInvocation } from '../helpers/invocation.js';
+import { startProcess } from '../helpers/spawn-way.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 /** Latin-1, no valid UTF-8: it forces the way through the shell. */

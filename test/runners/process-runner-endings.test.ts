@@ -98,6 +98,29 @@ describe('A header that is too large', { timeout: 60_000 }, () => {
   });
 });
 
+describe('A header that is not valid', { timeout: 60_000 }, () => {
+  it('ends the script, and the outcome says why', async () => {
+    const { stdout, outcome } = runShell(`echo oops; echo; exec sleep 1000`);
+    const { status, endedBy, exit, headerError } = await outcome;
+    assert.deepEqual([status, endedBy, exit], [undefined, 'invalid-header', signaled('SIGTERM')]);
+    assert.match(headerError?.message ?? '', /a line that is no field: "oops"/);
+    assert.equal(stdout.text, '');
+  });
+});
+
+describe('An answer to HEAD', { timeout: 60_000 }, () => {
+  it('has no body, and lasts as long as the script', async () => {
+    const variables = new Map([
+      ['PATH', '/usr/bin:/bin'],
+      ['REQUEST_METHOD', 'HEAD'],
+    ]);
+    const script = `printf 'A: b\n\nbody'; yes | head -c 1000000; exit 3`;
+    const { stdout, outcome } = runShell(script, { invocation: { variables } });
+    assert.deepEqual((await outcome).exit, { kind: 'exited', code: 3 });
+    assert.equal(stdout.text, 'A: b\n\n');
+  });
+});
+
 describe('An aborted run', { timeout: 60_000 }, () => {
   it('ends the whole process group, a grandchild that ignores SIGTERM too', async () => {
     const abort = new AbortController();

@@ -163,6 +163,19 @@ describe('The answer of a script', { timeout: 60_000 }, () => {
     stdin.destroy();
   });
 
+  it('that has closed it though much of the body waits is sent while it still runs', async () => {
+    const fifo = join(await temporaryDirectory(), 'go-on');
+    execFileSync('mkfifo', [fifo]);
+    const stdin = new PassThrough();
+    stdin.write(Buffer.alloc(1_000_000));
+    const closes = `exec <&-; printf 'A: b\\n\\nclosed'; read -r _ < "$1"`;
+    const { stdout, outcome } = runShell(closes, { stdin, args: [fromText(fifo)] });
+    await printed(stdout, /closed$/);
+    await writeFile(fifo, '\n');
+    assert.deepEqual((await outcome).exit, { kind: 'exited', code: 0 });
+    stdin.destroy();
+  });
+
   it('of 50 MB waits for a web server that reads slowly, and is kept nowhere meanwhile', async () => {
     const stdout = new SlowReader();
     const bytes = 50 * 1024 * 1024;

@@ -9,7 +9,6 @@ const limits = {
   maxTimeMs: 600_000,
   killGraceMs: 0,
   maxHeaderBytes: 0,
-  maxSpoolBytes: 0,
   stderrTailBytes: 0,
   holdBytes: 0,
 };

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { PassThrough, Readable, type Writable } from 'node:stream';
 import { describe, it } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 
 import { ScriptOutput, type ScriptOutputOptions } from '../../src/runners/script-output.js';
 import { Collector, settled, SlowReader } from '../helpers/sinks.js';
@@ -62,6 +63,49 @@ describe('A script’s answer', () => {
     script.write('x'.repeat(1_001));
     await assert.rejects(done, { code: 'ERR_MAX_HEADER_SIZE' });
     assert.equal(sink.text, '');
+  });
+
+  it('is refused with a header that is not valid, also when the script has ended', async () => {
+    const { script, output, done, sink } = carried(new Collector());
+    script.end('\nbody');
+    await assert.rejects(done, { code: 'ERR_INVALID_HEADER' });
+    assert.deepEqual([sink.text, output.status], ['', undefined]);
+  });
+
+  for (const [what, header, pieces, sent, long] of [
+    ['as long as announced', 'Content-Length: 4\n\n', ['ab', 'cd'], 'abcd', false],
+    ['longer than announced', 'Content-Length: 4\n\n', ['ab', 'cde', 'f'], 'abcd', true],
+    ['longer than announced, with its header', 'Content-Length: 4\n\n', ['abcdef'], 'abcd', true],
+    ['of a status that has none', 'Status: 304\nContent-Length: 4\n\n', ['abcd'], '', true],
+  ] as const) {
+    it(`has a body ${what}, and what is more is thrown away`, async () => {
+      const { script, output, done, sink } = carried(new Collector());
+      output.release();
+      script.write(header + (pieces.length === 1 ? pieces[0] : ''));
+      for (const piece of pieces.length === 1 ? [] : pieces) {
+        await settled();
+        script.write(piece);
+      }
+      script.end();
+      await done;
+      assert.deepEqual([sink.text, output.long, output.short], [header + sent, long, false]);
+      assert.deepEqual([output.sentBytes, output.lost], [header.length + sent.length, false]);
+    });
+  }
+
+  it('has no body where the request is HEAD, and is complete when it would be with one', async () => {
+    const header = 'Content-Length: 4\n\n';
+    const { script, output, done, sink } = carried(new Collector(), { headOnly: true });
+    output.release();
+    script.write(`${header}ab`);
+    await settled();
+    assert.deepEqual([sink.text, output.complete], [header, false]);
+    script.write('cd');
+    await settled();
+    assert.equal(output.complete, true);
+    script.end();
+    await done;
+    assert.deepEqual([sink.text, output.sentBytes, output.lost], [header, header.length, false]);
   });
 
   it('is read no faster than the web server takes it', async () => {
@@ -155,6 +199,29 @@ describe('The answer to a request whose body still arrives', () => {
     await settled();
     assert.equal(sink.octets.length, 1_001, 'the web server has seen the answer begin');
     script.destroy();
+  });
+
+  it('is held in few pieces, however finely it is written', async () => {
+    let pieces = 0;
+    const sink = new Collector();
+    const write = sink._write.bind(sink);
+    sink._write = (...args) => {
+      pieces += 1;
+      write(...args);
+    };
+    const { script, output, done } = carried(sink, { holdBytes: 100_000 });
+    const octets = 20_000;
+    script.write(HEADER);
+    // Each is read before the next is written.
+    for (let count = 0; count < octets; count++) {
+      script.write('x');
+      await turn();
+    }
+    output.release();
+    script.end();
+    await done;
+    assert.equal(sink.text, `${HEADER}${'x'.repeat(octets)}`);
+    assert.ok(pieces < 300, `${String(pieces)} pieces`);
   });
 
   it('waits for whoever sees to the body when as much as may be is held', async () => {

@@ -42,6 +42,7 @@ async function resolved(
     const { status, reason, detail = '' } = resolution.refusal;
     return { refused: `${String(status)} ${reason}`, detail };
   }
+  assert.equal(resolution.kind, 'run');
   const { file, directory, args, variables } = resolution.invocation;
   assert.equal(directory, file.replace(/\/[^/]*$/, ''));
   assert.deepEqual(args, []);

@@ -5,7 +5,7 @@ import { before, describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { isHgRepository } from '../../src/sites/hg/repository.js';
+import { hgRepositoryAt } from '../../src/sites/hg/repository.js';
 import { Publication } from '../../src/sites/publication.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
@@ -84,7 +84,7 @@ async function check(root: string, markers: boolean): Promise<void> {
     repos,
     markers: markers ? join(root, 'markers') : undefined,
     suffix: '.hg',
-    isRepository: (path) => isHgRepository(repos, path),
+    repositoryAt: (path) => hgRepositoryAt(repos, path),
   });
   const published = new Map<string, string>();
   for (const path of allPaths) {

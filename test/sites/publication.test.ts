@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { beforeEach, describe, it } from 'node:test';
 
 import { fromText } from '../../src/bytes.js';
-import { isHgRepository } from '../../src/sites/hg/repository.js';
+import { hgRepositoryAt } from '../../src/sites/hg/repository.js';
 import { Publication } from '../../src/sites/publication.js';
 import { realPath } from '../../src/sites/contain.js';
 import { empty, type Entry, makeTree } from '../helpers/file-tree.js';
@@ -23,7 +23,7 @@ async function publication(entries: Readonly<Record<string, Entry>>, markers = t
     repos,
     markers: markers ? `${root}/markers` : undefined,
     suffix: '.hg',
-    isRepository: (path) => isHgRepository(repos, path),
+    repositoryAt: (path) => hgRepositoryAt(repos, path),
   });
 }
 
@@ -272,5 +272,55 @@ describe('An index file', () => {
     for (const path of [[], ['a'], ['b']]) {
       assert.equal(await site.directoryWithFile(path, 'index.fcgi'), undefined, path.join('/'));
     }
+  });
+});
+
+describe('A repository that says itself whether it is published', () => {
+  /** Every directory whose name begins with `r` is a repository, and published if it has a file `yes`. */
+  async function withYes(entries: Readonly<Record<string, Entry>>, markers = false): Promise<Publication> {
+    await makeTree(root, entries);
+    return new Publication({
+      repos: `${root}/repos`,
+      markers: markers ? `${root}/markers` : undefined,
+      suffix: '.git',
+      mayKeepSuffix: true,
+      repositoryAt: async (path) =>
+        /\/r[^/]*$/.test(path)
+          ? { path, isPublished: markers || (await realPath(`${path}/yes`)) !== undefined }
+          : undefined,
+    });
+  }
+
+  it('is not found nor looked into if it says no', async () => {
+    const site = await withYes({
+      'repos/r1/yes': empty,
+      'repos/r2/group/r3/yes': empty,
+      'repos/group/r4/yes': empty,
+      'repos/group/r5': 'directory',
+    });
+    assert.deepEqual(await listed(site), ['group/r4', 'r1']);
+    assert.equal(await found(site, 'r1/x'), 'r1 is r1, rest x');
+    for (const path of ['r2', 'r2/group/r3', 'group/r5', 'group'])
+      assert.equal(await found(site, path), undefined);
+  });
+
+  it('is meant by a marker with its suffix, or else without it', async () => {
+    const site = await withYes(
+      {
+        'repos/r1.git': 'directory',
+        'repos/r1': 'directory',
+        'repos/r2': 'directory',
+        'repos/r3.git': 'directory',
+        'markers/r1.git': empty,
+        'markers/r2.git': empty,
+        'markers/r4.git': empty,
+      },
+      true,
+    );
+    assert.equal(await found(site, 'r1.git'), 'r1.git is r1.git, rest ');
+    assert.equal(await found(site, 'r2.git/x'), 'r2.git is r2, rest x');
+    for (const path of ['r3.git', 'r4.git', 'r1', 'r2'])
+      assert.equal(await found(site, path), undefined, path);
+    assert.deepEqual(await listed(site), ['r1.git', 'r2.git']);
   });
 });

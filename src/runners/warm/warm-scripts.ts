@@ -53,7 +53,7 @@ export class WarmScripts {
   }
 
   /** Makes the process of an invocation. @throws BridgeError `ERR_SPAWN` */
-  readonly start: StartScript = async (invocation) => {
+  readonly start: StartScript = async (invocation, signal) => {
     const found = await this.#interpreters.find(invocation);
     if (found.kind === 'other') {
       this.#once('info', { script: toText(invocation.file) }, `a program is not run warm: ${found.reason}`);
@@ -61,7 +61,7 @@ export class WarmScripts {
       const forked = await this.#script(found, invocation).fork(invocation, found.args);
       if (forked !== undefined) return forked;
     }
-    return this.#options.spawn(invocation);
+    return this.#options.spawn(invocation, signal);
   };
 
   /** Ends the fork servers. Resolves when they are gone, and with them all that they have forked. */

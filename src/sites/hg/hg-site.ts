@@ -1,14 +1,13 @@
 /** The site of a directory of Mercurial repositories, each shown by Mercurial's own hgweb. */
 
-import { type ByteString, type NameValues, toBuffer, toText } from '../../bytes.js';
+import { type ByteString, type NameValues, toBuffer } from '../../bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
 import { metaVariables } from '../../cgi/meta-variables.js';
-import { BridgeError } from '../../errors.js';
-import { realPath, safeSegments, statOrAbsent } from '../contain.js';
+import { namedDirectory, safeSegments } from '../contain.js';
 import { Publication, type Published } from '../publication.js';
-import { nonEmptyParam, requestPath } from '../request-path.js';
+import { afterSegments, nonEmptyParam, percentEncode, requestPath } from '../request-path.js';
 import { refuse, type Resolution, run, type Site, type SiteEnvironment } from '../site.js';
-import { isHgRepository } from './repository.js';
+import { hgRepositoryAt } from './repository.js';
 
 /** A Mercurial installation. */
 export interface Mercurial {
@@ -39,25 +38,18 @@ const STATIC = 'static';
 /** Params that would change what hgweb does and that no web server means for it. */
 const unwanted = /^(HTTP_EXPECT|REPO_NAME|HG.*|FCGI2CGI_.*)$/;
 
-/** Makes the site. @throws BridgeError `ERR_START` if a directory that the options name is none. */
+/** Makes the site. @throws OptionError `ERR_START` if a directory that the options name is none. */
 export async function hgSite(options: HgSiteOptions): Promise<Site> {
-  const repos = await directory('--repos', options.repos);
-  const markers = options.markers === undefined ? undefined : await directory('--markers', options.markers);
+  const repos = await namedDirectory('repos', options.repos);
+  const markers =
+    options.markers === undefined ? undefined : await namedDirectory('markers', options.markers);
   const publication = new Publication({
     repos,
     markers,
     suffix: '.hg',
-    isRepository: (path) => isHgRepository(repos, path),
+    repositoryAt: (path) => hgRepositoryAt(repos, path),
   });
   return new HgSite(options, repos, publication);
-}
-
-async function directory(option: string, path: ByteString): Promise<ByteString> {
-  const real = await realPath(path);
-  if (real === undefined || (await statOrAbsent(real))?.isDirectory() !== true) {
-    throw new BridgeError('ERR_START', `${option} ${toText(path)}: there is no such directory`);
-  }
-  return real;
 }
 
 class HgSite implements Site {
@@ -167,15 +159,4 @@ const notPublished = {
 /** hgweb reads a body by its length; these methods have none, and most requests are of them. */
 function mayHaveBody(params: NameValues): boolean {
   return !/^(GET|HEAD|OPTIONS)$/.test(nonEmptyParam(params, 'REQUEST_METHOD') ?? 'GET');
-}
-
-/** What follows the first `count` segments of a path, as it came: hgweb tells `/file/tip/` from `/file/tip`. */
-function afterSegments(path: ByteString, count: number): ByteString {
-  return path.replace(new RegExp(`^(?:/+[^/]+){${String(count)}}`), '');
-}
-
-function percentEncode(segment: ByteString): string {
-  return segment.replace(/[^A-Za-z0-9_.~-]/g, (octet) => {
-    return `%${octet.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
-  });
 }

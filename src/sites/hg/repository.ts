@@ -5,6 +5,12 @@ import { resolve } from 'node:path';
 
 import { type ByteString, fromBuffer, toBuffer } from '../../bytes.js';
 import { contains, realPath, statOrAbsent } from '../contain.js';
+import type { Repository } from '../publication.js';
+
+/** The Mercurial repository at the real path `path`, if it keeps to the real path `root`; each may be published. */
+export async function hgRepositoryAt(root: ByteString, path: ByteString): Promise<Repository | undefined> {
+  return (await isHgRepository(root, path)) ? { path, isPublished: true } : undefined;
+}
 
 /**
  * Whether `path`, a real path, is a Mercurial repository all of whose history lies inside the real path `root`: its

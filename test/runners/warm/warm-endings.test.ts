@@ -6,11 +6,10 @@ import { describe, it } from 'node:test';
 
 import { fromText } from '../../../src/bytes.js';
 import type { Invocation } from '../../../src/cgi/invocation.js';
-import { spawnScript } from '../../../src/runners/spawn-script.js';
 import { fixture } from '../../helpers/bridge.js';
 import { isRunning, vanished } from '../../helpers/processes.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
-import { runBy, Warm } from '../../helpers/warm.js';
+import { runBy, spawned, Warm } from '../../helpers/warm.js';
 
 function invocationOf(path: string, more: Readonly<Record<string, string>> = {}): Invocation {
   const file = fromText(path);
@@ -39,7 +38,7 @@ describe('A warm process', { timeout: 120_000 }, () => {
       for (const way of ways) {
         const invocation = invocationOf(path, { QUERY_STRING: way });
         const { stdout, stderr, outcome, isWarm } = await warm.run(invocation, 'the body');
-        const expected = await runBy(spawnScript, invocation, 'the body');
+        const expected = await runBy(spawned, invocation, 'the body');
         assert.deepEqual(
           [stdout, stderr, outcome.exit, outcome.status, isWarm],
           [expected.stdout, expected.stderr, expected.outcome.exit, expected.outcome.status, true],
@@ -136,7 +135,7 @@ describe('What can’t be run warm', { timeout: 120_000 }, () => {
     ] as const) {
       const warm = new Warm();
       const invocation = invocationOf(await makeScript(text));
-      const expected = await runBy(spawnScript, invocation);
+      const expected = await runBy(spawned, invocation);
       for (let count = 0; count < 3; count++) {
         const { stdout, stderr, isWarm } = await warm.run(invocation);
         assert.deepEqual([stdout, stderr, isWarm], [expected.stdout, expected.stderr, false]);

@@ -4,9 +4,8 @@ import { describe, it } from 'node:test';
 
 import { fromText } from '../../../src/bytes.js';
 import type { Invocation } from '../../../src/cgi/invocation.js';
-import { spawnScript } from '../../../src/runners/spawn-script.js';
 import { fixture } from '../../helpers/bridge.js';
-import { runBy, Warm } from '../../helpers/warm.js';
+import { runBy, spawned, Warm } from '../../helpers/warm.js';
 
 /** The thousandth has been seen to be like the first, too; it only takes long. */
 const REQUESTS = 150;
@@ -44,7 +43,7 @@ for (const [script, code] of [
     it('finds everything as a new one does, the last of many like the first, but for what is random', async () => {
       const warm = new Warm();
       const invocation = invocationOf(script);
-      const expected = facts((await runBy(spawnScript, invocation, 'the body')).stdout).same;
+      const expected = facts((await runBy(spawned, invocation, 'the body')).stdout).same;
       assert.ok(expected.length > 10);
       await warm.warmUp(invocation);
       const seen = new Set<string>();

@@ -1,0 +1,153 @@
+/** The octets of one connection: sent in order, read no further than wanted, ended without losing the last answer. */
+
+import type { Duplex } from 'node:stream';
+
+import { BridgeError } from '../errors.js';
+import { Timer } from '../timer.js';
+
+export interface TransportOptions {
+  /** How long the web server may leave unread what it was sent, in milliseconds; 0 for as long as it likes. */
+  readonly stallTimeoutMs: number;
+  /** Told why the connection is closed on its peer. */
+  readonly onProblem: (problem: BridgeError) => void;
+  readonly onChunk: (chunk: Buffer) => void;
+  /** Told, perhaps more than once, that the web server has ended its side or that nothing is left of the connection. */
+  readonly onLeft: () => void;
+  /** Told when the web server has read of what it may leave unread no more than so much. */
+  readonly onRead: () => void;
+}
+
+/** Octets of answers that no writer waits for (END_REQUEST, GET_VALUES_RESULT …) and a peer may leave unread. */
+const MAX_UNAWAITED_BYTES = 65_536;
+
+/** How long a connection that we have ended waits for the web server to go on sending or to end it too. */
+const LINGER_MS = 5_000;
+
+/** Owns the socket it is given: closes it when the peer, `finish` or `destroy` says so. */
+export class Transport {
+  /** Resolves when the socket is closed. */
+  readonly closed: Promise<void>;
+
+  readonly #socket: Duplex;
+  readonly #options: TransportOptions;
+  readonly #stall: Timer;
+  readonly #linger = new Timer(LINGER_MS, () => {
+    this.destroy();
+  });
+  #unawaitedBytes = 0;
+  #state: 'open' | 'finishing' | 'closed' = 'open';
+
+  constructor(socket: Duplex, options: TransportOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    const { stallTimeoutMs } = options;
+    this.#stall = new Timer(stallTimeoutMs, () => {
+      const what = `the web server has read nothing for ${String(stallTimeoutMs)} ms (--idle-timeout)`;
+      this.fail(new BridgeError('ERR_FASTCGI_DISCONNECTED', what));
+    });
+    this.closed = new Promise((resolve) => {
+      socket.once('close', () => {
+        this.#state = 'closed';
+        this.#linger.stop();
+        this.#stall.stop();
+        options.onLeft();
+        resolve();
+      });
+    });
+    // What an error means is told by the close that always follows it.
+    socket.on('error', () => undefined);
+    socket.on('data', (chunk: Buffer) => {
+      this.#linger.putOff();
+      if (!this.isFinished) options.onChunk(chunk);
+    });
+    // A web server that ends its side has left: none of them half-closes, and nothing else shows that it is gone.
+    socket.once('end', () => {
+      options.onLeft();
+      this.finish();
+      this.#lingerOn();
+    });
+  }
+
+  /** Whether nothing that comes matters any more. */
+  get isFinished(): boolean {
+    return this.#state !== 'open';
+  }
+
+  /** Sends octets in order; calls `done` when the web server can take more. */
+  send(octets: readonly Buffer[], done?: () => void): void {
+    if (this.#state === 'closed') return;
+    const sent = done ?? this.#unawaited(octets);
+    this.#socket.cork();
+    octets.forEach((buffer, index) => {
+      // Without a peer the request is aborted by the socket's close: its stream must neither fail nor finish before.
+      this.#socket.write(
+        buffer,
+        index === octets.length - 1
+          ? (error) => {
+              this.#stall.stop();
+              this.#awaitReading();
+              // Node calls back without an error what was waiting when the socket was destroyed.
+              if (!error && !this.#socket.destroyed) sent();
+            }
+          : undefined,
+      );
+    });
+    this.#socket.uncork();
+    this.#awaitReading();
+  }
+
+  /**
+   * Reads on, if that `isWanted` and the web server reads what it has asked for: GET_VALUES, or requests that have no
+   * answer to speak of, can be sent without end. Returns whether octets can come.
+   */
+  readOn(isWanted: boolean): boolean {
+    if (this.#state === 'closed') return false;
+    const reads = this.isFinished || (isWanted && this.#unawaitedBytes <= MAX_UNAWAITED_BYTES);
+    if (reads === this.#socket.isPaused()) {
+      if (reads) this.#socket.resume();
+      else this.#socket.pause();
+    }
+    return reads;
+  }
+
+  /**
+   * Ends our side and goes on reading what the web server may still send: closing a socket with unread octets resets
+   * it, and the web server would lose the end of the answer. A web server that is slow to read has all its time.
+   */
+  finish(): void {
+    if (this.isFinished) return;
+    this.#state = 'finishing';
+    this.#socket.end(() => {
+      this.#lingerOn();
+    });
+    this.#socket.resume();
+  }
+
+  /** Closes at once, since the web server has done wrong. */
+  fail(problem: BridgeError): void {
+    this.#options.onProblem(problem);
+    this.destroy();
+  }
+
+  /** Closes at once. */
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #unawaited(octets: readonly Buffer[]): () => void {
+    const bytes = octets.reduce((sum, buffer) => sum + buffer.length, 0);
+    this.#unawaitedBytes += bytes;
+    return () => {
+      this.#unawaitedBytes -= bytes;
+      this.#options.onRead();
+    };
+  }
+
+  #awaitReading(): void {
+    if (!this.#socket.destroyed && this.#socket.writableLength > 0) this.#stall.start();
+  }
+
+  #lingerOn(): void {
+    if (!this.#socket.destroyed) this.#linger.start();
+  }
+}

@@ -1,0 +1,85 @@
+/** The table of what is done: each row says for which site, how it is asked, and what a right answer looks like. */
+
+import { succeed } from '../helpers/command.js';
+import { curl, driveCommand, drivePages, type Load, type Sample } from './drive.js';
+import type { Place, SiteName } from './sites.js';
+
+export interface Work {
+  readonly name: string;
+  readonly site: SiteName;
+  /** Once, before it is measured. @throws Error where the answer is not right */
+  readonly check: (url: string, place: Place) => Promise<unknown>;
+  readonly drive: (url: string, place: Place, load: Load) => Promise<Sample>;
+  /** For transfers that one connection is enough for. */
+  readonly isSingle?: boolean;
+}
+
+const page = (name: string, site: SiteName, path: string, right: RegExp): Work => ({
+  name,
+  site,
+  check: async (url) => {
+    const response = await fetch(`${url}${path}`);
+    const text = await response.text();
+    if (response.status !== 200 || !right.test(text)) {
+      throw new Error(`${name}: ${String(response.status)} ${text.slice(0, 300)}`);
+    }
+  },
+  drive: (url, _, load) => drivePages(`${url}${path}`, load),
+});
+
+const command = (
+  name: string,
+  site: SiteName,
+  run: (url: string, place: Place, scratch: string) => Promise<{ readonly firstMs?: number }>,
+  more: { readonly isSingle?: boolean } = {},
+): Work => ({
+  ...{ name, site, ...more },
+  check: async (url, place) => {
+    await driveCommand((scratch) => run(url, place, scratch), { concurrency: 1, requests: 1 }).then(
+      ({ failures }) => {
+        if (failures > 0) throw new Error(`${name}: it failed at ${url}`);
+      },
+    );
+  },
+  drive: (url, place, load) => driveCommand((scratch) => run(url, place, scratch), load),
+});
+
+const hgEnvironment = { ...process.env, HGPLAIN: '1', HGRCPATH: '' };
+
+export const works: readonly Work[] = [
+  page('compiled CGI', 'cgi', '/', /^bench\n$/),
+  page('hg log, 100 changesets', 'hg', '/small/log', /r99\b[^]*<\/html>/),
+  page('hg log, 5000 changesets', 'hg', '/large/log', /r4999\b[^]*<\/html>/),
+  page('hg capabilities', 'hg', '/small?cmd=capabilities', /\bunbundle=/),
+  command('hg clone', 'hg', async (url, _, scratch) => {
+    await succeed('hg', ['clone', '-q', '-U', `${url}/small`, scratch], { env: hgEnvironment });
+    return {};
+  }),
+  page('git info/refs', 'git', '/small.git/info/refs?service=git-upload-pack', /refs\/heads\/main/),
+  command('git clone', 'git', async (url, _, scratch) => {
+    await succeed('git', ['clone', '-q', '--bare', `${url}/small.git`, scratch]);
+    return {};
+  }),
+  page('gitweb summary', 'gitweb', '/?p=small.git;a=summary', /Change 99\b[^]*<\/html>/),
+  page('gitweb tree', 'gitweb', '/?p=small.git;a=tree', /directory0[^]*<\/html>/),
+  page(
+    'gitweb blob',
+    'gitweb',
+    '/?p=small.git;a=blob;f=directory1/file19.txt',
+    /line.*of.*change.*99[^]*<\/html>/,
+  ),
+  page('gitweb commitdiff', 'gitweb', '/?p=small.git;a=commitdiff', /line.*of.*change.*99[^]*<\/html>/),
+  command('download', 'down', (url, { bytes }) => curl(`${url}/`, bytes, ['-o', '/dev/null']), {
+    isSingle: true,
+  }),
+  command(
+    'upload',
+    'up',
+    async (url, { upload, bytes }) => {
+      // curl would wait for a 100 Continue, which only some programs and servers give.
+      const args = ['-X', 'POST', '-H', 'Expect:', '-T', upload];
+      return curl(`${url}/`, String(bytes).length + 1, args);
+    },
+    { isSingle: true },
+  ),
+];

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import type { Result } from '../bench/result.js';
+import { summarise } from '../bench/result.js';
+import { runToEnd } from '../helpers/command.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
+
+const main = fileURLToPath(new URL('../bench/bench.js', import.meta.url));
+/** What it may leave behind: directories for temporary files, control groups. */
+const left = (): string[] => {
+  const groups = /^\S+ (\S+) cgroup2 /m.exec(readFileSync('/proc/mounts', 'latin1'))?.[1];
+  return [tmpdir(), ...(groups === undefined ? [] : [groups])]
+    .flatMap((directory) => readdirSync(directory))
+    .filter((name) => name.startsWith('fcgi2cgi-bench-'));
+};
+const bench = (...args: string[]): ReturnType<typeof runToEnd> => runToEnd(process.execPath, [main, ...args]);
+
+describe('The bench', { timeout: 300_000 }, () => {
+  it('compares with all peers, and writes a result that a chart can be made of', async () => {
+    const directory = await temporaryDirectory();
+    const [json, svg] = [join(directory, 'result.json'), join(directory, 'chart.svg')];
+    const works = ['compiled CGI', 'download', 'upload'];
+    const options = ['--rounds', '1', '--requests', '4', '--concurrency', '2', '--megabytes', '1'];
+    const before = left();
+    const { status, stdout, stderr } = await bench(...works, ...options, '--json', json);
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(left(), before);
+    const { format, rows, rounds, transferBytes } = JSON.parse(readFileSync(json, 'utf8')) as Result;
+    assert.deepEqual({ format, rounds, transferBytes }, { format: 1, rounds: 1, transferBytes: 1_000_000 });
+    const contenders = ['ours', 'fcgiwrap', 'lighttpd mod_cgi', 'Apache mod_cgid'];
+    assert.deepEqual(
+      rows.map(({ work, concurrency, contender }) => `${work}, ${String(concurrency)}, ${contender}`),
+      [
+        ...contenders.map((name) => `compiled CGI, 2, ${name}`),
+        ...contenders.map((name) => `download, 1, ${name}`),
+        ...contenders.map((name) => `upload, 1, ${name}`),
+      ],
+    );
+    for (const row of rows) {
+      const [round] = row.rounds;
+      assert.ok(round);
+      assert.deepEqual({ requests: round.requests, failures: round.failures }, { requests: 4, failures: 0 });
+      for (const number of [round.seconds, round.totalMs, round.peakMiB, row.summary.ratio.median]) {
+        assert.ok(number > 0, JSON.stringify(row));
+      }
+      assert.ok(row.contender !== 'ours' || row.summary.ratio.median === 1);
+      assert.match(
+        stdout,
+        new RegExp(`^${row.work} +${String(row.concurrency)} +${row.contender} +\\d`, 'm'),
+      );
+    }
+    assert.match(stderr, /^round 1\/1, 12\/12: upload, 1 at once, Apache mod_cgid: /m);
+
+    assert.equal((await bench('chart', json, svg)).status, 0);
+    const chart = readFileSync(svg, 'utf8');
+    assert.match(chart, /^<\?xml [^]*<svg [^]*compiled CGI, 2 at once[^]*fcgiwrap[^]*<\/svg>\s*$/);
+  });
+
+  it('explains itself, and what it does not know', async () => {
+    const { status, stdout } = await bench('--help');
+    assert.equal(status, 0);
+    assert.match(stdout, /^usage: bench /);
+    for (const args of [['nonsense'], ['--against', 'nobody'], ['--rounds', '0'], ['chart', 'one']]) {
+      const { status, stderr } = await bench(...args);
+      assert.equal(status, 2, args.join(' '));
+      assert.match(stderr, /^bench: .+\n\nusage: bench /);
+    }
+  });
+
+  it('compares rounds that were run next to each other', () => {
+    const row = (contender: string, seconds: readonly number[]) => ({
+      ...{ work: 'w', concurrency: 1, contender },
+      rounds: seconds.map((each) => ({
+        ...{ requests: 10, failures: 0, seconds: each, firstMs: null, totalMs: 1, peakMiB: 1 },
+        cpuSeconds: 0.1,
+      })),
+    });
+    // The machine was slow in the second round, for both.
+    const { ratio, requestsPerSecond, cpuMsPerRequest } = summarise(
+      row('theirs', [2, 40, 2]),
+      row('ours', [1, 10, 2]),
+    );
+    assert.deepEqual(ratio, { median: 2, least: 1, most: 4 });
+    assert.deepEqual(requestsPerSecond, { median: 5, least: 0.25, most: 5 });
+    assert.deepEqual(cpuMsPerRequest, { median: 10, least: 10, most: 10 });
+  });
+});

@@ -1,0 +1,53 @@
+/** Debian's cgit behind nginx, as the README has it. */
+
+import assert from 'node:assert/strict';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+
+import { makeBareRepository } from '../helpers/git.js';
+import { fetchRaw } from '../helpers/http.js';
+import { serve } from '../helpers/served.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
+import { startWebServer, type WebServer } from '../helpers/webserver.js';
+
+describe('cgit by fcgi2cgi script', { timeout: 120_000 }, () => {
+  let web: WebServer;
+  let directory: string;
+  before(async () => {
+    directory = await temporaryDirectory();
+    await makeBareRepository(join(directory, 'repos/group/one.git'), { 'read me.txt': 'hello\n' });
+    const config = join(directory, 'cgitrc');
+    await writeFile(
+      config,
+      `css=/cgit-css/cgit.css\nlogo=/cgit-css/cgit.png\nfavicon=/cgit-css/favicon.ico\nvirtual-root=/\nscan-path=${directory}/repos\n`,
+    );
+    const { socket } = await serve(['script', '/usr/lib/cgit/cgit.cgi', '--env', `CGIT_CONFIG=${config}`]);
+    await mkdir(join(directory, 'web'));
+    const place = { directory: join(directory, 'web'), documentRoot: directory, sockets: dirname(socket) };
+    web = await startWebServer('nginx', { ...place, site: 'cgit' });
+  });
+  after(() => web.stop());
+
+  it('shows its list, its pages and their style, and every link on them leads somewhere', async () => {
+    const seen = new Set(['/']);
+    for (const path of seen) {
+      const { status, headers, body } = await fetchRaw(web.url, path);
+      assert.equal(status, 200, path);
+      if (!String(headers['content-type']).startsWith('text/html')) continue;
+      for (const [, link = ''] of body.toString().matchAll(/(?:href|src)='(\/[^'#]*)/g)) {
+        if (seen.size < 60) seen.add(link.replaceAll('&amp;', '&'));
+      }
+    }
+    for (const path of [
+      '/cgit-css/cgit.css',
+      '/group/one.git/',
+      '/group/one.git/log/',
+      '/group/one.git/tree/',
+    ]) {
+      assert.ok(seen.has(path), `${path} was not linked: ${[...seen].join(' ')}`);
+    }
+    const { body } = await fetchRaw(web.url, '/group/one.git/plain/read%20me.txt');
+    assert.equal(body.toString(), 'hello\n');
+  });
+});

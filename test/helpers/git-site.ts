@@ -1,0 +1,61 @@
+/** A virtual host of git repositories, as an administrator has it: repositories, bridge, web server, users. */
+
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { type Bridge, startBridge } from './bridge.js';
+import { succeed } from './command.js';
+import { startUnbufferedNginx } from './nginx.js';
+import { startWebServer, type WebServer, type WebServerName } from './webserver.js';
+
+export interface GitHost {
+  readonly repos: string;
+  /** The directory for `--markers`, should the options name it. */
+  readonly markers: string;
+  readonly bridge: Bridge;
+  readonly url: string;
+  /** The same as seen by a user whose password the web server knows. */
+  readonly urlOf: (user: string) => string;
+  stop(): Promise<void>;
+}
+
+/** Starts a host below `directory`; `unbuffered nginx` knows no users. */
+export async function startGitHost(
+  server: WebServerName | 'unbuffered nginx',
+  directory: string,
+  { markers = false, options = [] }: { markers?: boolean; options?: readonly string[] } = {},
+): Promise<GitHost> {
+  const place = {
+    repos: join(directory, 'repos'),
+    markers: join(directory, 'www'),
+    sockets: join(directory, 'run'),
+    web: join(directory, 'web'),
+  };
+  for (const path of Object.values(place)) await mkdir(path, { recursive: true });
+  const socket = `${place.sockets}/sock`;
+  const bridge = await startBridge([
+    'git',
+    ...['--repos', place.repos],
+    ...(markers ? ['--markers', place.markers] : []),
+    ...['--listen', `unix:${socket}`],
+    ...options,
+  ]);
+  let web: WebServer;
+  if (server === 'unbuffered nginx') web = await startUnbufferedNginx(socket);
+  else {
+    const { markers: documentRoot, sockets, web: own } = place;
+    web = await startWebServer(server, { directory: own, documentRoot, sockets, site: 'git' });
+    const crypted = await succeed('openssl', ['passwd', '-apr1', 'secret']);
+    await writeFile(join(own, server, 'git.htpasswd'), `ann:${crypted}`);
+  }
+  return {
+    ...place,
+    bridge,
+    url: web.url,
+    urlOf: (user) => web.url.replace('//', `//${user}:secret@`),
+    stop: async () => {
+      await web.stop();
+      await bridge.stop();
+    },
+  };
+}

@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { cp, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { describe, it } from 'node:test';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+
+import { chooseStart } from '../../src/process/start-process.js';
+import { exitStatusOf } from '../../src/process/posix/reaper.js';
+import { childrenOf, descriptorsOf, isRunning, until } from '../helpers/processes.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
+
+const { start } = chooseStart('posix');
+const environment = new Map([['PATH', '/usr/bin:/bin']]);
+const shell = (script: string, ...args: string[]): ReturnType<typeof start> =>
+  start({ file: '/bin/sh', args: ['-c', script, 'sh', ...args], directory: '/', environment });
+
+describe('Programs that are started by posix_spawn', { timeout: 60_000 }, () => {
+  it('have pipes, which they can open by name', async () => {
+    const { stdin, stdout, stderr, exited } = await shell(
+      'cat /dev/stdin > /dev/stdout; echo to stderr > /dev/stderr',
+    );
+    stdin.end('from stdin\n');
+    assert.deepEqual(await Promise.all([text(stdout), text(stderr)]), ['from stdin\n', 'to stderr\n']);
+    assert.deepEqual(await exited, { kind: 'exited', code: 0 });
+  });
+
+  it('are all reaped, however many end at once, and leave no descriptor', async () => {
+    const before = descriptorsOf(process.pid);
+    const all = await Promise.all(
+      Array.from({ length: 40 }, (_, code) => shell('read -r _; exit $1', String(code))),
+    );
+    for (const { stdin } of all) stdin.end('\n');
+    for (const { stdout, stderr } of all) {
+      stdout.resume();
+      stderr.resume();
+    }
+    const statuses = await Promise.all(all.map(({ exited }) => exited));
+    assert.deepEqual(
+      statuses,
+      all.map((_, code) => ({ kind: 'exited', code })),
+    );
+    assert.deepEqual(childrenOf(process.pid), []);
+    await until(() => descriptorsOf(process.pid) === before);
+  });
+
+  it('are reaped also where the signal came before anybody waited for it', async () => {
+    for (let count = 0; count < 50; count++) {
+      const { stdout, stderr, exited } = await start({
+        file: '/bin/true',
+        args: [],
+        directory: '/',
+        environment,
+      });
+      stdout.resume();
+      stderr.resume();
+      assert.deepEqual(await exited, { kind: 'exited', code: 0 });
+    }
+  });
+
+  it('leave those alone that Node has started, and the other way round', async () => {
+    const byNode = execFile('/bin/sh', ['-c', 'exit 5']);
+    const exits = once(byNode, 'exit');
+    const started = await shell('exit 6');
+    started.stdout.resume();
+    assert.deepEqual(await started.exited, { kind: 'exited', code: 6 });
+    assert.deepEqual(await exits, [5, null]);
+  });
+
+  it('close their standard input by their end, though something in the background holds it', async () => {
+    const started = await shell('sleep 1000 <&0 >/dev/null 2>&1 & echo $!');
+    const background = Number(await text(started.stdout));
+    try {
+      await started.exited;
+      assert.ok(started.stdin.destroyed);
+      assert.ok(isRunning(background));
+    } finally {
+      process.kill(background, 'SIGKILL');
+    }
+  });
+
+  it('that close it and live on are told apart from those that read slowly, also when it is full', async () => {
+    const started = await shell('head -c 1; exec <&-; echo closed; exec >&-; sleep 1000');
+    const closed = new Promise((resolve) => started.stdin.once('close', resolve));
+    started.stdin.on('error', () => undefined);
+    started.stdin.write(Buffer.alloc(1_000_000, 'x'));
+    assert.equal(await text(started.stdout), 'xclosed\n');
+    await closed;
+    assert.ok(isRunning(started.pid));
+    await started.terminate(0);
+  });
+
+  it('keep the event loop running until they are reaped', async () => {
+    const index = new URL('../../src/process/start-process.js', import.meta.url).href;
+    const program = `const { chooseStart } = await import(${JSON.stringify(index)});
+      const started = await chooseStart('posix').start({
+        file: '/bin/sh', args: ['-c', 'exec 0<&- 1>&- 2>&-; sleep 0.3; exit 4'], directory: '/', environment: new Map(),
+      });
+      for (const stream of ['stdin', 'stdout', 'stderr']) started[stream].destroy();
+      console.log(await started.exited);`;
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program]);
+    assert.equal(stdout, "{ kind: 'exited', code: 4 }\n");
+  });
+
+  it('say which real-time signal has ended them, though it has no name', async () => {
+    const started = await start({
+      file: '/usr/bin/perl',
+      args: ['-e', 'kill 40, $$; sleep 1000'],
+      directory: '/',
+      environment,
+    });
+    started.stdout.resume();
+    assert.deepEqual(await started.exited, { kind: 'signaled', signal: 'SIG40' });
+  });
+});
+
+describe('What waitpid says', () => {
+  it('is an exit status or a signal, with or without a core', () => {
+    assert.deepEqual(exitStatusOf(0), { kind: 'exited', code: 0 });
+    assert.deepEqual(exitStatusOf(255 << 8), { kind: 'exited', code: 255 });
+    assert.deepEqual(exitStatusOf(15), { kind: 'signaled', signal: 'SIGTERM' });
+    assert.deepEqual(exitStatusOf(11 | 0x80), { kind: 'signaled', signal: 'SIGSEGV' });
+  });
+});
+
+describe('The way of starting programs', () => {
+  it('is Node’s where koffi is not installed, and the reason is told', async () => {
+    const directory = await temporaryDirectory();
+    const dist = fileURLToPath(new URL('../../', import.meta.url));
+    const needed = ['cross-spawn', 'path-key', 'shebang-command', 'shebang-regex', 'which', 'isexe'];
+    for (const name of [...needed, 'p-limit', 'yocto-queue']) {
+      const modules = join(dist, '..', 'node_modules');
+      await cp(join(modules, name), join(directory, 'node_modules', name), { recursive: true });
+    }
+    await cp(join(dist, 'src'), join(directory, 'src'), { recursive: true });
+    await cp(join(dist, '../package.json'), join(directory, 'package.json'));
+    await mkdir(join(directory, 'node_modules/koffi'), { recursive: true });
+    const copy = (await import(
+      pathToFileURL(join(directory, 'src/process/start-process.js')).href
+    )) as typeof import('../../src/process/start-process.js');
+    const { start: byNode, fallback } = copy.chooseStart('auto');
+    assert.match(fallback ?? '', /^koffi can’t be loaded \(Cannot find module 'koffi'/);
+    const started = await byNode({ file: '/bin/echo', args: ['works'], directory: '/', environment });
+    assert.equal(await text(started.stdout), 'works\n');
+    assert.throws(() => copy.chooseStart('posix'), {
+      code: 'ERR_START',
+      message: /^--spawn posix: koffi can’t be loaded .*; --spawn auto does without$/,
+    });
+  });
+});

@@ -1,0 +1,8 @@
+/** What holds for processes holds for those that Node starts. */
+
+import { startBy } from '../helpers/spawn-way.js';
+
+startBy('node');
+await import('./child-process.test.js');
+await import('./command.test.js');
+await import('./environment.test.js');

@@ -1,0 +1,7 @@
+/** What holds for runs holds for those whose process Node starts. */
+
+import { startBy } from '../helpers/spawn-way.js';
+
+startBy('node');
+await import('./process-runner.test.js');
+await import('./process-runner-endings.test.js');
