@@ -26,16 +26,20 @@ export type ErrorCode =
   | 'ERR_SPOOL'
   | 'ERR_BODY_TIMEOUT'
   | 'ERR_SPAWN'
+  | 'ERR_WORKERS'
   | 'ERR_SYSTEM_LIMIT';
 
 /** An error that names its code; its message is one line: what, on what, why, and what to do. */
 export class BridgeError extends Error {
   readonly code: ErrorCode;
+  /** What the command is to exit with, where somebody has set it an example. */
+  readonly exitStatus: number | undefined;
 
-  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: ErrorCode, message: string, options: ErrorOptions & { exitStatus?: number } = {}) {
     super(message, options);
     this.name = 'BridgeError';
     this.code = code;
+    this.exitStatus = options.exitStatus;
   }
 }
 

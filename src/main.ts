@@ -10,5 +10,6 @@ try {
   await runCommand(process.argv.slice(2));
 } catch (error) {
   for (const line of linesOf(error)) process.stderr.write(`fcgi2cgi: ${line}\n`);
-  process.exit(error instanceof BridgeError && error.code === 'ERR_USAGE' ? 2 : 1);
+  const known = error instanceof BridgeError ? error : undefined;
+  process.exit(known?.code === 'ERR_USAGE' ? 2 : (known?.exitStatus ?? 1));
 }

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 
 import yargs, { type Argv, type Options } from 'yargs';
 
+import { runWorkers } from '../daemon/run-workers.js';
 import { shippedFile } from '../daemon/shipped.js';
 import { BridgeError, reasonOf } from '../errors.js';
 import { readConfiguration } from './configuration.js';
@@ -24,6 +25,7 @@ import {
   scriptArguments,
   serveOptions,
   withCommonOptions,
+  workerOptions,
 } from './options.js';
 import { check, serve } from './serve.js';
 import { type SiteKindName, siteKinds } from './site-kinds.js';
@@ -83,6 +85,12 @@ export function commandLine(): Argv {
           .options({ ...serveOptions, ...overridingOptions })
           .group(Object.keys(overridingOptions), 'Overriding:'),
       (given) => serveFile(given.config, given.check, given),
+    )
+    .command(
+      'worker',
+      'Supervise a FastCGI application: worker [OPTION…] -- COMMAND [ARGUMENT…]',
+      (command) => withCommonOptions(command.options(workerOptions)),
+      (given) => serveWorkers(given),
     )
     .command(
       'get <address> <path>',
@@ -148,6 +156,31 @@ async function serveFile(file: string, isCheck: boolean, given: CommonArguments)
   else await serve(configuration);
 }
 
+/** Without `--listen` the application stands at descriptor 0 itself, and we only keep it running. */
+async function serveWorkers(given: CommonArguments): Promise<void> {
+  const command = afterDashes(given);
+  if (command.length === 0) {
+    const example = 'fcgi2cgi worker -- /usr/lib/cgi-bin/gitweb.cgi --fcgi';
+    throw new BridgeError('ERR_USAGE', `worker: the command to run is missing; say for example ${example}`);
+  }
+  const site = siteKinds.worker.read(new OptionReader({ ...given, command }));
+  const configuration = readConfiguration(site, given);
+  const [served] = configuration.sites;
+  if (site.kind !== 'worker' || served === undefined || served.listen.length > 0) return serve(configuration);
+  for (const option of ['daemon', 'pid-file', 'access-log']) {
+    if (given[option] === undefined || given[option] === false) continue;
+    throw new BridgeError(
+      'ERR_USAGE',
+      `worker --${option} needs --listen: without it the web server runs it`,
+    );
+  }
+  if (site.maxRequests > 0) {
+    const why = 'without it the workers accept by themselves, and nobody counts';
+    throw new BridgeError('ERR_USAGE', `worker --max-requests needs --listen: ${why}`);
+  }
+  await runWorkers(configuration, served, site);
+}
+
 /** An option that is no list and is given twice is a mistake; yargs would make a list of it. */
 function onlyOnce(given: CommonArguments): true {
   const options: Readonly<Record<string, Options>> = { ...commonOptions, ...getOptions };
@@ -175,11 +208,12 @@ function noneEmpty(given: CommonArguments): true {
   return true;
 }
 
-/** Only `script` has arguments to pass on, and `explain` a path. */
+/** Only `script` and `worker` have arguments to pass on, and `explain` a path. */
 function nothingLeftOver(given: CommonArguments): true {
   const [command] = given['_'] as (string | undefined)[];
   const [extra] = afterDashes(given);
-  if (command === 'script' || command === 'explain' || extra === undefined) return true;
+  const isTaken = ['script', 'worker', 'explain'].includes(command ?? '');
+  if (isTaken || extra === undefined) return true;
   throw new BridgeError('ERR_USAGE', `${String(command)} takes no arguments, and got ${extra}`);
 }
 

@@ -173,6 +173,21 @@ export const dirOptions = {
   root: { ...text, demandOption: true, description: 'Directory outside which nothing runs' },
 } satisfies Record<string, Options>;
 
+/** The options of `fcgi2cgi worker` besides. */
+export const workerOptions = {
+  workers: { ...text, default: '4', description: 'Processes of the application that have a request at once' },
+  'max-crashes': {
+    ...text,
+    default: '5',
+    description: 'Failures in a row after which it gives up, or with --listen answers 503; 0 for never',
+  },
+  'max-requests': {
+    ...text,
+    default: '0',
+    description: 'Requests after which a worker is replaced, with --listen; 0 for any number',
+  },
+} satisfies Record<string, Options>;
+
 /** What `fcgi2cgi script` takes besides, which are its arguments. */
 export const scriptArguments = {
   file: { type: 'string', demandOption: true, description: 'The script' },
@@ -199,6 +214,11 @@ export const overridingOptions: Readonly<Record<string, Options>> = Object.fromE
     return [name, Object.fromEntries(Object.entries(option).filter(([property]) => property !== 'default'))];
   }),
 );
+
+/** What `fcgi2cgi worker` takes after the dashes; a key of a configuration file. */
+export const workerArguments = {
+  command: { ...list, demandOption: true, description: 'The FastCGI application, and its arguments' },
+} satisfies Record<string, Options>;
 
 /** Of the commands that describe a request: `get` and `explain`. */
 const request = {

@@ -1,14 +1,22 @@
 /** The kinds of sites: what each takes besides the common options, and what is made of it. */
 
 import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
 
 import type { Options } from 'yargs';
 
-import { type ByteString, fromText } from '../bytes.js';
+import { type ByteString, fromText, toText } from '../bytes.js';
 import type { SiteConfiguration } from '../daemon/configuration.js';
 import { OptionError, reasonOf } from '../errors.js';
 import type { OptionReader } from './option-reader.js';
-import { dirOptions, gitOptions, hgOptions, scriptArguments } from './options.js';
+import {
+  dirOptions,
+  gitOptions,
+  hgOptions,
+  scriptArguments,
+  workerArguments,
+  workerOptions,
+} from './options.js';
 
 /** A kind of site, which is a command and a `kind` in a configuration file. */
 interface SiteKind {
@@ -54,6 +62,20 @@ export const siteKinds: Readonly<Record<SiteKindName, SiteKind>> = {
   dir: {
     options: dirOptions,
     read: (reader) => ({ kind: 'dir', root: reader.requiredPath('root') }),
+  },
+  worker: {
+    options: { ...workerOptions, ...workerArguments },
+    read: (reader) => {
+      const [program = '', ...args] = reader.each('command', fromText);
+      return {
+        kind: 'worker',
+        command: [program.includes('/') ? fromText(resolve(toText(program))) : program, ...args],
+        directory: fromText(process.cwd()),
+        workers: reader.count('workers', 1),
+        maxCrashes: reader.count('max-crashes', 0),
+        maxRequests: reader.count('max-requests', 0),
+      };
+    },
   },
 };
 

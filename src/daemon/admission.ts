@@ -54,7 +54,7 @@ export class Admission {
   #wait(connection: object, signal: AbortSignal): Promise<void> {
     const { maxProcesses, maxQueue, queueTimeoutMs } = this.#options;
     if (this.#waiting >= maxQueue) {
-      const reason = `${String(maxProcesses)} processes run (--max-processes) and ${String(maxQueue)} requests wait (--max-queue)`;
+      const reason = `${String(maxProcesses)} processes run (--max-processes, or --workers) and ${String(maxQueue)} requests wait (--max-queue)`;
       return Promise.reject(new BridgeError('ERR_MAX_QUEUE', reason));
     }
     return new Promise((resolve, reject) => {

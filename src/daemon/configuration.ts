@@ -33,7 +33,19 @@ export type SiteConfiguration =
       readonly gitweb: string | undefined;
       /** The `git` program: a path, or a name to look up in PATH. */
       readonly git: string;
-    };
+    }
+  | ({ readonly kind: 'worker' } & WorkerConfiguration);
+
+/** A FastCGI application. */
+export interface WorkerConfiguration {
+  /** The program, as an absolute path or a name to look up in PATH, and its arguments. */
+  readonly command: readonly [ByteString, ...ByteString[]];
+  /** Its working directory. */
+  readonly directory: ByteString;
+  readonly workers: number;
+  readonly maxCrashes: number;
+  readonly maxRequests: number;
+}
 
 /** How processes are made; times in milliseconds. */
 export type RunnerConfiguration =

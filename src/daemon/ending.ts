@@ -186,7 +186,7 @@ function appStatusFor({ exit, endedBy }: Outcome, isShort: boolean): number {
 interface Failure {
   readonly end: RequestEnd;
   /** Its reason is for the person at the browser. */
-  readonly document: Refusal;
+  readonly document: Refusal & { readonly retryAfterSeconds?: number };
   /** For the log, where that has more to say. */
   readonly cause?: string;
   readonly code?: string;
@@ -200,6 +200,15 @@ const timeoutReasons = {
 
 /** What to say of a run that gave no header. */
 function failure({ startError, headerError, bodyError, endedBy, exit }: Outcome): Failure {
+  if (startError?.code === 'ERR_WORKERS') {
+    const reason = 'The application keeps failing; please try again in a moment.';
+    return {
+      end: 'start-error',
+      document: { status: 503, reason, retryAfterSeconds: RETRY_AFTER_SECONDS },
+      cause: startError.message,
+      code: startError.code,
+    };
+  }
   if (startError !== undefined) {
     const isTooLarge = systemCodeOf(startError.cause) === 'E2BIG';
     return {

@@ -5,20 +5,30 @@ import type { Log } from '../observe/log.js';
 import { chooseStart } from '../process/start-process.js';
 import { PatientStart } from '../runners/patient-start.js';
 import { ProcessRunner } from '../runners/process-runner.js';
+import type { Runner } from '../runners/runner.js';
 import { spawnScript } from '../runners/spawn-script.js';
 import { WarmScripts } from '../runners/warm/warm-scripts.js';
-import type { ServedSiteConfiguration } from './configuration.js';
+import { WorkerPool } from '../runners/worker/worker-pool.js';
+import { WorkerRunner } from '../runners/worker/worker-runner.js';
+import type { ServedSiteConfiguration, WorkerConfiguration } from './configuration.js';
+import { findProgram } from './find-program.js';
+import { baseEnvironment } from './make-site.js';
 import { shippedFile } from './shipped.js';
+import { workerReport } from './worker-report.js';
 
-export interface MadeRunner {
-  readonly runner: ProcessRunner;
-  /** Ends what is kept ready for requests to come; to be called when all runs have ended. */
-  close(): Promise<void>;
+/**
+ * The caller owns the runner, and destroys it.
+ *
+ * @throws BridgeError `ERR_START` where its way of starting programs, or an application, is not to be had.
+ */
+export function makeRunner(configuration: ServedSiteConfiguration, log: Log): Promise<Runner> {
+  const { site } = configuration;
+  return site.kind === 'worker'
+    ? workerRunner(configuration, site, log)
+    : Promise.resolve(processRunner(configuration, log));
 }
 
-/** The caller owns the runner. @throws BridgeError `ERR_START` where its way of starting programs is not to be had. */
-export function makeRunner(configuration: ServedSiteConfiguration, log: Log): MadeRunner {
-  const { spawn, run, admission, runner } = configuration;
+function processRunner({ spawn, run, admission, runner }: ServedSiteConfiguration, log: Log): Runner {
   const { start, fallback } = chooseStart(spawn);
   if (fallback !== undefined) log.info({}, `programs are started by Node, at a higher cost: ${fallback}`);
   const patient = new PatientStart(spawnScript(start), {
@@ -30,9 +40,7 @@ export function makeRunner(configuration: ServedSiteConfiguration, log: Log): Ma
       log.info({}, 'programs can be started again');
     },
   });
-  if (runner.kind === 'spawn') {
-    return { runner: new ProcessRunner(run, patient.start), close: () => Promise.resolve() };
-  }
+  if (runner.kind === 'spawn') return new ProcessRunner(run, patient.start);
   const warm = new WarmScripts({
     spawn: patient.start,
     programs: shippedFile('scripts/warm'),
@@ -43,5 +51,30 @@ export function makeRunner(configuration: ServedSiteConfiguration, log: Log): Ma
       log[level](fields, message);
     },
   });
-  return { runner: new ProcessRunner(run, warm.start), close: () => warm.close() };
+  const processes = new ProcessRunner(run, warm.start);
+  return {
+    run: (invocation, streams, signal) => processes.run(invocation, streams, signal),
+    destroy: async () => {
+      await processes.destroy();
+      await warm.close();
+    },
+  };
+}
+
+async function workerRunner(
+  { run, env, passEnv }: ServedSiteConfiguration,
+  { command: [name, ...args], directory, workers, maxCrashes, maxRequests }: WorkerConfiguration,
+  log: Log,
+): Promise<Runner> {
+  const environment = new Map([...baseEnvironment(passEnv), ...env]);
+  const file = await findProgram(name, environment);
+  const pool = await WorkerPool.open({
+    command: { file, args, directory, environment },
+    workers,
+    maxCrashes,
+    maxRequests,
+    killGraceMs: run.killGraceMs,
+    report: workerReport(log),
+  });
+  return new WorkerRunner(run, pool);
 }

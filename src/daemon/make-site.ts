@@ -7,6 +7,7 @@ import { gitSite } from '../sites/git/git-site.js';
 import { hgSite } from '../sites/hg/hg-site.js';
 import { scriptSite } from '../sites/script.js';
 import type { Site } from '../sites/site.js';
+import { workerSite } from '../sites/worker.js';
 import type { ServedSiteConfiguration } from './configuration.js';
 import { findGit } from './find-git.js';
 import { findMercurial } from './find-mercurial.js';
@@ -34,6 +35,8 @@ async function siteOf({ site, env, passEnv }: ServedSiteConfiguration): Promise<
   switch (site.kind) {
     case 'script':
       return scriptSite({ ...environment, file: site.file, args: site.args });
+    case 'worker':
+      return workerSite({ command: site.command, directory: site.directory, administrator: env });
     case 'dir':
       return directorySite({ ...environment, root: site.root });
     case 'hg':
@@ -59,7 +62,8 @@ async function siteOf({ site, env, passEnv }: ServedSiteConfiguration): Promise<
   }
 }
 
-function baseEnvironment(passEnv: readonly string[]): ReadonlyMap<ByteString, ByteString> {
+/** The variables of the daemon's own that programs get. */
+export function baseEnvironment(passEnv: readonly string[]): ReadonlyMap<ByteString, ByteString> {
   const base = new Map([['PATH', fromText(process.env['PATH'] ?? DEFAULT_PATH)]]);
   for (const name of passEnv) {
     const value = process.env[name];

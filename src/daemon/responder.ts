@@ -33,7 +33,7 @@ export interface ResponderOptions {
   /** What the access log calls the site, if a daemon has several. */
   readonly name?: string | undefined;
   readonly site: Site;
-  readonly runner: Runner;
+  readonly runner: Pick<Runner, 'run'>;
   readonly admission: Admission;
   readonly body: BodyLimits;
   readonly log: Log;

@@ -7,12 +7,13 @@ import { Connection, type ConnectionOptions } from '../fastcgi/connection.js';
 import type { Request } from '../fastcgi/request.js';
 import type { AccessLog } from '../observe/access-log.js';
 import { type Log, withFields } from '../observe/log.js';
+import type { Runner } from '../runners/runner.js';
 import type { Address } from './address.js';
-import { Admission } from './admission.js';
+import { Admission, type AdmissionOptions } from './admission.js';
 import { AllowFrom } from './allow-from.js';
 import type { ServedSiteConfiguration } from './configuration.js';
 import { listen, type Listener } from './listener.js';
-import { type MadeRunner, makeRunner } from './make-runner.js';
+import { makeRunner } from './make-runner.js';
 import { located, makeSite } from './make-site.js';
 import { Responder } from './responder.js';
 
@@ -22,7 +23,7 @@ const DESCRIPTOR_0: Address = { kind: 'fd', fd: 0 };
 export class ServedSite {
   readonly #configuration: ServedSiteConfiguration;
   readonly #log: Log;
-  readonly #processes: MadeRunner;
+  readonly #runner: Runner;
   readonly #responder: Responder;
   readonly #connectionOptions: Omit<ConnectionOptions, 'onRequest'>;
   readonly #connections = new Set<Connection>();
@@ -31,15 +32,15 @@ export class ServedSite {
 
   private constructor(
     configuration: ServedSiteConfiguration,
-    processes: MadeRunner,
+    runner: Runner,
     responder: Responder,
     log: Log,
   ) {
     this.#configuration = configuration;
     this.#log = log;
-    this.#processes = processes;
+    this.#runner = runner;
     this.#responder = responder;
-    const { maxProcesses, maxQueue } = configuration.admission;
+    const { maxProcesses, maxQueue } = admissionOf(configuration);
     const maxRequests = configuration.maxRequestsPerConnection;
     this.#connectionOptions = {
       maxParamsBytes: configuration.maxParamsBytes,
@@ -72,13 +73,13 @@ export class ServedSite {
   ): Promise<ServedSite> {
     const { name } = configuration;
     const log = name === undefined ? daemonLog : withFields(daemonLog, { site: name });
-    const processes = makeRunner(configuration, log);
-    const { runner } = processes;
+    const site = await makeSite(configuration);
+    const runner = await makeRunner(configuration, log);
     const responder = new Responder({
       name,
-      site: await makeSite(configuration),
+      site,
       runner,
-      admission: new Admission(configuration.admission),
+      admission: new Admission(admissionOf(configuration)),
       body: {
         bufferBytes: configuration.stdinBufferBytes,
         maxSpoolBytes: configuration.maxSpoolBytes,
@@ -87,7 +88,7 @@ export class ServedSite {
       log,
       accessLog,
     });
-    return new ServedSite(configuration, processes, responder, log);
+    return new ServedSite(configuration, runner, responder, log);
   }
 
   /** Starts to listen; resolves when every listener accepts. @throws BridgeError `ERR_LISTEN`, `ERR_USAGE` */
@@ -131,6 +132,7 @@ export class ServedSite {
     await this.#closeListeners();
     for (const connection of this.#connections) connection.close();
     await this.#ended();
+    await this.#runner.destroy();
   }
 
   /** Ends everything now: connections are cut, processes terminated. Resolves when the last process is gone. */
@@ -138,7 +140,7 @@ export class ServedSite {
     await this.#closeListeners();
     for (const connection of this.#connections) connection.destroy();
     // Also scripts that go on after their answer was complete, which no connection ends any more.
-    this.#processes.runner.destroy();
+    await this.#runner.destroy();
     await this.#ended();
   }
 
@@ -175,8 +177,12 @@ export class ServedSite {
   async #ended(): Promise<void> {
     await Promise.all([...this.#connections].map((connection) => connection.closed));
     await Promise.all(this.#responses);
-    await this.#processes.close();
   }
+}
+
+/** An application has as many requests at once as it has workers. */
+function admissionOf({ site, admission }: ServedSiteConfiguration): AdmissionOptions {
+  return site.kind === 'worker' ? { ...admission, maxProcesses: site.workers } : admission;
 }
 
 function noSocket(error: unknown): BridgeError {

@@ -1,19 +1,21 @@
 /** What signals mean to the daemon. */
 
 /**
- * Resolves with the first SIGTERM or SIGINT; from then on a further one calls `again`. `dispose` gives the signals back
+ * Resolves with the first of `signals`, SIGTERM or SIGINT; from then on a further one calls `again`. `dispose` gives the signals back
  * their default meaning.
  */
-export function stopSignal(again: () => void): {
+export function stopSignal(
+  again: (signal: NodeJS.Signals) => void,
+  signals: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGINT'],
+): {
   readonly received: Promise<NodeJS.Signals>;
   dispose(): void;
 } {
-  const signals = ['SIGTERM', 'SIGINT'] as const;
   let onSignal: (signal: NodeJS.Signals) => void = () => undefined;
   const received = new Promise<NodeJS.Signals>((resolve) => {
     let stopping = false;
     onSignal = (signal) => {
-      if (stopping) again();
+      if (stopping) again(signal);
       stopping = true;
       resolve(signal);
     };
@@ -28,11 +30,13 @@ export function stopSignal(again: () => void): {
 }
 
 /**
- * Calls `reopen` at SIGHUP and SIGUSR1, as those who rotate logs send them. Node would end at the one, and open its
+ * Calls `reopen` at each of `signals`, SIGHUP and SIGUSR1, as those who rotate logs send them. Node would end at the one, and open its
  * debugger to the whole machine at the other. `dispose` gives the signals back that meaning.
  */
-export function reopenSignals(reopen: () => void): { dispose(): void } {
-  const signals = ['SIGHUP', 'SIGUSR1'] as const;
+export function reopenSignals(
+  reopen: () => void,
+  signals: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGUSR1'],
+): { dispose(): void } {
   for (const signal of signals) process.on(signal, reopen);
   return {
     dispose: () => {

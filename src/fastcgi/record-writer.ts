@@ -14,6 +14,9 @@ import {
 /** The largest content that is a multiple of eight, so that a full record needs no padding (FastCGI 1.0 §3.3). */
 const FULL_CONTENT_BYTES = MAX_CONTENT_BYTES & ~7;
 
+/** A record type beyond those of FastCGI 1.0 §8. */
+const UNDEFINED_TYPE = 254;
+
 function header(type: number, requestId: number, contentBytes: number): Buffer {
   return Buffer.of(
     VERSION_1,
@@ -78,4 +81,9 @@ export function getValuesResult(values: [string, string][]): Buffer {
 /** UNKNOWN_TYPE, the answer to a management record of a type that FastCGI 1.0 does not define (§4.2). */
 export function unknownType(type: number): Buffer {
   return controlRecord(RecordType.UNKNOWN_TYPE, NULL_REQUEST_ID, new UnknownType(type));
+}
+
+/** A management record of a type that FastCGI 1.0 does not define, which UNKNOWN_TYPE answers (§4.2). */
+export function unknownManagementRecord(): Buffer {
+  return header(UNDEFINED_TYPE, NULL_REQUEST_ID, 0);
 }

@@ -3,10 +3,16 @@
 import { type Duplex, PassThrough, type Readable, Writable } from 'node:stream';
 
 import { BridgeError, reasonOf } from '../errors.js';
-import { EndRequest, KEEP_CONN, RecordType, recordTypeName, Role } from './constants.js';
+import { EndRequest, KEEP_CONN, NULL_REQUEST_ID, RecordType, recordTypeName, Role } from './constants.js';
 import { encodeParams, type Params } from './params.js';
 import { type RecordEvent, RecordReader } from './record-reader.js';
-import { abortRequest, beginRequest, streamEnd, streamRecords } from './record-writer.js';
+import {
+  abortRequest,
+  beginRequest,
+  streamEnd,
+  streamRecords,
+  unknownManagementRecord,
+} from './record-writer.js';
 
 /** How an answer ended (FastCGI 1.0 §5.5). */
 export interface EndOfRequest {
@@ -22,6 +28,8 @@ export interface SentRequest {
   readonly stderr: Readable;
   /** Rejects with `ERR_FASTCGI_DISCONNECTED` when the connection ends first. */
   readonly ended: Promise<EndOfRequest>;
+  /** Octets of STDOUT and STDERR that have come, whoever has read them. */
+  answerBytes(): number;
   /** Sends ABORT_REQUEST (FastCGI 1.0 §5.4); the answer still ends with END_REQUEST. */
   abort(): void;
 }
@@ -29,6 +37,8 @@ export interface SentRequest {
 interface Active {
   readonly stdout: PassThrough;
   readonly stderr: PassThrough;
+  /** What has come of both. */
+  readonly answer: { bytes: number };
   readonly resolve: (end: EndOfRequest) => void;
   readonly reject: (reason: BridgeError) => void;
 }
@@ -38,6 +48,8 @@ export class Requester {
   readonly #socket: Duplex;
   readonly #reader = new RecordReader();
   readonly #active = new Map<number, Active>();
+  /** Those who wait for a sign of life. */
+  readonly #probing: { readonly resolve: () => void; readonly reject: (reason: BridgeError) => void }[] = [];
 
   constructor(socket: Duplex) {
     this.#socket = socket;
@@ -53,14 +65,19 @@ export class Requester {
     socket.once('end', () => socket.destroy());
   }
 
-  /** Begins a request and sends its params; `keepConn` asks for the connection to be kept (§5.1). */
+  /**
+   * Begins a request and sends its params; `keepConn` asks for the connection to be kept (§5.1). Without a body the end
+   * of STDIN goes with them: an application that answers and leaves at once has then left nothing unread, which would
+   * make us lose its answer.
+   */
   send(
     params: Params,
     {
       requestId = 1,
       role = Role.RESPONDER,
       keepConn = false,
-    }: { requestId?: number; role?: number; keepConn?: boolean } = {},
+      hasBody = true,
+    }: { requestId?: number; role?: number; keepConn?: boolean; hasBody?: boolean } = {},
   ): SentRequest {
     const stdout = new PassThrough();
     const stderr = new PassThrough();
@@ -71,8 +88,9 @@ export class Requester {
         });
       }
     }
+    const answer = { bytes: 0 };
     const ended = new Promise<EndOfRequest>((resolve, reject) => {
-      this.#active.set(requestId, { stdout, stderr, resolve, reject });
+      this.#active.set(requestId, { stdout, stderr, answer, resolve, reject });
     });
     // Who only looks at stdout learns of a lost connection by its error.
     ended.catch(() => undefined);
@@ -81,13 +99,15 @@ export class Requester {
       beginRequest(requestId, role, keepConn ? KEEP_CONN : 0),
       ...streamRecords(RecordType.PARAMS, requestId, encodeParams(params)),
       streamEnd(RecordType.PARAMS, requestId),
+      ...(hasBody ? [] : [streamEnd(RecordType.STDIN, requestId)]),
     ]);
     const stdin = new Writable({
       write: (chunk: Buffer, _encoding, done) => {
         this.#write(streamRecords(RecordType.STDIN, requestId, chunk), done);
       },
       final: (done) => {
-        this.#write([streamEnd(RecordType.STDIN, requestId)], done);
+        if (hasBody) this.#write([streamEnd(RecordType.STDIN, requestId)], done);
+        else done();
       },
     });
     stdin.on('error', () => undefined);
@@ -97,10 +117,26 @@ export class Requester {
       stdout,
       stderr,
       ended,
+      answerBytes: () => answer.bytes,
       abort: () => {
         this.#write([abortRequest(requestId)]);
       },
     };
+  }
+
+  /**
+   * Resolves when the application shows that it has accepted the connection and reads it: by its answer to a management
+   * record of a type that nobody knows (FastCGI 1.0 §4.2). Of the types that are known, FCGI_GET_VALUES would be the one
+   * to ask with; libfcgi 2.4.2 never answers it.
+   *
+   * @throws BridgeError `ERR_FASTCGI_DISCONNECTED`
+   */
+  probe(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#probing.push({ resolve, reject });
+      if (this.#socket.destroyed) this.#lose(disconnected('the connection to the application is closed'));
+      else this.#write([unknownManagementRecord()]);
+    });
   }
 
   /** Closes the connection; what is under way is lost. */
@@ -125,9 +161,11 @@ export class Requester {
   }
 
   #dispatch(event: RecordEvent): void {
+    if (event.requestId === NULL_REQUEST_ID) this.#probing.shift()?.resolve();
     const active = this.#active.get(event.requestId);
     if (active === undefined) return;
     if (event.kind === 'data') {
+      active.answer.bytes += event.data.length;
       if (event.type === RecordType.STDOUT) active.stdout.write(event.data);
       else if (event.type === RecordType.STDERR) active.stderr.write(event.data);
       else throw unexpected(event.type);
@@ -160,6 +198,7 @@ export class Requester {
       reject(reason);
     }
     this.#active.clear();
+    for (const { reject } of this.#probing.splice(0)) reject(reason);
   }
 }
 

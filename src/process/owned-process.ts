@@ -9,11 +9,11 @@ import { groupRuns, signalGroup } from './process-group.js';
 /** The longest pause between looks at a process group that has lost its leader: nothing reports its end. */
 const MAX_GROUP_POLL_MS = 200;
 
-/** What whoever has started a program hands over. */
-export interface StartedProgram {
+/** What whoever has started a program hands over; `Input` is undefined where its standard input is no pipe. */
+export interface StartedProgram<Input extends Writable | undefined = Writable> {
   /** Of the program, which leads a process group of its own. */
   readonly pid: number;
-  readonly stdin: Writable;
+  readonly stdin: Input;
   readonly stdout: Readable;
   readonly stderr: Readable;
   /** Resolves as soon as the program was reaped, and never rejects. */
@@ -21,12 +21,12 @@ export interface StartedProgram {
 }
 
 /**
- * A running program with its three pipes. It owns the process and, until `terminate` has resolved, its group; whoever
+ * A running program with its pipes. It owns the process and, until `terminate` has resolved, its group; whoever
  * started it reads `stdout` and `stderr` to their end or destroys them.
  */
-export class OwnedProcess {
+export class OwnedProcess<Input extends Writable | undefined = Writable> {
   readonly pid: number;
-  readonly stdin: Writable;
+  readonly stdin: Input;
   readonly stdout: Readable;
   readonly stderr: Readable;
   /** Resolves when the program has ended and was reaped; its group may live on. */
@@ -35,7 +35,7 @@ export class OwnedProcess {
   #terminating: Promise<void> | undefined;
   #groupIsGone = false;
 
-  constructor({ pid, stdin, stdout, stderr, exited }: StartedProgram) {
+  constructor({ pid, stdin, stdout, stderr, exited }: StartedProgram<Input>) {
     this.pid = pid;
     this.stdin = stdin;
     this.stdout = stdout;
@@ -60,7 +60,7 @@ export class OwnedProcess {
     if (!this.#groupIsGone) await this.#endGroup(graceMs);
     await this.exited;
     // A process that left the group may hold the other ends; nobody reads them any more.
-    this.stdin.destroy();
+    this.stdin?.destroy();
     this.stdout.destroy();
     this.stderr.destroy();
   }

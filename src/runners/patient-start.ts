@@ -2,8 +2,7 @@
 
 import type { Invocation } from '../cgi/invocation.js';
 import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
-import type { OwnedProcess } from '../process/owned-process.js';
-import type { StartScript } from './process-runner.js';
+import type { ScriptProcess, StartScript } from './process-runner.js';
 
 /** No processes, no memory, no descriptors for us or for anybody: none of it is the request's fault, or stays so. */
 const shortages: ReadonlySet<string | undefined> = new Set(['EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE']);
@@ -23,7 +22,7 @@ interface Waiting {
   readonly invocation: Invocation;
   readonly signal: AbortSignal;
   readonly since: number;
-  readonly resolve: (started: OwnedProcess) => void;
+  readonly resolve: (started: ScriptProcess) => void;
   readonly reject: (reason: unknown) => void;
   /** Ends the wait when it has lasted too long or nobody waits for the answer any more; not while it is tried. */
   watch: (() => void) | undefined;
@@ -65,7 +64,7 @@ export class PatientStart {
     });
   };
 
-  async #tryStart(invocation: Invocation, signal: AbortSignal): Promise<OwnedProcess> {
+  async #tryStart(invocation: Invocation, signal: AbortSignal): Promise<ScriptProcess> {
     try {
       const started = await this.#start(invocation, signal);
       if (this.#isShort) this.#patience.onRelief();

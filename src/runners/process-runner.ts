@@ -14,12 +14,18 @@ import { carryStderr } from './script-stderr.js';
 /** How long a script may take to end that has closed its outputs: as a rule that is its end, and the exit status comes. */
 const CLOSED_OUTPUTS_MS = 100;
 
+/** A process that runs for one request, or what looks like one. */
+export type ScriptProcess = Pick<
+  OwnedProcess,
+  'pid' | 'stdin' | 'stdout' | 'stderr' | 'exited' | 'terminate'
+>;
+
 /**
  * Makes the process of an invocation. What has to wait for something stops waiting when `signal` aborts.
  *
  * @throws BridgeError `ERR_SPAWN`, `ERR_SYSTEM_LIMIT`
  */
-export type StartScript = (invocation: Invocation, signal: AbortSignal) => Promise<OwnedProcess>;
+export type StartScript = (invocation: Invocation, signal: AbortSignal) => Promise<ScriptProcess>;
 
 /** A runner on `start`; it owns the processes until their runs have ended. */
 export class ProcessRunner implements Runner {
@@ -33,11 +39,12 @@ export class ProcessRunner implements Runner {
   }
 
   async run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<Outcome> {
-    let started: OwnedProcess;
+    let started: ScriptProcess;
     try {
       started = await this.#start(invocation, signal);
     } catch (error) {
       streams.stdin.destroy();
+      if (signal.aborted) return { ...notStarted, endedBy: 'abort' };
       return {
         ...notStarted,
         startError: error instanceof BridgeError ? error : new BridgeError('ERR_SPAWN', reasonOf(error)),
@@ -47,12 +54,13 @@ export class ProcessRunner implements Runner {
   }
 
   /** Ends all runs, also those that have answered completely and have not ended yet. */
-  destroy(): void {
+  destroy(): Promise<void> {
     for (const abort of this.#aborts) abort();
+    return Promise.resolve();
   }
 
   async #watch(
-    child: OwnedProcess,
+    child: ScriptProcess,
     { input, variables }: Invocation,
     streams: RunStreams,
     signal: AbortSignal,

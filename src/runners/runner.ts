@@ -76,4 +76,6 @@ export interface Runner {
    * Never rejects. Aborting `signal` ends the run, unless the answer was complete by then.
    */
   run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<Outcome>;
+  /** Ends all runs, also those that have answered completely, and resolves when what it keeps for further ones is gone. */
+  destroy(): Promise<void>;
 }

@@ -15,6 +15,7 @@ import {
   gitOptions,
   hgOptions,
   serveOptions,
+  workerOptions,
 } from '../../src/cli/options.js';
 import { requestEnds } from '../../src/observe/access-log.js';
 import { runBridge } from '../helpers/bridge.js';
@@ -73,6 +74,7 @@ const ofCommands: Readonly<Record<string, Readonly<Record<string, Options>>>> = 
   git: gitOptions,
   dir: dirOptions,
   serve: serveOptions,
+  worker: workerOptions,
   get: getOptions,
 };
 const options: Readonly<Record<string, Options>> = Object.assign(
@@ -82,6 +84,8 @@ const options: Readonly<Record<string, Options>> = Object.assign(
   ...Object.values(ofCommands),
 ) as Record<string, Options>;
 const builtIn = ['help', 'version'];
+/** Of gitweb.cgi. */
+const ofOthers = ['fcgi'];
 
 const described = new Map(optionItems(section('OPTIONS')));
 
@@ -138,6 +142,7 @@ describe('The manual page', () => {
     const { Options: ofExplain = [] } = Object.fromEntries(await helpOf('explain'));
     // What these two have as well is described with them.
     const ofExplainAlone = ofExplain.filter((name) => !(name in serveOptions) && !(name in getOptions));
+    const { Options: ofWorker = [] } = Object.fromEntries(await helpOf('worker'));
     const own = (names: string[]): string[] => names.filter((name) => !builtIn.includes(name));
     assert.deepEqual(Object.fromEntries(inManual), {
       hg: own(ofHg),
@@ -146,6 +151,7 @@ describe('The manual page', () => {
       serve: own(ofServe),
       get: own(ofGet),
       explain: own(ofExplainAlone),
+      worker: own(ofWorker),
       ...common,
       Other: builtIn,
     });
@@ -184,7 +190,7 @@ describe('The manual page', () => {
     const named = [...manual.matchAll(/(?:\bFl -|(?<![\w-])--)([a-z][a-z-]*)/g)].map(([, name = '']) => name);
     assert.ok(named.length > Object.keys(options).length);
     assert.deepEqual(
-      sorted(named).filter((name) => !(name in options) && !builtIn.includes(name)),
+      sorted(named).filter((name) => !(name in options) && ![...builtIn, ...ofOthers].includes(name)),
       [],
     );
   });

@@ -108,7 +108,7 @@ describe('Admission', () => {
     for (const name of ['a1', 'a2', 'a3', 'b1']) void visitors.come(name);
     await assert.rejects(visitors.gate.enter({}, never), {
       code: 'ERR_MAX_QUEUE',
-      message: '2 processes run (--max-processes) and 2 requests wait (--max-queue)',
+      message: '2 processes run (--max-processes, or --workers) and 2 requests wait (--max-queue)',
     });
     await visitors.empty();
     assert.deepEqual(visitors.admitted, ['a1', 'a2', 'a3', 'b1']);

@@ -45,6 +45,18 @@ describe('A requester', () => {
     far.destroy();
   });
 
+  it('sends a request without a body in one piece, the end of STDIN included', async () => {
+    const [near, far] = duplexPair();
+    const request = new Requester(near).send([], { hasBody: false });
+    request.stdin.end();
+    const [piece] = (await once(far, 'data')) as [Buffer];
+    const expected =
+      '01 01 0001 0008 00 00  0001 00 0000000000  01 04 0001 0000 00 00  01 05 0001 0000 00 00';
+    assert.deepEqual(piece, hex(expected));
+    if (!request.stdin.writableFinished) await once(request.stdin, 'finish');
+    near.destroy();
+  });
+
   it('sends its id, its role, KEEP_CONN and ABORT_REQUEST', async () => {
     const { requester, far, received } = connect();
     requester.send([], { requestId: 258, role: 2, keepConn: true }).abort();
@@ -198,4 +210,35 @@ describe('A requester', () => {
       assert.ok(near.destroyed);
     });
   }
+
+  it('counts what has come of an answer, read or not', async () => {
+    const { requester, far } = connect();
+    const request = requester.send([]);
+    assert.equal(request.answerBytes(), 0);
+    await write(far, record(6, 1, 'four'), record(7, 1, 'and six'.slice(1)), record(6, 1));
+    assert.equal(request.answerBytes(), 10);
+    requester.close();
+  });
+
+  it('learns by a management record of an unknown type that the application lives', async () => {
+    const { requester, far, received } = connect();
+    const signs = [requester.probe(), requester.probe()];
+    while (received().length < 16) await once(far, 'data');
+    assert.deepEqual(received(), hex('01 fe 0000 0000 00 00  01 fe 0000 0000 00 00'));
+    const unknownType = record(11, 0, '\xfe\0\0\0\0\0\0\0');
+    await write(far, unknownType, unknownType);
+    await Promise.all(signs);
+    const request = requester.send([]);
+    await write(far, record(6, 1, 'after it'), end(1));
+    assert.equal(await text(request.stdout), 'after it');
+    requester.close();
+  });
+
+  it('learns that it does not, when the connection ends or has ended', async () => {
+    const { requester, near } = connect();
+    const sign = requester.probe();
+    near.destroy();
+    await assert.rejects(sign, DISCONNECTED);
+    await assert.rejects(requester.probe(), DISCONNECTED);
+  });
 });

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { access, chmod, copyFile, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { access, chmod, copyFile, mkdir, open, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { before, describe, it } from 'node:test';
 
 import { fromText } from '../../src/bytes.js';
-
+import { startOnDescriptor } from '../../src/process/child-process.js';
 import type { OwnedProcess } from '../../src/process/owned-process.js';
 import { fixture } from '../helpers/bridge.js';
 import { isRunning, vanished } from '../helpers/processes.js';
@@ -36,6 +36,21 @@ async function printedPids(stdout: Readable): Promise<number[]> {
 }
 
 describe('A process', () => {
+  it('has an open descriptor of ours as its standard input, if it is told to', async () => {
+    const path = join(await temporaryDirectory(), 'input');
+    await writeFile(path, 'from the file');
+    const file = await open(path);
+    const command = { file: '/bin/cat', args: [], directory: '/', environment };
+    const started = await startOnDescriptor(command, file.fd);
+    assert.equal(started.stdin, undefined);
+    assert.equal(await text(started.stdout), 'from the file');
+    assert.deepEqual(await started.exited, { kind: 'exited', code: 0 });
+    await started.terminate(GRACE_MS);
+    // It is still ours.
+    assert.equal((await file.stat()).size, 13);
+    await file.close();
+  });
+
   it('leads a process group of its own', async () => {
     const started = await start('/bin/sh', ['-c', 'ps -o pgid= -p $$']);
     assert.equal(Number(await text(started.stdout)), started.pid);

@@ -169,7 +169,7 @@ describe('An aborted run', { timeout: 60_000 }, () => {
     const { stdout, runner, outcome } = runShell(script, { signal: abort.signal });
     await printed(stdout, /all/);
     abort.abort();
-    runner.destroy();
+    await runner.destroy();
     const { endedBy, exit } = await outcome;
     assert.deepEqual([endedBy, exit], ['abort', signaled('SIGTERM')]);
   });

@@ -41,6 +41,7 @@ export class WarmScripts {
   readonly #servers = new Set<ForkServer>();
   readonly #said = new Set<string>();
   readonly #idleTimer: NodeJS.Timeout | undefined;
+  #isClosed = false;
 
   constructor(options: WarmOptions) {
     this.#options = options;
@@ -57,7 +58,7 @@ export class WarmScripts {
     const found = await this.#interpreters.find(invocation);
     if (found.kind === 'other') {
       this.#once('info', { script: toText(invocation.file) }, `a program is not run warm: ${found.reason}`);
-    } else if (!hasNul(invocation)) {
+    } else if (!this.#isClosed && !hasNul(invocation)) {
       const forked = await this.#script(found, invocation).fork(invocation, found.args);
       if (forked !== undefined) return forked;
     }
@@ -66,6 +67,7 @@ export class WarmScripts {
 
   /** Ends the fork servers. Resolves when they are gone, and with them all that they have forked. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     clearInterval(this.#idleTimer);
     for (const script of this.#scripts.values()) script.close();
     this.#scripts.clear();

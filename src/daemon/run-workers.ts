@@ -1,0 +1,178 @@
+/**
+ * The life of a process that a web server has started in a FastCGI application's place: its workers accept on the socket
+ * that it was given as descriptor 0, and it holds the socket open while one worker ends and the next one starts.
+ */
+
+import { fstatSync } from 'node:fs';
+
+import { fromText } from '../bytes.js';
+import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
+import { type Log, openLog } from '../observe/log.js';
+import { startOnDescriptor } from '../process/child-process.js';
+import type { Command } from '../process/command.js';
+import { appStatusOf, describeExit } from '../process/exit-status.js';
+import type { OwnedProcess } from '../process/owned-process.js';
+import { Supervisor, type WorkerEnd } from '../runners/worker/supervisor.js';
+import { Watch } from '../runners/worker/watch.js';
+import type { Configuration, ServedSiteConfiguration, WorkerConfiguration } from './configuration.js';
+import { findProgram } from './find-program.js';
+import { reopenSignals, stopSignal } from './signals.js';
+import { logEnd } from './worker-report.js';
+
+const LISTENING_SOCKET = 0;
+
+/** Workers in a row that end on purpose, and sooner than any could have served much: then somebody has to be told. */
+const SUSPICIOUS = { workers: 20, lifeMs: 500 };
+
+const FASTCGI_ADVICE = 'does it have to be told to run as a FastCGI application, as gitweb.cgi --fcgi?';
+
+type Process = OwnedProcess<undefined>;
+
+/**
+ * Keeps workers on descriptor 0 until SIGTERM or SIGINT, at which they are ended; or SIGUSR1, which is passed on, as
+ * FastCGI applications understand it: they end after the request that runs, for at most `stopGraceMs`.
+ *
+ * @throws BridgeError `ERR_USAGE`, `ERR_START` where it can't begin; `ERR_WORKERS`, with the last one's exit status, when
+ *   too many workers have failed in a row. None is left then.
+ */
+export async function runWorkers(
+  { log: logOptions, stopGraceMs }: Configuration,
+  { env, run: { killGraceMs } }: Pick<ServedSiteConfiguration, 'env' | 'run'>,
+  site: WorkerConfiguration,
+): Promise<void> {
+  requireSocket();
+  const command = await commandOf(site, env);
+  const log = openLog(logOptions);
+  let tooManyFailed: (end: WorkerEnd<Process>) => void;
+  const failed = new Promise<WorkerEnd<Process>>((resolve) => {
+    tooManyFailed = resolve;
+  });
+  const supervisor = superviseOn(command, site, killGraceMs, log, (end) => {
+    tooManyFailed(end);
+  });
+  const rotation = reopenSignals(() => {
+    reopen(log);
+  }, ['SIGHUP']);
+  const stop = stopSignal(
+    (signal) => {
+      if (signal !== 'SIGUSR1') void supervisor.stop();
+    },
+    ['SIGTERM', 'SIGINT', 'SIGUSR1'],
+  );
+  try {
+    supervisor.start();
+    log.info({ pid: process.pid, listen: ['fd:0'], workers: site.workers }, 'listening');
+    const reason = await Promise.race([stop.received, failed]);
+    if (reason === 'SIGUSR1') await finish(supervisor, stopGraceMs);
+    else await supervisor.stop();
+    if (typeof reason !== 'string') throw crashLoop(reason);
+    log.info({ signal: reason }, 'stopped');
+  } finally {
+    rotation.dispose();
+  }
+}
+
+function superviseOn(
+  command: Command,
+  { workers, maxCrashes }: WorkerConfiguration,
+  killGraceMs: number,
+  log: Log,
+  tooManyFailed: (end: WorkerEnd<Process>) => void,
+): Supervisor<Process> {
+  const watches = new Map<Process, Watch>();
+  let short = 0;
+  const countShort = (lifeMs: number): void => {
+    short = lifeMs < SUSPICIOUS.lifeMs ? short + 1 : 0;
+    if (short !== SUSPICIOUS.workers) return;
+    const what = `${String(short)} workers in a row have ended in less than ${String(SUSPICIOUS.lifeMs)} ms`;
+    log.warn({}, `${what}; ${FASTCGI_ADVICE}`);
+  };
+  const supervisor = new Supervisor<Process>({
+    workers,
+    killGraceMs,
+    start: () => startOnDescriptor(command, LISTENING_SOCKET),
+    hasServed: (worker) => watches.get(worker)?.mayHaveServed === true,
+    onStarted: (worker) => {
+      const { pid, stdout, stderr } = worker;
+      log.debug({ pid }, 'worker started');
+      // The web server's log is where the application's complaints belong, as they are.
+      for (const stream of [stdout, stderr]) {
+        stream.on('data', (chunk: Buffer) => process.stderr.write(chunk)).on('error', () => undefined);
+      }
+      const proven = (): void => {
+        supervisor.answered(worker);
+      };
+      const printed = (): void => {
+        log.warn({ pid }, `worker writes to its standard output; ${FASTCGI_ADVICE}`);
+      };
+      watches.set(worker, new Watch(stdout, proven, printed));
+    },
+    onEnded: (end) => {
+      if (end.process !== undefined) {
+        const watch = watches.get(end.process);
+        watch?.end();
+        countShort(watch?.lifeMs ?? 0);
+        watches.delete(end.process);
+      }
+      const isLast = end.failed && maxCrashes > 0 && end.failures >= maxCrashes;
+      logEnd(log, isLast ? { ...end, restartMs: undefined } : end);
+      if (isLast) tooManyFailed(end);
+    },
+  });
+  return supervisor;
+}
+
+/** Has workers end after the request that runs; those that take too long are ended. */
+async function finish(supervisor: Supervisor<Process>, graceMs: number): Promise<void> {
+  const grace = setTimeout(() => void supervisor.stop(), graceMs);
+  await supervisor.stop(({ pid }) => {
+    try {
+      process.kill(pid, 'SIGUSR1');
+    } catch (error) {
+      if (systemCodeOf(error) !== 'ESRCH') throw error;
+    }
+  });
+  clearTimeout(grace);
+}
+
+/** We stand in the application's place: what the web server has prepared for it in the environment, it gets. */
+async function commandOf(
+  { command: [name, ...args], directory }: WorkerConfiguration,
+  env: ServedSiteConfiguration['env'],
+): Promise<Command> {
+  const inherited = Object.entries(process.env).map(
+    ([variable, value = '']) => [fromText(variable), fromText(value)] as const,
+  );
+  const environment = new Map([...inherited, ...env]);
+  return { file: await findProgram(name, environment), args, directory, environment };
+}
+
+function requireSocket(): void {
+  let problem = 'is no socket';
+  try {
+    if (fstatSync(LISTENING_SOCKET).isSocket()) return;
+  } catch (error) {
+    problem = `can't be used: ${reasonOf(error)}`;
+  }
+  const advice = 'say for example --listen unix:/run/fcgi2cgi/sock';
+  throw new BridgeError(
+    'ERR_USAGE',
+    `nowhere to listen: without --listen it is descriptor 0, where web servers leave a socket, and that ${problem}; ${advice}`,
+  );
+}
+
+function crashLoop({ exit, error, failures }: WorkerEnd<Process>): BridgeError {
+  const how = error?.message ?? (exit && describeExit(exit)) ?? '';
+  const reason = `gave up after ${String(failures)} workers failed in a row (--max-crashes); the last one: ${how}`;
+  return new BridgeError('ERR_WORKERS', reason, {
+    exitStatus: exit === undefined ? 1 : appStatusOf(exit) || 1,
+  });
+}
+
+function reopen(log: ReturnType<typeof openLog>): void {
+  try {
+    log.reopen();
+  } catch (error) {
+    log.error({ code: 'ERR_LOG_FILE' }, reasonOf(error));
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * The restart policy of workers, as a table: what follows from what happens to a worker in each of its states.
+ *
+ * An application's exit status 0 says that it has ended on purpose (FastCGI 1.0 §7); gitweb does so after each 101
+ * requests. However many of these there are in a row, they are no failure: what counts as one is any other exit, and
+ * an exit before the first answer. A row of them ends when a worker comes so far that it accepts or answers.
+ */
+
+/** What a worker actually is, whatever is wanted of it. */
+export type Actual = keyof typeof policy;
+
+/**
+ * What happens to a worker. `due`: its time to be started has come. `accepts`: it has shown that it reads a connection.
+ * `dismissed`: it was told to end.
+ */
+export type WorkerEvent =
+  'due' | 'accepts' | 'answered' | 'exited-zero' | 'exited-otherwise' | 'not-started' | 'dismissed';
+
+export interface Step {
+  readonly actual: 'absent' | 'unproven' | 'proven' | 'ending';
+  /** What becomes of the number of failures in a row, which all workers of an application share. */
+  readonly row?: 'broken' | 'longer';
+  /** When the next process is started in its place, if one is wanted there. */
+  readonly restart?: 'at-once' | 'after-backoff';
+}
+
+/** The table: a row for each state, a cell for each event. */
+export const policy = {
+  /** No process is there. What is late for one that was there changes nothing. */
+  absent: {
+    due: { actual: 'unproven' },
+    accepts: { actual: 'absent' },
+    answered: { actual: 'absent', row: 'broken' },
+    'exited-zero': { actual: 'absent' },
+    'exited-otherwise': { actual: 'absent' },
+    'not-started': { actual: 'absent', row: 'longer', restart: 'after-backoff' },
+    dismissed: { actual: 'absent' },
+  },
+  /** It runs and has not answered yet: nobody knows whether it can. */
+  unproven: {
+    due: { actual: 'unproven' },
+    accepts: { actual: 'unproven', row: 'broken' },
+    answered: { actual: 'proven', row: 'broken' },
+    'exited-zero': { actual: 'absent', row: 'longer', restart: 'after-backoff' },
+    'exited-otherwise': { actual: 'absent', row: 'longer', restart: 'after-backoff' },
+    'not-started': { actual: 'absent', row: 'longer', restart: 'after-backoff' },
+    dismissed: { actual: 'ending' },
+  },
+  /** It has answered. */
+  proven: {
+    due: { actual: 'proven' },
+    accepts: { actual: 'proven' },
+    answered: { actual: 'proven', row: 'broken' },
+    'exited-zero': { actual: 'absent', row: 'broken', restart: 'at-once' },
+    'exited-otherwise': { actual: 'absent', row: 'longer', restart: 'after-backoff' },
+    'not-started': { actual: 'absent', row: 'longer', restart: 'after-backoff' },
+    dismissed: { actual: 'ending' },
+  },
+  /** It was told to end, and has not yet: how it ends is then no matter. */
+  ending: {
+    due: { actual: 'ending' },
+    accepts: { actual: 'ending' },
+    answered: { actual: 'ending', row: 'broken' },
+    'exited-zero': { actual: 'absent', restart: 'at-once' },
+    'exited-otherwise': { actual: 'absent', restart: 'at-once' },
+    'not-started': { actual: 'absent', restart: 'after-backoff' },
+    dismissed: { actual: 'ending' },
+  },
+} as const satisfies Record<Step['actual'], Record<WorkerEvent, Step>>;

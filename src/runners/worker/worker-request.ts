@@ -1,0 +1,119 @@
+/** One request on its way through a worker, in the form of a process that runs for it. */
+
+import { once } from 'node:events';
+import { createConnection } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import type { MetaVariables } from '../../cgi/invocation.js';
+import { ProtocolStatus } from '../../fastcgi/constants.js';
+import { Requester, type SentRequest } from '../../fastcgi/requester.js';
+import type { ExitStatus } from '../../process/exit-status.js';
+import type { ScriptProcess } from '../process-runner.js';
+import type { Worker } from './worker.js';
+
+/** How soon after the connection the worker itself ends, if that is why the connection has ended. */
+const EXIT_FOLLOWS_MS = 200;
+
+/** Connects to a worker, which accepts when it comes to it. @throws Error if its socket is closed. */
+export async function connectTo(worker: Worker): Promise<Requester> {
+  const socket = createConnection(worker.path);
+  await once(socket, 'connect');
+  return new Requester(socket);
+}
+
+/**
+ * A request that a worker has been sent. Its `exited` is the END_REQUEST's appStatus, or how the worker has ended where
+ * it gave none. It owns the connection, one for each request, as web servers have it that start applications themselves.
+ */
+export class WorkerRequest implements ScriptProcess {
+  readonly pid: number;
+  readonly stdin: SentRequest['stdin'];
+  readonly stdout: SentRequest['stdout'];
+  readonly stderr: SentRequest['stderr'];
+  readonly exited: Promise<ExitStatus>;
+  readonly #requester: Requester;
+  readonly #sent: SentRequest;
+  readonly #mayFinish: () => boolean;
+  readonly #kill: () => Promise<void>;
+  #isAnswered = false;
+  #terminating: Promise<void> | undefined;
+
+  /**
+   * Without a body, STDIN ends at once. `mayFinish` says whether a request that is ended leaves its worker alone, if that answers within the grace; `kill`
+   * ends the worker.
+   */
+  constructor(
+    worker: Worker,
+    requester: Requester,
+    variables: MetaVariables,
+    { hasBody, mayFinish, kill }: { hasBody: boolean; mayFinish: () => boolean; kill: () => Promise<void> },
+  ) {
+    this.#requester = requester;
+    this.#sent = requester.send([...variables], { hasBody });
+    this.#mayFinish = mayFinish;
+    this.#kill = kill;
+    this.pid = worker.pid;
+    this.stdin = this.#sent.stdin;
+    // At once: an application that has answered and left before it came would take its answer with it.
+    if (!hasBody) this.stdin.end();
+    this.stdout = this.#sent.stdout;
+    this.stderr = this.#sent.stderr;
+    const ended = this.#sent.ended.then(
+      ({ appStatus, protocolStatus }): ExitStatus => {
+        this.#isAnswered = protocolStatus === ProtocolStatus.REQUEST_COMPLETE;
+        return { kind: 'exited', code: appStatus };
+      },
+      () => undefined,
+    );
+    this.exited = ended.then(async (exit) => {
+      // libfcgi waits for us to close, for two seconds; and nobody reads the rest of a body any more.
+      requester.close();
+      this.stdin.destroy();
+      return exit ?? (await exitOf(worker));
+    });
+  }
+
+  /** Whether END_REQUEST came, so that all of the answer has. */
+  get isAnswered(): boolean {
+    return this.#isAnswered;
+  }
+
+  /** Whether anything of an answer came. */
+  get hasBegun(): boolean {
+    return this.#sent.answerBytes() > 0;
+  }
+
+  /** Ends the request: the worker may finish it within `graceMs`, if it may at all; else it is ended. */
+  terminate(graceMs: number): Promise<void> {
+    this.#terminating ??= this.#end(graceMs);
+    return this.#terminating;
+  }
+
+  async #end(graceMs: number): Promise<void> {
+    if (this.#mayFinish()) {
+      this.#sent.abort();
+      this.stdin.end();
+      const grace = new AbortController();
+      const expired = delay(graceMs, true, { signal: grace.signal }).catch(() => false);
+      const isLate = await Promise.race([expired, this.exited.then(() => false)]);
+      grace.abort();
+      if (!isLate) return;
+    }
+    await this.#kill();
+    // Somebody else may hold its end of the connection.
+    this.#requester.close();
+    await this.exited;
+  }
+}
+
+/** How the worker has ended; one that lives on has merely closed the connection, as if it had ended with status 0. */
+async function exitOf(worker: Worker): Promise<ExitStatus> {
+  const timer = new AbortController();
+  const livesOn = delay(EXIT_FOLLOWS_MS, { kind: 'exited', code: 0 } as const, { signal: timer.signal });
+  try {
+    return await Promise.race([worker.exited, livesOn]);
+  } finally {
+    timer.abort();
+    livesOn.catch(() => undefined);
+  }
+}

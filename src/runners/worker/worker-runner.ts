@@ -1,0 +1,112 @@
+/** Runs invocations in the workers of a FastCGI application: a request goes to a free one, and its answer comes back. */
+
+import { Readable } from 'node:stream';
+
+import type { Invocation } from '../../cgi/invocation.js';
+import { systemCodeOf } from '../../errors.js';
+import type { Requester } from '../../fastcgi/requester.js';
+import { ProcessRunner } from '../process-runner.js';
+import { RequestBody } from '../request-body.js';
+import type { Outcome, Runner, RunLimits, RunStreams } from '../runner.js';
+import type { Worker } from './worker.js';
+import type { WorkerPool } from './worker-pool.js';
+import { connectTo, WorkerRequest } from './worker-request.js';
+
+/** Workers that one request may be sent to, if each ends without a sign of an answer: it may be what ends them. */
+const MAX_WORKERS_PER_REQUEST = 8;
+
+/** Methods that ask for nothing but an answer (RFC 9110 §9.2.1): nobody minds if it is asked for twice. */
+const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** What the system says of a connection when it is not the worker's fault that there is none. */
+const outOfDescriptors: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
+
+/** Owns the pool: `destroy` closes it. */
+export class WorkerRunner implements Runner {
+  readonly #limits: RunLimits;
+  readonly #pool: WorkerPool;
+  readonly #runs = new Set<ProcessRunner>();
+
+  constructor(limits: RunLimits, pool: WorkerPool) {
+    this.#limits = limits;
+    this.#pool = pool;
+  }
+
+  async run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<Outcome> {
+    const isRepeatable = canBeRepeated(invocation);
+    if (isRepeatable) streams.stdin.resume();
+    for (let tries = 1; ; tries++) {
+      let request: WorkerRequest | undefined;
+      const run = new ProcessRunner(this.#limits, async () => {
+        request = await this.#begin(invocation, signal);
+        return request;
+      });
+      this.#runs.add(run);
+      // Such a request has no body that could be gone after a first try.
+      const own = isRepeatable ? { ...streams, stdin: noBody() } : streams;
+      const outcome = await run.run(invocation, own, signal);
+      if (isRepeatable) own.stdin.destroy();
+      this.#runs.delete(run);
+      const sent = request;
+      if (sent === undefined) return outcome;
+      const isLost = !sent.isAnswered && !sent.hasBegun && outcome.endedBy === undefined;
+      const again = isLost && isRepeatable && tries < MAX_WORKERS_PER_REQUEST && !signal.aborted;
+      // Without END_REQUEST nobody knows whether there should have been more.
+      if (!again) return { ...outcome, isShort: outcome.isShort || !sent.isAnswered };
+    }
+  }
+
+  async destroy(): Promise<void> {
+    for (const run of this.#runs) await run.destroy();
+    await this.#pool.close();
+  }
+
+  /**
+   * Sends the request to a free worker. One that can't be connected to has surely not seen it; nor has one that loses
+   * the connection before it has given a sign of life, and others than safe requests are sent only after that.
+   */
+  async #begin(invocation: Invocation, signal: AbortSignal): Promise<WorkerRequest> {
+    const awaitsSign = !canBeRepeated(invocation);
+    for (let tries = 1; ; tries++) {
+      const worker = await this.#pool.take(signal);
+      try {
+        const requester = await connectTo(worker);
+        if (awaitsSign) await this.#pool.signOfLife(requester);
+        return this.#send(worker, requester, invocation, signal);
+      } catch (error) {
+        const isOurs = outOfDescriptors.has(systemCodeOf(error) ?? '');
+        // Else it ends, or has closed its socket and will never accept again.
+        if (isOurs) this.#pool.give(worker, { answered: false });
+        else void this.#pool.lose(worker);
+        if (isOurs || tries === MAX_WORKERS_PER_REQUEST) throw error;
+      }
+    }
+  }
+
+  #send(worker: Worker, requester: Requester, invocation: Invocation, signal: AbortSignal): WorkerRequest {
+    const request = new WorkerRequest(worker, requester, invocation.variables, {
+      hasBody: !canBeRepeated(invocation),
+      mayFinish: () => signal.aborted,
+      kill: () => this.#pool.dismiss(worker),
+    });
+    void request.exited.then(() => {
+      this.#pool.give(worker, { answered: request.isAnswered });
+    });
+    return request;
+  }
+}
+
+function noBody(): RequestBody {
+  const ignore = (): void => undefined;
+  return new RequestBody(Readable.from([]), {
+    bufferBytes: 0,
+    maxSpoolBytes: 0,
+    mayWait: () => true,
+    onProblem: ignore,
+  });
+}
+
+function canBeRepeated({ variables }: Invocation): boolean {
+  const length = variables.get('CONTENT_LENGTH') ?? '';
+  return safeMethods.has(variables.get('REQUEST_METHOD') ?? '') && /^0*$/.test(length);
+}

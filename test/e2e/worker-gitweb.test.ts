@@ -1,0 +1,166 @@
+/**
+ * Stock gitweb, which ends on purpose after each 101 requests, behind real web servers: nobody may notice.
+ *
+ * FCGI2CGI_TEST_REQUESTS says how many requests each web server is sent.
+ */
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+
+import {
+  bridgeCommand,
+  cheapPage,
+  gitweb,
+  type GitwebHost,
+  makeGitwebHost,
+  startGitwebApache,
+  startGitwebLighttpd,
+  startGitwebNginx,
+} from '../helpers/gitweb-hosts.js';
+import { fetchRaw } from '../helpers/http.js';
+import { childrenOf, processesWith, until } from '../helpers/processes.js';
+import { serve, type Served } from '../helpers/served.js';
+import type { WebServer } from '../helpers/webserver.js';
+
+const REQUESTS = Number(process.env['FCGI2CGI_TEST_REQUESTS'] ?? 800);
+const CONCURRENCY = 8;
+const REQUESTS_PER_LIFE = 101;
+/** A worker at its last may not be noticed before the load ends; one for each that runs. */
+const LEAST_RECYCLES = Math.floor(REQUESTS / REQUESTS_PER_LIFE) - 4;
+
+/** The statuses of so many requests, eight at a time, and how many of each; 0 where the connection was lost. */
+async function load(url: string, requests = REQUESTS): Promise<Record<number, number>> {
+  const statuses: Record<number, number> = {};
+  let next = 0;
+  const one = async (): Promise<void> => {
+    while (next++ < requests) {
+      const { status, body } = await fetchRaw(url, cheapPage).catch(() => ({ status: 0, body: '' }));
+      if (status === 200) assert.match(body.toString(), /^project\.git /);
+      statuses[status] = (statuses[status] ?? 0) + 1;
+    }
+  };
+  const since = performance.now();
+  await Promise.all(Array.from({ length: CONCURRENCY }, one));
+  const seconds = (performance.now() - since) / 1000;
+  console.log(`# ${String(requests)} requests in ${seconds.toFixed(1)} s: ${JSON.stringify(statuses)}`);
+  return statuses;
+}
+
+/** How many workers have ended on purpose. */
+function recycles(log: string): number {
+  const ends = log.match(/ debug worker ended pid=\d+ exit="exit status 0"/g)?.length ?? 0;
+  console.log(`# ${String(ends)} recycles`);
+  return ends;
+}
+
+/** Loads a web server that has started the bridge itself, and stops it: nothing may be left. */
+async function loadAndStop(host: GitwebHost, webServer: WebServer): Promise<void> {
+  try {
+    assert.deepEqual(await load(webServer.url), { 200: REQUESTS });
+    const log = await readFile(host.log, 'utf8');
+    assert.ok(recycles(log) >= LEAST_RECYCLES);
+    assert.doesNotMatch(log, / error /);
+  } finally {
+    await webServer.stop();
+  }
+  await until(() => processesWith(host.log).length === 0);
+  const pids = [...(await readFile(host.log, 'utf8')).matchAll(/worker started pid=(\d+)/g)].map(
+    ([, pid]) => pid,
+  );
+  await until(() => processesWith(gitweb).every((pid) => !pids.includes(String(pid))));
+}
+
+/** A bridge of its own, whose workers end on purpose. */
+function serveGitweb({ config }: GitwebHost, ...options: string[]): Promise<Served> {
+  const own = ['--log-level', 'debug', '--env', `GITWEB_CONFIG=${config}`, ...options];
+  return serve(['worker', '--workers', '3', ...own, '--', gitweb, '--fcgi']);
+}
+
+describe('gitweb under worker', { timeout: 60_000 + 100 * REQUESTS }, () => {
+  it('is what lighttpd starts: no request fails', async () => {
+    const host = await makeGitwebHost();
+    await loadAndStop(host, await startGitwebLighttpd(host, { command: bridgeCommand(host, 3) }));
+  });
+
+  it('would fail behind lighttpd without it', async () => {
+    const host = await makeGitwebHost();
+    const webServer = await startGitwebLighttpd(host, { command: [gitweb, '--fcgi'] });
+    try {
+      const { 200: ok = 0, ...others } = await load(webServer.url, Math.min(REQUESTS, 500));
+      assert.ok(ok > 0);
+      assert.notDeepEqual(others, {});
+    } finally {
+      await webServer.stop();
+    }
+  });
+
+  it('is what Apache’s mod_fcgid starts: no request fails', async () => {
+    const host = await makeGitwebHost();
+    await loadAndStop(host, await startGitwebApache(host, bridgeCommand(host, 1)));
+  });
+
+  it('is what spawn-fcgi starts, behind nginx: no request fails', async () => {
+    const host = await makeGitwebHost();
+    const socket = join(host.directory, 'sock');
+    const spawned = spawn('spawn-fcgi', ['-n', '-s', socket, '--', ...bridgeCommand(host, 3)]);
+    const ended = once(spawned, 'exit');
+    await until(() => childrenOf(spawned.pid ?? 0).length === 3);
+    const webServer = await startGitwebNginx(host, socket);
+    const stop = async (): Promise<void> => {
+      await webServer.stop();
+      spawned.kill('SIGTERM');
+      assert.deepEqual(await ended, [0, null]);
+    };
+    await loadAndStop(host, { ...webServer, stop });
+  });
+
+  for (const [name, start] of Object.entries({
+    lighttpd: (host: GitwebHost, socket: string) => startGitwebLighttpd(host, { socket }),
+    nginx: startGitwebNginx,
+  })) {
+    it(`stands at a socket of its own, behind ${name}: no request fails`, async () => {
+      const host = await makeGitwebHost();
+      const bridge = await serveGitweb(host);
+      const webServer = await start(host, bridge.socket);
+      try {
+        assert.deepEqual(await load(webServer.url), { 200: REQUESTS });
+      } finally {
+        await webServer.stop();
+      }
+      assert.ok(recycles(bridge.log()) >= LEAST_RECYCLES);
+      assert.doesNotMatch(bridge.log(), / error /);
+      assert.equal(await bridge.stop(), 0);
+    });
+  }
+
+  it('is killed every 200 ms: no request fails', async () => {
+    const host = await makeGitwebHost();
+    const bridge = await serveGitweb(host);
+    const webServer = await startGitwebLighttpd(host, { socket: bridge.socket });
+    let kills = 0;
+    const killing = setInterval(() => {
+      // Not one that still starts: on a slow machine none would ever come to serve.
+      const ready = [...bridge.log().matchAll(/ worker accepts connections pid=(\d+)/g)].map(([, pid]) =>
+        Number(pid),
+      );
+      const workers = childrenOf(bridge.process.pid ?? 0).filter((pid) => ready.includes(pid));
+      const victim = workers[kills % workers.length];
+      if (victim === undefined) return;
+      process.kill(victim, 'SIGKILL');
+      kills += 1;
+    }, 200);
+    try {
+      assert.deepEqual(await load(webServer.url), { 200: REQUESTS });
+    } finally {
+      clearInterval(killing);
+      await webServer.stop();
+    }
+    console.log(`# ${String(kills)} kills`);
+    assert.ok(kills > 0);
+    assert.equal(await bridge.stop(), 0);
+  });
+});
