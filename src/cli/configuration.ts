@@ -4,7 +4,12 @@ import { type ByteString, fromText } from '../bytes.js';
 import { isLegalName } from '../cgi/meta-variables.js';
 import { parseAddress } from '../daemon/address.js';
 import { AllowFrom } from '../daemon/allow-from.js';
-import type { Configuration, ServedSiteConfiguration, SiteConfiguration } from '../daemon/configuration.js';
+import type {
+  Configuration,
+  RunnerConfiguration,
+  ServedSiteConfiguration,
+  SiteConfiguration,
+} from '../daemon/configuration.js';
 import { OptionError } from '../errors.js';
 import type { LogLevel } from '../observe/log.js';
 import type { SpawnWay } from '../process/start-process.js';
@@ -44,6 +49,7 @@ export function readServedSite(
     maxParamsBytes: reader.sizeBytes('max-params-size'),
     stdinBufferBytes: reader.sizeBytes('stdin-buffer'),
     maxSpoolBytes: reader.sizeBytes('max-spool-size'),
+    runner: readRunner(reader),
     run: {
       startTimeoutMs: reader.durationMs('start-timeout'),
       idleTimeoutMs: reader.durationMs('idle-timeout'),
@@ -62,6 +68,15 @@ export function readServedSite(
     env: new Map(reader.each('env', variable)),
     passEnv: reader.texts('pass-env'),
   };
+}
+
+/** All of it is read, so that a mistake is told whichever runner it is. */
+function readRunner(reader: OptionReader): RunnerConfiguration {
+  const maxForkServers = reader.count('max-fork-servers', 1);
+  const idleTimeoutMs = reader.durationMs('fork-server-idle');
+  return reader.required('runner') === 'warm'
+    ? { kind: 'warm', maxForkServers, idleTimeoutMs }
+    : { kind: 'spawn' };
 }
 
 /** Reads what all sites of a daemon have in common. */

@@ -62,6 +62,21 @@ const times = {
   'stop-grace': { ...text, default: '30s', description: 'For running requests after SIGTERM to the daemon' },
 } satisfies Record<string, Options>;
 
+const runner = {
+  runner: {
+    choices: ['spawn', 'warm'],
+    default: 'spawn',
+    description:
+      'How processes are made: started anew, or (Python and Perl) forked from one that has the script loaded',
+  },
+  'max-fork-servers': { ...text, default: '16', description: 'Fork servers of --runner warm' },
+  'fork-server-idle': {
+    ...text,
+    default: '10m',
+    description: 'After so long without a request a script’s fork servers end',
+  },
+} satisfies Record<string, Options>;
+
 const environment = {
   spawn: {
     choices: spawnWays,
@@ -94,7 +109,7 @@ const process = {
 } satisfies Record<string, Options>;
 
 /** The options of every command that listens, by name. */
-export const commonOptions = { ...listening, ...limits, ...times, ...environment, ...process };
+export const commonOptions = { ...listening, ...limits, ...times, ...runner, ...environment, ...process };
 
 /** Those of them that are of the whole daemon, however many sites it serves. */
 export const daemonOptions = { 'stop-grace': times['stop-grace'], ...process };
@@ -106,7 +121,7 @@ export function withCommonOptions<T>(command: Argv<T>): Argv<Omit<T, keyof Commo
     .group(Object.keys(listening), 'Listening:')
     .group(Object.keys(limits), 'Limits:')
     .group(Object.keys(times), 'Times:')
-    .group(Object.keys(environment), 'Programs:')
+    .group([...Object.keys(runner), ...Object.keys(environment)], 'Programs:')
     .group(Object.keys(process), 'Process:');
 }
 

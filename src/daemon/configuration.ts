@@ -47,6 +47,11 @@ export interface WorkerConfiguration {
   readonly maxRequests: number;
 }
 
+/** How processes are made; times in milliseconds. */
+export type RunnerConfiguration =
+  | { readonly kind: 'spawn' }
+  | { readonly kind: 'warm'; readonly maxForkServers: number; readonly idleTimeoutMs: number };
+
 /** A site with all that is its own: where it listens, who may connect, and how much it may use. */
 export interface ServedSiteConfiguration {
   /** What the logs call it; undefined where a daemon has but one. */
@@ -64,6 +69,7 @@ export interface ServedSiteConfiguration {
   /** Octets of a request's body that are kept in memory, and on disk. */
   readonly stdinBufferBytes: number;
   readonly maxSpoolBytes: number;
+  readonly runner: RunnerConfiguration;
   readonly run: RunLimits;
   readonly spawn: SpawnWay;
   readonly admission: AdmissionOptions;

@@ -7,11 +7,13 @@ import { PatientStart } from '../runners/patient-start.js';
 import { ProcessRunner } from '../runners/process-runner.js';
 import type { Runner } from '../runners/runner.js';
 import { spawnScript } from '../runners/spawn-script.js';
+import { WarmScripts } from '../runners/warm/warm-scripts.js';
 import { WorkerPool } from '../runners/worker/worker-pool.js';
 import { WorkerRunner } from '../runners/worker/worker-runner.js';
 import type { ServedSiteConfiguration, WorkerConfiguration } from './configuration.js';
 import { findProgram } from './find-program.js';
 import { baseEnvironment } from './make-site.js';
+import { shippedFile } from './shipped.js';
 import { workerReport } from './worker-report.js';
 
 /**
@@ -26,7 +28,7 @@ export function makeRunner(configuration: ServedSiteConfiguration, log: Log): Pr
     : Promise.resolve(processRunner(configuration, log));
 }
 
-function processRunner({ spawn, run, admission }: ServedSiteConfiguration, log: Log): Runner {
+function processRunner({ spawn, run, admission, runner }: ServedSiteConfiguration, log: Log): Runner {
   const { start, fallback } = chooseStart(spawn);
   if (fallback !== undefined) log.info({}, `programs are started by Node, at a higher cost: ${fallback}`);
   const patient = new PatientStart(spawnScript(start), {
@@ -38,7 +40,25 @@ function processRunner({ spawn, run, admission }: ServedSiteConfiguration, log: 
       log.info({}, 'programs can be started again');
     },
   });
-  return new ProcessRunner(run, patient.start);
+  if (runner.kind === 'spawn') return new ProcessRunner(run, patient.start);
+  const warm = new WarmScripts({
+    spawn: patient.start,
+    programs: shippedFile('scripts/warm'),
+    maxForkServers: runner.maxForkServers,
+    idleTimeoutMs: runner.idleTimeoutMs,
+    loadTimeoutMs: run.startTimeoutMs,
+    onEvent: (level, fields, message) => {
+      log[level](fields, message);
+    },
+  });
+  const processes = new ProcessRunner(run, warm.start);
+  return {
+    run: (invocation, streams, signal) => processes.run(invocation, streams, signal),
+    destroy: async () => {
+      await processes.destroy();
+      await warm.close();
+    },
+  };
 }
 
 async function workerRunner(

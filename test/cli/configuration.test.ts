@@ -41,6 +41,7 @@ describe('The configuration', () => {
           maxParamsBytes: 262_144,
           stdinBufferBytes: 65_536,
           maxSpoolBytes: 1_073_741_824,
+          runner: { kind: 'spawn' },
           run: {
             startTimeoutMs: 300_000,
             idleTimeoutMs: 300_000,
@@ -81,6 +82,9 @@ describe('The configuration', () => {
       'kill-grace': '8ms',
       'max-header-size': '9b',
       'hold-size': '10b',
+      runner: 'warm',
+      'max-fork-servers': '14',
+      'fork-server-idle': '15ms',
       'max-spool-size': '13b',
       'max-processes': '11',
       'max-queue': '0',
@@ -113,6 +117,7 @@ describe('The configuration', () => {
           maxParamsBytes: 3,
           stdinBufferBytes: 4,
           maxSpoolBytes: 13,
+          runner: { kind: 'warm', maxForkServers: 14, idleTimeoutMs: 15 },
           run: {
             startTimeoutMs: 5,
             idleTimeoutMs: 6,
@@ -181,6 +186,8 @@ describe('A wrong value', () => {
     ['stdin-buffer', '0b', /a size with its unit/],
     ['hold-size', '-1kb', /a size with its unit/],
     ['max-spool-size', '1', /a size with its unit/],
+    ['max-fork-servers', '0', /a whole number, 1 or more/],
+    ['fork-server-idle', '1', /a duration with its unit/],
     ['max-processes', '0', /a whole number, 1 or more/],
     ['max-queue', '-1', /a whole number, 0 or more/],
     ['queue-timeout', '30', /a duration with its unit/],
@@ -227,6 +234,7 @@ describe('A wrong value', () => {
       'access-log',
       'spawn',
       'daemon',
+      'runner',
     ];
     const tried = new Set([...cases.map(({ option }) => option), ...free]);
     assert.deepEqual(

@@ -30,6 +30,7 @@ function scriptSite(name: string, file: string): ServedSiteConfiguration {
     maxParamsBytes: 10_000,
     stdinBufferBytes: 10_000,
     maxSpoolBytes: 10_000,
+    runner: { kind: 'spawn' },
     run: {
       startTimeoutMs: 0,
       idleTimeoutMs: 0,

@@ -1,0 +1,147 @@
+/** Finds out which interpreter an invocation's script has, and whether there is a fork server for it. */
+
+import { constants } from 'node:fs';
+import { access, open, stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+
+import { type ByteString, fromBuffer, toBuffer } from '../../bytes.js';
+import type { Invocation } from '../../cgi/invocation.js';
+
+export type Language = 'python' | 'perl';
+
+/** A script that a fork server can run. */
+export interface InterpretedScript {
+  readonly kind: 'interpreted';
+  readonly language: Language;
+  /** The interpreter and what stands between it and the script, as the system would start it. */
+  readonly interpreter: readonly [ByteString, ...ByteString[]];
+  readonly script: ByteString;
+  readonly args: readonly ByteString[];
+}
+
+/** One that is run otherwise, and why. */
+export interface OtherProgram {
+  readonly kind: 'other';
+  readonly reason: string;
+}
+
+/** Linux takes that much of a first line; what is longer has no meaning that all systems agree on. */
+const MAX_FIRST_LINE_BYTES = 255;
+
+const languages: readonly (readonly [RegExp, Language])[] = [
+  [/^python(3(\.\d+)?)?$/, 'python'],
+  [/^perl(5[\d.]*)?$/, 'perl'],
+];
+
+/** Options that change nothing in how a script gets its arguments or where its text begins. */
+const knownOptions: Readonly<Record<Language, RegExp>> = {
+  python: /^-[bBEIOPsSu]+$/,
+  perl: /^-([wWXTtU]+|C\d*)$/,
+};
+
+/** Looks at the programs of invocations, and remembers what it has found until a program changes. */
+export class Interpreters {
+  readonly #maxRemembered: number;
+  readonly #lines = new Map<
+    ByteString,
+    { readonly identity: string; readonly line: ByteString | undefined }
+  >();
+
+  constructor(maxRemembered: number) {
+    this.#maxRemembered = maxRemembered;
+  }
+
+  /** What the program is or, unless it is an interpreter itself, what its first line says. */
+  async find(invocation: Invocation): Promise<InterpretedScript | OtherProgram> {
+    const language = languageOf(invocation.file);
+    if (language !== undefined) return interpreted(language, [invocation.file], invocation.args);
+    return fromFirstLine(invocation, await this.#firstLine(invocation.file));
+  }
+
+  async #firstLine(path: ByteString): Promise<ByteString | undefined> {
+    const status = await stat(toBuffer(path), { bigint: true }).catch(() => undefined);
+    if (status === undefined) return undefined;
+    const identity = [status.dev, status.ino, status.mtimeNs, status.ctimeNs, status.size].join(' ');
+    const known = this.#lines.get(path);
+    if (known?.identity === identity) return known.line;
+    const line = await firstLine(path);
+    if (this.#lines.size >= this.#maxRemembered) this.#lines.clear();
+    this.#lines.set(path, { identity, line });
+    return line;
+  }
+}
+
+function fromFirstLine(
+  invocation: Invocation,
+  line: ByteString | undefined,
+): InterpretedScript | OtherProgram {
+  const match = line === undefined ? null : /^#![ \t]*([^ \t]+)(?:[ \t]+(.*?))?[ \t]*$/.exec(line);
+  if (match === null) return other('it has no interpreter line');
+  const [, interpreter = '', argument] = match;
+  const words = argument === undefined ? [] : [argument];
+  const inner = basename(interpreter) === 'env' ? fromEnv(argument) : [interpreter, ...words];
+  const found = languageOf(inner[0] ?? '');
+  if (found === undefined) return other(`its interpreter line is ${line?.slice(2).trim() ?? ''}`);
+  // Perl takes its one argument apart as it does its own command line.
+  const options = inner.slice(1).flatMap((option) => (found === 'perl' ? option.split(/[ \t]+/) : [option]));
+  const strange = options.find((option) => !knownOptions[found].test(option));
+  if (strange !== undefined) return other(`its interpreter line has the option ${strange}`);
+  return {
+    kind: 'interpreted',
+    language: found,
+    interpreter: [interpreter, ...words],
+    script: invocation.file,
+    args: invocation.args,
+  };
+}
+
+/** `python3 OPTION… SCRIPT ARGUMENT…` */
+function interpreted(
+  language: Language,
+  interpreter: readonly [ByteString, ...ByteString[]],
+  args: readonly ByteString[],
+): InterpretedScript | OtherProgram {
+  const options = args.findIndex((arg) => !arg.startsWith('-'));
+  const script = args[options];
+  if (script === undefined) return other('it is an interpreter without a script');
+  const strange = args.slice(0, options).find((option) => !knownOptions[language].test(option));
+  if (strange !== undefined) return other(`its interpreter has the option ${strange}`);
+  const command = [...interpreter, ...args.slice(0, options)] as [ByteString, ...ByteString[]];
+  return { kind: 'interpreted', language, interpreter: command, script, args: args.slice(options + 1) };
+}
+
+/** The program and options that `env` starts, for its two everyday forms. */
+function fromEnv(argument = ''): readonly ByteString[] {
+  if (!argument.startsWith('-S')) return [argument];
+  const words = argument
+    .slice(2)
+    .trim()
+    .split(/[ \t]+/);
+  // Whatever has to be unquoted or expanded first is not everyday.
+  return words.some((word) => /["'\\$#]/.test(word)) ? [] : words;
+}
+
+function languageOf(file: ByteString): Language | undefined {
+  return languages.find(([pattern]) => pattern.test(basename(file)))?.[1];
+}
+
+function other(reason: string): OtherProgram {
+  return { kind: 'other', reason };
+}
+
+/** The first line of a file that may be executed. */
+async function firstLine(path: ByteString): Promise<ByteString | undefined> {
+  try {
+    await access(toBuffer(path), constants.X_OK);
+    const file = await open(toBuffer(path));
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_FIRST_LINE_BYTES));
+      const [line, ...rest] = fromBuffer(buffer.subarray(0, bytesRead)).split('\n');
+      return rest.length > 0 ? line : undefined;
+    } finally {
+      await file.close();
+    }
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,182 @@
+/** One script that is run warm: its fork servers, from the first one to the last, and what was learned for them. */
+
+import type { ByteString } from '../../bytes.js';
+import type { Invocation } from '../../cgi/invocation.js';
+import { reasonOf } from '../../errors.js';
+import type { OwnedProcess } from '../../process/owned-process.js';
+import { type ForkServer, NotForked, type SeenVariables } from './fork-server.js';
+import type { Variables } from './messages.js';
+
+/** A script whose modules depend on the request has a fork server for each of so many kinds of requests. */
+const MAX_KINDS = 4;
+/** After these many processes have taught nothing new, nothing more is asked of others. */
+const LESSONS = 32;
+/** Fork servers that take another one's place as there is more to load: after the first, it is seldom worth it. */
+const MAX_ROUNDS = 4;
+/** A script that could not be loaded is tried again after so long, doubled each time. */
+const RETRY_MS = 1_000;
+const MAX_RETRY_MS = 60_000;
+
+export interface WarmScriptOptions {
+  /** Makes a fork server for requests that have these variables, as far as they decide; undefined where there may be no more. */
+  readonly makeServer: (
+    variables: Variables,
+    modules: Variables,
+    onLearned: (modules: Variables) => void,
+    isReplacement: boolean,
+  ) => ForkServer | undefined;
+  /** Called with why a request is, or will be, run otherwise. */
+  readonly onProblem: (reason: string) => void;
+  /** Called when a fork server serves. */
+  readonly onServing: (server: ForkServer, modules: number) => void;
+}
+
+/** A fork server that serves, and for which requests. */
+interface Serving {
+  readonly server: ForkServer;
+  readonly seen: SeenVariables;
+}
+
+/** Owns its fork servers until `close`; whoever has made them waits for their end. */
+export class WarmScript {
+  readonly #options: WarmScriptOptions;
+  readonly #modules = new Map<ByteString, ByteString>();
+  #serving: readonly Serving[] = [];
+  /** The one that is being loaded; more than one at a time would only slow each other down. */
+  #loading: ForkServer | undefined;
+  #lessons = LESSONS;
+  #rounds = 0;
+  #loadedModules = 0;
+  #failures = 0;
+  #retryAt = 0;
+  #isClosed = false;
+  /** When it was asked for last; by `performance.now()`. */
+  usedAt = performance.now();
+
+  constructor(options: WarmScriptOptions) {
+    this.#options = options;
+  }
+
+  /** Fork servers that it has, or is about to have. */
+  get servers(): number {
+    return this.#serving.length + (this.#loading === undefined ? 0 : 1);
+  }
+
+  /** A process of a fork server that fits, or undefined: the request is then to be run otherwise. */
+  async fork(invocation: Invocation, args: readonly ByteString[]): Promise<OwnedProcess | undefined> {
+    this.usedAt = performance.now();
+    const fitting = this.#serving.find(({ seen }) => fits(seen, invocation));
+    if (fitting === undefined) {
+      this.#prepare(invocation);
+      return undefined;
+    }
+    if (this.#learnsMore()) this.#load(invocation, fitting);
+    try {
+      const forked = await fitting.server.fork(invocation, args, this.#lessons > 0 && this.#lessons-- > 0);
+      this.#failures = 0;
+      return forked;
+    } catch (error) {
+      if (!(error instanceof NotForked)) throw error;
+      this.#retire(fitting);
+      if (error.why === 'stale') this.#startOver();
+      else this.#fail(error);
+      return undefined;
+    }
+  }
+
+  /** Ends its fork servers, each with the last process that it has forked. */
+  close(): void {
+    this.#isClosed = true;
+    for (const each of this.#serving) this.#retire(each);
+    this.#loading?.close();
+    this.#loading = undefined;
+  }
+
+  /** Forgets what it has loaded, so that nothing is kept that nobody asks for; it loads again when it is asked. */
+  rest(): void {
+    for (const each of this.#serving) this.#retire(each);
+  }
+
+  #prepare(invocation: Invocation): void {
+    if (this.#loading !== undefined || performance.now() < this.#retryAt) return;
+    if (this.#serving.length >= MAX_KINDS) {
+      const names = [...new Set(this.#serving.flatMap(({ seen }) => [...seen.keys()]))];
+      this.#options.onProblem(`it loads differently for different values of ${names.join(', ')}`);
+      return;
+    }
+    this.#load(invocation);
+  }
+
+  /** What has changed may need other modules, and may work where it has not. */
+  #startOver(): void {
+    this.#lessons = LESSONS;
+    this.#rounds = 0;
+    this.#failures = 0;
+    this.#retryAt = 0;
+  }
+
+  /** Whether there is something that was learned and is worth to be loaded ahead. */
+  #learnsMore(): boolean {
+    const isEnough = this.#rounds === 0 || this.#lessons <= LESSONS / 2;
+    return (
+      this.#modules.size > this.#loadedModules &&
+      this.#rounds < MAX_ROUNDS &&
+      isEnough &&
+      this.#loading === undefined
+    );
+  }
+
+  /** Loads a fork server; when it serves, it takes the place of `replaced`. */
+  #load(invocation: Invocation, replaced?: Serving): void {
+    const modules = new Map(this.#modules);
+    const learn = (learned: Variables): void => {
+      for (const [name, file] of learned) this.#modules.set(name, file);
+    };
+    const server = this.#options.makeServer(invocation.variables, modules, learn, replaced !== undefined);
+    if (server === undefined) return;
+    this.#loading = server;
+    this.#loadedModules = modules.size;
+    if (replaced !== undefined) {
+      this.#rounds++;
+      this.#lessons = LESSONS;
+    }
+    server.ready.then(
+      (seen) => {
+        if (this.#loading !== server) return;
+        this.#loading = undefined;
+        this.#serving = [...this.#serving, { server, seen }];
+        this.#options.onServing(server, modules.size);
+        if (replaced !== undefined) this.#retire(replaced);
+        void server.gone.then((reason) => {
+          const remaining = this.#serving.filter((each) => each.server !== server);
+          if (remaining.length < this.#serving.length && reason !== undefined) this.#fail(reason);
+          this.#serving = remaining;
+        });
+      },
+      (error: unknown) => {
+        if (this.#loading !== server) return;
+        this.#loading = undefined;
+        this.#fail(error);
+      },
+    );
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isClosed) return;
+    this.#retryAt = performance.now() + Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** this.#failures++);
+    this.#options.onProblem(reasonOf(error));
+  }
+
+  #retire(serving: Serving): void {
+    this.#serving = this.#serving.filter((each) => each !== serving);
+    serving.server.close();
+  }
+}
+
+/** Whether what was loaded for the values that were seen is what would be loaded for this request. */
+function fits(seen: SeenVariables, { variables }: Invocation): boolean {
+  for (const [name, value] of seen) {
+    if (variables.get(name) !== value) return false;
+  }
+  return true;
+}

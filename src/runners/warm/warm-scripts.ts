@@ -1,0 +1,160 @@
+/** Makes the processes of scripts by forking them from fork servers, and in the way that always works where there is none. */
+
+import { type ByteString, toText } from '../../bytes.js';
+import type { Invocation } from '../../cgi/invocation.js';
+import { startProcess } from '../../process/child-process.js';
+import type { StartScript } from '../process-runner.js';
+import { ForkServer } from './fork-server.js';
+import { type InterpretedScript, Interpreters, type Language } from './interpreter.js';
+import { startVariables } from './start-variables.js';
+import { WarmScript } from './warm-script.js';
+
+/** Fork servers of a script that was asked for less than so long ago are not ended for another script's. */
+const MIN_STAY_MS = 10_000;
+/** Scripts that are remembered, with fork servers or without, and things that were said of them. */
+const MAX_REMEMBERED = 1_000;
+
+export interface WarmOptions {
+  /** The way that always works. */
+  readonly spawn: StartScript;
+  /** The shipped fork servers' directory (`scripts/warm`). */
+  readonly programs: ByteString;
+  /** Besides those that are about to take another one's place. */
+  readonly maxForkServers: number;
+  /** After so long without a request a script's fork servers end; 0 for never. */
+  readonly idleTimeoutMs: number;
+  /** How long a fork server may take to load; 0 for as long as it wants. */
+  readonly loadTimeoutMs: number;
+  /** Takes events for the log; each comes once. */
+  readonly onEvent: (
+    level: 'info' | 'warn',
+    fields: Readonly<Record<string, unknown>>,
+    message: string,
+  ) => void;
+}
+
+/** Owns the fork servers until `close` has resolved. */
+export class WarmScripts {
+  readonly #options: WarmOptions;
+  readonly #interpreters = new Interpreters(MAX_REMEMBERED);
+  readonly #scripts = new Map<string, WarmScript>();
+  readonly #servers = new Set<ForkServer>();
+  readonly #said = new Set<string>();
+  readonly #idleTimer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor(options: WarmOptions) {
+    this.#options = options;
+    const { idleTimeoutMs } = options;
+    if (idleTimeoutMs > 0)
+      this.#idleTimer = setInterval(() => {
+        this.#endIdle(idleTimeoutMs);
+      }, idleTimeoutMs / 2);
+    this.#idleTimer?.unref();
+  }
+
+  /** Makes the process of an invocation. @throws BridgeError `ERR_SPAWN` */
+  readonly start: StartScript = async (invocation, signal) => {
+    const found = await this.#interpreters.find(invocation);
+    if (found.kind === 'other') {
+      this.#once('info', { script: toText(invocation.file) }, `a program is not run warm: ${found.reason}`);
+    } else if (!this.#isClosed && !hasNul(invocation)) {
+      const forked = await this.#script(found, invocation).fork(invocation, found.args);
+      if (forked !== undefined) return forked;
+    }
+    return this.#options.spawn(invocation, signal);
+  };
+
+  /** Ends the fork servers. Resolves when they are gone, and with them all that they have forked. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    clearInterval(this.#idleTimer);
+    for (const script of this.#scripts.values()) script.close();
+    this.#scripts.clear();
+    await Promise.all([...this.#servers].map((server) => server.gone));
+  }
+
+  #script(found: InterpretedScript, invocation: Invocation): WarmScript {
+    const start = startVariables(invocation.variables);
+    const { language, interpreter, script } = found;
+    const key = JSON.stringify([interpreter, script, invocation.directory, [...start].sort()]);
+    const known = this.#scripts.get(key);
+    if (known !== undefined) return known;
+    const fields = { script: toText(script) };
+    const made = new WarmScript({
+      makeServer: (variables, modules, onLearned, isReplacement) => {
+        if (!isReplacement && !this.#hasPlace()) return undefined;
+        const [file, ...args] = [...interpreter, ...this.#program(language), script] as const;
+        const server = new ForkServer({
+          start: () => startProcess({ file, args, directory: invocation.directory, environment: start }),
+          load: { start, variables, modules },
+          loadTimeoutMs: this.#options.loadTimeoutMs,
+          onLearned,
+        });
+        this.#servers.add(server);
+        void server.gone.then(() => this.#servers.delete(server));
+        return server;
+      },
+      onProblem: (reason) => {
+        this.#once('warn', { ...fields, reason }, 'a script is run by spawn for a while');
+      },
+      onServing: ({ pid }, modules) => {
+        this.#options.onEvent('info', { ...fields, pid, modules }, 'a fork server is ready');
+      },
+    });
+    if (this.#scripts.size >= MAX_REMEMBERED) this.#forgetOldest();
+    this.#scripts.set(key, made);
+    return made;
+  }
+
+  /** Where the interpreter finds what makes a fork server of it. */
+  #program(language: Language): readonly ByteString[] {
+    const { programs } = this.#options;
+    switch (language) {
+      case 'python':
+        return [`${programs}/python/fork_server.py`];
+      case 'perl':
+        return [`-I${programs}/perl`, '-MFcgi2cgi::ForkServer'];
+    }
+  }
+
+  /** Whether there may be one more; makes place at the cost of the script that was not asked for the longest time. */
+  #hasPlace(): boolean {
+    const scripts = [...this.#scripts.values()].filter(({ servers }) => servers > 0);
+    const servers = scripts.reduce((sum, script) => sum + script.servers, 0);
+    if (servers < this.#options.maxForkServers) return true;
+    const [oldest] = scripts.sort((one, other) => one.usedAt - other.usedAt);
+    if (oldest === undefined || performance.now() - oldest.usedAt < MIN_STAY_MS) return false;
+    oldest.rest();
+    return true;
+  }
+
+  #endIdle(idleTimeoutMs: number): void {
+    const since = performance.now() - idleTimeoutMs;
+    for (const [key, script] of this.#scripts) {
+      if (script.usedAt > since) continue;
+      script.close();
+      this.#scripts.delete(key);
+    }
+  }
+
+  #forgetOldest(): void {
+    const [key, script] = [...this.#scripts].reduce((oldest, each) =>
+      each[1].usedAt < oldest[1].usedAt ? each : oldest,
+    );
+    script.close();
+    this.#scripts.delete(key);
+  }
+
+  #once(level: 'info' | 'warn', fields: Readonly<Record<string, string>>, message: string): void {
+    const event = JSON.stringify([fields, message]);
+    if (this.#said.has(event) || this.#said.size >= MAX_REMEMBERED) return;
+    this.#said.add(event);
+    this.#options.onEvent(level, fields, message);
+  }
+}
+
+/** What no command can hold, the other way refuses with the right words. */
+function hasNul({ args, directory, variables }: Invocation): boolean {
+  return [...args, directory, ...variables.values()].some((bytes) => bytes.includes('\0'));
+}

@@ -1,0 +1,110 @@
+/** Runs scripts by fork servers, and the same ones anew, without FastCGI and without a daemon. */
+
+import { once } from 'node:events';
+import { EventEmitter } from 'node:events';
+import { Readable } from 'node:stream';
+import { after } from 'node:test';
+
+import type { Invocation } from '../../src/cgi/invocation.js';
+import { shippedFile } from '../../src/daemon/shipped.js';
+import { ProcessRunner, type StartScript } from '../../src/runners/process-runner.js';
+import type { Outcome } from '../../src/runners/runner.js';
+import { spawnScript } from '../../src/runners/spawn-script.js';
+import { type WarmOptions, WarmScripts } from '../../src/runners/warm/warm-scripts.js';
+import { limits, requestBody } from './run-fixture.js';
+import { Collector } from './sinks.js';
+import { startProcess } from './spawn-way.js';
+
+export interface Answered {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly outcome: Outcome;
+  /** Whether a fork server has made its process. */
+  readonly isWarm: boolean;
+}
+
+export interface WarmEvent {
+  readonly level: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly message: string;
+}
+
+const started: WarmScripts[] = [];
+
+/** Runs it anew. */
+export const spawned: StartScript = spawnScript(startProcess);
+
+after(async () => {
+  for (const each of started) await each.close();
+});
+
+/** Runs an invocation to its end. */
+export async function runBy(
+  start: StartScript,
+  invocation: Invocation,
+  body = '',
+  signal?: AbortSignal,
+): Promise<Omit<Answered, 'isWarm'>> {
+  const stdout = new Collector();
+  const stderr = new Collector();
+  const stdin = Readable.from(body === '' ? [] : [Buffer.from(body, 'latin1')]);
+  const outcome = await new ProcessRunner(limits, start).run(
+    invocation,
+    { stdin: requestBody(stdin), stdout, stderr },
+    signal ?? new AbortController().signal,
+  );
+  return { stdout: stdout.text, stderr: stderr.text, outcome };
+}
+
+/** Fork servers that end with the tests of the file, and what they have had logged. */
+export class Warm {
+  readonly scripts: WarmScripts;
+  readonly events: WarmEvent[] = [];
+  readonly #emitter = new EventEmitter();
+  #spawned = 0;
+
+  constructor(options: Partial<WarmOptions> = {}) {
+    this.scripts = new WarmScripts({
+      spawn: (invocation, signal) => {
+        this.#spawned++;
+        return spawned(invocation, signal);
+      },
+      programs: shippedFile('scripts/warm'),
+      maxForkServers: 16,
+      idleTimeoutMs: 0,
+      loadTimeoutMs: 30_000,
+      onEvent: (level, fields, message) => {
+        this.events.push({ level, fields, message });
+        this.#emitter.emit('event');
+      },
+      ...options,
+    });
+    started.push(this.scripts);
+  }
+
+  /** Runs it warm if it can be, else anew. One at a time, so that it can be told which it was. */
+  async run(invocation: Invocation, body = ''): Promise<Answered> {
+    const before = this.#spawned;
+    const answered = await runBy(this.scripts.start, invocation, body);
+    return { ...answered, isWarm: this.#spawned === before };
+  }
+
+  /** Resolves with the event that matches, now or later. */
+  async event(pattern: RegExp): Promise<WarmEvent> {
+    for (;;) {
+      const found = this.events.find((event) =>
+        pattern.test(`${event.message} ${JSON.stringify(event.fields)}`),
+      );
+      if (found !== undefined) return found;
+      await once(this.#emitter, 'event');
+    }
+  }
+
+  /** Runs it until it is answered by a fork server: by the first one, or by one that has loaded what was learned. */
+  async warmUp(invocation: Invocation, { learned = true } = {}): Promise<void> {
+    await this.run(invocation);
+    await this.event(/ready .*"modules":0/);
+    while (learned && !this.events.some(({ fields }) => Number(fields['modules']) > 0))
+      await this.run(invocation);
+  }
+}

@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { chmod, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { describe, it } from 'node:test';
+
+import { fromText } from '../../../src/bytes.js';
+import type { Invocation } from '../../../src/cgi/invocation.js';
+import { fixture } from '../../helpers/bridge.js';
+import { isRunning, vanished } from '../../helpers/processes.js';
+import { temporaryDirectory } from '../../helpers/temporary.js';
+import { runBy, spawned, Warm } from '../../helpers/warm.js';
+
+function invocationOf(path: string, more: Readonly<Record<string, string>> = {}): Invocation {
+  const file = fromText(path);
+  const variables = new Map(Object.entries({ PATH: '/usr/bin:/bin', ...more }));
+  return { file, args: [], directory: dirname(file), variables };
+}
+
+/** A script of its own, which a test may change. */
+async function makeScript(text: string): Promise<string> {
+  const path = join(await temporaryDirectory(), 'script.cgi');
+  await writeFile(path, text);
+  await chmod(path, 0o755);
+  return path;
+}
+
+const header = `print('Content-Type: text/plain\\n')`;
+const ready = /fork server is ready/;
+
+describe('A warm process', { timeout: 120_000 }, () => {
+  for (const script of ['ends-as-asked.py', 'ends-as-asked.pl']) {
+    it(`of ${script} ends in every way as a new one does`, async () => {
+      const warm = new Warm();
+      const path = fixture(`cgi/${script}`);
+      await warm.warmUp(invocationOf(path), { learned: false });
+      const ways = ['', 'exception', 'exit', 'message', 'at once', 'interrupt', 'signal', 'hook', 'half'];
+      for (const way of ways) {
+        const invocation = invocationOf(path, { QUERY_STRING: way });
+        const { stdout, stderr, outcome, isWarm } = await warm.run(invocation, 'the body');
+        const expected = await runBy(spawned, invocation, 'the body');
+        assert.deepEqual(
+          [stdout, stderr, outcome.exit, outcome.status, isWarm],
+          [expected.stdout, expected.stderr, expected.outcome.exit, expected.outcome.status, true],
+          way,
+        );
+      }
+    });
+  }
+
+  it('can open /dev/stdout and /dev/stderr, which are pipes', async () => {
+    const path = await makeScript(
+      `#!/usr/bin/python3\nopen('/dev/stdout', 'w').write('A: b\\n\\nanswer')\nopen('/dev/stderr', 'w').write('complaint')\n`,
+    );
+    const warm = new Warm();
+    await warm.warmUp(invocationOf(path), { learned: false });
+    const { stdout, stderr } = await warm.run(invocationOf(path));
+    assert.deepEqual([stdout, stderr], ['A: b\n\nanswer', 'complaint']);
+  });
+
+  it('that is aborted is ended with its whole group', async () => {
+    const path = await makeScript(
+      `#!/usr/bin/python3\nimport os, subprocess\n${header}\nsubprocess.run(['sleep', '1000'] if os.environ.get('HANG') else ['true'])\n`,
+    );
+    const warm = new Warm();
+    await warm.warmUp(invocationOf(path), { learned: false });
+    const abort = new AbortController();
+    const { start } = warm.scripts;
+    abort.abort();
+    const { outcome } = await runBy(start, invocationOf(path, { HANG: 'yes' }), '', abort.signal);
+    assert.equal(outcome.endedBy, 'abort');
+    assert.deepEqual(outcome.exit, { kind: 'signaled', signal: 'SIGTERM' });
+    assert.ok(!isRunning(outcome.pid ?? 0));
+  });
+});
+
+describe('A script that changes', { timeout: 120_000 }, () => {
+  for (const [interpreter, say] of [
+    ['/usr/bin/python3', (text: string) => `${header}\nprint('${text}')\n`],
+    ['/usr/bin/perl', (text: string) => `print "Content-Type: text/plain\\n\\n${text}\\n";\n`],
+  ] as const) {
+    it(`is never run as it was, and is soon run warm again (${interpreter})`, async () => {
+      const warm = new Warm();
+      const path = await makeScript(`#!${interpreter}\n${say('old')}`);
+      await warm.warmUp(invocationOf(path), { learned: false });
+      for (const text of ['one', 'two', 'tri']) {
+        assert.ok((await warm.run(invocationOf(path))).isWarm);
+        await writeFile(path, `#!${interpreter}\n${say(text)}`);
+        const first = await warm.run(invocationOf(path));
+        assert.ok(first.stdout.endsWith(`${text}\n`), first.stdout);
+        assert.ok(!first.isWarm);
+        for (;;) {
+          const { stdout, isWarm } = await warm.run(invocationOf(path));
+          assert.ok(stdout.endsWith(`${text}\n`), stdout);
+          if (isWarm) break;
+        }
+      }
+      assert.ok(!warm.events.some(({ level }) => level === 'warn'));
+    });
+  }
+
+  it('is noticed by a module that it loads, too', async () => {
+    const modules = await temporaryDirectory();
+    await writeFile(join(modules, 'said.py'), `text = 'old'\n`);
+    const path = await makeScript(`#!/usr/bin/python3 -B\nimport said\n${header}\nprint(said.text)\n`);
+    const invocation = invocationOf(path, { PYTHONPATH: modules });
+    const warm = new Warm();
+    await warm.warmUp(invocation);
+    await writeFile(join(modules, 'said.py'), `text = 'new'\n`);
+    for (let count = 0; count < 5; count++) {
+      assert.ok((await warm.run(invocation)).stdout.endsWith('new\n'));
+    }
+  });
+});
+
+describe('What can’t be run warm', { timeout: 120_000 }, () => {
+  it('is run by spawn when its fork server was killed, then by another one', async () => {
+    const warm = new Warm();
+    const invocation = invocationOf(fixture('cgi/ends-as-asked.py'));
+    await warm.warmUp(invocation, { learned: false });
+    const { fields } = await warm.event(ready);
+    process.kill(Number(fields['pid']), 'SIGKILL');
+    await vanished(Number(fields['pid']));
+    while (!(await warm.run(invocation)).isWarm) assert.ok(warm.events.length < 10);
+    const problem = await warm.event(/run by spawn/);
+    assert.match(String(problem.fields['reason']), /ended with signal SIGKILL/);
+  });
+
+  it('is run by spawn where it prints while it is loaded, or does not compile, and the log says so once', async () => {
+    for (const [text, reason] of [
+      ['#!/usr/bin/python3\nthis is no Python at all\n', /can't be compiled/],
+      ['#!/usr/bin/perl\nthis is { not Perl\n', /does not compile/],
+      ['#!/usr/bin/perl\nBEGIN { print "A: b\\n\\n" }\n', /prints A: b while it is loaded/],
+      ['#!/usr/bin/perl\nBEGIN { my %all = %ENV } print "A: b\\n\\n";\n', /reads the whole environment/],
+    ] as const) {
+      const warm = new Warm();
+      const invocation = invocationOf(await makeScript(text));
+      const expected = await runBy(spawned, invocation);
+      for (let count = 0; count < 3; count++) {
+        const { stdout, stderr, isWarm } = await warm.run(invocation);
+        assert.deepEqual([stdout, stderr, isWarm], [expected.stdout, expected.stderr, false]);
+      }
+      assert.match(String((await warm.event(/run by spawn/)).fields['reason']), reason);
+      assert.equal(warm.events.length, 1);
+    }
+  });
+
+  it('has a fork server for each value of a variable that its modules read while they load', async () => {
+    const path = await makeScript(
+      `#!/usr/bin/perl\nmy $seen; BEGIN { $seen = $ENV{KIND} // 'none' } print "A: b\\n\\n$seen $ENV{KIND}";\n`,
+    );
+    const warm = new Warm();
+    for (const kind of ['one', 'two']) {
+      const invocation = invocationOf(path, { KIND: kind });
+      while (!(await warm.run(invocation)).isWarm) assert.ok(warm.events.length < 10);
+    }
+    for (const kind of ['one', 'two', 'three', 'one', 'two']) {
+      const { stdout } = await warm.run(invocationOf(path, { KIND: kind }));
+      assert.equal(stdout, `A: b\n\n${kind} ${kind}`);
+    }
+  });
+
+  it('is any other program, which the log says once', async () => {
+    const warm = new Warm();
+    for (let count = 0; count < 2; count++) await warm.run(invocationOf(fixture('cgi/nph.sh')));
+    assert.deepEqual(
+      warm.events.map(({ level, message }) => [level, message]),
+      [['info', 'a program is not run warm: its interpreter line is /bin/sh']],
+    );
+  });
+
+  it('leaves no fork server and no file behind when all is closed', async () => {
+    const directory = await temporaryDirectory();
+    const before = process.env['TMPDIR'];
+    process.env['TMPDIR'] = directory;
+    try {
+      const warm = new Warm();
+      await warm.warmUp(invocationOf(fixture('cgi/ends-as-asked.pl')), { learned: false });
+      await warm.run(invocationOf(fixture('cgi/ends-as-asked.pl')));
+      const pid = Number((await warm.event(ready)).fields['pid']);
+      assert.notEqual(execFileSync('ls', [directory]).toString(), '');
+      await warm.scripts.close();
+      assert.ok(!isRunning(pid));
+      assert.equal(execFileSync('ls', [directory]).toString(), '');
+    } finally {
+      if (before === undefined) delete process.env['TMPDIR'];
+      else process.env['TMPDIR'] = before;
+    }
+  });
+});
