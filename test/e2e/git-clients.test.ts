@@ -1,4 +1,4 @@
-/** Git's own command line against published repositories, through real lighttpd and nginx. */
+/** Git's own command line against published repositories, through real lighttpd, nginx and Apache. */
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -53,7 +53,7 @@ async function makeLarge(): Promise<string> {
   return path;
 }
 
-for (const server of ['lighttpd', 'nginx'] satisfies WebServerName[]) {
+for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) {
   describe(`git’s clients behind ${server}`, { timeout: 120_000 }, () => {
     let host: GitHost;
     let work: string;

@@ -49,8 +49,8 @@ async function assertListening(path: string): Promise<void> {
 }
 
 /** The options among a daemon's arguments, in whatever order the script gives them. */
-function optionsOf({ args }: DaemonProcess): string[] {
-  assert.equal(args[args.indexOf(main) + 1], 'hg');
+function optionsOf({ args }: DaemonProcess, command = 'hg'): string[] {
+  assert.equal(args[args.indexOf(main) + 1], command);
   return args
     .slice(args.indexOf(main) + 2)
     .join('\n')
@@ -134,6 +134,39 @@ function lifeWith(system: System): void {
       await assertListening(place.dirsocket);
       assertStatus(await script(system.ask), 0, system.ask);
       assertStatus(await script('stop'), 0, 'stop');
+    },
+  );
+
+  it('serves git repositories instead, when told so', { timeout }, async () => {
+    const place = await makePlace(system);
+    const script = await system.install(place, self, { site: 'git' });
+    assertStatus(await script('start'), 0, 'start');
+    await assertListening(place.socket);
+    assert.deepEqual(optionsOf(await theDaemon(place), 'git'), usualOptions(place));
+    assertStatus(await script('stop'), 0, 'stop');
+  });
+
+  it(
+    'serves what a file says instead, and makes nothing that only the others need',
+    { timeout },
+    async () => {
+      const place = await makePlace(system);
+      const config = join(place.directory, system.blanks ? 'the sites.toml' : 'the-sites.toml');
+      const socket = join(dirname(place.pidFile), 'x');
+      await writeFile(config, `[site.x]\nkind = "script"\nfile = "/bin/true"\nlisten = "unix:${socket}"\n`);
+      await rm(place.repos, { recursive: true });
+      const script = await system.install(place, self, { config });
+      assertStatus(await script('start'), 0, 'start');
+      await assertListening(socket);
+      assert.deepEqual(optionsOf(await theDaemon(place), 'serve'), [
+        `--config\n${config}`,
+        '--daemon',
+        `--log-file\n${place.logFile}`,
+        `--pid-file\n${place.pidFile}`,
+      ]);
+      assert.ok(!existsSync(dirname(place.socket)));
+      assertStatus(await script('stop'), 0, 'stop');
+      assert.ok(!existsSync(socket));
     },
   );
 
@@ -303,14 +336,30 @@ describe('rc.d', { concurrency: 3 }, () => {
       const unit = join(directory, 'etc', 'systemd', 'system', 'fcgi2cgi.service');
       const run = join(directory, 'run');
       await mkdir(run);
-      await installCopy('fcgi2cgi.service', unit, { '/usr/local/bin/fcgi2cgi': main });
+      const changes = { '^ExecStart=/usr/local/bin/fcgi2cgi': `ExecStart=${main}` };
+      await installCopy('fcgi2cgi.service', unit, changes);
       // It leaves a file in /run.
       const runInside = await enclose(run, join(directory, 'etc'));
-      assert.deepEqual(await runInside(['systemd-analyze', 'verify', '--man=no', 'fcgi2cgi.service']), {
-        status: 0,
-        stdout: '',
-        stderr: '',
-      });
+      const verify = ['systemd-analyze', 'verify', '--man=no', 'fcgi2cgi.service'];
+      assert.deepEqual(await runInside(verify), { status: 0, stdout: '', stderr: '' });
+    });
+
+    it('may be told to serve what a file says, by the lines in its comment', { timeout }, async () => {
+      const directory = await temporaryDirectory();
+      const systemd = join(directory, 'etc', 'systemd', 'system');
+      const run = join(directory, 'run');
+      await mkdir(run);
+      await installCopy('fcgi2cgi.service', join(systemd, 'fcgi2cgi.service'), {});
+      const unit = await readFile(join(systemd, 'fcgi2cgi.service'), 'utf8');
+      const [dropIn] = /(?<=\n)# \[Service\]\n(# .*\n)+/.exec(unit) ?? [''];
+      await mkdir(join(systemd, 'fcgi2cgi.service.d'));
+      const lines = dropIn.replaceAll(/^# /gm, '').replace('/usr/local/bin/fcgi2cgi', main);
+      assert.match(lines, /^ExecStart=\S+ serve --config \/etc\/fcgi2cgi\.toml$/m);
+      await writeFile(join(systemd, 'fcgi2cgi.service.d', 'override.conf'), lines);
+      // The command of the unit itself is not there, and that no longer matters.
+      const runInside = await enclose(run, join(directory, 'etc'));
+      const verify = ['systemd-analyze', 'verify', '--man=no', 'fcgi2cgi.service'];
+      assert.deepEqual(await runInside(verify), { status: 0, stdout: '', stderr: '' });
     });
 
     it('has a command that serves in the foreground and ends with 0 at SIGTERM', { timeout }, async () => {

@@ -1,6 +1,6 @@
 /** A virtual host of git repositories, as an administrator has it: repositories, bridge, web server, users. */
 
-import { mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { type Bridge, startBridge } from './bridge.js';
@@ -33,11 +33,15 @@ export async function startGitHost(
   };
   for (const path of Object.values(place)) await mkdir(path, { recursive: true });
   const socket = `${place.sockets}/sock`;
+  // Started by root, Apache gives its requests to a user of its own.
+  const isForOthers = server === 'apache' && process.getuid?.() === 0;
+  if (isForOthers) await chmod(directory, 0o711);
   const bridge = await startBridge([
     'git',
     ...['--repos', place.repos],
     ...(markers ? ['--markers', place.markers] : []),
     ...['--listen', `unix:${socket}`],
+    ...(isForOthers ? ['--socket-mode', '0666'] : []),
     ...options,
   ]);
   let web: WebServer;

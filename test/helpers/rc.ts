@@ -41,8 +41,8 @@ export interface System {
   readonly notRunning: number;
   /** The exit status of a start when the daemon runs already. */
   readonly startAgain: number;
-  /** Makes its script serve `place` as `user`. */
-  install(place: Place, user: string): Promise<Script>;
+  /** Makes its script serve `place` as `user`, with `site` or `config` where these are set. */
+  install(place: Place, user: string, more?: Readonly<Record<string, string>>): Promise<Script>;
 }
 
 /** A process of `place`'s daemon. */
@@ -179,12 +179,12 @@ const sysv: System = {
   ask: 'status',
   notRunning: 3,
   startAgain: 0,
-  async install(place, user) {
+  async install(place, user, more = {}) {
     const defaults = join(place.directory, 'defaults');
     const { repos, markers, socket, dirsocket, pidFile: pid_file, logFile: log_file } = place;
     await writeFile(
       defaults,
-      settings({ command: main, repos, markers, socket, dirsocket, user, pid_file, log_file }),
+      settings({ command: main, repos, markers, socket, dirsocket, user, pid_file, log_file, ...more }),
     );
     const env = { ...process.env, FCGI2CGI_DEFAULTS: defaults };
     return (action) => runToEnd(join(rcDirectory, 'sysv'), [action], { env });
@@ -204,7 +204,7 @@ const openrc: System = {
   ask: 'status',
   notRunning: 3,
   startAgain: 0,
-  async install(place, user) {
+  async install(place, user, more = {}) {
     const etc = join(place.directory, 'etc');
     const { repos, markers, socket, dirsocket, pidFile: pidfile, logFile: log_file } = place;
     await installCopy('openrc', join(etc, 'init.d', 'fcgi2cgi'), {});
@@ -221,6 +221,7 @@ const openrc: System = {
         command_user: isRoot ? user : 'root',
         pidfile,
         log_file,
+        ...more,
       }),
     );
     // It is needed, and the one of a machine that OpenRC boots would mount its file systems.
@@ -243,7 +244,7 @@ function freebsdOrNetbsd(name: string, rcvar: string): System {
     ask: 'status',
     notRunning: 1,
     startAgain: 1,
-    async install(place, user) {
+    async install(place, user, more = {}) {
       const script = join(place.directory, 'fcgi2cgi');
       await installCopy(name, script, {
         '^\\. /etc/rc\\.subr$': `. '${fixture('rc-subr/freebsd-netbsd')}'`,
@@ -260,6 +261,7 @@ function freebsdOrNetbsd(name: string, rcvar: string): System {
           fcgi2cgi_user: user,
           fcgi2cgi_pid_file: place.pidFile,
           fcgi2cgi_log_file: place.logFile,
+          ...Object.fromEntries(Object.entries(more).map(([key, value]) => [`fcgi2cgi_${key}`, value])),
         }),
       );
       const env = { ...process.env, RC_CONF: rcConf(place), RC_TRACE: join(place.directory, 'trace') };
@@ -275,7 +277,7 @@ const openbsd: System = {
   ask: 'check',
   notRunning: 1,
   startAgain: 0,
-  async install(place, user) {
+  async install(place, user, more = {}) {
     const script = join(place.directory, 'fcgi2cgi');
     await installCopy('openbsd', script, {
       // No machine but OpenBSD's has a ksh of its own.
@@ -289,6 +291,9 @@ const openbsd: System = {
       '^daemon_user=\\S+': `daemon_user='${user}'`,
       '^pid_file=\\S+': `pid_file='${place.pidFile}'`,
       '^log_file=\\S+': `log_file='${place.logFile}'`,
+      ...Object.fromEntries(
+        Object.entries(more).map(([key, value]) => [`^${key}=\\S*`, `${key}='${value}'`]),
+      ),
     });
     await writeFile(rcConf(place), '');
     const env = { ...process.env, RC_CONF: rcConf(place), RC_TRACE: join(place.directory, 'trace') };
