@@ -11,7 +11,7 @@ import { feedScript } from './script-input.js';
 import { ScriptOutput } from './script-output.js';
 import { carryStderr } from './script-stderr.js';
 
-/** How long a script may take to end that has closed its outputs: as a rule that is its end, and the exit status comes. */
+/** When it is looked whether a script that has closed its outputs lives on: as a rule that is its end, and its status comes. */
 const CLOSED_OUTPUTS_MS = 100;
 
 /**
@@ -122,7 +122,9 @@ export class ProcessRunner implements Runner {
       }),
     ]);
     const livesOn = setTimeout(() => {
-      if (endedBy === undefined && output.status !== undefined) streams.onAnswered?.();
+      // Under load the news of its end may come later than this timer, and how it ended is part of the answer.
+      if (endedBy !== undefined || output.status === undefined || child.hasEnded) return;
+      streams.onAnswered?.();
     }, CLOSED_OUTPUTS_MS);
     const exit = await child.exited;
     clearTimeout(livesOn);
