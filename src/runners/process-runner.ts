@@ -26,6 +26,7 @@ export class ProcessRunner implements Runner {
   readonly #limits: RunLimits;
   readonly #start: StartScript;
   readonly #aborts = new Set<() => void>();
+  #isDestroyed = false;
 
   constructor(limits: RunLimits, start: StartScript) {
     this.#limits = limits;
@@ -46,8 +47,9 @@ export class ProcessRunner implements Runner {
     return this.#watch(started, invocation, streams, signal);
   }
 
-  /** Ends all runs, also those that have answered completely and have not ended yet. */
+  /** Ends all runs, also those whose process is being started, or has answered completely and not ended yet. */
   destroy(): void {
+    this.#isDestroyed = true;
     for (const abort of this.#aborts) abort();
   }
 
@@ -97,7 +99,7 @@ export class ProcessRunner implements Runner {
     });
 
     this.#aborts.add(abort);
-    if (signal.aborted) onSignal();
+    if (signal.aborted || this.#isDestroyed) onSignal();
     else signal.addEventListener('abort', onSignal, { once: true });
     const onBodyLost = (): void => {
       if (body.errored !== null && !output.complete) end(lostBy(body.errored));
