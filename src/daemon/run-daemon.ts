@@ -3,6 +3,7 @@
 import { linesOf, reasonOf } from '../errors.js';
 import { openAccessLog } from '../observe/access-log.js';
 import { openLog } from '../observe/log.js';
+import { keepFromPrograms } from '../process/inherited-descriptors.js';
 import type { Configuration } from './configuration.js';
 import { Daemon } from './daemon.js';
 import { holdPidFile } from './pid-file.js';
@@ -16,6 +17,10 @@ import { reopenSignals, stopSignal } from './signals.js';
  */
 export async function runDaemon(configuration: Configuration, onListening: () => void): Promise<void> {
   const log = openLog(configuration.log);
+  const descriptors = keepFromPrograms();
+  if (descriptors.length > 0) {
+    log.warn({ descriptors }, 'programs inherit what the daemon was started with: koffi is not installed');
+  }
   const accessLog = configuration.accessLog && openAccessLog(configuration.accessLog);
   const removePidFile =
     configuration.pidFile === undefined ? undefined : await holdPidFile(configuration.pidFile);

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { ExitStatus } from './exit-status.js';
 import { groupRuns, signalGroup } from './process-group.js';
+import { hasEnded } from './process-state.js';
 
 /** The longest pause between looks at a process group that has lost its leader: nothing reports its end. */
 const MAX_GROUP_POLL_MS = 200;
@@ -45,6 +46,11 @@ export class OwnedProcess<Input extends Writable | undefined = Writable> {
       this.#groupIsGone = !signalGroup(pid, 0);
       return exit;
     });
+  }
+
+  /** Whether the program has ended, though `exited` may not have been told yet. */
+  get hasEnded(): boolean {
+    return hasEnded(this.pid);
   }
 
   /**

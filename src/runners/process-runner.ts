@@ -11,13 +11,13 @@ import { feedScript } from './script-input.js';
 import { ScriptOutput } from './script-output.js';
 import { carryStderr } from './script-stderr.js';
 
-/** How long a script may take to end that has closed its outputs: as a rule that is its end, and the exit status comes. */
+/** When it is looked whether a script that has closed its outputs lives on: as a rule that is its end, and its status comes. */
 const CLOSED_OUTPUTS_MS = 100;
 
 /** A process that runs for one request, or what looks like one. */
 export type ScriptProcess = Pick<
   OwnedProcess,
-  'pid' | 'stdin' | 'stdout' | 'stderr' | 'exited' | 'terminate'
+  'pid' | 'stdin' | 'stdout' | 'stderr' | 'exited' | 'hasEnded' | 'terminate'
 >;
 
 /**
@@ -32,6 +32,7 @@ export class ProcessRunner implements Runner {
   readonly #limits: RunLimits;
   readonly #start: StartScript;
   readonly #aborts = new Set<() => void>();
+  #isDestroyed = false;
 
   constructor(limits: RunLimits, start: StartScript) {
     this.#limits = limits;
@@ -53,8 +54,9 @@ export class ProcessRunner implements Runner {
     return this.#watch(started, invocation, streams, signal);
   }
 
-  /** Ends all runs, also those that have answered completely and have not ended yet. */
+  /** Ends all runs, also those whose process is being started, or has answered completely and not ended yet. */
   destroy(): Promise<void> {
+    this.#isDestroyed = true;
     for (const abort of this.#aborts) abort();
     return Promise.resolve();
   }
@@ -105,7 +107,7 @@ export class ProcessRunner implements Runner {
     });
 
     this.#aborts.add(abort);
-    if (signal.aborted) onSignal();
+    if (signal.aborted || this.#isDestroyed) onSignal();
     else signal.addEventListener('abort', onSignal, { once: true });
     const onBodyLost = (): void => {
       if (body.errored !== null && !output.complete) end(lostBy(body.errored));
@@ -130,7 +132,9 @@ export class ProcessRunner implements Runner {
       }),
     ]);
     const livesOn = setTimeout(() => {
-      if (endedBy === undefined && output.status !== undefined) streams.onAnswered?.();
+      // Under load the news of its end may come later than this timer, and how it ended is part of the answer.
+      if (endedBy !== undefined || output.status === undefined || child.hasEnded) return;
+      streams.onAnswered?.();
     }, CLOSED_OUTPUTS_MS);
     const exit = await child.exited;
     clearTimeout(livesOn);

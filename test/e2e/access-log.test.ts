@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { chmod, copyFile, rename, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, open, rename, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
+import { finished } from 'node:stream/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, it } from 'node:test';
 
+import { Role } from '../../src/fastcgi/constants.js';
 import { requestEnds } from '../../src/observe/access-log.js';
 import { ask, connect } from '../helpers/ask.js';
 import { fixture, runBridge } from '../helpers/bridge.js';
@@ -313,37 +315,59 @@ describe('The lines of requests that have to wait', { timeout: 60_000 }, () => {
   });
 
   it('are as many as requests began, each once, also with 50 at a time of which some are given up', async () => {
-    const options = ['--max-processes', '4', '--max-queue', '30', '--queue-timeout', '600ms'];
-    const command = "cat > /dev/null; sleep 0.05; printf 'Content-Type: text/plain\\n\\nyes'; sleep 0.05";
+    const gate = await fifo();
+    // Opening it to read, a program waits for somebody who has it open to write.
+    const hangs = 'case $REQUEST_URI in */hangs) exec sleep 1000; esac';
+    const command = `cat > /dev/null; : < '${gate}'; printf 'Content-Type: text/plain\\n\\nyes'; ${hangs}`;
+    const options = ['--max-processes', '4', '--max-queue', '30', '--queue-timeout', '1m'];
     const { served, file } = await serveLogged(shell(command, ...options));
-    const began = new Set<string>();
-    const one = async (number: number): Promise<void> => {
-      const connection = connect(served.socket);
-      const uri = `/${String(number)}`;
-      began.add(uri);
-      const request = connection.send([['REQUEST_URI', uri]], { keepConn: true });
-      for (const stream of [request.stdout, request.stderr]) stream.on('error', () => undefined).resume();
-      const ended = request.ended.catch(() => undefined);
-      if (number % 5 !== 0) request.stdin.end('body');
-      if (number % 3 === 0) {
-        // Wherever it is by now: in the queue, before its answer, in it, behind it.
-        await delay(number * 12);
-        if (number % 2 === 0) request.abort();
-        else connection.close();
-      } else if (number % 5 === 0) request.stdin.end();
-      await ended;
-      connection.close();
+    const all = await Promise.all(
+      Array.from({ length: 50 }, async (_, index) => {
+        const number = index + 1;
+        const uri = `/${String(number)}${number % 3 === 0 ? '/hangs' : ''}`;
+        const connection = connect(served.socket);
+        const request = connection.send([['REQUEST_URI', uri]], { keepConn: true });
+        for (const stream of [request.stdout, request.stderr]) stream.on('error', () => undefined);
+        request.stderr.resume();
+        if (number % 5 !== 0) request.stdin.end('body');
+        // What comes before the refusal of this one has been taken by then.
+        await connection.send([], { requestId: 2, role: Role.AUTHORIZER, keepConn: true }).ended;
+        return { number, uri, connection, request, ended: request.ended.catch(() => undefined) };
+      }),
+    );
+    const giveUp = ({ number, connection, request }: (typeof all)[number]): void => {
+      if (number % 4 === 0) request.abort();
+      else connection.close();
     };
     const incomplete = createConnection(served.socket);
     incomplete.write(Buffer.concat([begin(1), record(4, 1, '\x01\x01AB'), begin(2), record(2, 2)]));
-    await Promise.all(Array.from({ length: 50 }, (_, index) => one(index + 1)));
+
+    // More than the 16 for whom there was no place: some wait for theirs, or run and have not answered.
+    const early = all.filter(({ number }) => number % 2 === 0);
+    early.forEach(giveUp);
+    await Promise.all(early.map(({ ended }) => ended));
+    const late = all.filter(({ number }) => number % 2 !== 0);
+    for (const one of late) {
+      const { number, request } = one;
+      request.stdout.on('data', () => {
+        if (number % 3 === 0) giveUp(one);
+      });
+      if (number % 5 === 0) request.stdin.end();
+    }
+    const writer = await open(gate, 'r+');
+    await Promise.all(late.map(({ request }) => finished(request.stdout).catch(() => undefined)));
+    await writer.close();
+    for (const { connection } of all) connection.close();
     incomplete.destroy();
     assert.equal(await served.stop(), 0);
     const lines = octets(file)
       .trimEnd()
       .split('\n')
       .map((line) => line.split(' '));
-    assert.deepEqual(lines.map(([, , , , uri = '']) => JSON.parse(uri) as string).sort(), [...began].sort());
+    assert.deepEqual(
+      lines.map(([, , , , uri = '']) => JSON.parse(uri) as string).sort(),
+      all.map(({ uri }) => uri).sort(),
+    );
     assert.equal(new Set(lines.map(([, id]) => id)).size, 50);
     const ends = new Set(lines.map((fields) => fields[13]));
     for (const end of ['completed', 'aborted', 'not-admitted']) assert.ok(ends.has(end), [...ends].join());

@@ -5,3 +5,4 @@ import { startBy } from '../helpers/spawn-way.js';
 startBy('node');
 await import('./process-runner.test.js');
 await import('./process-runner-endings.test.js');
+await import('./slow-start.test.js');

@@ -36,7 +36,7 @@ export interface Stage {
   readonly hgWebServers: readonly FrontEnd[];
   /** The id of the published repository's tip. */
   readonly tip: string;
-  /** What a script that lists its descriptors prints: those of the daemon's own starter are passed on. */
+  /** What a script that lists its descriptors prints. */
   readonly descriptors: string;
   /** For clones. */
   readonly scratch: string;

@@ -23,7 +23,7 @@ type SpawnArguments = [
 /** Each returns what its manual page says; those of posix_spawn return an error number. */
 export interface LibC {
   readonly pipe2: Call<[descriptors: Memory, flags: number]>;
-  readonly setPipeSize: Call<[descriptor: number, command: number, type: 'int', bytes: number]>;
+  readonly fcntl: Call<[descriptor: number, command: number, type: 'int', argument: number]>;
   readonly waitpid: Call<[pid: number, status: Memory, options: number]>;
   readonly initActions: Call<[actions: Memory]>;
   readonly destroyActions: Call<[actions: Memory]>;
@@ -84,7 +84,7 @@ function bind(koffi: Koffi): LibC {
   const actions = 'int posix_spawn_file_actions_';
   return {
     pipe2: call('int pipe2(void *, int)'),
-    setPipeSize: call('int fcntl(int, int, ...)'),
+    fcntl: call('int fcntl(int, int, ...)'),
     waitpid: call('int waitpid(int, void *, int)'),
     initActions: call(`${actions}init(void *)`),
     destroyActions: call(`${actions}destroy(void *)`),

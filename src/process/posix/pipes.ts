@@ -72,10 +72,10 @@ export class Pipes {
   }
 }
 
-function openPipe({ pipe2, setPipeSize, errno }: LibC): Pipe {
+function openPipe({ pipe2, fcntl, errno }: LibC): Pipe {
   const descriptors = new Int32Array(2);
   if (pipe2(descriptors, O_CLOEXEC) !== 0) throw systemError('pipe2', errno());
   const [readEnd = -1, writeEnd = -1] = descriptors;
-  setPipeSize(readEnd, F_SETPIPE_SZ, 'int', PIPE_BYTES);
+  fcntl(readEnd, F_SETPIPE_SZ, 'int', PIPE_BYTES);
   return { readEnd, writeEnd };
 }

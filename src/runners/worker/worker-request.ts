@@ -36,6 +36,7 @@ export class WorkerRequest implements ScriptProcess {
   readonly #mayFinish: () => boolean;
   readonly #kill: () => Promise<void>;
   #isAnswered = false;
+  #hasEnded = false;
   #terminating: Promise<void> | undefined;
 
   /**
@@ -60,10 +61,14 @@ export class WorkerRequest implements ScriptProcess {
     this.stderr = this.#sent.stderr;
     const ended = this.#sent.ended.then(
       ({ appStatus, protocolStatus }): ExitStatus => {
+        this.#hasEnded = true;
         this.#isAnswered = protocolStatus === ProtocolStatus.REQUEST_COMPLETE;
         return { kind: 'exited', code: appStatus };
       },
-      () => undefined,
+      () => {
+        this.#hasEnded = true;
+        return undefined;
+      },
     );
     this.exited = ended.then(async (exit) => {
       // libfcgi waits for us to close, for two seconds; and nobody reads the rest of a body any more.
@@ -71,6 +76,11 @@ export class WorkerRequest implements ScriptProcess {
       this.stdin.destroy();
       return exit ?? (await exitOf(worker));
     });
+  }
+
+  /** Whether END_REQUEST has come or never will, though `exited` may wait for how the worker ends. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
   }
 
   /** Whether END_REQUEST came, so that all of the answer has. */
