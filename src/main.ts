@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** From the command line to an exit status: 0 ended as asked, 2 usage, 1 anything else. */
 
-import './cli/young-generation.js';
+import './young-generation.js';
 
 import { runCommand } from './cli/command-line.js';
 import { BridgeError, linesOf } from './errors.js';

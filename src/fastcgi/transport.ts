@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 
 import { BridgeError } from '../errors.js';
 import { Timer } from '../timer.js';
+import { carried } from '../young-generation.js';
 
 export interface TransportOptions {
   /** How long the web server may leave unread what it was sent, in milliseconds; 0 for as long as it likes. */
@@ -57,6 +58,7 @@ export class Transport {
     // What an error means is told by the close that always follows it.
     socket.on('error', () => undefined);
     socket.on('data', (chunk: Buffer) => {
+      carried(chunk.length);
       this.#linger.putOff();
       if (!this.isFinished) options.onChunk(chunk);
     });

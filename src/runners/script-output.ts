@@ -3,6 +3,7 @@
 import type { Readable, Writable } from 'node:stream';
 
 import { type ResponseHead, ResponseHeadObserver } from '../cgi/response-head.js';
+import { carried } from '../young-generation.js';
 import { drained } from './drained.js';
 
 /** What is held is sent as one record up to so much; more is not copied. */
@@ -97,6 +98,7 @@ export class ScriptOutput {
    */
   async carry(): Promise<void> {
     for await (const chunk of this.#chunks()) {
+      carried(chunk.length);
       this.#options.onProgress(chunk.length);
       await this.#send(this.#observe(chunk));
     }

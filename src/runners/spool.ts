@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { BridgeError, reasonOf } from '../errors.js';
+import { carried } from '../young-generation.js';
 
 const PIECE_BYTES = 65_536;
 
@@ -71,6 +72,7 @@ export class Spool {
       const { buffer, bytesRead } = await this.#file.read(Buffer.allocUnsafe(size), 0, size, position);
       if (bytesRead === 0) throw new Error('the temporary file is shorter than what was written to it');
       this.#read += bytesRead;
+      carried(bytesRead);
       return buffer.subarray(0, bytesRead);
     } catch (error) {
       throw spoolError(error);
