@@ -10,6 +10,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { runToEnd } from '../helpers/command.js';
+import { git, makeBareRepository, makeWorkTree } from '../helpers/git.js';
 import { makeRepository } from '../helpers/mercurial.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 import { freePort } from '../helpers/webserver.js';
@@ -26,6 +27,10 @@ describe('scripts/demo', () => {
       '/group/recipes.hg/',
       '/letters.hg/',
       'hg clone /bridge.hg',
+      '/bridge.git/',
+      '/group/recipes.git/',
+      '/letters.git/',
+      'git clone /bridge.git',
     ]);
     await nothingIsLeft(directory);
   });
@@ -35,6 +40,8 @@ describe('scripts/demo', () => {
     const repos = join(directory, 'my repos');
     await makeRepository(join(repos, 'black & blue'), { 'a.txt': 'a' });
     await makeRepository(join(repos, 'x/y'), { 'b.txt': 'b' });
+    await makeWorkTree(join(repos, 'black & blue'), { 'a.txt': 'a' });
+    await makeBareRepository(join(repos, 'x/é 1%.git'), { 'c.txt': 'c' }, { exported: false });
     const before = await treeOf(repos);
     const { status, stdout, stderr } = await runToEnd(demo, ['--check', repos], {
       env: await envFor(directory),
@@ -44,8 +51,23 @@ describe('scripts/demo', () => {
       '/black%20%26%20blue.hg/',
       '/x/y.hg/',
       'hg clone /black%20%26%20blue.hg',
+      '/black%20%26%20blue.git/',
+      '/x/%C3%A9%201%25.git/',
+      'git clone /black%20%26%20blue.git',
     ]);
     assert.deepEqual(await treeOf(repos), before);
+    await nothingIsLeft(directory);
+  });
+
+  it('serves a single repository, and none that lies beside it', async () => {
+    const directory = await temporaryDirectory();
+    const repository = join(directory, 'repos/one.git');
+    await makeBareRepository(repository, { 'a.txt': 'a' }, { exported: false });
+    await git(['clone', '-q', '--bare', repository, join(directory, 'repos/two.git')]);
+    const env = await envFor(directory);
+    const { status, stdout, stderr } = await runToEnd(demo, ['--check', repository], { env });
+    assert.equal(status, 0, stdout + stderr);
+    assert.deepEqual(checked(stdout), ['/one.git/', 'git clone /one.git']);
     await nothingIsLeft(directory);
   });
 
@@ -77,7 +99,7 @@ describe('scripts/demo', () => {
     const directory = await temporaryDirectory();
     const { status, stderr } = await runToEnd(demo, [directory], { env: await envFor(directory) });
     assert.equal(status, 1);
-    assert.match(stderr, /^scripts\/demo: .* has no Mercurial repository$/m);
+    assert.match(stderr, /^scripts\/demo: .* has no Mercurial and no git repository$/m);
     await nothingIsLeft(directory);
   });
 });

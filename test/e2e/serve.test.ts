@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
 import { type Bridge, fixture, runBridge, startBridge } from '../helpers/bridge.js';
+import { git, makeBareRepository } from '../helpers/git.js';
 import { fetchRaw } from '../helpers/http.js';
 import { touch } from '../helpers/hg-site.js';
 import { makeRepository } from '../helpers/mercurial.js';
@@ -25,6 +26,13 @@ kind = "hg"
 repos = "repos"
 markers = "www"
 listen = "unix:hg.sock"
+
+[site.git]
+kind = "git"
+repos = "git"
+export-all = true
+url-prefix = "/git"
+listen = "unix:git.sock"
 
 [site.cgi]
 kind = "dir"
@@ -52,11 +60,13 @@ before(async () => {
   await copyFile(fixture('cgi/prints-invocation.py'), join(directory, 'report'));
   await makeRepository(join(directory, 'repos/hello'), { 'read.me': 'hello\n' });
   await touch(join(directory, 'www/hello.hg'));
+  await makeBareRepository(join(directory, 'git/hello.git'), { 'read.me': 'hello\n' }, { exported: false });
   await writeFile(join(directory, 'sites.toml'), configuration);
   bridge = await startBridge(['serve', '--config', join(directory, 'sites.toml')]);
   const params = 'include /etc/nginx/fastcgi_params;';
   web = await startNginx(`
     location / { ${params} fastcgi_pass unix:${directory}/hg.sock; }
+    location /git { ${params} fastcgi_pass unix:${directory}/git.sock; }
     location /report { ${params} fastcgi_pass unix:${directory}/report.sock; }
     location /cgi-bin/ {
       ${params}
@@ -79,6 +89,11 @@ describe('One daemon with several sites', () => {
     const page = await get('/hello.hg/file/tip/read.me');
     assert.equal(page.status, 200);
     assert.match(page.body, /hello/);
+    const commit = await get('/git/hello.git/commit/HEAD');
+    assert.equal(commit.status, 200);
+    assert.match(commit.body, /First commit/);
+    await git(['clone', '-q', `${web.url}/git/hello.git`, join(directory, 'clone')]);
+    assert.equal(await readFile(join(directory, 'clone/read.me'), 'utf8'), 'hello\n');
     const environment = await get('/cgi-bin/environment?x');
     assert.match(environment.body, /^SITE=cgi$/m);
     assert.match(environment.body, /^QUERY_STRING=x$/m);
@@ -95,6 +110,7 @@ describe('One daemon with several sites', () => {
     const sites = lines.map((line) => /"(\/[^"?]*).* (\S+)$/.exec(line)?.slice(1).join(' '));
     assert.ok(sites.includes('/cgi-bin/missing "cgi"'), lines.join('\n'));
     assert.ok(sites.includes('/report "report"'), lines.join('\n'));
+    assert.ok(sites.includes('/git/hello.git/git-upload-pack "git"'), lines.join('\n'));
     assert.ok(sites.includes('/hello.hg/file/tip/read.me "hg.example.org"'), lines.join('\n'));
   });
 
@@ -106,7 +122,8 @@ describe('One daemon with several sites', () => {
     assert.match((await get('/cgi-bin/environment')).body, /^SITE=cgi$/m);
     await bridge.stop();
     await Promise.all(both);
-    for (const name of ['hg', 'cgi', 'report']) assert.ok(!existsSync(join(directory, `${name}.sock`)), name);
+    for (const name of ['hg', 'git', 'cgi', 'report'])
+      assert.ok(!existsSync(join(directory, `${name}.sock`)), name);
   });
 });
 
@@ -119,6 +136,7 @@ describe('A configuration file', () => {
       stdout.replaceAll(directory, 'DIR'),
       `DIR/sites.toml is in order:
   hg.example.org hg unix:DIR/hg.sock
+  git git unix:DIR/git.sock
   cgi dir unix:DIR/cgi.sock
   report script unix:DIR/report.sock
 `,

@@ -19,11 +19,11 @@ export interface GitHost {
   stop(): Promise<void>;
 }
 
-/** Starts a host below `directory`; `unbuffered nginx` knows no users. */
+/** Starts a host below `directory`; `unbuffered nginx` knows no users, and only lighttpd looks for the markers itself. */
 export async function startGitHost(
   server: WebServerName | 'unbuffered nginx',
   directory: string,
-  { markers = false, options = [] }: { markers?: boolean; options?: readonly string[] } = {},
+  { markers = false, options = [] }: { markers?: boolean | 'lighttpd too'; options?: readonly string[] } = {},
 ): Promise<GitHost> {
   const place = {
     repos: join(directory, 'repos'),
@@ -39,8 +39,8 @@ export async function startGitHost(
   const bridge = await startBridge([
     'git',
     ...['--repos', place.repos],
-    ...(markers ? ['--markers', place.markers] : []),
-    ...['--listen', `unix:${socket}`],
+    ...(markers !== false ? ['--markers', place.markers] : []),
+    ...['--listen', `unix:${socket}`, '--listen', `unix:${place.sockets}/dirsock`],
     ...(isForOthers ? ['--socket-mode', '0666'] : []),
     ...options,
   ]);
@@ -48,7 +48,8 @@ export async function startGitHost(
   if (server === 'unbuffered nginx') web = await startUnbufferedNginx(socket);
   else {
     const { markers: documentRoot, sockets, web: own } = place;
-    web = await startWebServer(server, { directory: own, documentRoot, sockets, site: 'git' });
+    const site = markers === 'lighttpd too' ? 'git-markers' : 'git';
+    web = await startWebServer(server, { directory: own, documentRoot, sockets, site });
     const crypted = await succeed('openssl', ['passwd', '-apr1', 'secret']);
     await writeFile(join(own, server, 'git.htpasswd'), `ann:${crypted}`);
   }

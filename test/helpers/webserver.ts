@@ -37,7 +37,12 @@ export async function startWebServer(
     documentRoot,
     sockets,
     site = 'hg',
-  }: { directory: string; documentRoot: string; sockets: string; site?: 'hg' | 'git' | 'cgit' },
+  }: {
+    directory: string;
+    documentRoot: string;
+    sockets: string;
+    site?: 'hg' | 'git' | 'git-markers' | 'cgit';
+  },
 ): Promise<WebServer> {
   const own = join(directory, name);
   await mkdir(own, { recursive: true });

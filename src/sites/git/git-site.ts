@@ -40,6 +40,7 @@ export interface GitSiteOptions extends SiteEnvironment {
 /** The empty file beside the markers that publishes their index; part of its URL with suffix-matching web servers. */
 const INDEX_FILE = 'index.fcgi';
 const STATIC = 'static';
+const BELOW_STATIC = `/${INDEX_FILE}/${STATIC}/`;
 const EXPORT_OK = 'git-daemon-export-ok';
 
 /** Params that would change what git and gitweb do and that no web server means for them. */
@@ -90,6 +91,7 @@ class GitSite implements Site {
     }
     const method = nonEmptyParam(params, 'REQUEST_METHOD') ?? 'GET';
     if (method !== 'GET' && method !== 'HEAD') return notAllowed;
+    if (rest?.startsWith(BELOW_STATIC) === true) return this.#static(params, rest.slice(BELOW_STATIC.length));
     const query = projectQuery(nonEmptyParam(params, 'QUERY_STRING') ?? '');
     // As with gitweb, what the query names counts more than the path.
     if (query.project !== undefined) return this.#queried(params, query.project, query.rest);
@@ -128,9 +130,21 @@ class GitSite implements Site {
     return this.#page(params, found.published, '', query);
   }
 
-  #page(params: NameValues, published: Published, rest: ByteString, query: ByteString): Resolution {
-    const pathInfo = `/${published.segments.join('/')}${rest}`;
-    return this.#gitweb(params, pathInfo, query, [published]);
+  async #page(
+    params: NameValues,
+    published: Published,
+    rest: ByteString,
+    query: ByteString,
+  ): Promise<Resolution> {
+    const { segments } = published;
+    // A web server that matches suffixes passes on what is below either.
+    const home = await this.#publication.directoryWithFile(segments.slice(0, -1), INDEX_FILE);
+    return this.#gitweb(params, `/${segments.join('/')}${rest}`, query, [published], home ?? segments);
+  }
+
+  async #static(params: NameValues, name: ByteString): Promise<Resolution> {
+    const answer = await staticFile(this.#options.git.gitwebStatic, name, params);
+    return answer === undefined ? notPublished : { kind: 'answer', answer };
   }
 
   /** The page that lists what is published below `segments`, or one of the static files of gitweb's pages. */
@@ -140,12 +154,10 @@ class GitSite implements Site {
     const rest = index === -1 ? segments : segments.slice(index + 1);
     // Browsers ask for that one by themselves where a page can't name it, such as a raw file.
     const wanted = segments.join('/') === 'favicon.ico' ? [STATIC, 'git-favicon.png'] : rest;
-    if (wanted.length === 2 && wanted[0] === STATIC) {
-      const answer = await staticFile(this.#options.git.gitwebStatic, wanted[1] ?? '', params);
-      return answer === undefined ? notPublished : { kind: 'answer', answer };
-    }
+    if (wanted.length === 2 && wanted[0] === STATIC) return this.#static(params, wanted[1] ?? '');
     if (index !== -1 && rest.length > 0) return notPublished;
-    if ((await this.#publication.directoryWithFile(base, INDEX_FILE)) === undefined) {
+    const home = await this.#publication.directoryWithFile(base, INDEX_FILE);
+    if (home === undefined) {
       const { refusal } = notPublished;
       return refuse(refusal.status, refusal.reason, `no ${INDEX_FILE} publishes an index here`);
     }
@@ -155,15 +167,22 @@ class GitSite implements Site {
     const filter =
       base.length > 0 && !/(^|[&;])pf=/.test(query) ? [`pf=${base.map(percentEncode).join('/')}`] : [];
     const pathInfo = `/${base.join('/')}`;
-    return this.#gitweb(params, pathInfo, [...filter, ...(query === '' ? [] : [query])].join(';'), listed);
+    return this.#gitweb(
+      params,
+      pathInfo,
+      [...filter, ...(query === '' ? [] : [query])].join(';'),
+      listed,
+      home,
+    );
   }
 
-  /** Gitweb, which knows of these repositories and of no other. */
+  /** Gitweb, which knows of these repositories and of no other; its static files are asked for below `home`. */
   #gitweb(
     params: NameValues,
     pathInfo: ByteString,
     query: ByteString,
     published: readonly Published[],
+    home: readonly ByteString[],
   ): Resolution {
     const { urlPrefix, git, gitwebConfig, gitwebSettings } = this.#options;
     return run({
@@ -182,7 +201,7 @@ class GitSite implements Site {
         ['GITWEB_CONFIG', gitwebSettings],
         ['FCGI2CGI_GIT', git.git],
         ['FCGI2CGI_URL_PREFIX', urlPrefix],
-        ['FCGI2CGI_STATIC_URL', `${urlPrefix}/${INDEX_FILE}/${STATIC}`],
+        ['FCGI2CGI_STATIC_URL', [urlPrefix, ...home.map(percentEncode), INDEX_FILE, STATIC].join('/')],
         ...(gitwebConfig === undefined ? [] : [['FCGI2CGI_GITWEB_CONFIG', gitwebConfig] as const]),
       ]),
       input: toBuffer(

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { realpath, writeFile } from 'node:fs/promises';
 import { before, describe, it } from 'node:test';
 
 import { fixture, runBridge } from '../../helpers/bridge.js';
+import { makeBareRepository } from '../../helpers/git.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
 let file: string;
@@ -33,6 +34,37 @@ describe('fcgi2cgi explain', () => {
     const { kind, status: http, detail } = JSON.parse(stdout) as Record<string, unknown>;
     assert.deepEqual([kind, http], ['refuses', 403]);
     assert.match(String(detail), /lies outside --root$/);
+  });
+
+  it('knows of a git site what is gitweb’s, what is git’s, what is a file, and what is nobody’s', async () => {
+    const repos = await realpath(await temporaryDirectory());
+    await makeBareRepository(`${repos}/one.git`, { a: 'a\n' });
+    await makeBareRepository(`${repos}/hidden.git`, { a: 'a\n' }, { exported: false });
+    const explained = async (path: string): Promise<{ status: number | null; lines: string[] }> => {
+      const { status, stdout } = await runBridge(['explain', 'git', '--repos', repos, '--', path]);
+      return { status, lines: stdout.split('\n') };
+    };
+    const page = await explained('/one.git/log?h=main');
+    assert.equal(page.status, 0);
+    assert.match(page.lines[0] ?? '', /^runs {8}\/.*\/gitweb\.cgi$/);
+    assert.ok(page.lines.includes(`directory   ${repos}`), page.lines.join('\n'));
+    assert.ok(page.lines.includes('site        PATH_INFO=/one.git/log'), page.lines.join('\n'));
+    assert.ok(page.lines.includes('param       QUERY_STRING=h=main'), page.lines.join('\n'));
+    const service = await explained('/one.git/info/refs?service=git-upload-pack');
+    assert.equal(service.status, 0);
+    assert.match(service.lines[0] ?? '', /^runs {8}\/.*\/git-http-backend$/);
+    const translated = `site        PATH_TRANSLATED=${repos}/one.git/info/refs`;
+    assert.ok(service.lines.includes(translated), service.lines.join('\n'));
+    const file = await explained('/index.fcgi/static/gitweb.css');
+    assert.equal(file.status, 0);
+    assert.match(file.lines[0] ?? '', /^answers {5}200 OK, with \d+ octets of its own$/);
+    assert.ok(file.lines.includes('field       Content-Type: text/css; charset=utf-8'));
+    for (const path of ['/hidden.git/log', '/hidden.git/info/refs', '/none.git']) {
+      const refused = await explained(path);
+      assert.equal(refused.status, 3);
+      const [line] = refused.lines;
+      assert.equal(line, 'refuses     404 Not Found: No repository is published at this address.', path);
+    }
   });
 
   it('is wrong usage without a path, a site or what the site needs, or with another kind’s option', async () => {
