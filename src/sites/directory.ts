@@ -53,10 +53,11 @@ export async function directorySite(options: DirectorySiteOptions): Promise<Site
 }
 
 async function refuseUnfit(real: ByteString, shown: string): Promise<Resolution | undefined> {
-  if ((await statOrAbsent(real))?.isFile() !== true) {
+  const [found, isProgram] = await Promise.all([statOrAbsent(real), isExecutable(real)]);
+  if (found?.isFile() !== true) {
     return refuse(403, 'The script is not a regular file.', `${shown} is not a regular file`);
   }
-  if (!(await isExecutable(real))) {
+  if (!isProgram) {
     return refuse(403, 'The script is not executable.', `${shown} is not executable; try chmod +x`);
   }
   return undefined;
