@@ -16,12 +16,13 @@ export class RequestOutput {
   readonly #send: Send;
   #firstOctetAt: number | undefined;
   #stdoutBytes = 0;
+  #hasStderr = false;
 
   constructor(requestId: number, send: Send) {
     this.#requestId = requestId;
     this.#send = send;
-    this.stdout = this.#stream(RecordType.STDOUT, { alwaysEnd: true });
-    this.stderr = this.#stream(RecordType.STDERR, { alwaysEnd: false });
+    this.stdout = this.#stream(RecordType.STDOUT);
+    this.stderr = this.#stream(RecordType.STDERR);
   }
 
   /** When the first octet of STDOUT was handed to the transport, by `performance.now()`. */
@@ -34,12 +35,21 @@ export class RequestOutput {
     return this.#stdoutBytes;
   }
 
-  /** Ends both streams; resolves when the transport has all of them, or when they were dropped. */
+  /**
+   * Ends both streams; resolves when the transport has all of what was written, or when they were dropped. Their ends
+   * are left to be sent: `endRecords`.
+   */
   async end(): Promise<void> {
     const flushed = [finished(this.stdout), finished(this.stderr)];
     this.stdout.end();
     this.stderr.end();
     await Promise.allSettled(flushed);
+  }
+
+  /** The end of STDOUT, and of STDERR if there was any, for one write with END_REQUEST. */
+  get endRecords(): readonly Buffer[] {
+    const types = this.#hasStderr ? [RecordType.STDOUT, RecordType.STDERR] : [RecordType.STDOUT];
+    return types.map((type) => streamEnd(type, this.#requestId));
   }
 
   /** Forgets what the transport has not taken yet. */
@@ -48,8 +58,7 @@ export class RequestOutput {
     this.stderr.destroy();
   }
 
-  #stream(type: number, { alwaysEnd }: { alwaysEnd: boolean }): Writable {
-    let written = false;
+  #stream(type: number): Writable {
     const send = (chunks: readonly Buffer[], done: () => void): void => {
       const octets = chunks.flatMap((chunk) => streamRecords(type, this.#requestId, chunk));
       if (octets.length === 0) {
@@ -57,8 +66,8 @@ export class RequestOutput {
         done();
         return;
       }
-      written = true;
       if (type === RecordType.STDOUT) this.#countStdout(chunks);
+      else this.#hasStderr = true;
       this.#send(octets, done);
     };
     return new Writable({
@@ -70,10 +79,6 @@ export class RequestOutput {
           chunks.map(({ chunk }) => chunk as Buffer),
           done,
         );
-      },
-      final: (done) => {
-        if (alwaysEnd || written) this.#send([streamEnd(type, this.#requestId)]);
-        done();
       },
     });
   }

@@ -120,7 +120,7 @@ export class Request {
     if (this.#state !== 'open') return;
     this.#state = 'ending';
     await this.#output.end();
-    this.#sendEnd(appStatus, protocolStatus);
+    this.#sendEnd(appStatus, protocolStatus, this.#output.endRecords);
   }
 
   /** Gives the request up on the web server's word: END_REQUEST goes out at once if `answer` (FastCGI 1.0 §5.4). */
@@ -133,10 +133,10 @@ export class Request {
     else this.#finish();
   }
 
-  #sendEnd(appStatus: number, protocolStatus: number): void {
+  #sendEnd(appStatus: number, protocolStatus: number, before: readonly Buffer[] = []): void {
     // An abort may have come while the streams were flushed.
     if (this.#state === 'ended') return;
-    this.#transport.send([endRequest(this.requestId, appStatus, protocolStatus)]);
+    this.#transport.send([...before, endRequest(this.requestId, appStatus, protocolStatus)]);
     this.#finish();
   }
 

@@ -1,6 +1,6 @@
 /** Keeps what a request names inside the directory that the administrator named: real paths, never strings. */
 
-import { constants, type Stats } from 'node:fs';
+import { accessSync, constants, type Stats, statSync } from 'node:fs';
 import { access, lstat, realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
@@ -40,6 +40,25 @@ export async function isExecutable(path: ByteString): Promise<boolean> {
     () => true,
     () => false,
   );
+}
+
+/**
+ * What keeps a file from being run whose real path was found just now, if anything does. It is asked for at once: the
+ * system has the answer at hand, and to wake another thread for it would take longer.
+ */
+export function whyUnfit(real: ByteString): 'no-file' | 'not-executable' | undefined {
+  const path = toBuffer(real);
+  try {
+    if (!statSync(path).isFile()) return 'no-file';
+  } catch {
+    return 'no-file';
+  }
+  try {
+    accessSync(path, constants.X_OK);
+  } catch {
+    return 'not-executable';
+  }
+  return undefined;
 }
 
 /** Whether the real path `path` is the real path `directory` or lies below it. */

@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { type ByteString, type NameValues, toText } from '../bytes.js';
 import { metaVariables } from '../cgi/meta-variables.js';
 import { OptionError } from '../errors.js';
-import { contains, isExecutable, realPath, safeSegments, statOrAbsent } from './contain.js';
+import { contains, realPath, safeSegments, statOrAbsent, whyUnfit } from './contain.js';
 import { nonEmptyParam } from './request-path.js';
 import { refuse, type Resolution, run, type Site, type SiteEnvironment } from './site.js';
 
@@ -40,7 +40,7 @@ export async function directorySite(options: DirectorySiteOptions): Promise<Site
         return refuse(403, 'The script is not one that may run here.', `${shown} lies outside --root`);
       }
       return (
-        (await refuseUnfit(real, shown)) ??
+        refuseUnfit(real, shown) ??
         run({
           file: real,
           args: [],
@@ -52,14 +52,15 @@ export async function directorySite(options: DirectorySiteOptions): Promise<Site
   };
 }
 
-async function refuseUnfit(real: ByteString, shown: string): Promise<Resolution | undefined> {
-  if ((await statOrAbsent(real))?.isFile() !== true) {
-    return refuse(403, 'The script is not a regular file.', `${shown} is not a regular file`);
+function refuseUnfit(real: ByteString, shown: string): Resolution | undefined {
+  switch (whyUnfit(real)) {
+    case 'no-file':
+      return refuse(403, 'The script is not a regular file.', `${shown} is not a regular file`);
+    case 'not-executable':
+      return refuse(403, 'The script is not executable.', `${shown} is not executable; try chmod +x`);
+    case undefined:
+      return undefined;
   }
-  if (!(await isExecutable(real))) {
-    return refuse(403, 'The script is not executable.', `${shown} is not executable; try chmod +x`);
-  }
-  return undefined;
 }
 
 /** The script that the params name, or why they name none. */

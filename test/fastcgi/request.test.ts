@@ -14,6 +14,7 @@ class Transport implements RequestTransport {
   readonly #octets: Buffer[] = [];
   readonly #waiting: (() => void)[] = [];
   wanted = 0;
+  sends = 0;
   slow = false;
 
   get lines(): string[] {
@@ -21,6 +22,7 @@ class Transport implements RequestTransport {
   }
 
   send(octets: readonly Buffer[], done?: () => void): void {
+    this.sends += 1;
     this.#octets.push(...octets);
     if (!done || octets.length === 0) return;
     if (this.slow) this.#waiting.push(done);
@@ -73,6 +75,15 @@ describe('A request', () => {
     assert.deepEqual(transport.ended, [request]);
   });
 
+  it('hands all of its end to the connection at once', async () => {
+    const [request, transport] = makeRequest();
+    request.stderr.write('warning');
+    request.stdout.write('body');
+    assert.equal(transport.sends, 2);
+    await request.end(0);
+    assert.equal(transport.sends, 3);
+  });
+
   it('leaves out STDERR if nothing was written to it, and ends STDOUT in any case', async () => {
     const [request, transport] = makeRequest();
     request.stderr.write('');
@@ -91,15 +102,15 @@ describe('A request', () => {
     assert.equal(request.signal.aborted, false, 'what has ended can’t be aborted');
   });
 
-  it('can have its streams ended before', async () => {
+  it('can have its streams ended before, whose ends go with it', async () => {
     const [request, transport] = makeRequest();
     request.stdout.end('body');
     request.stderr.end('warning');
     await request.end(0);
     assert.deepEqual(transport.lines, [
       'STDOUT 1 body',
-      'STDOUT 1 end',
       'STDERR 1 warning',
+      'STDOUT 1 end',
       'STDERR 1 end',
       END,
     ]);

@@ -71,7 +71,8 @@ export const hgLoads: readonly Load[] = [
           ['SCRIPT_NAME', '/history.hg'],
           ['REQUEST_URI', `/history.hg?soak=${tag}`],
         ]);
-        sent.stdin.end(Buffer.alloc(MAX_SPOOL_BYTES + 1));
+        // Some of it is kept in memory (--stdin-buffer).
+        sent.stdin.end(Buffer.alloc(2 * MAX_SPOOL_BYTES));
         sent.stderr.resume();
         const [stdout] = await Promise.all([buffer(sent.stdout), sent.ended]);
         if (!stdout.toString('latin1').startsWith('Status: 413 ')) {

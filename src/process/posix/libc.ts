@@ -24,6 +24,7 @@ type SpawnArguments = [
 export interface LibC {
   readonly pipe2: Call<[descriptors: Memory, flags: number]>;
   readonly fcntl: Call<[descriptor: number, command: number, type: 'int', argument: number]>;
+  readonly kill: Call<[pid: number, signal: number]>;
   readonly waitpid: Call<[pid: number, status: Memory, options: number]>;
   readonly initActions: Call<[actions: Memory]>;
   readonly destroyActions: Call<[actions: Memory]>;
@@ -85,6 +86,7 @@ function bind(koffi: Koffi): LibC {
   return {
     pipe2: call('int pipe2(void *, int)'),
     fcntl: call('int fcntl(int, int, ...)'),
+    kill: call('int kill(int, int)'),
     waitpid: call('int waitpid(int, void *, int)'),
     initActions: call(`${actions}init(void *)`),
     destroyActions: call(`${actions}destroy(void *)`),

@@ -54,7 +54,8 @@ function make(libc: LibC): StartProcess {
       streams.stdin.destroy();
       return exit;
     });
-    return new OwnedProcess({ pid, ...streams, exited });
+    // Node's kill throws where nothing is left, as a rule: 24 µs for each program, in place of 1.
+    return new OwnedProcess({ pid, ...streams, exited, hasGroup: () => libc.kill(-pid, 0) === 0 });
   }
 
   return async (command) => {
