@@ -20,6 +20,11 @@ export interface Invocation {
    * (RFC 3875 §4.1.2), so that a body of unknown length has to be counted first.
    */
   readonly body?: 'as-it-comes' | 'with-length';
+  /**
+   * How it is to end ahead of its time: by SIGTERM, which is the default, or, since those that it has started clean up
+   * only then, at the end of their input, which they come to when it is killed.
+   */
+  readonly endedBy?: 'signal' | 'end-of-input';
 }
 
 /** An answer that the bridge gives by itself, since there is nothing to run. */

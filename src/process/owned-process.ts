@@ -4,7 +4,7 @@ import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { ExitStatus } from './exit-status.js';
-import { groupRuns, signalGroup } from './process-group.js';
+import { groupRuns, signalGroup, signalLeader } from './process-group.js';
 import { hasEnded } from './process-state.js';
 
 /** The longest pause between looks at a process group that has lost its leader: nothing reports its end. */
@@ -56,16 +56,26 @@ export class OwnedProcess<Input extends Writable | undefined = Writable> {
   }
 
   /**
-   * Ends the whole group: SIGTERM, `graceMs` to clean up in, then SIGKILL. Resolves when the program was reaped and
-   * the group is gone, or has been sent SIGKILL. Calling it again waits for the same end.
+   * Ends the whole group: SIGTERM, `graceMs` to clean up in, then SIGKILL. By the end of input, the program alone is
+   * killed first, and SIGTERM comes only after half of that time. Resolves when the program was reaped and the group is
+   * gone, or has been sent SIGKILL. Calling it again waits for the same end.
    */
-  terminate(graceMs: number): Promise<void> {
-    this.#terminating ??= this.#end(graceMs);
+  terminate(graceMs: number, by: 'signal' | 'end-of-input' = 'signal'): Promise<void> {
+    this.#terminating ??= this.#end(graceMs, by);
     return this.#terminating;
   }
 
-  async #end(graceMs: number): Promise<void> {
-    if (!this.#groupIsGone) await this.#endGroup(graceMs);
+  async #end(graceMs: number, by: 'signal' | 'end-of-input'): Promise<void> {
+    const begin = performance.now();
+    if (by === 'end-of-input' && !this.#groupIsGone) {
+      signalLeader(this.pid, 'SIGKILL');
+      await this.#groupEnds(begin + graceMs / 2);
+    }
+    if (!this.#groupIsGone) {
+      signalGroup(this.pid, 'SIGTERM');
+      await this.#groupEnds(begin + graceMs);
+    }
+    if (!this.#groupIsGone) signalGroup(this.pid, 'SIGKILL');
     await this.exited;
     // A process that left the group may hold the other ends; nobody reads them any more.
     this.stdin?.destroy();
@@ -73,23 +83,19 @@ export class OwnedProcess<Input extends Writable | undefined = Writable> {
     this.stderr.destroy();
   }
 
-  async #endGroup(graceMs: number): Promise<void> {
-    signalGroup(this.pid, 'SIGTERM');
-    const deadline = performance.now() + graceMs;
+  /** Waits for the group's end, at most until `deadline`. */
+  async #groupEnds(deadline: number): Promise<void> {
+    const leftMs = Math.max(0, deadline - performance.now());
     const grace = new AbortController();
     await Promise.race([
       this.exited,
-      delay(graceMs, undefined, { signal: grace.signal }).catch(() => undefined),
+      delay(leftMs, undefined, { signal: grace.signal }).catch(() => undefined),
     ]);
     grace.abort();
     // git's service processes outlive their parent for a moment: SIGKILL now would leave their lock files behind.
-    for (
-      let pause = 10;
-      performance.now() < deadline && !this.#groupIsGone && (await groupRuns(this.pid));
-      pause *= 2
-    ) {
-      await delay(Math.min(pause, MAX_GROUP_POLL_MS, Math.max(0, deadline - performance.now())));
+    for (let pause = 10; performance.now() < deadline && !this.#groupIsGone; pause *= 2) {
+      if (!(await groupRuns(this.pid))) this.#groupIsGone = true;
+      else await delay(Math.min(pause, MAX_GROUP_POLL_MS, Math.max(0, deadline - performance.now())));
     }
-    if (!this.#groupIsGone) signalGroup(this.pid, 'SIGKILL');
   }
 }

@@ -6,8 +6,17 @@ import { systemCodeOf } from '../errors.js';
 
 /** Sends a signal to every process of the group; says whether there was one that could be signalled. */
 export function signalGroup(group: number, signal: NodeJS.Signals | 0): boolean {
+  return send(-group, signal);
+}
+
+/** Sends a signal to the process that leads the group, if it still runs. */
+export function signalLeader(group: number, signal: NodeJS.Signals): boolean {
+  return send(group, signal);
+}
+
+function send(target: number, signal: NodeJS.Signals | 0): boolean {
   try {
-    process.kill(-group, signal);
+    process.kill(target, signal);
     return true;
   } catch (error) {
     // ESRCH: nothing is left. EPERM: what is left runs as somebody else, and is not ours to end.

@@ -63,7 +63,7 @@ export class ProcessRunner implements Runner {
 
   async #watch(
     child: ScriptProcess,
-    { input, variables }: Invocation,
+    { input, variables, endedBy: manner }: Invocation,
     streams: RunStreams,
     signal: AbortSignal,
   ): Promise<Outcome> {
@@ -76,7 +76,7 @@ export class ProcessRunner implements Runner {
     const end = (why: EndedBy): void => {
       endedBy ??= why;
       output.cut();
-      void child.terminate(limits.killGraceMs).then(() => {
+      void child.terminate(limits.killGraceMs, manner).then(() => {
         givenUp.abort();
       });
     };

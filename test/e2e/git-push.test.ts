@@ -4,8 +4,8 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
-import { type ClientRequest, type IncomingMessage, request } from 'node:http';
+import { readdir, realpath, writeFile } from 'node:fs/promises';
+import { type ClientRequest, type IncomingMessage, type OutgoingHttpHeaders, request } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -13,7 +13,7 @@ import { after, before, describe, it } from 'node:test';
 
 import { git, makeBareRepository, makeWorkTree } from '../helpers/git.js';
 import { type GitHost, startGitHost } from '../helpers/git-site.js';
-import { processesWith, until } from '../helpers/processes.js';
+import { processesIn, until } from '../helpers/processes.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 const BYTES = 200_000_000;
@@ -29,7 +29,7 @@ describe(
     let host: GitHost;
     let target: string;
     before(async () => {
-      host = await startGitHost('unbuffered nginx', await temporaryDirectory());
+      host = await startGitHost('unbuffered nginx', await realpath(await temporaryDirectory()));
       target = join(host.repos, 'target.git');
       await makeBareRepository(target, { small: 'x' });
       // This nginx asks nobody for a password.
@@ -37,16 +37,6 @@ describe(
       await git(['config', 'core.bigFileThreshold', '1m'], target);
     });
     after(() => host.stop());
-
-    /** A working tree with one file of so many random octets; gives its path. */
-    async function work(bytes: number): Promise<string> {
-      const path = join(await temporaryDirectory(), 'work');
-      await makeWorkTree(path, { small: 'y' });
-      await writeFile(join(path, 'big'), randomBytes(bytes));
-      await git([...large, 'add', 'big'], path);
-      await git(['commit', '-q', '-m', 'large'], path);
-      return path;
-    }
 
     it(`may have ${String(BYTES / 1e6)} MB`, async () => {
       const path = await work(BYTES);
@@ -62,18 +52,11 @@ describe(
         const head = (await git(['rev-parse', 'HEAD'], path)).trim();
         const branch = `refs/heads/paused-${String(chunked)}`;
         const body = await receivePackBody(path, head, branch);
-        const sent: ClientRequest = request(`${host.url}/target.git/git-receive-pack`, {
-          method: 'POST',
-          agent: false,
-          headers: {
-            'Content-Type': 'application/x-git-receive-pack-request',
-            ...(chunked ? {} : { 'Content-Length': body.length }),
-          },
-        });
+        const sent = push(host, chunked ? {} : { 'Content-Length': body.length });
         const answered = once(sent, 'response') as Promise<[IncomingMessage]>;
         sent.write(body.subarray(0, body.length / 2));
         // Git has read the commands and waits for the rest of the pack.
-        await until(() => processesWith('receive-pack').length > 0);
+        await until(() => processesIn(target).length > 0);
         await delay(PAUSE_MS);
         sent.end(body.subarray(body.length / 2));
         const [response] = await answered;
@@ -85,6 +68,65 @@ describe(
     }
   },
 );
+
+describe('A push that ends in its middle', { timeout: 60_000 }, () => {
+  for (const [why, end] of [
+    ['since its sender leaves', (sent) => sent.destroy()],
+    ['since the daemon is told to end', (_, host) => host.bridge.stop()],
+  ] satisfies [string, (sent: ClientRequest, host: GitHost) => unknown][]) {
+    // Up to that number of objects, git takes them out of their pack.
+    for (const unpackLimit of [1, 100]) {
+      it(`${why}, leaves no process and no file (receive.unpackLimit=${String(unpackLimit)})`, async (t) => {
+        const host = await startGitHost('unbuffered nginx', await realpath(await temporaryDirectory()), {
+          options: ['--stop-grace', '100ms'],
+        });
+        t.after(() => host.stop());
+        const target = join(host.repos, 'target.git');
+        await makeBareRepository(target, { small: 'x' });
+        await git(['config', 'http.receivepack', 'true'], target);
+        await git(['config', 'receive.unpackLimit', String(unpackLimit)], target);
+        const before = await tree(target);
+        const path = await work(PAUSED_BYTES);
+        const body = await receivePackBody(
+          path,
+          (await git(['rev-parse', 'HEAD'], path)).trim(),
+          'refs/heads/x',
+        );
+        const sent = push(host, { 'Content-Length': body.length });
+        sent.on('error', () => undefined);
+        sent.write(body.subarray(0, body.length / 2));
+        // What was received so far lies in a quarantine of its own.
+        await until(async () => (await tree(target)).some((name) => name.includes('-incoming-')));
+        assert.ok(processesIn(target).length > 1, 'git receives the pack');
+        await end(sent, host);
+        await until(() => processesIn(target).length === 0);
+        assert.deepEqual(await tree(target), before);
+        await git(['fsck', '--full', '--strict'], target);
+      });
+    }
+  }
+});
+
+const tree = async (path: string): Promise<string[]> => (await readdir(path, { recursive: true })).sort();
+
+/** A working tree with one file of so many random octets; gives its path. */
+async function work(bytes: number): Promise<string> {
+  const path = join(await temporaryDirectory(), 'work');
+  await makeWorkTree(path, { small: 'y' });
+  await writeFile(join(path, 'big'), randomBytes(bytes));
+  await git([...large, 'add', 'big'], path);
+  await git(['commit', '-q', '-m', 'large'], path);
+  return path;
+}
+
+/** A push to `target.git` whose body is still to be sent. */
+function push(host: GitHost, headers: OutgoingHttpHeaders): ClientRequest {
+  return request(`${host.url}/target.git/git-receive-pack`, {
+    method: 'POST',
+    agent: false,
+    headers: { 'Content-Type': 'application/x-git-receive-pack-request', ...headers },
+  });
+}
 
 /** What `git push` sends for a new branch (gitprotocol-pack(5)): the command, and a pack with all that it has. */
 async function receivePackBody(path: string, head: string, branch: string): Promise<Buffer> {

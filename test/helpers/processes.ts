@@ -41,6 +41,20 @@ export function processesWith(text: string): number[] {
   return pids.map(Number).filter((pid) => pid !== process.pid && read(pid, 'cmdline').includes(text));
 }
 
+/** The ids of processes that run in this directory, or in one below it. */
+export function processesIn(directory: string): number[] {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).filter((pid) => `${workingDirectoryOf(pid)}/`.startsWith(`${directory}/`));
+}
+
+function workingDirectoryOf(pid: number): string {
+  try {
+    return readlinkSync(`/proc/${String(pid)}/cwd`);
+  } catch {
+    return '';
+  }
+}
+
 /** How many descriptors `pid` has open. */
 export function descriptorsOf(pid: number): number {
   return readdirSync(`/proc/${String(pid)}/fd`).length;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { access, chmod, copyFile, mkdir, open, symlink, writeFile } from 'node:fs/promises';
+import { access, chmod, copyFile, mkdir, open, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -188,6 +188,33 @@ describe('Terminating a process', () => {
     await access(lock);
     await started.terminate(10_000);
     await assert.rejects(access(lock), { code: 'ENOENT' });
+  });
+
+  /** A program that feeds another one, which writes to `file` what it has come to see: its input's end, or SIGTERM. */
+  const feeding = (file: string): Promise<OwnedProcess> => {
+    const fed = `trap "echo TERM >>'${file}'; exit" TERM; echo; echo; echo $$; cat; echo end >>'${file}'; trap "" TERM`;
+    const program = `import subprocess, time
+fed = subprocess.Popen(['sh', '-c', '''${fed}'''], stdin=subprocess.PIPE)
+time.sleep(1000)`;
+    return start('/usr/bin/python3', ['-c', fromText(program)]);
+  };
+
+  it('by the end of input kills the program alone, so that others come to their input’s end', async () => {
+    const file = join(await temporaryDirectory(), 'seen');
+    const started = await feeding(file);
+    const [fed = 0] = await printedPids(started.stdout);
+    await started.terminate(10_000, 'end-of-input');
+    assert.deepEqual(await started.exited, { kind: 'signaled', signal: 'SIGKILL' });
+    await vanished(fed);
+    assert.equal(await readFile(file, 'utf8'), 'end\n');
+  });
+
+  it('by the end of input sends SIGTERM, then SIGKILL, to those who don’t care', async () => {
+    const started = await startFixture('hangs-with-grandchild.sh');
+    const [, grandchild = 0] = await printedPids(started.stdout);
+    await started.terminate(GRACE_MS, 'end-of-input');
+    assert.deepEqual(await started.exited, { kind: 'signaled', signal: 'SIGKILL' });
+    await vanished(grandchild);
   });
 
   it('closes the pipes, which a process outside the group may hold', async () => {

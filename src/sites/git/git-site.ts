@@ -105,6 +105,9 @@ class GitSite implements Site {
       file: this.#options.git.httpBackend,
       args: [],
       directory: this.#repos,
+      // From git 2.39 on, a push that a signal has ended leaves what it has received; one whose input ends does not.
+      // That end must not come by itself: git-http-backend would wait for it for ever.
+      ...(rest === '/git-receive-pack' ? { endedBy: 'end-of-input' as const } : {}),
       variables: this.#variables(params, [
         // Instead of GIT_PROJECT_ROOT: what is published is no matter of its path, and this one is already real.
         ['PATH_TRANSLATED', repository + rest],
