@@ -8,6 +8,8 @@ import os
 import sys
 import types
 
+import fcgi2cgi_ending as ending
+
 
 class Request:
     def __init__(self, script, code, arguments):
@@ -35,13 +37,21 @@ class Request:
         if sys.version_info < (3, 14):
             main.__annotations__ = {}
         sys.modules['__main__'] = main
+        namespace = main.__dict__
+        del main
+        status = 0
         try:
-            exec(self.code, main.__dict__)
-        except SystemExit:
-            raise
+            exec(self.code, namespace)
+        except SystemExit as error:
+            status = 0 if error.code is None else error.code
+            if type(status) is not int or not 0 <= status <= 255:
+                raise
         except BaseException:
             hide_own_frames()
             raise
+        del namespace
+        ending.end(status)
+        sys.exit(status)
 
 
 def hide_own_frames():

@@ -53,9 +53,6 @@ class Loaded:
         for path in self.origins.values():
             self.files.setdefault(path, signature(path))
         self.names = frozenset(sys.modules)
-        gc.collect()
-        if hasattr(gc, 'freeze'):
-            gc.freeze()
 
     def changed(self):
         """The name of a file that is no longer what was loaded."""
@@ -72,6 +69,13 @@ class Loaded:
                 return path
         self.directories = directories
         return None
+
+
+def freeze():
+    """Keeps what there is out of every collection, which would copy the memory that processes share."""
+    gc.collect()
+    if hasattr(gc, 'freeze'):
+        gc.freeze()
 
 
 def signature(path):

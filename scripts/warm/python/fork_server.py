@@ -12,11 +12,12 @@ import sys
 # Python has put this directory there, unless it was told not to.
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 _writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+import fcgi2cgi_ending as ending
 import fcgi2cgi_forked as forked
 import fcgi2cgi_loading as loading
 sys.dont_write_bytecode = _writes
 del sys.path[0]
-for own in forked, loading:
+for own in ending, forked, loading:
     del sys.modules[own.__name__]
 
 import select
@@ -104,6 +105,8 @@ class ForkServer:
         self.environment.become(variables)
         try:
             self.loaded = loading.Loaded(self.script, modules)
+            ending.spare()
+            loading.freeze()
         except loading.Unfit as error:
             self.say('unfit', str(error))
             return False
@@ -190,7 +193,9 @@ class ForkServer:
                 self.say('learned', *modules[first:first + LINE_MODULES])
 
 
-request = ForkServer(sys.argv[1]).serve()
+# A name for it, as a forked process would otherwise take it apart at once, and with it what is shared.
+server = ForkServer(sys.argv[1])
+request = server.serve()
 if request is None:
     # Whatever the modules have left to be done at the end is for the processes.
     os._exit(0)
