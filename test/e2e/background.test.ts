@@ -24,7 +24,9 @@ beforeEach(async () => {
   directory = await temporaryDirectory();
   socket = `${directory}/sock`;
   log = `${directory}/log`;
-  await makeTree(directory, { 'cgi/hello': { content: '#!/bin/sh\nprintf "A: b\\n\\nhello"\n', mode: 0o755 } });
+  await makeTree(directory, {
+    'cgi/hello': { content: '#!/bin/sh\nprintf "A: b\\n\\nhello"\n', mode: 0o755 },
+  });
   options = [
     'script',
     `${directory}/cgi/hello`,
@@ -111,7 +113,9 @@ describe('--daemon', { skip: !linux, timeout: 120_000 }, () => {
   });
 
   it('tells scripts nothing of how it was started', async () => {
-    await makeTree(directory, { 'cgi/env': { content: '#!/bin/sh\necho A: b\necho\nexec env\n', mode: 0o755 } });
+    await makeTree(directory, {
+      'cgi/env': { content: '#!/bin/sh\necho A: b\necho\nexec env\n', mode: 0o755 },
+    });
     options = options.map((word) => word.replace('cgi/hello', 'cgi/env'));
     await start();
     const { stdout } = await ask(socket);
