@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 
 import type { Options } from 'yargs';
 
-import { type ByteString, fromText, toText } from '../bytes.js';
+import { type ByteString, fromText } from '../bytes.js';
 import type { SiteConfiguration } from '../daemon/configuration.js';
 import { OptionError, reasonOf } from '../errors.js';
 import type { OptionReader } from './option-reader.js';
@@ -66,11 +66,15 @@ export const siteKinds: Readonly<Record<SiteKindName, SiteKind>> = {
   worker: {
     options: { ...workerOptions, ...workerArguments },
     read: (reader) => {
-      const [program = '', ...args] = reader.each('command', fromText);
+      const [program, ...args] = reader.each('command', (word, directory) => ({ word, directory }));
+      const { word = '', directory = process.cwd() } = program ?? {};
       return {
         kind: 'worker',
-        command: [program.includes('/') ? fromText(resolve(toText(program))) : program, ...args],
-        directory: fromText(process.cwd()),
+        command: [
+          fromText(word.includes('/') ? resolve(directory, word) : word),
+          ...args.map((argument) => fromText(argument.word)),
+        ],
+        directory: fromText(directory),
         workers: reader.count('workers', 1),
         maxCrashes: reader.count('max-crashes', 0),
         maxRequests: reader.count('max-requests', 0),

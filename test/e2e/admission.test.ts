@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { createConnection, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -77,13 +77,16 @@ describe('The place that becomes free', { timeout: 60_000 }, () => {
     for (const id of [1, 2]) begin(`modest ${String(id)}`, modest, id);
     await taken(modest);
     for (const request of requests.values()) request.stdout.resume();
+    // Held open: the next script begins as soon as one has ended, and must not find a writer that is about to close it.
+    const lines = await open(goOn, 'r+');
     for (const count of requests.keys()) {
       const ended = Promise.race(
         [...requests].filter(([name]) => !order.includes(name)).map(([, r]) => r.ended),
       );
-      await writeFile(goOn, `${count}\n`);
+      await lines.write(`${count}\n`);
       await ended;
     }
+    await lines.close();
     assert.deepEqual(order, ['busy 1', 'busy 2', 'modest 1', 'busy 3', 'modest 2', 'busy 4']);
     busy.close();
     modest.close();

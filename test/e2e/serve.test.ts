@@ -47,6 +47,12 @@ argument = ["-v"]
 listen = "unix:report.sock"
 max-processes = 1
 max-queue = 0
+
+[site.application]
+kind = "worker"
+command = ["./application", "notes"]
+workers = 1
+listen = "unix:application.sock"
 `;
 
 let directory: string;
@@ -58,6 +64,7 @@ before(async () => {
   await mkdir(join(directory, 'cgi-bin'));
   await copyFile(fixture('cgi/prints-environment.sh'), join(directory, 'cgi-bin/environment'));
   await copyFile(fixture('cgi/prints-invocation.py'), join(directory, 'report'));
+  await copyFile(fixture('fastcgi/does-as-asked.pl'), join(directory, 'application'));
   await makeRepository(join(directory, 'repos/hello'), { 'read.me': 'hello\n' });
   await touch(join(directory, 'www/hello.hg'));
   await makeBareRepository(join(directory, 'git/hello.git'), { 'read.me': 'hello\n' }, { exported: false });
@@ -68,6 +75,7 @@ before(async () => {
     location / { ${params} fastcgi_pass unix:${directory}/hg.sock; }
     location /git { ${params} fastcgi_pass unix:${directory}/git.sock; }
     location /report { ${params} fastcgi_pass unix:${directory}/report.sock; }
+    location /application { ${params} fastcgi_pass unix:${directory}/application.sock; }
     location /cgi-bin/ {
       ${params}
       fastcgi_param SCRIPT_FILENAME ${directory}$fastcgi_script_name;
@@ -100,6 +108,8 @@ describe('One daemon with several sites', () => {
     const report = await get('/report');
     assert.match(report.body, new RegExp(`^argument ${Buffer.from('-v').toString('hex')}$`, 'm'));
     assert.doesNotMatch(report.body, /SITE=cgi/);
+    assert.match((await get('/application')).body, /^\d+\n$/);
+    assert.match(await readFile(join(directory, 'notes'), 'utf8'), /^\d+ GET {2}\n$/);
   });
 
   it('names the site in its logs, and where each listens', async () => {
@@ -122,7 +132,7 @@ describe('One daemon with several sites', () => {
     assert.match((await get('/cgi-bin/environment')).body, /^SITE=cgi$/m);
     await bridge.stop();
     await Promise.all(both);
-    for (const name of ['hg', 'git', 'cgi', 'report'])
+    for (const name of ['hg', 'git', 'cgi', 'report', 'application'])
       assert.ok(!existsSync(join(directory, `${name}.sock`)), name);
   });
 });
@@ -139,6 +149,7 @@ describe('A configuration file', () => {
   git git unix:DIR/git.sock
   cgi dir unix:DIR/cgi.sock
   report script unix:DIR/report.sock
+  application worker unix:DIR/application.sock
 `,
     );
     assert.ok(!existsSync(join(directory, 'hg.sock')));
