@@ -127,8 +127,13 @@ export class ForkServer {
     if (this.#state.kind === 'gone') return;
     const wasLoading = this.#state.kind === 'loading';
     this.#state = { kind: 'closing' };
-    this.#process?.stdin.end();
+    this.#endInput();
     if (wasLoading) this.#end('it is no longer wanted');
+  }
+
+  /** At the end of its input a fork server gives up what nobody has opened yet: first all that was asked for is made. */
+  #endInput(): void {
+    if (this.#state.kind === 'closing' && this.#pending.size === 0) this.#process?.stdin.end();
   }
 
   async #live(): Promise<string | undefined> {
@@ -213,6 +218,7 @@ export class ForkServer {
       case 'stale':
       case 'refused':
         this.#settle(answer.id)?.reject(new NotForked(answer.kind, reasonText(answer.reason)));
+        this.#endInput();
         return;
       case 'ended':
         this.#running.get(answer.pid)?.(answer.exit);
@@ -240,6 +246,7 @@ export class ForkServer {
       pending?.reject(new BridgeError('ERR_SPAWN', reason, { cause: error }));
     }
     this.#tell({ kind: 'opened', id });
+    this.#endInput();
   }
 
   #settle(id: string): Pending | undefined {
