@@ -16,6 +16,11 @@ export function requestPath(params: NameValues): ByteString | undefined {
   return percentDecode(requestUri.replace(/^https?:\/\/[^/?#]*/i, '').replace(/[?#].*$/s, '')) || '/';
 }
 
+/** What of a path lies below `urlPrefix`, which is empty or as `/hg`; undefined where it lies beside it. */
+export function belowPrefix(path: ByteString, urlPrefix: ByteString): ByteString | undefined {
+  return path === urlPrefix || path.startsWith(`${urlPrefix}/`) ? path.slice(urlPrefix.length) : undefined;
+}
+
 /** Decodes `%XX` to octets; what is not one stays. */
 function percentDecode(path: ByteString): ByteString {
   return path.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => fromBuffer(Buffer.of(parseInt(hex, 16))));

@@ -27,6 +27,15 @@ export function run(invocation: Invocation): Resolution {
   return { kind: 'run', invocation };
 }
 
+/** The refusal of a request whose web server does not say what it asks for (see `requestPath`). */
+export const namesNoPath: Resolution = {
+  kind: 'refuse',
+  refusal: {
+    status: 400,
+    reason: 'The web server sent neither SCRIPT_NAME, PATH_INFO, DOCUMENT_URI nor REQUEST_URI.',
+  },
+};
+
 export function refuse(status: number, reason: string, detail?: string): Resolution {
   return { kind: 'refuse', refusal: { status, reason, ...(detail === undefined ? {} : { detail }) } };
 }

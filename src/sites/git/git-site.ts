@@ -4,8 +4,8 @@ import { type ByteString, type NameValues, toBuffer } from '../../bytes.js';
 import { metaVariables } from '../../cgi/meta-variables.js';
 import { namedDirectory, safeSegments, statOrAbsent } from '../contain.js';
 import { Publication, type Published, type Repository } from '../publication.js';
-import { afterSegments, nonEmptyParam, percentEncode, requestPath } from '../request-path.js';
-import { refuse, type Resolution, run, type Site, type SiteEnvironment } from '../site.js';
+import { afterSegments, belowPrefix, nonEmptyParam, percentEncode, requestPath } from '../request-path.js';
+import { namesNoPath, refuse, type Resolution, run, type Site, type SiteEnvironment } from '../site.js';
 import { staticFile } from '../static-files.js';
 import { projectQuery } from './gitweb-query.js';
 import { gitDirectory } from './repository.js';
@@ -76,14 +76,10 @@ class GitSite implements Site {
 
   async resolve(params: NameValues): Promise<Resolution> {
     const path = requestPath(params);
-    if (path === undefined) {
-      return refuse(400, 'The web server sent neither SCRIPT_NAME, PATH_INFO, DOCUMENT_URI nor REQUEST_URI.');
-    }
-    const { urlPrefix } = this.#options;
-    const below = path.slice(urlPrefix.length);
-    const isBelow = path === urlPrefix || path.startsWith(`${urlPrefix}/`);
-    const segments = isBelow ? safeSegments(below) : undefined;
-    if (segments === undefined) return notPublished;
+    if (path === undefined) return namesNoPath;
+    const below = belowPrefix(path, this.#options.urlPrefix);
+    const segments = below === undefined ? undefined : safeSegments(below);
+    if (below === undefined || segments === undefined) return notPublished;
     const found = await this.#publication.find(segments);
     const rest = found && afterSegments(below, found.published.segments.length);
     if (found !== undefined && rest !== undefined && isService(rest)) {

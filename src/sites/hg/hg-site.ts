@@ -5,8 +5,8 @@ import type { Invocation } from '../../cgi/invocation.js';
 import { metaVariables } from '../../cgi/meta-variables.js';
 import { namedDirectory, safeSegments } from '../contain.js';
 import { Publication, type Published } from '../publication.js';
-import { afterSegments, nonEmptyParam, percentEncode, requestPath } from '../request-path.js';
-import { refuse, type Resolution, run, type Site, type SiteEnvironment } from '../site.js';
+import { afterSegments, belowPrefix, nonEmptyParam, percentEncode, requestPath } from '../request-path.js';
+import { namesNoPath, type Resolution, run, type Site, type SiteEnvironment } from '../site.js';
 import { hgRepositoryAt } from './repository.js';
 
 /** A Mercurial installation. */
@@ -65,17 +65,14 @@ class HgSite implements Site {
 
   async resolve(params: NameValues): Promise<Resolution> {
     const path = requestPath(params);
-    if (path === undefined) {
-      return refuse(400, 'The web server sent neither SCRIPT_NAME, PATH_INFO, DOCUMENT_URI nor REQUEST_URI.');
-    }
-    const { urlPrefix } = this.#options;
-    const isBelow = path === urlPrefix || path.startsWith(`${urlPrefix}/`);
-    const segments = isBelow ? safeSegments(path.slice(urlPrefix.length)) : undefined;
-    if (segments === undefined) return notPublished;
+    if (path === undefined) return namesNoPath;
+    const below = belowPrefix(path, this.#options.urlPrefix);
+    const segments = below === undefined ? undefined : safeSegments(below);
+    if (below === undefined || segments === undefined) return notPublished;
     // Before the index: a repository may have a file of the index's name.
     const found = await this.#publication.find(segments);
     if (found !== undefined) {
-      const rest = afterSegments(path.slice(urlPrefix.length), found.published.segments.length);
+      const rest = afterSegments(below, found.published.segments.length);
       return this.#repository(params, found.published, rest);
     }
     const index = segments.indexOf(INDEX_FILE);
