@@ -1,10 +1,11 @@
 /** The pid file: one daemon holds it, and it is gone when the daemon is. */
 
 import { execFile } from 'node:child_process';
-import { link, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
 import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
+import { linked } from './linked.js';
 
 const run = promisify(execFile);
 
@@ -57,17 +58,6 @@ async function takeAway(path: string, stale: string, taken: string): Promise<voi
   if (content !== stale) await linked(taken, path);
   await unlink(taken);
   if (content !== stale) throw alreadyRunning(path, Number.parseInt(content, 10));
-}
-
-/** Gives a file another name, if that is free. */
-async function linked(file: string, name: string): Promise<boolean> {
-  try {
-    await link(file, name);
-    return true;
-  } catch (error) {
-    if (systemCodeOf(error) !== 'EEXIST') throw error;
-    return false;
-  }
 }
 
 function alreadyRunning(path: string, holder: number): BridgeError {

@@ -3,12 +3,13 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import type { Stats } from 'node:fs';
-import { chmod, link, lstat, rename, stat, unlink } from 'node:fs/promises';
+import { chmod, lstat, rename, stat, unlink } from 'node:fs/promises';
 import { createConnection, type Server } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
+import { linked } from './linked.js';
 
 export interface UnixSocketOptions {
   /** The file's permissions. */
@@ -132,17 +133,6 @@ async function hold(lock: string, temporary: string, failed: (why: string) => Br
       // Another one has taken it away before.
       if (systemCodeOf(error) !== 'ENOENT') throw error;
     }
-  }
-}
-
-/** Gives a file another name besides, if that is free. */
-async function linked(file: string, name: string): Promise<boolean> {
-  try {
-    await link(file, name);
-    return true;
-  } catch (error) {
-    if (systemCodeOf(error) !== 'EEXIST') throw error;
-    return false;
   }
 }
 
