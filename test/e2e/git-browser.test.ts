@@ -4,8 +4,9 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 
+import { launchBrowser } from '../helpers/browser.js';
 import { git, makeBareRepository } from '../helpers/git.js';
 import { type GitHost, startGitHost } from '../helpers/git-site.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -14,16 +15,7 @@ import type { WebServerName } from '../helpers/webserver.js';
 describe('gitweb in a browser', { timeout: 240_000 }, () => {
   let browser: Browser;
   before(async () => {
-    browser = await chromium.launch({
-      executablePath: '/usr/bin/chromium',
-      args: [
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-      ],
-    });
+    browser = await launchBrowser();
   });
   after(() => browser.close());
 

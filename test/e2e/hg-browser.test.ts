@@ -4,8 +4,9 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
-import { type Browser, chromium } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 
+import { launchBrowser } from '../helpers/browser.js';
 import { type HgHost, startHgHost, touch } from '../helpers/hg-site.js';
 import { hg, makeRepository } from '../helpers/mercurial.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -26,16 +27,7 @@ function kindOf(path: string): string {
 describe('hg in a browser', () => {
   let browser: Browser;
   before(async () => {
-    browser = await chromium.launch({
-      executablePath: '/usr/bin/chromium',
-      args: [
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-      ],
-    });
+    browser = await launchBrowser();
   });
   after(() => browser.close());
 
