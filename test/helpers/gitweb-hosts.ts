@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import { main } from './bridge.js';
 import { succeed } from './command.js';
+import { startNginx } from './nginx.js';
 import { temporaryDirectory } from './temporary.js';
 import { freePort, startProgram, type WebServer } from './webserver.js';
 
@@ -77,34 +78,13 @@ fastcgi.server = ( "/" => (( ${where}, "check-local" => "disable", "fix-root-scr
 }
 
 /** An nginx that passes everything to the socket of a FastCGI application. */
-export async function startGitwebNginx(
-  { directory, config }: GitwebHost,
-  socket: string,
-): Promise<WebServer> {
-  const port = await freePort();
-  await mkdir(join(directory, 'temp'));
-  const temporary = ['client_body', 'fastcgi', 'proxy', 'scgi', 'uwsgi'];
-  await writeFile(
-    join(directory, 'nginx.conf'),
-    `daemon off; pid nginx.pid; error_log error.log; ${process.getuid?.() === 0 ? 'user root;' : ''}
-events { }
-http {
-  access_log off;
-  ${temporary.map((name) => `${name}_temp_path temp/${name};`).join(' ')}
-  server {
-    listen 127.0.0.1:${String(port)};
+export function startGitwebNginx({ config }: GitwebHost, socket: string): Promise<WebServer> {
+  return startNginx(`
     location / {
       include /etc/nginx/fastcgi_params;
       fastcgi_param GITWEB_CONFIG ${config};
       fastcgi_pass unix:${socket};
-    }
-  }
-}
-`,
-  );
-  const args = ['-p', `${directory}/`, '-c', 'nginx.conf', '-e', 'error.log'];
-  const log = (): Promise<string> => readFile(join(directory, 'error.log'), 'utf8');
-  return startProgram('nginx', args, port, log, env);
+    }`);
 }
 
 /** An Apache whose mod_fcgid starts the command in gitweb's place. */
