@@ -14,7 +14,7 @@ import { OptionError } from '../errors.js';
 import type { LogLevel } from '../observe/log.js';
 import type { SpawnWay } from '../process/start-process.js';
 import { OptionReader } from './option-reader.js';
-import type { CommonArguments } from './options.js';
+import type { CommonArguments } from './options/common.js';
 
 const STDERR_TAIL_BYTES = 4_096;
 

@@ -16,7 +16,7 @@ import {
   scriptArguments,
   workerArguments,
   workerOptions,
-} from './options.js';
+} from './options/sites.js';
 
 /** A kind of site, which is a command and a `kind` in a configuration file. */
 interface SiteKind {

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { before, describe, it } from 'node:test';
 
-import { commonOptions, dirOptions, hgOptions } from '../../src/cli/options.js';
+import { commonOptions } from '../../src/cli/options/common.js';
+import { dirOptions, hgOptions } from '../../src/cli/options/sites.js';
 import { ask } from '../helpers/ask.js';
 import { fixture, runBridge, startBridge } from '../helpers/bridge.js';
 import { makeTree } from '../helpers/file-tree.js';

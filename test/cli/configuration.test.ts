@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 
 import { readConfiguration } from '../../src/cli/configuration.js';
-import { commonOptions } from '../../src/cli/options.js';
+import { commonOptions } from '../../src/cli/options/common.js';
 import type { Configuration, ServedSiteConfiguration } from '../../src/daemon/configuration.js';
 
 /** The options as yargs gives them, defaults included. */

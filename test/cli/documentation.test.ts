@@ -7,16 +7,10 @@ import type { Options } from 'yargs';
 
 import { mayBecomeVariable } from '../../src/cgi/meta-variables.js';
 import { readConfigurationFile } from '../../src/cli/file/configuration-file.js';
-import {
-  commonOptions,
-  dirOptions,
-  explainOptions,
-  getOptions,
-  gitOptions,
-  hgOptions,
-  serveOptions,
-  workerOptions,
-} from '../../src/cli/options.js';
+import { commonOptions } from '../../src/cli/options/common.js';
+import { explainOptions, getOptions } from '../../src/cli/options/request.js';
+import { serveOptions } from '../../src/cli/options/serve.js';
+import { dirOptions, gitOptions, hgOptions, workerOptions } from '../../src/cli/options/sites.js';
 import { requestEnds } from '../../src/observe/access-log.js';
 import { runBridge } from '../helpers/bridge.js';
 import { temporaryDirectory } from '../helpers/temporary.js';

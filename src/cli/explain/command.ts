@@ -9,7 +9,7 @@ import { readServedSite } from '../configuration.js';
 import { readConfigurationFile } from '../file/configuration-file.js';
 import { requestParams } from '../get/request-params.js';
 import { OptionReader } from '../option-reader.js';
-import { type CommonArguments, commonOptions } from '../options.js';
+import { type CommonArguments, commonOptions } from '../options/common.js';
 import { type SiteKindName, siteKinds } from '../site-kinds.js';
 import { explain } from './explanation.js';
 import { formatExplanation } from './format.js';

@@ -9,7 +9,7 @@ import type { Configuration, ServedSiteConfiguration } from '../../daemon/config
 import { BridgeError, bridgeErrorOf, OptionError, reasonOf } from '../../errors.js';
 import { readDaemonWide, readServedSite } from '../configuration.js';
 import { type GivenOptions, OptionReader } from '../option-reader.js';
-import { daemonOptions } from '../options.js';
+import { daemonOptions } from '../options/common.js';
 import { type SiteKindName, siteKinds } from '../site-kinds.js';
 import { checkValue, keysOfKind, siteKeys, topKeys, whyNotInSite, whyNotOnTop } from './keys.js';
 import { ListenerClaims } from './listener-claims.js';

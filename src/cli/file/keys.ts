@@ -3,7 +3,7 @@
 import { closestMatch } from 'leven';
 import type { Options } from 'yargs';
 
-import { commonOptions, daemonOptions } from '../options.js';
+import { commonOptions, daemonOptions } from '../options/common.js';
 import { siteKinds } from '../site-kinds.js';
 import type { Item } from './toml.js';
 

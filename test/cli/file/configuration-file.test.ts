@@ -7,7 +7,7 @@ import type { Options } from 'yargs';
 import { readConfiguration } from '../../../src/cli/configuration.js';
 import { readConfigurationFile } from '../../../src/cli/file/configuration-file.js';
 import type { GivenOptions } from '../../../src/cli/option-reader.js';
-import { commonOptions } from '../../../src/cli/options.js';
+import { commonOptions } from '../../../src/cli/options/common.js';
 import { siteKinds } from '../../../src/cli/site-kinds.js';
 import type { Configuration } from '../../../src/daemon/configuration.js';
 import { linesOf, OptionError } from '../../../src/errors.js';
