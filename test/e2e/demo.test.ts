@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile, readlink } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
+import { type AddressInfo, createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -71,29 +71,29 @@ describe('scripts/demo', () => {
     await nothingIsLeft(directory);
   });
 
-  it('takes the next port where one is in use, and ends as asked on SIGTERM', async () => {
-    const directory = await temporaryDirectory();
-    const repository = join(directory, 'repos/one');
-    await makeRepository(repository, { 'a.txt': 'a' });
-    const inUse = createServer().listen(0, '127.0.0.1');
-    await once(inUse, 'listening');
-    const { port } = inUse.address() as AddressInfo;
-    const child = spawn(demo, [repository], {
-      env: { ...(await envFor(directory)), PORT: String(port) },
-      stdio: ['ignore', 'pipe', 'inherit'],
+  for (const [who, take] of Object.entries({ 'what answers': listen, 'a connection': connect })) {
+    it(`takes the next port where one is in use by ${who}, and ends as asked on SIGTERM`, async () => {
+      const directory = await temporaryDirectory();
+      const repository = join(directory, 'repos/one');
+      await makeRepository(repository, { 'a.txt': 'a' });
+      const { port, release } = await take();
+      const child = spawn(demo, [repository], {
+        env: { ...(await envFor(directory)), PORT: String(port) },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const closed = once(child, 'close');
+      let stdout = '';
+      for await (const text of child.stdout.setEncoding('utf8')) {
+        stdout += String(text);
+        if (stdout.includes('Ctrl-C')) child.kill('SIGTERM');
+      }
+      release();
+      assert.deepEqual(await closed, [0, null]);
+      assert.match(stdout, /^clone +hg clone http:\/\/127\.0\.0\.1:\d+\/one\.hg$/m);
+      assert.doesNotMatch(stdout, new RegExp(`:${String(port)}/`));
+      await nothingIsLeft(directory);
     });
-    const closed = once(child, 'close');
-    let stdout = '';
-    for await (const text of child.stdout.setEncoding('utf8')) {
-      stdout += String(text);
-      if (stdout.includes('Ctrl-C')) child.kill('SIGTERM');
-    }
-    inUse.close();
-    assert.deepEqual(await closed, [0, null]);
-    assert.match(stdout, /^clone +hg clone http:\/\/127\.0\.0\.1:\d+\/one\.hg$/m);
-    assert.doesNotMatch(stdout, new RegExp(`:${String(port)}/`));
-    await nothingIsLeft(directory);
-  });
+  }
 
   it('says what is wrong with a directory without repositories', async () => {
     const directory = await temporaryDirectory();
@@ -103,6 +103,34 @@ describe('scripts/demo', () => {
     await nothingIsLeft(directory);
   });
 });
+
+interface TakenPort {
+  readonly port: number;
+  readonly release: () => void;
+}
+
+async function listen(): Promise<TakenPort> {
+  const listener = createServer((accepted) => accepted.on('error', () => undefined).resume()).listen(
+    0,
+    '127.0.0.1',
+  );
+  await once(listener, 'listening');
+  return { port: (listener.address() as AddressInfo).port, release: () => listener.close() };
+}
+
+/** Takes the port that the system gives to an outgoing connection, at which nothing answers. */
+async function connect(): Promise<TakenPort> {
+  const peer = await listen();
+  const connection = createConnection({ port: peer.port, host: '127.0.0.1' });
+  await once(connection, 'connect');
+  return {
+    port: connection.localPort ?? 0,
+    release: () => {
+      connection.destroy();
+      peer.release();
+    },
+  };
+}
 
 async function envFor(directory: string): Promise<NodeJS.ProcessEnv> {
   return { ...process.env, DEMO: join(directory, 'demo'), PORT: String(await freePort()) };

@@ -1,6 +1,7 @@
 /** Real web servers, with the configurations that the README shows. */
 
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, readFile } from 'node:fs/promises';
 import { createConnection, createServer } from 'node:net';
@@ -18,15 +19,29 @@ export interface WebServer {
   stop(): Promise<void>;
 }
 
-/** A TCP port that was free a moment ago. */
+/**
+ * A TCP port that was free a moment ago, and is not given again in this process. It lies below those that Linux gives
+ * to outgoing connections (ip_local_port_range), any of which could take it before a program listens there.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
+  for (;;) {
+    const port = randomInt(10_000, 32_768);
+    if (!given.has(port) && (await isFree(port))) return port;
+  }
+}
+
+const given = new Set<number>();
+
+async function isFree(port: number): Promise<boolean> {
+  given.add(port);
+  const server = createServer();
+  try {
+    await once(server.listen(port), 'listening');
+  } catch {
+    return false;
+  }
+  await once(server.close(), 'close');
+  return true;
 }
 
 /** Starts a web server in a directory of its own; resolves when it accepts connections. */
