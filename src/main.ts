@@ -3,6 +3,7 @@
 
 import './young-generation.js';
 
+import { ExitStatus } from './cli/exit-status.js';
 import { runCommand } from './cli/command-line.js';
 import { BridgeError, linesOf } from './errors.js';
 
@@ -11,5 +12,5 @@ try {
 } catch (error) {
   for (const line of linesOf(error)) process.stderr.write(`fcgi2cgi: ${line}\n`);
   const known = error instanceof BridgeError ? error : undefined;
-  process.exit(known?.code === 'ERR_USAGE' ? 2 : (known?.exitStatus ?? 1));
+  process.exit(known?.code === 'ERR_USAGE' ? ExitStatus.USAGE : (known?.exitStatus ?? ExitStatus.FAILED));
 }

@@ -6,6 +6,7 @@ import { makeSite } from '../daemon/make-site.js';
 import { runDaemon } from '../daemon/run-daemon.js';
 import { BridgeError, linesOf, throwReasons } from '../errors.js';
 import { isBackground, startInBackground, tellStarter } from './background.js';
+import { ExitStatus } from './exit-status.js';
 
 /**
  * Says what `configuration` serves, once all that it names was found to be there; starts nothing.
@@ -42,6 +43,6 @@ export async function serve(configuration: Configuration): Promise<void> {
     // The log has it; the command that was typed prints it, and nobody but the log reads what we would print.
     const code = error instanceof BridgeError ? error.code : 'ERR_START';
     if (process.connected) await tellStarter({ kind: 'failed', code, lines: linesOf(error) });
-    process.exitCode = 1;
+    process.exitCode = ExitStatus.FAILED;
   }
 }

@@ -6,6 +6,7 @@ import type { ServedSiteConfiguration } from '../../daemon/configuration.js';
 import { makeSite } from '../../daemon/make-site.js';
 import { BridgeError, OptionError } from '../../errors.js';
 import { readServedSite } from '../configuration.js';
+import { ExitStatus, exitStatusOfHttp } from '../exit-status.js';
 import { readConfigurationFile } from '../file/configuration-file.js';
 import { requestParams } from '../get/request-params.js';
 import { OptionReader } from '../option-reader.js';
@@ -73,8 +74,7 @@ export async function runExplain(
     ? JSON.stringify(explanation, undefined, 2)
     : formatExplanation(explanation);
   process.stdout.write(`${text}\n`);
-  if (explanation.kind === 'runs' || explanation.status < 400) return 0;
-  return explanation.status < 500 ? 3 : 4;
+  return explanation.kind === 'runs' ? ExitStatus.DONE : exitStatusOfHttp(explanation.status);
 }
 
 /** The site of that name, or the only one. @throws OptionError `ERR_USAGE` */

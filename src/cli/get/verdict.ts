@@ -1,6 +1,7 @@
 /** What became of a request that `fcgi2cgi get` has sent: whom to blame, and the exit status that says so. */
 
 import { ProtocolStatus } from '../../fastcgi/constants.js';
+import { ExitStatus, exitStatusOfHttp } from '../exit-status.js';
 
 /** How it ended; `status` is the answer's HTTP status, as far as it came. */
 export type Verdict =
@@ -10,20 +11,19 @@ export type Verdict =
   | { readonly kind: 'cut'; readonly why: string; readonly status?: number }
   | { readonly kind: 'timeout'; readonly why: string; readonly status?: number };
 
-/** The exit status: 0 for an answer below 400, and from 3 up for each way not to have one. */
+/** The exit status: `DONE` for an answer below 400, and one for each way not to have one. */
 export function exitStatusOf(verdict: Verdict): number {
   switch (verdict.kind) {
     case 'answered':
-      if (verdict.status < 400) return 0;
-      return verdict.status < 500 ? 3 : 4;
+      return exitStatusOfHttp(verdict.status);
     case 'protocol':
-      return 5;
+      return ExitStatus.PROTOCOL;
     case 'unreachable':
-      return 6;
+      return ExitStatus.UNREACHABLE;
     case 'cut':
-      return 7;
+      return ExitStatus.CUT;
     case 'timeout':
-      return 8;
+      return ExitStatus.TIMEOUT;
   }
 }
 
