@@ -6,11 +6,15 @@ import { parseArgs } from 'node:util';
 
 import { reasonOf } from '../../src/errors.js';
 import { drawChart } from './chart.js';
-import { contenders } from './contenders.js';
 import { measure } from './measure.js';
+import { ours } from './ours.js';
+import { peers } from './peers.js';
 import { report } from './report.js';
 import { type Result, type Row, summarise } from './result.js';
 import { works } from './works.js';
+
+/** The first one is what the others are compared with. */
+const contenders = [...ours, ...peers];
 
 const usage = `usage: bench [WORK ...] [--against NAME ...] [--concurrency N ...] [--rounds N] [--seconds N]
              [--requests N] [--megabytes N] [--json FILE]
@@ -57,13 +61,13 @@ async function bench(signal: AbortSignal): Promise<void> {
   const transferBytes = 1_000_000 * count('megabytes', values.megabytes, 1000);
   const requests = values.requests === undefined ? undefined : count('requests', values.requests, 1);
   const concurrencies = (values.concurrency ?? ['1', '4']).map((each) => count('concurrency', each, 1));
-  const [ours, ...others] = contenders;
-  if (ours === undefined) throw new Error('nobody to compare with');
+  const [first, ...others] = contenders;
+  if (first === undefined) throw new Error('nobody to compare with');
   const machine = machineHere();
   const rows = await measure({
     ...{ rounds, seconds, requests, transferBytes, concurrencies, signal },
     works: named(works, positionals),
-    contenders: [ours, ...named(others, values.against ?? [])],
+    contenders: [first, ...named(others, values.against ?? [])],
     onProgress: (line) => {
       console.error(line);
     },

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { startNginx } from '../helpers/front-ends.js';
 import { freePort, type WebServer } from '../helpers/webserver.js';
-import type { Instance } from './contenders.js';
+import type { Instance } from './contender.js';
 import type { Site } from './sites.js';
 
 export interface Backend {

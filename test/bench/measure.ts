@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { reasonOf } from '../../src/errors.js';
-import type { Contender } from './contenders.js';
+import type { Contender, Instance } from './contender.js';
 import { Cost } from './cost.js';
 import { type Backend, startFront } from './front.js';
 import type { Measurement, Row } from './result.js';
@@ -31,6 +31,7 @@ interface Cell {
   readonly work: Work;
   readonly concurrency: number;
   readonly contender: Contender;
+  readonly instance: Instance;
   readonly cost: Cost;
   readonly url: string;
   /** In each round. */
@@ -72,14 +73,16 @@ export async function measure(options: BenchOptions): Promise<Row[]> {
   }
 }
 
-/** Nobody is fast by answering wrongly. @throws Error that names who does */
+/** Nobody is fast by answering wrongly, nor measured while it learns. @throws Error that names who is not ready */
 async function checkAll(cells: readonly Cell[], place: Place): Promise<void> {
   const checked = new Set<string>();
-  for (const { work, contender, url } of cells) {
+  for (const { work, contender, instance, url } of cells) {
     const key = `${work.name} by ${contender.name}`;
     if (checked.has(key)) continue;
     checked.add(key);
-    await work.check(url, place).catch((error: unknown) => {
+    const ask = (): Promise<unknown> => work.check(url, place);
+    const settled = ask().then(() => instance.settle?.(ask, work.requests ?? 1));
+    await settled.catch((error: unknown) => {
       throw new Error(`${key}: ${reasonOf(error)}`, { cause: error });
     });
   }
@@ -112,8 +115,8 @@ async function makeCells(
   // Contenders next to each other: what else the machine does is the same for them.
   return works.flatMap((work) =>
     (work.isSingle === true ? [1] : concurrencies).flatMap((concurrency) =>
-      serving(place.sites.get(work.site)).map(({ contender, cost, url }) => ({
-        ...{ work, concurrency, contender, url, cost, requests: 0, measured: [] },
+      serving(place.sites.get(work.site)).map(({ contender, instance, cost, url }) => ({
+        ...{ work, concurrency, contender, instance, url, cost, requests: 0, measured: [] },
       })),
     ),
   );

@@ -10,6 +10,8 @@ export interface Work {
   /** Once, before it is measured. @throws Error where the answer is not right */
   readonly check: (url: string, place: Place) => Promise<unknown>;
   readonly drive: (url: string, place: Place, load: Load) => Promise<Sample>;
+  /** How many requests to the site it makes, where that is not one. */
+  readonly requests?: number;
   /** For transfers that one connection is enough for. */
   readonly isSingle?: boolean;
 }
@@ -31,7 +33,7 @@ const command = (
   name: string,
   site: SiteName,
   run: (url: string, place: Place, scratch: string) => Promise<{ readonly firstMs?: number }>,
-  more: { readonly isSingle?: boolean } = {},
+  more: Pick<Work, 'isSingle' | 'requests'> = {},
 ): Work => ({
   ...{ name, site, ...more },
   check: async (url, place) => {
@@ -51,15 +53,25 @@ export const works: readonly Work[] = [
   page('hg log, 100 changesets', 'hg', '/small/log', /r99\b[^]*<\/html>/),
   page('hg log, 5000 changesets', 'hg', '/large/log', /r4999\b[^]*<\/html>/),
   page('hg capabilities', 'hg', '/small?cmd=capabilities', /\bunbundle=/),
-  command('hg clone', 'hg', async (url, _, scratch) => {
-    await succeed('hg', ['clone', '-q', '-U', `${url}/small`, scratch], { env: hgEnvironment });
-    return {};
-  }),
+  command(
+    'hg clone',
+    'hg',
+    async (url, _, scratch) => {
+      await succeed('hg', ['clone', '-q', '-U', `${url}/small`, scratch], { env: hgEnvironment });
+      return {};
+    },
+    { requests: 3 },
+  ),
   page('git info/refs', 'git', '/small.git/info/refs?service=git-upload-pack', /refs\/heads\/main/),
-  command('git clone', 'git', async (url, _, scratch) => {
-    await succeed('git', ['clone', '-q', '--bare', `${url}/small.git`, scratch]);
-    return {};
-  }),
+  command(
+    'git clone',
+    'git',
+    async (url, _, scratch) => {
+      await succeed('git', ['clone', '-q', '--bare', `${url}/small.git`, scratch]);
+      return {};
+    },
+    { requests: 2 },
+  ),
   page('gitweb summary', 'gitweb', '/?p=small.git;a=summary', /Change 99\b[^]*<\/html>/),
   page('gitweb tree', 'gitweb', '/?p=small.git;a=tree', /directory0[^]*<\/html>/),
   page(

@@ -61,6 +61,24 @@ describe('The bench', { timeout: 300_000 }, () => {
     assert.match(chart, /^<\?xml [^]*<svg [^]*compiled CGI, 2 at once[^]*fcgiwrap[^]*<\/svg>\s*$/);
   });
 
+  it('asks warm processes when their fork servers serve, and FastCGI applications that live long', async () => {
+    const directory = await temporaryDirectory();
+    const json = join(directory, 'result.json');
+    const options = ['--rounds', '1', '--requests', '2', '--concurrency', '1', '--json', json];
+    const against = ['ours, warm', 'ours, worker', 'gitweb --fcgi'];
+    const before = left();
+    const { status, stderr } = await bench(
+      ...['gitweb summary', ...options, ...against.flatMap((name) => ['--against', name])],
+    );
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(left(), before);
+    const { rows } = JSON.parse(readFileSync(json, 'utf8')) as Result;
+    assert.deepEqual(
+      rows.map(({ contender }) => contender),
+      ['ours', ...against],
+    );
+  });
+
   it('explains itself, and what it does not know', async () => {
     const { status, stdout } = await bench('--help');
     assert.equal(status, 0);

@@ -1,0 +1,80 @@
+/** fcgi2cgi as a contender, in each way in which it can serve a site. */
+
+import { join } from 'node:path';
+
+import { type Bridge, startBridge } from '../helpers/bridge.js';
+import { childrenOf } from '../helpers/processes.js';
+import { type Contender, directoryFor, type Instance, PROCESSES, WORKERS } from './contender.js';
+import type { Place, Site, SiteName } from './sites.js';
+
+/** After so many requests of a kind, a fork server loads what it has learned from them (`runners/warm/warm-script.ts`). */
+const LESSONS = 20;
+/** So many times that, at most: what goes on learning is not what is to be measured. */
+const PATIENCE = 50;
+
+/** The command that serves a site: Mercurial's repositories by the `hg` site, all else by its script. */
+const asUsersDo = (site: Site, place: Place): readonly string[] =>
+  site.name === 'hg' ? ['hg', '--repos', place.hgRepos] : asScript(site);
+/** The very script that the peers run. */
+const asScript = (site: Site): readonly string[] => ['script', site.script];
+const asWorkers = (site: Site): readonly string[] => [
+  'worker',
+  '--workers',
+  String(WORKERS),
+  '--',
+  site.script,
+  '--fcgi',
+];
+
+/** Options come before what the site is, as all after `--` is a program's. */
+const way = (
+  name: string,
+  sites: readonly SiteName[],
+  command: (site: Site, place: Place) => readonly string[],
+  ...options: string[]
+): Contender => ({
+  name,
+  serves: (site) => sites.includes(site.name),
+  start: async (site, place) => {
+    const socket = join(directoryFor(place, name, site), 'sock');
+    const [subcommand = '', ...rest] = command(site, place);
+    const bridge = await startBridge([subcommand, '--listen', socket, ...options, ...rest]);
+    const instance: Instance = {
+      pid: bridge.process.pid ?? 0,
+      upstream: { kind: 'fastcgi', socket },
+      stop: () => bridge.stop(),
+    };
+    if (!options.includes('warm')) return instance;
+    return { ...instance, settle: (ask, requests) => settle(bridge, ask, requests) };
+  },
+});
+
+const places = ['--max-processes', String(PROCESSES)];
+const warm = [...places, '--runner', 'warm'];
+
+/** The first one is what the defaults give. */
+export const ours: readonly Contender[] = [
+  way('ours', ['cgi', 'down', 'up', 'hg', 'git', 'gitweb'], asUsersDo, ...places),
+  way('ours, warm', ['hg', 'gitweb'], asUsersDo, ...warm),
+  way('ours, script', ['hg'], asScript, ...places),
+  way('ours, script, warm', ['hg'], asScript, ...warm),
+  way('ours, worker', ['gitweb'], asWorkers),
+];
+
+/** Asks until fork servers answer, each with all that the requests before have taught loaded. */
+async function settle(bridge: Bridge, ask: () => Promise<unknown>, requests: number): Promise<void> {
+  const pid = bridge.process.pid ?? 0;
+  let before = '';
+  for (let count = 0; count < PATIENCE; count++) {
+    // Each is its child: one that another is about to take the place of, and one that still loads, are there too.
+    const servers = childrenOf(pid);
+    const now = servers.join();
+    const serving = new Set(
+      [...bridge.log().matchAll(/a fork server is ready.* pid=(\d+)/g)].map((match) => Number(match[1])),
+    );
+    if (now !== '' && now === before && servers.every((each) => serving.has(each))) return;
+    before = now;
+    for (let done = 0; done < LESSONS; done += requests) await ask();
+  }
+  throw new Error(`no fork server has settled; it logged:\n${bridge.log()}`);
+}

@@ -1,0 +1,134 @@
+/** What others serve the same sites with. */
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createConnection } from 'node:net';
+import { join } from 'node:path';
+
+import { startApache, startLighttpd } from '../helpers/front-ends.js';
+import { isRunning, until } from '../helpers/processes.js';
+import { freePort, startProgram, type WebServer } from '../helpers/webserver.js';
+import { type Contender, directoryFor, type Instance, PROCESSES, WORKERS } from './contender.js';
+import type { Place, Site } from './sites.js';
+
+/** For a peer that has been told to end. */
+const PATIENCE_MS = 5_000;
+
+const all = (): boolean => true;
+
+export const peers: readonly Contender[] = [
+  { name: 'fcgiwrap', serves: all, start: startFcgiwrap },
+  { name: 'lighttpd mod_cgi', serves: all, start: startModCgi },
+  { name: 'Apache mod_cgid', serves: all, start: startModCgid },
+  { name: 'hg serve', serves: ({ name }) => name === 'hg', start: startHgServe },
+  { name: 'gitweb --fcgi', serves: ({ name }) => name === 'gitweb', start: startGitwebFcgi },
+];
+
+/** Names and values of a site's environment, each in this form. */
+function variables(site: Site, form: (name: string, value: string) => string): string[] {
+  return Object.entries(site.environment).map(([name, value]) => form(name, value));
+}
+
+function startFcgiwrap(site: Site, place: Place): Promise<Instance> {
+  const socket = join(directoryFor(place, 'fcgiwrap', site), 'sock');
+  return startFastcgi(
+    '/usr/sbin/fcgiwrap',
+    ['-c', String(PROCESSES), '-s', `unix:${socket}`],
+    socket,
+    (pid) => {
+      // To its group: it does not tell its processes, which would live on.
+      process.kill(-pid, 'SIGTERM');
+    },
+  );
+}
+
+/**
+ * As administrators have it who want several: multiwatch and its workers share a socket of spawn-fcgi's. Stock gitweb
+ * ends after 101 requests, which multiwatch would take for failing if it were not told to be patient.
+ */
+function startGitwebFcgi(site: Site, place: Place): Promise<Instance> {
+  const socket = join(directoryFor(place, 'multiwatch', site), 'sock');
+  const application = [
+    '/usr/bin/multiwatch',
+    '-f',
+    String(WORKERS),
+    '-r',
+    '1000000',
+    '--',
+    site.script,
+    '--fcgi',
+  ];
+  return startFastcgi('spawn-fcgi', ['-n', '-s', socket, '--', ...application], socket, (pid) => {
+    // Not to its group: it would start anew a worker that ends before it has heard of the end.
+    process.kill(pid, 'SIGTERM');
+  });
+}
+
+/** Starts a FastCGI application that makes its socket itself, in a process group of its own. */
+async function startFastcgi(
+  file: string,
+  args: readonly string[],
+  socket: string,
+  end: (pid: number) => void,
+): Promise<Instance> {
+  const child = spawn(file, args, { stdio: 'ignore', detached: true });
+  const { pid } = child;
+  if (pid === undefined) throw new Error(`${file} could not be started`);
+  const exited = once(child, 'exit');
+  await until(() => accepts(socket));
+  return {
+    pid,
+    upstream: { kind: 'fastcgi', socket },
+    stop: async () => {
+      if (!isRunning(pid)) return;
+      end(pid);
+      const patience = setTimeout(() => process.kill(-pid, 'SIGKILL'), PATIENCE_MS);
+      await exited;
+      clearTimeout(patience);
+    },
+  };
+}
+
+function behind(server: WebServer, path: string): Instance {
+  return {
+    pid: server.pid,
+    upstream: { kind: 'http', url: `${server.url}${path}` },
+    stop: () => server.stop(),
+  };
+}
+
+async function startModCgi(site: Site, place: Place): Promise<Instance> {
+  const settings = `server.document-root = "${place.cgi}"
+server.modules = ( "mod_setenv", "mod_cgi" )
+server.stream-response-body = 2
+server.stream-request-body = 2
+cgi.assign = ( "" => "" )
+setenv.set-environment = ( ${variables(site, (name, value) => `"${name}" => "${value}"`).join(', ')} )`;
+  return behind(await startLighttpd(directoryFor(place, 'lighttpd', site), settings), `/${site.name}`);
+}
+
+async function startModCgid(site: Site, place: Place): Promise<Instance> {
+  const directory = directoryFor(place, 'apache', site);
+  const directives = `ScriptSock ${directory}/cgid
+ScriptAlias "/" "${place.cgi}/"
+MaxRequestWorkers 50
+${variables(site, (name, value) => `SetEnv ${name} "${value}"`).join('\n')}`;
+  return behind(await startApache(directory, ['alias', 'env', 'cgid'], directives), `/${site.name}`);
+}
+
+async function startHgServe(_: Site, place: Place): Promise<Instance> {
+  const port = await freePort();
+  const args = ['serve', '--web-conf', place.hgConfig, '-a', '127.0.0.1', '-p', String(port)];
+  const env = { ...process.env, HGPLAIN: '1', HGRCPATH: '' };
+  return behind(await startProgram('hg', args, port, undefined, env), '');
+}
+
+/** Whether somebody listens: the socket's file is there a moment before. */
+async function accepts(path: string): Promise<boolean> {
+  const probe = createConnection(path);
+  const connected = once(probe, 'connect').then(
+    () => true,
+    () => false,
+  );
+  return connected.finally(() => probe.destroy());
+}
