@@ -5,13 +5,14 @@ import yargs, { type Argv } from 'yargs';
 import { BridgeError, reasonOf } from '../errors.js';
 import { explainCommand } from './commands/explain.js';
 import { getCommand } from './commands/get.js';
+import { rcCommand } from './commands/rc.js';
 import { serveCommand } from './commands/serve.js';
 import { siteCommands } from './commands/sites.js';
 import { refuseMistakes } from './mistakes.js';
 import { version } from './version.js';
 
 /** In the order of `--help`. */
-const allCommands = [siteCommands, serveCommand, getCommand, explainCommand];
+const allCommands = [siteCommands, serveCommand, getCommand, explainCommand, rcCommand];
 
 /** Runs the command that `argv` (without node and script) asks for. @throws BridgeError and nothing else. */
 export async function runCommand(argv: readonly string[]): Promise<void> {

@@ -24,11 +24,16 @@ export interface Bridge {
 }
 
 /** Starts `fcgi2cgi` with these arguments; resolves when it listens, rejects with what it printed if it ends first. */
-export async function startBridge(
-  args: readonly string[],
+export function startBridge(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Bridge> {
+  return startCommand([process.execPath, main, ...args], env);
+}
+
+/** The same of a command that runs `fcgi2cgi` in its place. */
+export async function startCommand(
+  [file = '', ...args]: readonly string[],
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<Bridge> {
-  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'ignore', 'pipe'], env });
+  const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'pipe'], env });
   const exited = once(child, 'exit');
   let log = '';
   const waiting = new Set<() => void>();

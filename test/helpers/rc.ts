@@ -102,10 +102,10 @@ export async function crash({ pid }: DaemonProcess): Promise<void> {
   while (existsSync(`/proc/${String(pid)}`)) await delay(10);
 }
 
-/** A user that is not root, as far as we can be another one and he can reach the program. */
-export async function ordinaryUser(): Promise<string> {
+/** A user that is not root, as far as we can be another one and he can read the program. */
+export async function ordinaryUser(program: string = main): Promise<string> {
   if (!isRoot) return self;
-  const { status } = await runToEnd('setpriv', [...becoming('nobody'), 'test', '-r', main]);
+  const { status } = await runToEnd('setpriv', [...becoming('nobody'), 'test', '-r', program]);
   return status === 0 ? 'nobody' : self;
 }
 
