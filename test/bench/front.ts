@@ -2,8 +2,7 @@
 
 import { join } from 'node:path';
 
-import { startNginx } from '../helpers/front-ends.js';
-import { freePort, type WebServer } from '../helpers/webserver.js';
+import { freePort, startWebServerWith, type WebServer } from '../helpers/webserver.js';
 import type { Instance } from './contender.js';
 import type { Site } from './sites.js';
 
@@ -27,11 +26,15 @@ export async function startFront(
   }`,
   );
   // Nothing passes through a disk, and 1 GB upwards not through nginx's memory.
-  const http = `fastcgi_max_temp_file_size 0; fastcgi_request_buffering off;
+  const http = `access_log off; client_max_body_size 0;
+  fastcgi_max_temp_file_size 0; fastcgi_request_buffering off;
   proxy_max_temp_file_size 0; proxy_request_buffering off; proxy_http_version 1.1;
   fastcgi_read_timeout 10m; proxy_read_timeout 10m;
   ${servers.join('\n  ')}`;
-  const nginx = await startNginx(join(directory, 'front'), ports[0] ?? 0, http);
+  const nginx = await startWebServerWith('nginx', http, {
+    directory: join(directory, 'front'),
+    ...(ports[0] !== undefined && { port: ports[0] }),
+  });
   return { nginx, urls: ports.map((port) => `http://127.0.0.1:${String(port)}`) };
 }
 

@@ -5,9 +5,8 @@ import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 
-import { startApache, startLighttpd } from '../helpers/front-ends.js';
 import { isRunning, until } from '../helpers/processes.js';
-import { freePort, startProgram, type WebServer } from '../helpers/webserver.js';
+import { freePort, startProgram, startWebServerWith, type WebServer } from '../helpers/webserver.js';
 import { type Contender, directoryFor, type Instance, PROCESSES, WORKERS } from './contender.js';
 import type { Place, Site } from './sites.js';
 
@@ -98,22 +97,25 @@ function behind(server: WebServer, path: string): Instance {
 }
 
 async function startModCgi(site: Site, place: Place): Promise<Instance> {
-  const settings = `server.document-root = "${place.cgi}"
-server.modules = ( "mod_setenv", "mod_cgi" )
+  const settings = `server.document-root := "${place.cgi}"
+accesslog.filename := ""
+server.modules += ( "mod_setenv", "mod_cgi" )
 server.stream-response-body = 2
 server.stream-request-body = 2
 cgi.assign = ( "" => "" )
 setenv.set-environment = ( ${variables(site, (name, value) => `"${name}" => "${value}"`).join(', ')} )`;
-  return behind(await startLighttpd(directoryFor(place, 'lighttpd', site), settings), `/${site.name}`);
+  const directory = directoryFor(place, 'lighttpd', site);
+  return behind(await startWebServerWith('lighttpd', settings, { directory }), `/${site.name}`);
 }
 
 async function startModCgid(site: Site, place: Place): Promise<Instance> {
   const directory = directoryFor(place, 'apache', site);
-  const directives = `ScriptSock ${directory}/cgid
+  const directives = `${['alias', 'env', 'cgid'].map((name) => `LoadModule ${name}_module \${MODULES}/mod_${name}.so\n`).join('')}LogLevel crit
+ScriptSock ${directory}/cgid
 ScriptAlias "/" "${place.cgi}/"
 MaxRequestWorkers 50
 ${variables(site, (name, value) => `SetEnv ${name} "${value}"`).join('\n')}`;
-  return behind(await startApache(directory, ['alias', 'env', 'cgid'], directives), `/${site.name}`);
+  return behind(await startWebServerWith('apache', directives, { directory }), `/${site.name}`);
 }
 
 async function startHgServe(_: Site, place: Place): Promise<Instance> {

@@ -13,11 +13,10 @@ import { ask, connect } from '../helpers/ask.js';
 import { fixture } from '../helpers/bridge.js';
 import { succeed } from '../helpers/command.js';
 import { hg, makeRepository, tryHg } from '../helpers/mercurial.js';
-import { startUnbufferedNginx } from '../helpers/nginx.js';
 import { spooledBy, until } from '../helpers/processes.js';
 import { answered, page, serve, type Served } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
-import type { WebServer } from '../helpers/webserver.js';
+import { startPassing, type WebServer } from '../helpers/webserver.js';
 
 const COMMANDS = Buffer.from('cmds=heads+');
 /** More than is kept in memory. */
@@ -76,7 +75,7 @@ describe('A body without a length for hgweb', { timeout: 60_000 }, () => {
     repos = await repositories();
     const limits = ['--max-spool-size', '20mb', '--max-processes', '1', '--idle-timeout', '3s'];
     served = await serve(['hg', '--repos', repos, ...limits]);
-    web = await startUnbufferedNginx(served.socket);
+    web = await startPassing('nginx', served.socket);
   });
   after(() => web.stop());
 

@@ -11,11 +11,10 @@ import { after, describe, it } from 'node:test';
 
 import { connect } from '../helpers/ask.js';
 import { fixture } from '../helpers/bridge.js';
-import { startUnbufferedNginx } from '../helpers/nginx.js';
 import { isRunning, vanished } from '../helpers/processes.js';
 import { fifo, serve, type Served } from '../helpers/served.js';
 import { digestOf, large } from '../helpers/streams.js';
-import type { WebServer } from '../helpers/webserver.js';
+import { startPassing, type WebServer } from '../helpers/webserver.js';
 
 const MB = 1_000_000;
 
@@ -82,7 +81,7 @@ for (const way of ways) {
     ): Promise<{ served: Served; post: Post }> {
       const served = await serve(['script', ...options, fixture(`cgi/${name}`), '--', ...args]);
       if (way === 'over the socket') return { served, post: (...of) => overSocket(served, ...of) };
-      const web = await startUnbufferedNginx(served.socket);
+      const web = await startPassing('nginx', served.socket);
       stops.push(() => web.stop());
       return { served, post: (...of) => throughNginx(web, ...of) };
     }

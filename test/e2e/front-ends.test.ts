@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
-import { frontEnds } from '../helpers/front-end.js';
 import { fetchRaw } from '../helpers/http.js';
 import { answered, fifo, serve, type Served } from '../helpers/served.js';
 import { connect } from '../helpers/ask.js';
-import type { WebServer } from '../helpers/webserver.js';
+import { webServerNames } from '../helpers/webserver-table.js';
+import { startPassing, type WebServer } from '../helpers/webserver.js';
 
 /** Answers by what it is asked for. */
 const program = `case $REQUEST_URI in
@@ -29,7 +29,7 @@ esac`;
 
 const limits = ['--max-processes', '2', '--max-queue', '0', '--start-timeout', '3s'];
 
-for (const [name, startFrontEnd] of Object.entries(frontEnds)) {
+for (const name of webServerNames) {
   describe(`Behind ${name}`, { timeout: 60_000 }, () => {
     let served: Served;
     let web: WebServer;
@@ -38,7 +38,7 @@ for (const [name, startFrontEnd] of Object.entries(frontEnds)) {
     before(async () => {
       goOn = await fifo();
       served = await serve(['script', ...limits, '/bin/sh', '--', '-c', program, 'sh', goOn]);
-      web = await startFrontEnd(served.socket);
+      web = await startPassing(name, served.socket);
     });
     after(() => web.stop());
 

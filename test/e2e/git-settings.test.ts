@@ -7,9 +7,9 @@ import { before, describe, it } from 'node:test';
 
 import { type Answer, ask } from '../helpers/ask.js';
 import { git, makeBareRepository, tryGit } from '../helpers/git.js';
-import { startUnbufferedNginx } from '../helpers/nginx.js';
 import { serve, type Served } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
+import { startPassing } from '../helpers/webserver.js';
 
 const GITWEB = '/usr/share/gitweb/gitweb.cgi';
 
@@ -204,7 +204,7 @@ describe('fcgi2cgi git', { timeout: 120_000 }, () => {
       [strict, 128],
     ] as const) {
       const served = await start(options);
-      const web = await startUnbufferedNginx(served.socket);
+      const web = await startPassing('nginx', served.socket);
       try {
         const target = join(await temporaryDirectory(), 'clone');
         const { status, stderr } = await tryGit(['clone', '-q', `${web.url}/one.git`, target]);

@@ -6,7 +6,6 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
-import { succeed } from '../helpers/command.js';
 import { type HgHost, startHgHost, touch } from '../helpers/hg-site.js';
 import { hg, makeLongRepository, makeRepository, tryHg } from '../helpers/mercurial.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -32,9 +31,6 @@ for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) 
       work = join(directory, 'work');
       await mkdir(work);
       host = await startHgHost(server, directory);
-      const crypted = await succeed('openssl', ['passwd', '-apr1', 'secret']);
-      const users = ['ann', 'bob'].map((user) => `${user}:${crypted}`);
-      await writeFile(join(directory, 'web', server, 'hg.htpasswd'), users.join(''));
       await makeLongRepository(join(host.repos, 'long'), CHANGESETS);
       const names = { a: 'a\n', 'caf\xe9.txt': 'Latin-1 in the name\n' };
       await makeRepository(join(host.repos, 'pushed'), names, PUSHABLE);

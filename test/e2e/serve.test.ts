@@ -11,9 +11,9 @@ import { git, makeBareRepository } from '../helpers/git.js';
 import { fetchRaw } from '../helpers/http.js';
 import { touch } from '../helpers/hg-site.js';
 import { makeRepository } from '../helpers/mercurial.js';
-import { startNginx } from '../helpers/nginx.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
-import type { WebServer } from '../helpers/webserver.js';
+import { nginxServer } from '../helpers/webserver-table.js';
+import { startWebServerWith, type WebServer } from '../helpers/webserver.js';
 
 const configuration = `
 access-log = "access.log"
@@ -71,7 +71,9 @@ before(async () => {
   await writeFile(join(directory, 'sites.toml'), configuration);
   bridge = await startBridge(['serve', '--config', join(directory, 'sites.toml')]);
   const params = 'include /etc/nginx/fastcgi_params;';
-  web = await startNginx(`
+  web = await startWebServerWith(
+    'nginx',
+    nginxServer(`
     location / { ${params} fastcgi_pass unix:${directory}/hg.sock; }
     location /git { ${params} fastcgi_pass unix:${directory}/git.sock; }
     location /report { ${params} fastcgi_pass unix:${directory}/report.sock; }
@@ -80,7 +82,8 @@ before(async () => {
       ${params}
       fastcgi_param SCRIPT_FILENAME ${directory}$fastcgi_script_name;
       fastcgi_pass unix:${directory}/cgi.sock;
-    }`);
+    }`),
+  );
 });
 after(async () => {
   await web.stop();

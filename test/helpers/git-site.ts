@@ -1,12 +1,10 @@
 /** A virtual host of git repositories, as an administrator has it: repositories, bridge, web server, users. */
 
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { type Bridge, startBridge } from './bridge.js';
-import { succeed } from './command.js';
-import { startUnbufferedNginx } from './nginx.js';
-import { startWebServer, type WebServer, type WebServerName } from './webserver.js';
+import { startPassing, startWebServer, type WebServer, type WebServerName } from './webserver.js';
 
 export interface GitHost {
   readonly repos: string;
@@ -33,25 +31,19 @@ export async function startGitHost(
   };
   for (const path of Object.values(place)) await mkdir(path, { recursive: true });
   const socket = `${place.sockets}/sock`;
-  // Started by root, Apache gives its requests to a user of its own.
-  const isForOthers = server === 'apache' && process.getuid?.() === 0;
-  if (isForOthers) await chmod(directory, 0o711);
   const bridge = await startBridge([
     'git',
     ...['--repos', place.repos],
     ...(markers !== false ? ['--markers', place.markers] : []),
     ...['--listen', `unix:${socket}`, '--listen', `unix:${place.sockets}/dirsock`],
-    ...(isForOthers ? ['--socket-mode', '0666'] : []),
     ...options,
   ]);
   let web: WebServer;
-  if (server === 'unbuffered nginx') web = await startUnbufferedNginx(socket);
+  if (server === 'unbuffered nginx') web = await startPassing('nginx', socket);
   else {
     const { markers: documentRoot, sockets, web: own } = place;
     const site = markers === 'lighttpd too' ? 'git-markers' : 'git';
-    web = await startWebServer(server, { directory: own, documentRoot, sockets, site });
-    const crypted = await succeed('openssl', ['passwd', '-apr1', 'secret']);
-    await writeFile(join(own, server, 'git.htpasswd'), `ann:${crypted}`);
+    web = await startWebServer(server, { directory: own, documentRoot, sockets, site, users: ['ann'] });
   }
   return {
     ...place,

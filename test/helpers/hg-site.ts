@@ -1,6 +1,6 @@
 /** A virtual host of Mercurial repositories, as an administrator has it: repositories, markers, bridge, web server. */
 
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { type Bridge, startBridge } from './bridge.js';
@@ -34,9 +34,6 @@ export async function startHgHost(
     sockets: join(directory, `run-${server}`),
   };
   for (const path of Object.values(place)) await mkdir(path, { recursive: true });
-  // Started by root, Apache gives its requests to a user of its own.
-  const isForOthers = server === 'apache' && process.getuid?.() === 0;
-  if (isForOthers) await chmod(directory, 0o711);
   const bridge = await startBridge([
     'hg',
     '--repos',
@@ -46,13 +43,13 @@ export async function startHgHost(
     `unix:${place.sockets}/sock`,
     '--listen',
     `unix:${place.sockets}/dirsock`,
-    ...(isForOthers ? ['--socket-mode', '0666'] : []),
     ...options,
   ]);
   const web = await startWebServer(server, {
     directory: join(directory, 'web'),
     documentRoot: place.markers,
     sockets: place.sockets,
+    users: ['ann', 'bob'],
   });
   return {
     ...place,

@@ -1,22 +1,91 @@
-/** Real web servers, with the configurations that the README shows. */
+/** Real web servers at a port of loopback, each in a directory of its own: all that tests, soak and bench have. */
 
 import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createConnection, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-const start = fileURLToPath(new URL('../../../scripts/webservers/run/start', import.meta.url));
+import { type WebServerName, webServers } from './webserver-table.js';
 
-export type WebServerName = 'lighttpd' | 'nginx' | 'apache';
+export type { WebServerName } from './webserver-table.js';
+
+const start = fileURLToPath(new URL('../../../scripts/webservers/run/start', import.meta.url));
 
 export interface WebServer {
   readonly url: string;
   readonly pid: number;
   stop(): Promise<void>;
+}
+
+/** An example of scripts/webservers, and where this one has what the example has at an administrator's places. */
+export interface Example {
+  readonly site?: 'hg' | 'git' | 'git-markers' | 'cgit';
+  /** The web server's own directory is made here. */
+  readonly directory: string;
+  readonly documentRoot: string;
+  /** The directory of the bridge's sockets. */
+  readonly sockets: string;
+  /** Whom it knows; all of them have the password `secret`. */
+  readonly users?: readonly string[];
+}
+
+/** Starts a web server with the configuration that the README shows. */
+export async function startWebServer(
+  name: WebServerName,
+  { directory, documentRoot, sockets, site = 'hg', users = [] }: Example,
+): Promise<WebServer> {
+  const own = join(directory, name);
+  await mkdir(own, { recursive: true });
+  const lines = users.map((user) => `${webServers[name].user(user)}\n`);
+  await writeFile(join(own, `${site.replace('-markers', '')}.htpasswd`), lines.join(''));
+  return run(name, own, await freePort(), [documentRoot, sockets], site);
+}
+
+/**
+ * Starts a web server with settings of the caller's, in its own language, within what scripts/webservers/run has
+ * around every site. They listen at port 80, where they say so at all: it becomes `port`. Without `directory` it has
+ * one that is removed when it has been stopped.
+ */
+export async function startWebServerWith(
+  name: WebServerName,
+  settings: string,
+  { directory, port }: { directory?: string; port?: number } = {},
+): Promise<WebServer> {
+  const own = directory ?? (await mkdtemp(join(tmpdir(), 'fcgi2cgi-test-')));
+  await mkdir(own, { recursive: true });
+  const remove = async (): Promise<void> => {
+    if (directory === undefined) await rm(own, { recursive: true });
+  };
+  const file = join(own, 'settings');
+  await writeFile(file, settings);
+  try {
+    const web = await run(name, own, port ?? (await freePort()), ['/nowhere', '/nowhere'], file);
+    return { ...web, stop: () => web.stop().then(remove) };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+/** Starts a web server with the least settings that have it pass every request to the socket at this path. */
+export function startPassing(name: WebServerName, socket: string): Promise<WebServer> {
+  return startWebServerWith(name, webServers[name].passing(socket));
+}
+
+function run(
+  name: WebServerName,
+  directory: string,
+  port: number,
+  [documentRoot, sockets]: readonly [string, string],
+  site: string,
+): Promise<WebServer> {
+  const log = (): Promise<string> => readFile(join(directory, 'error.log'), 'utf8');
+  return startProgram(start, [name, directory, documentRoot, sockets, String(port), site], port, log);
 }
 
 /**
@@ -42,29 +111,6 @@ async function isFree(port: number): Promise<boolean> {
   }
   await once(server.close(), 'close');
   return true;
-}
-
-/** Starts a web server in a directory of its own; resolves when it accepts connections. */
-export async function startWebServer(
-  name: WebServerName,
-  {
-    directory,
-    documentRoot,
-    sockets,
-    site = 'hg',
-  }: {
-    directory: string;
-    documentRoot: string;
-    sockets: string;
-    site?: 'hg' | 'git' | 'git-markers' | 'cgit';
-  },
-): Promise<WebServer> {
-  const own = join(directory, name);
-  await mkdir(own, { recursive: true });
-  const port = await freePort();
-  return startProgram(start, [name, own, documentRoot, sockets, String(port), site], port, () =>
-    readFile(join(own, 'error.log'), 'utf8'),
-  );
 }
 
 /** Starts a program that serves HTTP on a port of loopback; resolves when it accepts connections. */

@@ -7,8 +7,7 @@ import { join } from 'node:path';
 import { ask } from '../helpers/ask.js';
 import { fixture } from '../helpers/bridge.js';
 import { succeed } from '../helpers/command.js';
-import { startApache, startLighttpd, startNginx } from '../helpers/front-ends.js';
-import { freePort, startWebServer, type WebServer } from '../helpers/webserver.js';
+import { freePort, startWebServer, startWebServerWith, type WebServer } from '../helpers/webserver.js';
 import { DESCRIPTORS } from './scripts.js';
 import { Watched } from './watched.js';
 
@@ -99,14 +98,17 @@ export async function setStage(): Promise<Stage> {
       ...{ dir, hg, root, tip, descriptors, scratch, stopWebServers, remove },
       webServers: [
         ...(await startNginxes(directory, root, dir.socket, web)),
-        await web('lighttpd', startLighttpd(join(directory, 'lighttpd-dir'), lighttpdFor(root, dir.socket))),
+        await web(
+          'lighttpd',
+          startWebServerWith('lighttpd', lighttpdFor(root, dir.socket), {
+            directory: join(directory, 'lighttpd-dir'),
+          }),
+        ),
         await web(
           'Apache',
-          startApache(
-            join(directory, 'apache-dir'),
-            ['proxy', 'proxy_fcgi'],
-            `ProxyPass "/" "fcgi://${tcp}${root}/"`,
-          ),
+          startWebServerWith('apache', `ProxyPass "/" "fcgi://${tcp}${root}/"`, {
+            directory: join(directory, 'apache-dir'),
+          }),
         ),
       ],
       hgWebServers: [
@@ -162,15 +164,17 @@ async function startNginxes(
     location / { ${params} ${String(pass[index])} }
   }`,
   );
-  const http = `upstream kept { server unix:${socket}; keepalive 4; }\n  ${servers.join('\n  ')}`;
-  await web('nginx', startNginx(join(directory, 'nginx-dir'), port, http));
+  const http = `client_max_body_size 0;
+  upstream kept { server unix:${socket}; keepalive 4; }\n  ${servers.join('\n  ')}`;
+  const place = { directory: join(directory, 'nginx-dir'), port };
+  await web('nginx', startWebServerWith('nginx', http, place));
   const names = ['nginx', 'nginx, unbuffered', 'nginx, kept connections'];
   return names.map((name, index) => ({ name, url: `http://127.0.0.1:${String(ports[index])}` }));
 }
 
 function lighttpdFor(root: string, socket: string): string {
-  return `server.document-root = "${root}"
-server.modules = ( "mod_fastcgi" )
+  return `server.document-root := "${root}"
+server.modules += ( "mod_fastcgi" )
 server.stream-response-body = 1
 fastcgi.server = ( "/" => (( "socket" => "${socket}", "check-local" => "disable" )) )`;
 }
