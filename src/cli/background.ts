@@ -4,6 +4,7 @@ import { spawn, type StdioOptions } from 'node:child_process';
 import { openSync } from 'node:fs';
 
 import type { Configuration } from '../daemon/configuration.js';
+import { as, type Identity, makeFor } from '../daemon/privileges.js';
 import { BridgeError, bridgeErrorOf, type ErrorCode, reasonOf } from '../errors.js';
 
 /** Set in the environment of the background process, which then does not go to the background again. */
@@ -35,11 +36,14 @@ export function tellStarter(message: Message): Promise<void> {
  *
  * @throws BridgeError what the background process could not start for.
  */
-export function startInBackground(configuration: Configuration): Promise<void> {
+export function startInBackground(
+  configuration: Configuration,
+  identity: Identity | undefined,
+): Promise<void> {
   const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
     detached: true,
     env: { ...process.env, [MARK]: '1' },
-    stdio: descriptors(configuration),
+    stdio: descriptors(configuration, identity),
   });
   return new Promise((resolve, reject) => {
     child.once('error', (error) => {
@@ -65,12 +69,12 @@ export function startInBackground(configuration: Configuration): Promise<void> {
 }
 
 /** Inherited sockets keep their numbers; the channel to us comes after them. */
-function descriptors(configuration: Configuration): StdioOptions {
+function descriptors(configuration: Configuration, identity: Identity | undefined): StdioOptions {
   const { sites, log } = configuration;
   const sockets = sites.flatMap(({ listen }) =>
     listen.length === 0 ? [0] : listen.flatMap((address) => (address.kind === 'fd' ? [address.fd] : [])),
   );
-  const logDescriptor = openLogFile(log.file ?? '/dev/null');
+  const logDescriptor = openLogFile(log.file ?? '/dev/null', identity);
   const stdio: ('ignore' | 'ipc' | number)[] = ['ignore', 'ignore', logDescriptor];
   for (const socket of sockets) {
     while (stdio.length <= socket) stdio.push('ignore');
@@ -79,9 +83,10 @@ function descriptors(configuration: Configuration): StdioOptions {
   return [...stdio, 'ipc'];
 }
 
-function openLogFile(path: string): number {
+function openLogFile(path: string, identity: Identity | undefined): number {
+  makeFor(identity, path);
   try {
-    return openSync(path, 'a', 0o640);
+    return as(identity, () => openSync(path, 'a', 0o640));
   } catch (error) {
     throw new BridgeError('ERR_LOG_FILE', `--log-file ${path} can't be opened: ${reasonOf(error)}`);
   }

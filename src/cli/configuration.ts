@@ -10,6 +10,7 @@ import type {
   ServedSiteConfiguration,
   SiteConfiguration,
 } from '../daemon/configuration.js';
+import { requireKnown } from '../daemon/privileges.js';
 import { OptionError } from '../errors.js';
 import type { LogLevel } from '../observe/log.js';
 import type { SpawnWay } from '../process/start-process.js';
@@ -88,11 +89,23 @@ export function readDaemonWide(reader: OptionReader): Omit<Configuration, 'sites
   if (background && logFile === undefined) reader.read(undefined, refuseUnseenLog);
   return {
     stopGraceMs: reader.durationMs('stop-grace'),
+    user: known(reader, 'user'),
+    group: known(reader, 'group'),
     pidFile: reader.path('pid-file'),
     background,
     log: { level: reader.required('log-level') as LogLevel, format, file: logFile },
     accessLog: accessLog === undefined ? undefined : { file: accessLog, format },
   };
+}
+
+/** A name that the system knows: told with all other mistakes, wherever it was given. */
+function known(reader: OptionReader, option: 'user' | 'group'): string | undefined {
+  const name = reader.text(option);
+  if (name === undefined) return undefined;
+  return reader.read(undefined, () => {
+    requireKnown(option, name);
+    return name;
+  });
 }
 
 function refuseUnseenLog(): never {

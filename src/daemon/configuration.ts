@@ -84,6 +84,9 @@ export interface Configuration {
   readonly sites: readonly ServedSiteConfiguration[];
   /** How long running requests may take after SIGTERM. */
   readonly stopGraceMs: number;
+  /** Whom to serve as, by names or numbers; undefined leaves what the process is. */
+  readonly user: string | undefined;
+  readonly group: string | undefined;
   readonly pidFile: string | undefined;
   readonly background: boolean;
   readonly log: LogOptions;

@@ -3,9 +3,10 @@
 import { throwReasons } from '../errors.js';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
-import type { Configuration } from './configuration.js';
+import type { Configuration, ServedSiteConfiguration } from './configuration.js';
 import { descriptorLimit, fitConnections } from './descriptors.js';
-import { ServedSite } from './served-site.js';
+import { ServedSite, siteLog } from './served-site.js';
+import { SiteListeners } from './site-listeners.js';
 
 /** Owns its sites until `close` or `destroy` has resolved. */
 export class Daemon {
@@ -20,21 +21,35 @@ export class Daemon {
   }
 
   /**
-   * Starts to serve; resolves when every listener accepts. None does before every site is known to be there.
+   * Starts to serve; resolves when every listener accepts. First all addresses are bound: then `onBound` is called, and
+   * only then is anything read from the network, or started. Nobody is answered before every site is known to be there.
    *
-   * @throws BridgeError `ERR_START`, `ERR_MERCURIAL`, `ERR_GIT`, `ERR_LISTEN`, `ERR_USAGE`; nothing is left behind then.
+   * @throws BridgeError `ERR_START`, `ERR_MERCURIAL`, `ERR_GIT`, `ERR_LISTEN`, `ERR_USAGE`; nothing is left behind then,
+   *   unless `onBound` has given up the right to remove it.
    */
-  static async start(configuration: Configuration, log: Log, accessLog?: AccessLog): Promise<Daemon> {
+  static async start(
+    configuration: Configuration,
+    log: Log,
+    accessLog?: AccessLog,
+    onBound: () => void = () => undefined,
+  ): Promise<Daemon> {
     const fitted = fitConnections(configuration.sites, descriptorLimit());
     if (fitted.warning !== undefined) log.warn({}, fitted.warning);
-    const prepared = await Promise.allSettled(
-      fitted.sites.map((site) => ServedSite.prepare(site, log, accessLog)),
-    );
-    const sites = prepared.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+    const bound: { configuration: ServedSiteConfiguration; listeners: SiteListeners }[] = [];
+    let sites: readonly ServedSite[] = [];
     try {
+      for (const site of fitted.sites) {
+        bound.push({ configuration: site, listeners: await SiteListeners.bind(site, siteLog(site, log)) });
+      }
+      onBound();
+      const prepared = await Promise.allSettled(
+        bound.map((site) => ServedSite.prepare(site.configuration, site.listeners, log, accessLog)),
+      );
+      sites = prepared.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
       throwReasons(prepared);
-      for (const site of sites) await site.listen();
+      for (const site of sites) await site.serve();
     } catch (error) {
+      await Promise.all(bound.map(({ listeners }) => listeners.close()));
       await Promise.all(sites.map((site) => site.destroy()));
       throw error;
     }

@@ -1,26 +1,32 @@
 /** The pid file: one daemon holds it, and it is gone when the daemon is. */
 
 import { execFile } from 'node:child_process';
-import { readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { type FileHandle, open, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
 import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
 import { linked } from './linked.js';
+import type { Identity } from './privileges.js';
 
 const run = promisify(execFile);
 
 /**
- * Writes this process's id to `path`, which appears complete or not at all. Resolves to what removes it again.
+ * Writes this process's id to `path`, which appears complete or not at all. Resolves to what removes it again. Where root
+ * is about to become `successor`, who may have no right to its directory, the file stays root's, and is at least emptied:
+ * a number in a file of the user's would be anybody's to choose whom root signals.
  *
  * @throws BridgeError `ERR_PID_FILE` if a running daemon holds it or it can't be written.
  */
-export async function holdPidFile(path: string): Promise<() => Promise<void>> {
+export async function holdPidFile(path: string, successor?: Identity): Promise<() => Promise<void>> {
   const mine = `${String(process.pid)}\n`;
   const temporary = `${path}.${String(process.pid)}`;
+  let held: FileHandle | undefined;
   try {
     await writeFile(temporary, mine, { mode: 0o644 });
+    if (successor !== undefined) held = await open(temporary, 'r+');
     await takeOver(path, temporary);
   } catch (error) {
+    await held?.close();
     if (error instanceof BridgeError) throw error;
     throw new BridgeError('ERR_PID_FILE', `--pid-file ${path} can't be written: ${reasonOf(error)}`);
   } finally {
@@ -28,7 +34,10 @@ export async function holdPidFile(path: string): Promise<() => Promise<void>> {
   }
   return async () => {
     // Somebody may have put another one there.
-    if ((await readFile(path, 'utf8').catch(() => '')) === mine) await unlink(path).catch(() => undefined);
+    if ((await readFile(path, 'utf8').catch(() => '')) === mine) {
+      await unlink(path).catch(() => held?.truncate().catch(() => undefined));
+    }
+    await held?.close();
   };
 }
 

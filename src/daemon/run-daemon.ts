@@ -7,38 +7,53 @@ import { keepFromPrograms } from '../process/inherited-descriptors.js';
 import type { Configuration } from './configuration.js';
 import { Daemon } from './daemon.js';
 import { holdPidFile } from './pid-file.js';
+import { as, become, type Identity, makeFor } from './privileges.js';
 import { reopenSignals, stopSignal } from './signals.js';
 
 /**
  * Serves until SIGTERM or SIGINT; a second one ends running requests at once. SIGHUP opens the logs anew. `onListening` is called when every
- * listener accepts.
+ * listener accepts. Root becomes `identity` as soon as it has bound all sockets; its log files are that user's.
  *
  * @throws BridgeError where it can't start; nothing is left behind then.
  */
-export async function runDaemon(configuration: Configuration, onListening: () => void): Promise<void> {
-  const log = openLog(configuration.log);
+export async function runDaemon(
+  configuration: Configuration,
+  identity: Identity | undefined,
+  onListening: () => void,
+): Promise<void> {
+  for (const file of [configuration.log.file, configuration.accessLog?.file]) {
+    if (file !== undefined) makeFor(identity, file);
+  }
+  const log = as(identity, () => openLog(configuration.log));
   const descriptors = keepFromPrograms();
   if (descriptors.length > 0) {
     log.warn({ descriptors }, 'programs inherit what the daemon was started with: koffi is not installed');
   }
-  const accessLog = configuration.accessLog && openAccessLog(configuration.accessLog);
+  const { accessLog: access } = configuration;
+  const accessLog = access && as(identity, () => openAccessLog(access));
   const removePidFile =
-    configuration.pidFile === undefined ? undefined : await holdPidFile(configuration.pidFile);
+    configuration.pidFile === undefined ? undefined : await holdPidFile(configuration.pidFile, identity);
   let daemon: Daemon | undefined;
   const rotation = reopenSignals(() => {
+    let isOpen = true;
     for (const each of [log, accessLog]) {
       try {
         each?.reopen();
       } catch (error) {
-        log.error({ code: 'ERR_LOG_FILE' }, reasonOf(error));
-        return;
+        isOpen = false;
+        log.error({ code: 'ERR_LOG_FILE' }, `${reasonOf(error)}; it goes on in the file that it had`);
       }
     }
-    log.info({}, 'log opened again');
+    if (isOpen) log.info({}, 'log opened again');
   });
   const stop = stopSignal(() => void daemon?.destroy());
   try {
-    daemon = await Daemon.start(configuration, log, accessLog);
+    daemon = await Daemon.start(ownedBy(identity, configuration), log, accessLog, () => {
+      if (identity === undefined) return;
+      become(identity);
+      const { user, uid, gid } = identity;
+      log.info({ uid, gid, groups: process.getgroups?.() }, `serving as user ${user}`);
+    });
     // Paths were made absolute; a daemon must not keep a file system busy that somebody wants to unmount.
     process.chdir('/');
     for (const site of daemon.named) log.info(site, 'serving');
@@ -58,4 +73,14 @@ export async function runDaemon(configuration: Configuration, onListening: () =>
     rotation.dispose();
     await removePidFile?.();
   }
+}
+
+/** Sockets that are made by root belong to whoever serves, unless somebody else was named. */
+function ownedBy(identity: Identity | undefined, configuration: Configuration): Configuration {
+  if (identity === undefined) return configuration;
+  const sites = configuration.sites.map((site) => {
+    const { owner = String(identity.uid), group = String(identity.gid) } = site.socket;
+    return { ...site, socket: { ...site.socket, owner, group } };
+  });
+  return { ...configuration, sites };
 }

@@ -16,6 +16,7 @@ import { Supervisor, type WorkerEnd } from '../runners/worker/supervisor.js';
 import { Watch } from '../runners/worker/watch.js';
 import type { Configuration, ServedSiteConfiguration, WorkerConfiguration } from './configuration.js';
 import { findProgram } from './find-program.js';
+import { as, become, identityOf, makeFor } from './privileges.js';
 import { reopenSignals, stopSignal } from './signals.js';
 import { logEnd } from './worker-report.js';
 
@@ -30,19 +31,23 @@ type Process = OwnedProcess<undefined>;
 
 /**
  * Keeps workers on descriptor 0 until SIGTERM or SIGINT, at which they are ended; or SIGUSR1, which is passed on, as
- * FastCGI applications understand it: they end after the request that runs, for at most `stopGraceMs`.
+ * FastCGI applications understand it: they end after the request that runs, for at most `stopGraceMs`. Root becomes the
+ * user that it has to name before a worker is started.
  *
  * @throws BridgeError `ERR_USAGE`, `ERR_START` where it can't begin; `ERR_WORKERS`, with the last one's exit status, when
  *   too many workers have failed in a row. None is left then.
  */
 export async function runWorkers(
-  { log: logOptions, stopGraceMs }: Configuration,
+  { log: logOptions, stopGraceMs, user, group }: Configuration,
   { env, run: { killGraceMs } }: Pick<ServedSiteConfiguration, 'env' | 'run'>,
   site: WorkerConfiguration,
 ): Promise<void> {
   requireSocket();
+  const identity = identityOf({ user, group });
+  if (logOptions.file !== undefined) makeFor(identity, logOptions.file);
+  const log = as(identity, () => openLog(logOptions));
+  if (identity !== undefined) become(identity);
   const command = await commandOf(site, env);
-  const log = openLog(logOptions);
   let tooManyFailed: (end: WorkerEnd<Process>) => void;
   const failed = new Promise<WorkerEnd<Process>>((resolve) => {
     tooManyFailed = resolve;

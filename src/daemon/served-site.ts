@@ -2,22 +2,17 @@
 
 import type { Socket } from 'node:net';
 
-import { BridgeError, reasonOf } from '../errors.js';
 import { Connection, type ConnectionOptions } from '../fastcgi/connection.js';
 import type { Request } from '../fastcgi/request.js';
 import type { AccessLog } from '../observe/access-log.js';
 import { type Log, withFields } from '../observe/log.js';
 import type { Runner } from '../runners/runner.js';
-import type { Address } from './address.js';
 import { Admission, type AdmissionOptions } from './admission.js';
-import { AllowFrom } from './allow-from.js';
 import type { ServedSiteConfiguration } from './configuration.js';
-import { listen, type Listener } from './listener.js';
 import { makeRunner } from './make-runner.js';
-import { located, makeSite } from './make-site.js';
+import { makeSite } from './make-site.js';
 import { Responder } from './responder.js';
-
-const DESCRIPTOR_0: Address = { kind: 'fd', fd: 0 };
+import type { SiteListeners } from './site-listeners.js';
 
 /** Owns its listeners, connections and processes until `close` or `destroy` has resolved. */
 export class ServedSite {
@@ -28,15 +23,17 @@ export class ServedSite {
   readonly #connectionOptions: Omit<ConnectionOptions, 'onRequest'>;
   readonly #connections = new Set<Connection>();
   readonly #responses = new Set<Promise<void>>();
-  #listeners: Listener[] = [];
+  readonly #listeners: SiteListeners;
 
   private constructor(
     configuration: ServedSiteConfiguration,
+    listeners: SiteListeners,
     runner: Runner,
     responder: Responder,
     log: Log,
   ) {
     this.#configuration = configuration;
+    this.#listeners = listeners;
     this.#log = log;
     this.#runner = runner;
     this.#responder = responder;
@@ -62,17 +59,18 @@ export class ServedSite {
   }
 
   /**
-   * Makes all that the site needs; it does not listen yet.
+   * Makes all that the site needs; whoever connects waits still. The listeners are its own from then on.
    *
    * @throws BridgeError `ERR_START`, `ERR_MERCURIAL`, `ERR_USAGE`
    */
   static async prepare(
     configuration: ServedSiteConfiguration,
+    listeners: SiteListeners,
     daemonLog: Log,
     accessLog: AccessLog | undefined,
   ): Promise<ServedSite> {
     const { name } = configuration;
-    const log = name === undefined ? daemonLog : withFields(daemonLog, { site: name });
+    const log = siteLog(configuration, daemonLog);
     const site = await makeSite(configuration);
     const runner = await makeRunner(configuration, log);
     const responder = new Responder({
@@ -88,29 +86,14 @@ export class ServedSite {
       log,
       accessLog,
     });
-    return new ServedSite(configuration, runner, responder, log);
+    return new ServedSite(configuration, listeners, runner, responder, log);
   }
 
-  /** Starts to listen; resolves when every listener accepts. @throws BridgeError `ERR_LISTEN`, `ERR_USAGE` */
-  async listen(): Promise<void> {
-    const { listen: given, socket, allowFrom } = this.#configuration;
-    const addresses = given.length > 0 ? given : [DESCRIPTOR_0];
-    const options = {
-      socket,
-      allowFrom: new AllowFrom(allowFrom),
-      onConnection: (connection: Socket) => {
-        this.#accept(connection);
-      },
-      onRefused: (why: string) => {
-        this.#log.warn({}, why);
-      },
-    };
-    try {
-      for (const address of addresses) this.#listeners.push(await listen(address, options));
-    } catch (error) {
-      await this.#closeListeners();
-      throw located(this.#configuration, given.length === 0 ? noSocket(error) : error);
-    }
+  /** Starts to serve. @throws BridgeError `ERR_LISTEN`, `ERR_USAGE` */
+  serve(): Promise<void> {
+    return this.#listeners.accept((connection) => {
+      this.#accept(connection);
+    });
   }
 
   get name(): string | undefined {
@@ -119,7 +102,7 @@ export class ServedSite {
 
   /** Where it listens, in the form of `--listen`. */
   get addresses(): readonly string[] {
-    return this.#listeners.map((listener) => listener.address);
+    return this.#listeners.addresses;
   }
 
   /** Requests that are being answered. */
@@ -129,7 +112,7 @@ export class ServedSite {
 
   /** Takes no new work and lets running requests end, however long that takes. */
   async close(): Promise<void> {
-    await this.#closeListeners();
+    await this.#listeners.close();
     for (const connection of this.#connections) connection.close();
     await this.#ended();
     await this.#runner.destroy();
@@ -137,17 +120,11 @@ export class ServedSite {
 
   /** Ends everything now: connections are cut, processes terminated. Resolves when the last process is gone. */
   async destroy(): Promise<void> {
-    await this.#closeListeners();
+    await this.#listeners.close();
     for (const connection of this.#connections) connection.destroy();
     // Also scripts that go on after their answer was complete, which no connection ends any more.
     await this.#runner.destroy();
     await this.#ended();
-  }
-
-  async #closeListeners(): Promise<void> {
-    const listeners = this.#listeners;
-    this.#listeners = [];
-    await Promise.all(listeners.map((listener) => listener.close()));
   }
 
   #accept(socket: Socket): void {
@@ -163,6 +140,7 @@ export class ServedSite {
         this.#respond(request, connection);
       },
     });
+    socket.resume();
     this.#connections.add(connection);
     void connection.closed.then(() => this.#connections.delete(connection));
   }
@@ -185,13 +163,7 @@ function admissionOf({ site, admission }: ServedSiteConfiguration): AdmissionOpt
   return site.kind === 'worker' ? { ...admission, maxProcesses: site.workers } : admission;
 }
 
-function noSocket(error: unknown): BridgeError {
-  const example = '--listen unix:/run/fcgi2cgi/sock';
-  return new BridgeError(
-    'ERR_USAGE',
-    `nowhere to listen: without --listen it is descriptor 0, and ${reasonOf(error)}; say for example ${example}`,
-    {
-      cause: error,
-    },
-  );
+/** The log for what happens to a site. */
+export function siteLog({ name }: ServedSiteConfiguration, log: Log): Log {
+  return name === undefined ? log : withFields(log, { site: name });
 }

@@ -19,6 +19,9 @@ export interface UnixSocketOptions {
   readonly group: string | undefined;
 }
 
+/** Told why the socket's file could not be removed. */
+type OnProblem = (why: string) => void;
+
 /** The longest path that the system's `sockaddr_un` holds. */
 const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103;
 
@@ -33,7 +36,7 @@ const run = promisify(execFile);
 export async function bindUnixSocket(
   server: Server,
   path: string,
-  options: UnixSocketOptions,
+  { socket: options, onProblem }: { readonly socket: UnixSocketOptions; readonly onProblem: OnProblem },
 ): Promise<() => Promise<void>> {
   const failed = (why: string): BridgeError => new BridgeError('ERR_LISTEN', `unix:${path}: ${why}`);
   const temporary = join(
@@ -62,7 +65,10 @@ export async function bindUnixSocket(
   const { ino, dev } = await lstat(path);
   return async () => {
     const now = await lstat(path).catch(() => undefined);
-    if (now?.ino === ino && now.dev === dev) await unlink(path).catch(() => undefined);
+    if (now?.ino !== ino || now.dev !== dev) return;
+    await unlink(path).catch((error: unknown) => {
+      onProblem(`the next start replaces unix:${path}, which can't be removed: ${reasonOf(error)}`);
+    });
   };
 }
 

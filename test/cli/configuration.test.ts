@@ -58,6 +58,8 @@ describe('The configuration', () => {
         },
       ],
       stopGraceMs: 30_000,
+      user: undefined,
+      group: undefined,
       pidFile: undefined,
       background: false,
       log: { level: 'info', format: 'text', file: undefined },
@@ -134,6 +136,8 @@ describe('The configuration', () => {
         },
       ],
       stopGraceMs: 0,
+      user: undefined,
+      group: undefined,
       pidFile: '/run/x.pid',
       background: true,
       log: { level: 'debug', format: 'json', file: '/var/log/x' },
@@ -196,6 +200,8 @@ describe('A wrong value', () => {
     ['max-time', '99d', /a duration with its unit/],
     ['kill-grace', '5', /a duration with its unit/],
     ['stop-grace', '', /a duration with its unit/],
+    ['user', 'no-such-user', /the system knows no such user/],
+    ['group', 'no-such-group', /the system knows no such group/],
   ];
   const wrongEntries: typeof wrong = [
     ['listen', 'nowhere', /expected unix:\/path/],

@@ -50,6 +50,8 @@ function scriptSite(name: string, file: string): ServedSiteConfiguration {
 const configuration = (...sites: ServedSiteConfiguration[]): Configuration => ({
   sites,
   stopGraceMs: 100,
+  user: undefined,
+  group: undefined,
   pidFile: undefined,
   background: false,
   log: { level: 'error', format: 'text', file: undefined },

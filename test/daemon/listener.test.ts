@@ -9,7 +9,7 @@ import { afterEach, describe, it } from 'node:test';
 
 import { type Address, parseAddress } from '../../src/daemon/address.js';
 import { AllowFrom } from '../../src/daemon/allow-from.js';
-import { listen, type Listener } from '../../src/daemon/listener.js';
+import { bind, type Listener } from '../../src/daemon/listener.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 const hasV6 = Object.values(networkInterfaces())
@@ -47,15 +47,15 @@ async function open(
     events.push(event);
     waiting.get(events.length)?.();
   };
-  const listener = await listen(address, {
+  const listener = await bind(address, {
     socket: { mode: 0o660, owner: undefined, group: undefined },
     allowFrom: new AllowFrom(allowFrom),
-    onConnection: (socket) => {
-      accepted.push(socket);
-      socket.on('error', () => undefined);
-      note('connection');
-    },
-    onRefused: note,
+    onProblem: note,
+  });
+  await listener.accept((socket) => {
+    accepted.push(socket);
+    socket.on('error', () => undefined);
+    note('connection');
   });
   const port = Number(/:(\d+)$/.exec(listener.address)?.[1]);
   const seen = (count: number): Promise<void> =>
@@ -66,6 +66,17 @@ async function open(
   const all = { ...listener, port, events, accepted, seen };
   opened.push(all);
   return all;
+}
+
+/** A Unix socket that does not accept yet. */
+async function bindUnix(): Promise<{ path: string; bound: Listener }> {
+  const path = `${await temporaryDirectory()}/sock`;
+  const bound = await bind(parseAddress(path), {
+    socket: { mode: 0o660, owner: undefined, group: undefined },
+    allowFrom: new AllowFrom([]),
+    onProblem: (why) => assert.fail(why),
+  });
+  return { path, bound };
 }
 
 /** Connects, and waits for the other side to close unless `stay`. */
@@ -94,6 +105,29 @@ describe('A listener', () => {
     await listener.close();
     assert.deepEqual(await readdir(directory), []);
     socket.destroy();
+  });
+
+  it('lets who connects wait, and reads nothing of what it sends, until it is to accept', async () => {
+    const { path, bound } = await bindUnix();
+    const early = await connect({ path });
+    await new Promise((resolve) => early.write('sent early', resolve));
+    // The event loop goes round with all of it there.
+    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    const socket = await new Promise<Socket>((resolve) => void bound.accept(resolve));
+    assert.equal(socket.bytesRead, 0);
+    const [octets] = (await once(socket.resume(), 'data')) as [Buffer];
+    assert.equal(octets.toString(), 'sent early');
+    early.destroy();
+    socket.destroy();
+    await bound.close();
+  });
+
+  it('closes who waits when it is closed', async () => {
+    const { path, bound } = await bindUnix();
+    const early = await connect({ path });
+    await new Promise((resolve) => setImmediate(resolve));
+    early.resume();
+    await Promise.all([once(early, 'close'), bound.close()]);
   });
 
   it('accepts on IPv4 loopback, and tells the port that the system chose', async () => {

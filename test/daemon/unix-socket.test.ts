@@ -37,7 +37,10 @@ function newServer(): Server {
 }
 
 const bind = (options: Partial<UnixSocketOptions> = {}, where = path): Promise<() => Promise<void>> =>
-  bindUnixSocket(newServer(), where, { ...plain, ...options });
+  bindUnixSocket(newServer(), where, {
+    socket: { ...plain, ...options },
+    onProblem: (why) => assert.fail(why),
+  });
 
 async function connects(where = path): Promise<boolean> {
   const socket = createConnection(where);

@@ -6,7 +6,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
 import { ask } from '../helpers/ask.js';
-import { main, startBridge } from '../helpers/bridge.js';
+import { commandLine, startBridge } from '../helpers/bridge.js';
 import { type Ended, runToEnd } from '../helpers/command.js';
 import { makeTree } from '../helpers/file-tree.js';
 import { commandWithDescriptor } from '../helpers/descriptors.js';
@@ -49,7 +49,10 @@ afterEach(async () => {
 const start = (
   args: readonly string[] = ['--listen', socket],
   env: NodeJS.ProcessEnv = process.env,
-): Promise<Ended> => runToEnd(process.execPath, [main, ...options, ...args], { env });
+): Promise<Ended> => {
+  const [file, ...words] = commandLine([...options, ...args]);
+  return runToEnd(file, words, { env });
+};
 
 const pidOf = async (): Promise<number> => Number(await readFile(`${directory}/pid`, 'utf8'));
 
@@ -80,7 +83,8 @@ describe('--daemon', { skip: !linux, timeout: 120_000 }, () => {
   });
 
   it('lets go of the starter’s standard output and error, so that who reads them is not kept waiting', async () => {
-    const starter = spawn(process.execPath, [main, ...options, '--listen', socket], {
+    const [file, ...words] = commandLine([...options, '--listen', socket]);
+    const starter = spawn(file, words, {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     starter.stdout.resume();
@@ -94,7 +98,7 @@ describe('--daemon', { skip: !linux, timeout: 120_000 }, () => {
     const before = processesWith(directory);
     assert.deepEqual(before, []);
     // A terminal of its own, which is gone when the starter has ended.
-    const command = [process.execPath, main, ...options, '--listen', socket]
+    const command = commandLine([...options, '--listen', socket])
       .map((word) => `'${word}'`)
       .join(' ');
     const terminal = await runToEnd('script', ['-qec', command, '/dev/null']);

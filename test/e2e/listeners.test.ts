@@ -7,7 +7,7 @@ import { networkInterfaces } from 'node:os';
 import { beforeEach, describe, it } from 'node:test';
 
 import { ask } from '../helpers/ask.js';
-import { type Bridge, main, runBridge, startBridge } from '../helpers/bridge.js';
+import { type Bridge, commandLine, runBridge, startBridge } from '../helpers/bridge.js';
 import { runToEnd } from '../helpers/command.js';
 import { makeTree } from '../helpers/file-tree.js';
 import { fetchRaw } from '../helpers/http.js';
@@ -169,9 +169,7 @@ describe('spawn-fcgi', () => {
     '-n',
     ...options,
     '--',
-    process.execPath,
-    main,
-    ...script,
+    ...commandLine(script),
   ];
 
   it('starts the daemon with a Unix socket', async () => {
@@ -203,7 +201,8 @@ describe('spawn-fcgi', () => {
 describe('lighttpd', () => {
   it('starts the daemon by its bin-path, and ends it', { skip: !linux }, async () => {
     const port = await freePort();
-    const wrapper = `#!/bin/sh\nexec '${process.execPath}' '${main}' script '${directory}/hello'\n`;
+    const words = commandLine(['script', `${directory}/hello`]).map((word) => `'${word}'`);
+    const wrapper = `#!/bin/sh\nexec ${words.join(' ')}\n`;
     await makeTree(directory, { wrapper: { content: wrapper, mode: 0o755 } });
     await mkdir(`${directory}/www`);
     await writeFile(

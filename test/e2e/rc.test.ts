@@ -23,6 +23,7 @@ import {
   rcConf,
   rcDirectory,
   self,
+  staysRoot,
   type System,
   systems,
   trace,
@@ -48,13 +49,14 @@ async function assertListening(path: string): Promise<void> {
   connection.destroy();
 }
 
-/** The options among a daemon's arguments, in whatever order the script gives them. */
+/** The options among a daemon's arguments, in whatever order the script gives them; but who serves, the process shows. */
 function optionsOf({ args }: DaemonProcess, command = 'hg'): string[] {
   assert.equal(args[args.indexOf(main) + 1], command);
   return args
     .slice(args.indexOf(main) + 2)
     .join('\n')
     .split(/\n(?=--)/)
+    .filter((option) => !option.startsWith('--user\n'))
     .sort();
 }
 
@@ -282,7 +284,7 @@ describe('rc.d', { concurrency: 3 }, () => {
     it('takes the options that rcctl(8) has set in place of those in the script', { timeout }, async () => {
       const place = await makePlace(systems.openbsd);
       const script = await systems.openbsd.install(place, self);
-      const flags = `--repos '${place.repos}' --listen 'unix:${place.socket}' --max-queue 7`;
+      const flags = `--repos '${place.repos}' --listen 'unix:${place.socket}' --max-queue 7 ${staysRoot}`;
       await writeFile(rcConf(place), `fcgi2cgi_flags=${flags}\n`);
       assertStatus(await script('start'), 0, 'start');
       assert.deepEqual(optionsOf(await theDaemon(place)), [
@@ -311,7 +313,7 @@ describe('rc.d', { concurrency: 3 }, () => {
         const script = await system.install(place, self);
         await appendFile(
           rcConf(place),
-          "fcgi2cgi_markers= fcgi2cgi_dirsocket= fcgi2cgi_flags='--max-queue 7'\n",
+          `fcgi2cgi_markers= fcgi2cgi_dirsocket= fcgi2cgi_flags='--max-queue 7 ${staysRoot}'\n`,
         );
         assertStatus(await script('start'), 0, 'start');
         const expected = usualOptions(place).filter((option) => !/^--markers|dirsock$/.test(option));

@@ -156,7 +156,13 @@ describe('worker on descriptor 0', { timeout: 60_000 }, () => {
       assert.match(stderr, expected);
       assert.equal(status, 2);
     }
-    const missing = await runBridge(['worker', '--listen', '/nonexistent/sock', '--', 'no-such-program']);
+    const missing = await runBridge([
+      'worker',
+      '--listen',
+      join(await temporaryDirectory(), 'sock'),
+      '--',
+      'no-such-program',
+    ]);
     assert.equal(missing.stderr, 'fcgi2cgi: worker no-such-program: there is no such program in PATH\n');
     assert.equal(missing.status, 1);
   });

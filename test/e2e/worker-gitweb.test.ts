@@ -100,7 +100,7 @@ describe('gitweb under worker', { timeout: 60_000 + 100 * REQUESTS }, () => {
 
   it('is what Apache’s mod_fcgid starts: no request fails', async () => {
     const host = await makeGitwebHost();
-    await loadAndStop(host, await startGitwebApache(host, bridgeCommand(host, 1)));
+    await loadAndStop(host, await startGitwebApache(host, bridgeCommand(host, 1, { byRoot: false })));
   });
 
   it('is what spawn-fcgi starts, behind nginx: no request fails', async () => {

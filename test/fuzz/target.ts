@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { ask } from '../helpers/ask.js';
-import { fixture, main } from '../helpers/bridge.js';
+import { commandLine, fixture } from '../helpers/bridge.js';
 import { childrenOf, descriptorsOf, residentMiB, until } from '../helpers/processes.js';
 
 /** Small, so that streams can exceed it. */
@@ -36,7 +36,8 @@ export class Target {
     symlinkSync(fixture('cgi'), this.root);
     const options = ['--max-requests-per-connection', String(MAX_REQUESTS), '--kill-grace', '1s'];
     const site = ['--root', this.root, '--listen', this.socket, '--env', this.#mark];
-    this.#child = spawn(process.execPath, [main, 'dir', ...site, ...options], {
+    const [file, ...words] = commandLine(['dir', ...site, ...options]);
+    this.#child = spawn(file, words, {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     createInterface(this.#child.stderr).on('line', (line) => {

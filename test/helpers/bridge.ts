@@ -11,6 +11,21 @@ export function fixture(name: string): string {
   return fileURLToPath(new URL(`../../../test/fixtures/${name}`, import.meta.url));
 }
 
+const serving = ['hg', 'git', 'script', 'dir', 'worker', 'serve'];
+
+/** The command line of `fcgi2cgi` with these arguments. A daemon that is started by root stays root here, and has to be told. */
+export function commandLine(
+  args: readonly string[],
+  { byRoot = process.getuid?.() === 0 } = {},
+): [string, ...string[]] {
+  const [command, ...rest] = args;
+  if (command === undefined) return [process.execPath, main];
+  const isServing =
+    serving.includes(command) && !['--help', '--user'].some((option) => rest.includes(option));
+  const user = isServing && byRoot ? ['--user', 'root'] : [];
+  return [process.execPath, main, command, ...user, ...rest];
+}
+
 export interface Bridge {
   readonly process: ChildProcess;
   /** What it has written to standard error so far. */
@@ -25,7 +40,7 @@ export interface Bridge {
 
 /** Starts `fcgi2cgi` with these arguments; resolves when it listens, rejects with what it printed if it ends first. */
 export function startBridge(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Bridge> {
-  return startCommand([process.execPath, main, ...args], env);
+  return startCommand(commandLine(args), env);
 }
 
 /** The same of a command that runs `fcgi2cgi` in its place. */
@@ -73,7 +88,8 @@ export async function startCommand(
 export async function runBridge(
   args: readonly string[],
 ): Promise<{ status: number | null; stdout: string; stderr: string }> {
-  const child = spawn(process.execPath, [main, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const [file, ...words] = commandLine(args);
+  const child = spawn(file, words, { stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));

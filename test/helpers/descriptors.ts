@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 
-import { type Bridge, main } from './bridge.js';
+import { type Bridge, commandLine } from './bridge.js';
 
 /** Opens a listening Unix socket as descriptor argv[2] at path argv[1], then becomes the rest of the arguments. */
 const withDescriptor = `import os, socket, sys
@@ -14,7 +14,7 @@ os.execvp(sys.argv[3], sys.argv[3:])`;
 
 /** The command that starts the bridge with a socket listening at `path` as its descriptor. */
 export function commandWithDescriptor(path: string, descriptor: number, args: readonly string[]): string[] {
-  return ['python3', '-c', withDescriptor, path, String(descriptor), process.execPath, main, ...args];
+  return ['python3', '-c', withDescriptor, path, String(descriptor), ...commandLine(args)];
 }
 
 /** Runs a command that becomes the bridge, as `spawn-fcgi -n` does; resolves when it listens. */

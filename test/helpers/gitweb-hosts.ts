@@ -3,7 +3,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { main } from './bridge.js';
+import { commandLine } from './bridge.js';
 import { succeed } from './command.js';
 import { temporaryDirectory } from './temporary.js';
 import { nginxServer } from './webserver-table.js';
@@ -31,8 +31,12 @@ export async function makeGitwebHost(): Promise<GitwebHost> {
   return { directory, config, log: join(directory, 'bridge.log') };
 }
 
-/** The command by which a web server starts the bridge in gitweb's place. */
-export function bridgeCommand({ log }: GitwebHost, workers: number): string[] {
+/** The command by which a web server, which may have our rights or less, starts the bridge in gitweb's place. */
+export function bridgeCommand(
+  { log }: GitwebHost,
+  workers: number,
+  rights: { readonly byRoot?: boolean } = {},
+): string[] {
   const options = [
     '--workers',
     String(workers),
@@ -43,7 +47,7 @@ export function bridgeCommand({ log }: GitwebHost, workers: number): string[] {
     '--log-file',
     log,
   ];
-  return [process.execPath, main, 'worker', ...options, '--', gitweb, '--fcgi'];
+  return commandLine(['worker', ...options, '--', gitweb, '--fcgi'], rights);
 }
 
 /** A lighttpd that passes everything to a FastCGI application, at a socket or by starting it. */

@@ -54,6 +54,9 @@ export interface DaemonProcess {
 export const self = userInfo().username;
 const isRoot = userInfo().uid === 0;
 
+/** What the daemon has to be told where a stub leaves it root. */
+export const staysRoot = isRoot ? '--user root' : '';
+
 const places: Place[] = [];
 const keepers: ChildProcess[] = [];
 
@@ -261,6 +264,7 @@ function freebsdOrNetbsd(name: string, rcvar: string): System {
           fcgi2cgi_user: user,
           fcgi2cgi_pid_file: place.pidFile,
           fcgi2cgi_log_file: place.logFile,
+          fcgi2cgi_flags: staysRoot,
           ...Object.fromEntries(Object.entries(more).map(([key, value]) => [`fcgi2cgi_${key}`, value])),
         }),
       );
@@ -291,6 +295,7 @@ const openbsd: System = {
       '^daemon_user=\\S+': `daemon_user='${user}'`,
       '^pid_file=\\S+': `pid_file='${place.pidFile}'`,
       '^log_file=\\S+': `log_file='${place.logFile}'`,
+      '^options=': `options='${staysRoot}'`,
       ...Object.fromEntries(
         Object.entries(more).map(([key, value]) => [`^${key}=\\S*`, `${key}='${value}'`]),
       ),

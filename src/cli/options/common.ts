@@ -91,6 +91,12 @@ const process = {
     default: false,
     description: 'Run in the background; returns when all sockets listen. Needs --log-file',
   },
+  user: {
+    ...text,
+    description: 'User to serve as, once all sockets are bound; root has to name one',
+    defaultDescription: 'whoever starts it',
+  },
+  group: { ...text, description: 'Group to serve as', defaultDescription: 'that of the user' },
   'pid-file': { ...text, description: 'File that holds the process id while the daemon runs' },
   'log-file': {
     ...text,
