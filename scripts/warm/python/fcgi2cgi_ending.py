@@ -11,19 +11,14 @@ import sys
 import types
 import weakref
 
-try:
-    import _ctypes
-    # What it returns is not `_exit`: C's own buffers are flushed, and what libraries have to do at the end is done.
-    _exit = _ctypes.dlsym(_ctypes.dlopen(None, 0), 'exit')
-    _call = _ctypes.call_cdeclfunction
-    del sys.modules['_ctypes'], _ctypes
-except (ImportError, AttributeError, OSError):
-    _call = None
+import fcgi2cgi_libc as libc
+
+# Not `_exit`: C's own buffers are flushed, and what libraries have to do at the end is done.
+_exit = libc.function('exit')
 
 # The modules that were loaded ahead. It holds itself, so that as long as it is frozen nothing takes it apart.
 _spared = {'': None}
 _spared[''] = _spared
-_is_aside = False
 
 
 def spare():
@@ -34,13 +29,15 @@ def spare():
 def _set_aside():
     """Has Python overlook what was loaded ahead; unless something is alive that is to be finalized, as a file that was
     not closed is: what was loaded ahead may hold it."""
-    if any(map(_is_to_be_finalized, gc.get_objects())):
+    if _is_something_left():
         return
-    global _is_aside
-    _is_aside = True
     for name, module in _spared.items():
         if sys.modules.get(name) is module:
             del sys.modules[name]
+
+
+def _is_something_left():
+    return any(map(_is_to_be_finalized, gc.get_objects()))
 
 
 def _is_to_be_finalized(thing):
@@ -56,21 +53,21 @@ atexit.register(_set_aside)
 
 def end(status):
     """Ends the process. Returns where that has to be left to Python, with nothing undone or done that it minds."""
-    if _call is None:
+    # Before, a dictionary can't be read from its end.
+    if _exit is None or sys.version_info < (3, 8):
         return
     try:
         if 'threading' in sys.modules:
             sys.modules['threading']._shutdown()
+        # The same without a look at each of the modules that were loaded ahead, which copies the memory of each.
+        atexit.unregister(_set_aside)
         atexit._run_exitfuncs()
-        if not _is_aside:
+        if _is_something_left():
             return
         flush()
     except BaseException:
         return
-    # Nothing is asked of a module itself: one that demandimport has promised would be loaded.
-    rest = [weakref.ref(sys.modules.pop(name)) for name, module in list(sys.modules.items())
-            if name not in ('sys', 'builtins') and issubclass(type(module), types.ModuleType)]
-    module = None
+    rest = take_new_modules()
     gc.collect()
     for module in filter(None, (reference() for reference in rest)):
         clear(types.ModuleType.__getattribute__(module, '__dict__'))
@@ -78,7 +75,19 @@ def end(status):
         flush()
     except BaseException:
         return
-    _call(_exit, (status,))
+    _exit(status)
+
+
+def take_new_modules():
+    """Takes what this process has loaded and made itself from `sys.modules`, where that is last; the first one first."""
+    names = ['__main__']
+    for name in reversed(sys.modules):
+        if _spared.get(name) is sys.modules[name]:
+            break
+        names.insert(1, name)
+    # Nothing is asked of a module itself: one that demandimport has promised would be loaded.
+    return [weakref.ref(sys.modules.pop(name)) for name in names
+            if name not in ('sys', 'builtins') and issubclass(type(sys.modules.get(name)), types.ModuleType)]
 
 
 def flush():

@@ -9,6 +9,7 @@ import sys
 import types
 
 import fcgi2cgi_ending as ending
+import fcgi2cgi_pages as pages
 
 
 class Request:
@@ -116,15 +117,17 @@ class Pipe:
 
 
 def teach(lesson, known):
-    """Has this process write the names of the modules that it has loaded, when it ends."""
+    """Has this process write which memory it has written to and which modules it has loaded, when it ends."""
     process = os.getpid()
 
     def tell():
-        learned = [(name, origin) for name, origin in loaded_files().items() if name not in known]
-        if not learned or os.getpid() != process:
+        if os.getpid() != process:
             return
+        written = pages.copied()
+        learned = [(name, origin) for name, origin in loaded_files().items() if name not in known]
         try:
             with open(lesson, 'xb') as file:
+                file.write(written + b'\n')
                 file.writelines(b'%s=%s\n' % (name.encode(), os.fsencode(origin)) for name, origin in learned)
                 file.write(b'\n')
         except (OSError, UnicodeError):

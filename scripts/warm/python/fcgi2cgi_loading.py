@@ -53,10 +53,12 @@ class Loaded:
         for path in self.origins.values():
             self.files.setdefault(path, signature(path))
         self.names = frozenset(sys.modules)
+        # Made anew, side by side: after each fork, what these lie in is copied when they are looked at.
+        self.files = [(os.fsencode(path), bytes(bytearray(known))) for path, known in self.files.items()]
 
     def changed(self):
         """The name of a file that is no longer what was loaded."""
-        for path, known in self.files.items():
+        for path, known in self.files:
             if signature(path) != known:
                 return path
         directories = {path: signature(path) for path in sys.path}
@@ -83,8 +85,8 @@ def signature(path):
     try:
         status = os.stat(path)
     except OSError as error:
-        return error.errno
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
+        return b'%d' % error.errno
+    return b'%d %d %d %d' % (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
 
 
 def origin_of(name, path):

@@ -14,10 +14,13 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 _writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
 import fcgi2cgi_ending as ending
 import fcgi2cgi_forked as forked
+import fcgi2cgi_libc as libc
 import fcgi2cgi_loading as loading
+import fcgi2cgi_pages as pages
+import fcgi2cgi_standby as standby
 sys.dont_write_bytecode = _writes
 del sys.path[0]
-for own in ending, forked, loading:
+for own in ending, forked, libc, loading, pages, standby:
     del sys.modules[own.__name__]
 
 import select
@@ -46,16 +49,21 @@ class ForkServer:
             os.set_blocking(end, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wakeup)
-        # The processes, and where each writes what it has to teach, if it may.
+        # The processes: the request of each, and where it writes what it has to teach, if it may.
         self.running = {}
         self.opening = {}
+        self.pages = pages.Pages()
+        # The process of the next request.
+        self.next = None
+        self.count = 0
 
     def serve(self):
         message = self.receive()
-        if message is None or not self.load(message):
+        if message is None or not self.load(split(message)):
             return None
+        request = self.prepare_ahead()
         is_open = True
-        while is_open or self.running:
+        while request is None and (is_open or self.running):
             ready = select.select([self.wakeup, self.messages] if is_open else [self.wakeup], [], [])[0]
             if self.wakeup in ready:
                 self.reap()
@@ -63,22 +71,22 @@ class ForkServer:
                 message = self.receive()
                 if message is None:
                     is_open = False
-                    # Nobody will open what was not opened yet.
-                    for number in list(self.opening):
-                        self.let_go(number)
-                elif message[0] == b'opened':
-                    self.let_go(message[1])
+                    self.give_up_waiting()
                 else:
-                    request = self.fork(message)
-                    if request is not None:
-                        return request
-        return None
+                    request = self.obey(message)
+        return request
+
+    def obey(self, message):
+        fields = split(message)
+        if fields[0] == b'opened':
+            self.let_go(fields[1])
+            return None
+        return self.run(message, fields)
 
     def receive(self):
-        """The next message's fields; None at the end."""
+        """The next message; None at the end."""
         header = self.read(4)
-        octets = header and self.read(struct.unpack('>I', header)[0])
-        return octets and octets.split(b'\0')[:-1]
+        return header and self.read(struct.unpack('>I', header)[0])
 
     def read(self, size):
         octets = b''
@@ -94,8 +102,8 @@ class ForkServer:
         while line:
             line = line[os.write(self.replies, line):]
 
-    def load(self, message):
-        fields = iter(message[1:])
+    def load(self, fields):
+        fields = iter(fields[1:])
         self.directory = next(fields)
         start, variables, modules = (forked.pairs(fields) for _ in range(3))
         # What is between us and who has started us may have added some: env, a version manager, Python itself.
@@ -113,55 +121,100 @@ class ForkServer:
         self.say('ready', *sorted(self.loaded.variables))
         return True
 
-    def fork(self, message):
-        """Forks a process for a request; gives the request in it."""
-        fields = iter(message[1:])
-        number, may_teach, directory = next(fields), next(fields) == b'learn', next(fields)
+    def run(self, message, fields):
+        """Has the next process run a request, and forks the one after it; gives, in a process, its request."""
+        number, may_teach, directory = fields[1], fields[2] == b'learn', fields[3]
         changed = self.loaded.changed()
         if changed is not None:
             self.say('stale', number, changed)
             return None
-        lesson = os.path.join(self.directory, number)
-        pipes = []
         try:
             os.chdir(directory)
-            for kind in ('in', 'out', 'err'):
-                pipes.append(forked.Pipe(os.path.join(self.directory, b'%s.%s' % (number, kind.encode()))))
-            pid = os.fork()
+            while True:
+                request = self.prepare()
+                if request is not None:
+                    return request
+                process, self.next = self.next, None
+                try:
+                    process.tell(message)
+                    break
+                except BrokenPipeError:
+                    # It was killed.
+                    process.close_pipes()
         except OSError as error:
-            for pipe in pipes:
-                pipe.close()
             self.say('refused', number, str(error))
             return None
+        self.running[process.pid] = number, self.lesson(number) if may_teach else None
+        self.opening[number] = process.pipes
+        return self.prepare_ahead()
+
+    def prepare_ahead(self):
+        try:
+            return self.prepare()
+        except OSError:
+            # The request that needs it will have to say why.
+            return None
+
+    def prepare(self):
+        """Forks the process of the next request, if it is not there yet; gives, in that process, its request."""
+        if self.next is not None:
+            return None
+        self.count += 1
+        process = standby.Standby(self.directory, b'%d' % self.count)
+        try:
+            pid = os.fork()
+        except OSError:
+            process.abandon()
+            raise
         if pid == 0:
-            self.leave(number, pipes)
-            if may_teach:
-                forked.teach(lesson, self.loaded.names)
-            arguments = forked.listed(fields)
-            self.environment.become(forked.pairs(fields))
-            return forked.Request(self.script, self.loaded.code, arguments)
-        self.running[pid] = lesson if may_teach else None
-        self.opening[number] = pipes
+            try:
+                return self.become(process)
+            except BaseException as error:
+                # Whatever goes wrong there: it is no fork server.
+                os.write(2, b'%s\n' % str(error).encode('utf-8', 'surrogateescape'))
+                os._exit(1)
+        process.forked(pid)
+        self.next = process
         return None
 
-    def leave(self, number, pipes):
-        """Makes this forked process a session of its own that has its pipes and nothing of ours."""
-        os.setsid()
+    def become(self, process):
+        """Makes this forked process what it is to be, with nothing of ours, and waits for its request."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for descriptor, end in enumerate((pipes[0].reading, pipes[1].writing, pipes[2].writing)):
-            os.dup2(end, descriptor)
-        # Not before it leads a group, by which it may be ended.
-        self.say('forked', number, str(os.getpid()))
-        for others in self.opening.values():
-            pipes = [*pipes, *others]
-        ends = [end for pipe in pipes for end in pipe.ends]
-        for end in [*ends, *self.wakeups, self.messages, self.replies, self.silence]:
+        ends = [end for pipes in self.opening.values() for pipe in pipes for end in pipe.ends]
+        for end in [*ends, *self.wakeups, self.messages, self.silence]:
             os.close(end)
+        message = process.wait(self.pages)
+        if not message:
+            os._exit(0)
+        fields = iter(split(message)[1:])
+        number, may_teach, directory = next(fields), next(fields) == b'learn', next(fields)
+        # Not before it leads a group, by which it may be ended.
+        self.say('forked', number, str(os.getpid()), process.name)
+        os.close(self.replies)
+        os.chdir(directory)
+        if may_teach:
+            forked.teach(self.lesson(number), self.loaded.names)
+        arguments = forked.listed(fields)
+        self.environment.become(forked.pairs(fields))
+        return forked.Request(self.script, self.loaded.code, arguments)
+
+    def lesson(self, number):
+        """The file in which a request's process writes what it has to teach."""
+        return os.path.join(self.directory, number)
+
+    def give_up_waiting(self):
+        """Nobody asks for anything more, and nobody will open what was not opened yet."""
+        for number in list(self.opening):
+            self.let_go(number)
+        if self.next is not None:
+            self.next.give_up()
+            self.running[self.next.pid] = None, None
+            self.next = None
 
     def let_go(self, number):
         """The bridge has its ends: until then ours have kept either side from finding nobody on the other."""
-        for pipe in self.opening.pop(number):
+        for pipe in self.opening.pop(number, ()):
             pipe.close()
 
     def reap(self):
@@ -169,12 +222,19 @@ class ForkServer:
             os.read(self.wakeup, 4096)
         except BlockingIOError:
             pass
-        while self.running:
+        while self.running or self.next is not None:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
-            self.learn(self.running.pop(pid, None))
+            if self.next is not None and self.next.pid == pid:
+                self.next.give_up()
+                self.next = None
+            number, lesson = self.running.pop(pid, (None, None))
+            self.learn(lesson)
             self.say('ended', str(pid), str(status))
+            if number in self.opening:
+                # If it has not said that it is there, it never will.
+                self.say('refused', number, 'its process was ended before it began')
 
     def learn(self, lesson):
         if lesson is None:
@@ -187,10 +247,15 @@ class ForkServer:
             return
         # It ends with an empty line, if its process could finish it.
         if learned.endswith(b'\n\n'):
-            modules = learned.split(b'\n')[:-2]
+            written, *modules = learned.split(b'\n')[:-2]
+            self.pages.learn(written)
             # In short lines: processes that were just forked may say something, too.
             for first in range(0, len(modules), LINE_MODULES):
                 self.say('learned', *modules[first:first + LINE_MODULES])
+
+
+def split(message):
+    return message.split(b'\0')[:-1]
 
 
 # A name for it, as a forked process would otherwise take it apart at once, and with it what is shared.

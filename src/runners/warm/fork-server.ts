@@ -213,12 +213,11 @@ export class ForkServer {
         this.#lose(reasonText(answer.reason));
         return;
       case 'forked':
-        this.#forked(answer.id, answer.pid);
+        this.#forked(answer);
         return;
       case 'stale':
       case 'refused':
-        this.#settle(answer.id)?.reject(new NotForked(answer.kind, reasonText(answer.reason)));
-        this.#endInput();
+        this.#refused(answer);
         return;
       case 'ended':
         this.#running.get(answer.pid)?.(answer.exit);
@@ -229,11 +228,11 @@ export class ForkServer {
     }
   }
 
-  #forked(id: string, pid: number): void {
+  #forked({ id, pid, name }: Extract<Answer, { kind: 'forked' }>): void {
     const pending = this.#settle(id);
     const ended = new Promise<ExitStatus>((resolve) => this.#running.set(pid, resolve));
     try {
-      const ends = openEnds(fromText(join(this.#directory, id)));
+      const ends = openEnds(`${fromText(this.#directory)}/${name}`);
       const exited = ended.then((exit) => {
         // As Node does: nobody is left to read it, though something that it has started may hold the other end.
         ends.stdin.destroy();
@@ -245,6 +244,16 @@ export class ForkServer {
       const reason = `the pipes of a forked process can't be opened: ${reasonOf(error)}`;
       pending?.reject(new BridgeError('ERR_SPAWN', reason, { cause: error }));
     }
+    this.#tell({ kind: 'opened', id });
+    this.#endInput();
+  }
+
+  /** Comes also for a process that has ended before it was heard that its pipes are open: then it was settled already. */
+  #refused({ kind, id, reason }: Extract<Answer, { kind: 'refused' | 'stale' }>): void {
+    const pending = this.#settle(id);
+    if (pending === undefined) return;
+    pending.reject(new NotForked(kind, reasonText(reason)));
+    // Its pipes, if there are any, are not wanted.
     this.#tell({ kind: 'opened', id });
     this.#endInput();
   }

@@ -8,14 +8,14 @@
  *                                                           started with, those of the request that it is started for,
  *                                                           and what to load ahead
  *     run ID learn|- WORKING-DIRECTORY [ARGUMENT…] [VARIABLE…]
- *     opened ID                                             the pipes ID.in, ID.out and ID.err are open
+ *     opened ID                                             its pipes are open, or nobody wants them
  *
  * From it: lines of words, in which `%`, space and newline are percent-encoded.
  *
  *     ready NAME…         the names of variables that were read while it loaded
  *     unfit REASON        it ends; the script is to be run otherwise
- *     forked ID PID
- *     refused ID REASON   nothing was forked
+ *     forked ID PID NAME  its pipes are NAME.in, NAME.out and NAME.err
+ *     refused ID REASON   nothing was forked, or what was forked has ended; without meaning after `forked`
  *     stale ID FILE       nothing was forked: what was loaded is no longer what is on the disk
  *     ended PID STATUS    as waitpid(2) has it
  *     learned MODULE=FILE…
@@ -50,7 +50,7 @@ export type Message =
 export type Answer =
   | { readonly kind: 'ready'; readonly variables: readonly ByteString[] }
   | { readonly kind: 'unfit'; readonly reason: ByteString }
-  | { readonly kind: 'forked'; readonly id: string; readonly pid: number }
+  | { readonly kind: 'forked'; readonly id: string; readonly pid: number; readonly name: ByteString }
   | { readonly kind: 'refused' | 'stale'; readonly id: string; readonly reason: ByteString }
   | { readonly kind: 'ended'; readonly pid: number; readonly exit: ExitStatus }
   | { readonly kind: 'learned'; readonly modules: Variables };
@@ -99,14 +99,14 @@ function pairs(variables: Variables): readonly ByteString[] {
 /** An answer from its line, without the newline; undefined if it is none. */
 export function decodeAnswer(line: ByteString): Answer | undefined {
   const [kind = '', ...words] = line.split(' ').map(unescape);
-  const [first = '', second = ''] = words;
+  const [first = '', second = '', third = ''] = words;
   switch (kind) {
     case 'ready':
       return { kind, variables: words };
     case 'unfit':
       return { kind, reason: first };
     case 'forked':
-      return { kind, id: first, pid: Number(second) };
+      return { kind, id: first, pid: Number(second), name: third };
     case 'refused':
     case 'stale':
       return { kind, id: first, reason: second };

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 
 import { fromText } from '../../../src/bytes.js';
 import { shippedFile } from '../../../src/daemon/shipped.js';
+import type { OwnedProcess } from '../../../src/process/owned-process.js';
 import { ForkServer } from '../../../src/runners/warm/fork-server.js';
 import { fixture } from '../../helpers/bridge.js';
+import { until } from '../../helpers/processes.js';
 import { startProcess } from '../../helpers/spawn-way.js';
 
 const variables = new Map([['PATH', '/usr/bin:/bin']]);
@@ -16,9 +19,9 @@ for (const [script, program] of [
   ['ends-as-asked.pl', ['/usr/bin/perl', `-I${shippedFile('scripts/warm')}/perl`, '-MFcgi2cgi::ForkServer']],
 ] as const) {
   describe(`A fork server of ${script}`, { timeout: 60_000 }, () => {
-    it('that takes no more requests still makes the processes that it was asked for before', async () => {
-      const file = fromText(fixture(`cgi/${script}`));
-      const directory = dirname(file);
+    const file = fromText(fixture(`cgi/${script}`));
+    const directory = dirname(file);
+    const start = async (): Promise<ForkServer> => {
       const [interpreter, ...args] = program;
       const server = new ForkServer({
         start: () =>
@@ -28,17 +31,60 @@ for (const [script, program] of [
         onLearned: () => undefined,
       });
       await server.ready;
-      const forks = Array.from({ length: 8 }, () =>
-        server.fork({ file, args: [], directory, variables }, [], false),
-      );
+      return server;
+    };
+    const fork = (server: ForkServer): Promise<OwnedProcess> =>
+      server.fork({ file, args: [], directory, variables }, [], true);
+
+    it('that takes no more requests still makes the processes that it was asked for before', async () => {
+      const server = await start();
+      const forks = Array.from({ length: 8 }, () => fork(server));
       server.close();
-      for (const forked of await Promise.all(forks)) {
-        forked.stdin.end();
-        forked.stderr.resume();
-        const [, exit] = await Promise.all([text(forked.stdout), forked.exited]);
-        assert.deepEqual(exit, { kind: 'exited', code: 0 });
-      }
+      for (const forked of await Promise.all(forks)) assert.deepEqual(await toItsEnd(forked), succeeded);
+      assert.equal(await server.gone, undefined);
+    });
+
+    it('has the next request’s process waiting, and makes another one where that was killed', async () => {
+      const server = await start();
+      const pids: (number | undefined)[] = [];
+      const waiting = await theOnlyChild(server.pid);
+      const first = await fork(server);
+      pids.push(first.pid);
+      assert.deepEqual(await toItsEnd(first), succeeded);
+      const killed = await theOnlyChild(server.pid);
+      process.kill(killed, 'SIGKILL');
+      await until(async () => (await childrenOf(server.pid)).length === 0);
+      const second = await fork(server);
+      pids.push(second.pid);
+      assert.deepEqual(await toItsEnd(second), succeeded);
+      assert.equal(pids[0], waiting);
+      assert.notEqual(pids[1], killed);
+      server.close();
       assert.equal(await server.gone, undefined);
     });
   });
+}
+
+const succeeded = { kind: 'exited', code: 0 };
+
+async function toItsEnd(forked: OwnedProcess): Promise<unknown> {
+  forked.stdin.end();
+  forked.stderr.resume();
+  const [, exit] = await Promise.all([text(forked.stdout), forked.exited]);
+  return exit;
+}
+
+/** The process that it has, once the one that has answered was reaped. */
+async function theOnlyChild(pid: number | undefined): Promise<number> {
+  let children: readonly number[] = [];
+  await until(async () => {
+    children = await childrenOf(pid);
+    return children.length === 1;
+  });
+  return children[0] ?? 0;
+}
+
+async function childrenOf(pid = 0): Promise<readonly number[]> {
+  const children = await readFile(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8');
+  return children.split(' ').filter(Boolean).map(Number);
 }

@@ -11,17 +11,22 @@ use strict;
 use warnings;
 use POSIX ();
 
-my ($directory, $messages, $replies, $silence, $loading, $loaded, $environment);
+my ($directory, $messages, $replies, $silence, $loading, $loaded, $environment, $pages);
 my ($wakeup, $wakeup_end, %running, %opening);
+# The process of the next request, and how many there were.
+my ($next, $count);
 # The modules that were loaded, in a process that is to tell which others it has; undefined in all others.
-my ($known, $lesson, $process);
+my ($known, $lesson, $process_id);
 
 sub begin {
     # Where this was found nothing else is to be looked for.
     my ($own) = __FILE__ =~ m{\A(.*)/Fcgi2cgi/ForkServer\.pm\z}s;
     require Fcgi2cgi::Loading;
+    require Fcgi2cgi::Pages;
+    require Fcgi2cgi::Standby;
     @INC = grep { $_ ne $own } @INC;
-    delete @INC{'Fcgi2cgi/ForkServer.pm', 'Fcgi2cgi/Loading.pm'};
+    delete @INC{ map { "Fcgi2cgi/$_.pm" } qw(ForkServer Loading Pages Standby) };
+    $pages = Fcgi2cgi::Pages->new;
 
     open $messages, '<&', \*STDIN or die "messages: $!";
     open $replies, '>&', \*STDOUT or die "answers: $!";
@@ -31,7 +36,7 @@ sub begin {
     POSIX::dup2(fileno $stdin, 0);
     POSIX::dup2(2, 1);
 
-    my $fields = receive() or POSIX::_exit(0);
+    my $fields = fields(receive() // POSIX::_exit(0));
     (undef, $directory) = splice @$fields, 0, 2;
     my ($start, $variables, $modules) = map { +{ pairs($fields) } } 1 .. 3;
     $environment = Fcgi2cgi::Environment->new($start);
@@ -54,6 +59,7 @@ sub serve {
     }
     local $SIG{CHLD} = sub { local $!; syswrite $wakeup_end, '.' };
     say_words('ready', sort keys %{ $loaded->{variables} });
+    return 1 if prepare_ahead();
     my $is_open = 1;
     while ($is_open || %running) {
         my $ready = '';
@@ -61,82 +67,140 @@ sub serve {
         next if select($ready, undef, undef, undef) < 0;
         reap() if vec $ready, fileno $wakeup, 1;
         next if !$is_open || !vec $ready, fileno $messages, 1;
-        my $fields = receive();
-        if (!$fields) {
+        my $message = receive();
+        if (!defined $message) {
             $is_open = 0;
-            # Nobody will open what was not opened yet.
-            let_go($_) for keys %opening;
+            give_up_waiting();
         }
-        elsif (shift @$fields eq 'opened') { let_go($fields->[0]) }
-        elsif (fork_for($fields)) { return 1 }
+        elsif (obey($message)) { return 1 }
     }
     return 0;
 }
 
-# Forks a process for a request; says whether this is it.
-sub fork_for {
-    my ($fields) = @_;
-    my ($number, $may_teach, $where) = map { untainted($_) } splice @$fields, 0, 3;
+# Does what a message says; says whether this is the process of its request.
+sub obey {
+    my ($message) = @_;
+    my $fields = fields($message);
+    return run($message, $fields) if $fields->[0] ne 'opened';
+    let_go($fields->[1]);
+    return 0;
+}
+
+# Has the next process run a request, and forks the one after it; says whether this is such a process.
+sub run {
+    my ($message, $fields) = @_;
+    my ($number, $may_teach, $where) = map { untainted($_) } @$fields[1 .. 3];
     my $changed = $loaded->changed;
     if (defined $changed) {
         say_words('stale', $number, $changed);
         return 0;
     }
-    my @pipes;
-    my $pid = eval {
-        chdir $where or die "$where: $!\n";
-        push @pipes, named_pipe("$directory/$number.$_") for qw(in out err);
-        fork // die "fork: $!\n";
-    };
-    if (!defined $pid) {
-        chomp(my $reason = $@);
-        close_pipe($_) for @pipes;
+    my ($process, $reason);
+    $reason = "$where: $!" if !chdir $where;
+    while (!defined $process && !defined $reason) {
+        my $is_process = eval { prepare() };
+        if (!defined $is_process) { $reason = $@ }
+        elsif ($is_process) { return 1 }
+        else {
+            ($process, $next) = $next;
+            next if $process->tell($message);
+            # It was killed.
+            $process->close_pipes;
+            undef $process;
+        }
+    }
+    if (defined $reason) {
+        chomp $reason;
         say_words('refused', $number, $reason);
         return 0;
     }
-    if ($pid == 0) {
-        become($number, $fields, $may_teach eq 'learn' ? "$directory/$number" : undef, @pipes);
-        return 1;
+    $running{ $process->{pid} } = { number => $number, lesson => $may_teach eq 'learn' ? "$directory/$number" : undef };
+    $opening{$number} = $process;
+    return prepare_ahead();
+}
+
+# Where there can't be one, the request that needs it will have to say why.
+sub prepare_ahead { return eval { prepare() } // 0 }
+
+# Forks the process of the next request, if it is not there yet; says whether this is that process, with its request.
+sub prepare {
+    return 0 if $next;
+    $loaded->open_data;
+    my $process = Fcgi2cgi::Standby->new($directory, ++$count);
+    my $pid = fork;
+    if (!defined $pid) {
+        my $reason = "fork: $!\n";
+        close $process->{hearing};
+        $process->give_up;
+        die $reason;
     }
-    $running{$pid} = $may_teach eq 'learn' ? "$directory/$number" : undef;
-    $opening{$number} = \@pipes;
+    # Whatever goes wrong there: it is no fork server.
+    return eval { become($process) } || end_with($@) if $pid == 0;
+    $process->forked($pid);
+    $next = $process;
     return 0;
 }
 
-# Makes this forked process what exec would have made.
+# Makes this forked process what exec would have made, as soon as there is a request for it.
 sub become {
-    my ($number, $fields, $lesson_file, @pipes) = @_;
-    POSIX::setsid();
-    POSIX::dup2(fileno $pipes[$_]{ $_ == 0 ? 'reading' : 'writing' }, $_) for 0 .. 2;
+    my ($process) = @_;
+    close $_ for map { @$_{qw(reading writing)} } map { @{ $_->{pipes} } } values %opening;
+    close $_ for $messages, $silence, $wakeup, $wakeup_end;
+    my $message = $process->wait_for_request($pages);
+    POSIX::_exit(0) if $message eq '';
+    my $fields = fields($message);
+    my (undef, $number, $may_teach, $where) = map { untainted($_) } splice @$fields, 0, 4;
     # Not before it leads a group, by which it may be ended.
-    say_words('forked', $number, $$);
-    for my $pipe (@pipes, map { @$_ } values %opening) {
-        close $_ for @$pipe{qw(reading writing)};
-    }
-    close $_ for $messages, $replies, $silence, $wakeup, $wakeup_end;
-    ($known, $lesson, $process) = ({ map { $_ => 1 } keys %INC }, $lesson_file, $$) if defined $lesson_file;
+    say_words('forked', $number, $$, $process->{name});
+    close $replies;
+    chdir $where or die "$where: $!\n";
+    ($known, $lesson, $process_id) = ({ map { $_ => 1 } keys %INC }, "$directory/$number", $$) if $may_teach eq 'learn';
     @ARGV = listed($fields);
     $environment->become({ pairs($fields) });
     $loaded->reopen_data;
     $^T = time;
     srand;
     ($!, $@, $?) = (0, '', 0);
+    return 1;
+}
+
+sub end_with {
+    print STDERR @_;
+    POSIX::_exit(1);
 }
 
 # The bridge has its ends: until then ours have kept either side from finding nobody on the other.
 sub let_go {
     my ($number) = @_;
-    close_pipe($_) for @{ delete $opening{$number} };
+    my $process = delete $opening{$number};
+    $process->close_pipes if $process;
+}
+
+# Nobody asks for anything more, and nobody will open what was not opened yet.
+sub give_up_waiting {
+    let_go($_) for keys %opening;
+    return if !$next;
+    $next->give_up;
+    $running{ $next->{pid} } = {};
+    undef $next;
 }
 
 sub reap {
     sysread $wakeup, my $octets, 4096;
-    while (%running) {
+    while (%running || $next) {
         my $pid = waitpid -1, POSIX::WNOHANG();
         return if $pid <= 0;
         my $status = $?;
-        learn(delete $running{$pid});
+        if ($next && $next->{pid} == $pid) {
+            $next->give_up;
+            undef $next;
+        }
+        my $ended = delete $running{$pid} // {};
+        learn($ended->{lesson});
         say_words('ended', $pid, $status);
+        my $number = $ended->{number};
+        # If it has not said that it is there, it never will.
+        say_words('refused', $number, 'its process was ended before it began') if defined $number && $opening{$number};
     }
 }
 
@@ -147,17 +211,19 @@ sub learn {
     close $taught;
     unlink $file;
     # It ends with an empty line, if its process could finish it.
-    my @modules = $learned =~ s/\n\n\z// ? split(/\n/, $learned) : ();
+    my ($written, @modules) = $learned =~ s/\n\n\z// ? split(/\n/, $learned, -1) : return;
+    $pages->learn($written);
     # In short lines: processes that were just forked may say something, too.
     while (@modules) { say_words('learned', splice @modules, 0, 16) }
 }
 
-# Has a process tell which modules it has loaded, when it ends.
+# Has a process tell which memory it has written to and which modules it has loaded, when it ends.
 sub teach {
-    return if !defined $process || $process != $$;
+    return if !defined $process_id || $process_id != $$;
+    my $written = Fcgi2cgi::Pages::copied();
     my @learned = grep { /\.pm\z/ && !m{\A/} && !$known->{$_} && !ref $INC{$_} } keys %INC;
-    return if !@learned || !open my $taught, '>:raw', $lesson;
-    print {$taught} map({ "$_=$INC{$_}\n" } sort @learned), "\n";
+    return if !open my $taught, '>:raw', $lesson;
+    print {$taught} "$written\n", map({ "$_=$INC{$_}\n" } sort @learned), "\n";
     close $taught;
 }
 
@@ -165,9 +231,10 @@ sub teach {
 
 sub receive {
     my $header = receive_octets(4) // return;
-    my $octets = receive_octets(unpack 'N', $header) // return;
-    return [split /\0/, $octets, -1];
+    return receive_octets(unpack 'N', $header);
 }
+
+sub fields { return [split /\0/, $_[0], -1] }
 
 sub receive_octets {
     my ($size) = @_;
@@ -209,33 +276,11 @@ sub untainted {
     return $octets;
 }
 
-# A named pipe with both ends open. To open its ends is all that the bridge has to do.
-sub named_pipe {
-    my ($path) = @_;
-    POSIX::mkfifo($path, 0600) or die "$path: $!\n";
-    # With O_NONBLOCK it does not wait for somebody to write; with a reader, to write needs no waiting.
-    my $opened = sysopen(my $reading, $path, POSIX::O_RDONLY() | POSIX::O_NONBLOCK())
-        && sysopen(my $writing, $path, POSIX::O_WRONLY());
-    if (!$opened) {
-        my $reason = $!;
-        unlink $path;
-        die "$path: $reason\n";
-    }
-    fcntl $reading, POSIX::F_SETFL(), 0;
-    return { path => $path, reading => $reading, writing => $writing };
-}
-
-sub close_pipe {
-    my ($pipe) = @_;
-    unlink $pipe->{path};
-    close $_ for @$pipe{qw(reading writing)};
-}
-
 BEGIN { begin() }
 
 # It may not compile: what Perl says of it is for the processes that are made anew.
 END {
-    if (defined $process) {
+    if (defined $process_id) {
         local ($?, $!, $@);
         teach();
     }

@@ -49,11 +49,6 @@ sub changed {
     for my $path (keys %$files) {
         return $path if signature($path) ne $files->{$path};
     }
-    for my $data (@{ $self->{data} }) {
-        # Each process reads it from the beginning, through a description of the open file that is its own.
-        return $data->{path} if !open $data->{opened}, '<:raw', $data->{path};
-        return $data->{path} if identity($data->{opened}) ne $data->{identity};
-    }
     my $directories = directories();
     return if $directories eq $self->{directories};
     # Something came or went in a directory: what counts is whether the same modules would be found.
@@ -63,6 +58,16 @@ sub changed {
     }
     $self->{directories} = $directories;
     return;
+}
+
+# To be called before each fork: each process reads its DATA through a description of the open file that is its own.
+# Dies where it is another file by now.
+sub open_data {
+    my ($self) = @_;
+    for my $data (@{ $self->{data} }) {
+        my $is_same = open($data->{opened}, '<:raw', $data->{path}) && identity($data->{opened}) eq $data->{identity};
+        die "$data->{path} is another file\n" if !$is_same;
+    }
 }
 
 # Two are the same if nobody has changed the file between them.
