@@ -3,7 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import type { Place, Site } from './sites.js';
+import type { Place, Site, SiteName } from './sites.js';
 
 /** One contender serving one site. */
 export interface Instance {
@@ -19,7 +19,9 @@ export interface Instance {
 
 export interface Contender {
   readonly name: string;
-  readonly serves: (site: Site) => boolean;
+  /** What its process is for, what those are for that it has started, and so on. */
+  readonly roles: readonly string[];
+  readonly serves: (site: SiteName) => boolean;
   readonly start: (site: Site, place: Place) => Promise<Instance>;
 }
 

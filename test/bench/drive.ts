@@ -22,16 +22,20 @@ export interface Load {
   readonly concurrency: number;
   /** In all; each is waited for, so that nothing is left to be done in somebody else's time. */
   readonly requests: number;
+  /** Ends it; what comes of it then is an error. */
+  readonly signal?: AbortSignal;
 }
 
 /** GET requests, each on a connection of its own. */
-export async function drivePages(url: string, { concurrency, requests }: Load): Promise<Sample> {
+export async function drivePages(url: string, { concurrency, requests, signal }: Load): Promise<Sample> {
   const directory = mkdtempSync(join(tmpdir(), 'fcgi2cgi-ab-'));
   const [each, percentiles] = [join(directory, 'each'), join(directory, 'percentiles')];
   try {
     // -l: pages have their process ids and times in them. -s: by default it gives up after 30 s.
     const limits = ['-n', String(requests), '-c', String(concurrency), '-s', '600'];
-    const report = await succeed('ab', ['-q', '-l', ...limits, '-g', each, '-e', percentiles, url]);
+    const report = await succeed('ab', ['-q', '-l', ...limits, '-g', each, '-e', percentiles, url], {
+      ...(signal && { signal }),
+    });
     const number = (name: string): number =>
       Number(new RegExp(`^${name}:?\\s+([\\d.]+)`, 'm').exec(report)?.[1] ?? 0);
     const firsts = rows(each, '\t').map((columns) => Number(columns[4]));
@@ -62,7 +66,7 @@ interface Done {
 /** Runs it so many times. */
 export async function driveCommand(
   run: (scratch: string) => Promise<Done>,
-  { concurrency, requests }: Load,
+  { concurrency, requests, signal }: Load,
 ): Promise<Sample> {
   const directory = mkdtempSync(join(tmpdir(), 'fcgi2cgi-bench-scratch-'));
   const totals: number[] = [];
@@ -72,6 +76,7 @@ export async function driveCommand(
   const begun = performance.now();
   const one = async (): Promise<void> => {
     while (count < requests) {
+      signal?.throwIfAborted();
       const scratch = join(directory, String(count++));
       const since = performance.now();
       const done = await run(scratch).catch(() => undefined);
@@ -80,14 +85,16 @@ export async function driveCommand(
       else if (done.firstMs !== undefined) firsts.push(done.firstMs);
     }
   };
-  await Promise.all(Array.from({ length: concurrency }, one));
-  const took = (performance.now() - begun) / 1000;
-  rmSync(directory, { recursive: true });
-  return {
-    ...{ requests: count, failures, seconds: took },
-    firstMs: firsts.length > 0 ? median(firsts) : null,
-    totalMs: median(totals),
-  };
+  try {
+    await Promise.all(Array.from({ length: concurrency }, one));
+    return {
+      ...{ requests: count, failures, seconds: (performance.now() - begun) / 1000 },
+      firstMs: firsts.length > 0 ? median(firsts) : null,
+      totalMs: median(totals),
+    };
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 }
 
 /** One transfer by curl(1). @throws Error where the status is not 200 or other than `bytes` octets came */

@@ -34,7 +34,8 @@ const way = (
   ...options: string[]
 ): Contender => ({
   name,
-  serves: (site) => sites.includes(site.name),
+  roles: rolesOf(options),
+  serves: (site) => sites.includes(site),
   start: async (site, place) => {
     const socket = join(directoryFor(place, name, site), 'sock');
     const [subcommand = '', ...rest] = command(site, place);
@@ -48,6 +49,11 @@ const way = (
     return { ...instance, settle: (ask, requests) => settle(bridge, ask, requests) };
   },
 });
+
+function rolesOf(options: readonly string[]): readonly string[] {
+  if (options.includes('warm')) return ['daemon', 'fork server', 'process'];
+  return ['daemon', options.length > 0 ? 'process' : 'worker'];
+}
 
 const places = ['--max-processes', String(PROCESSES)];
 const warm = [...places, '--runner', 'warm'];

@@ -16,11 +16,16 @@ const PATIENCE_MS = 5_000;
 const all = (): boolean => true;
 
 export const peers: readonly Contender[] = [
-  { name: 'fcgiwrap', serves: all, start: startFcgiwrap },
-  { name: 'lighttpd mod_cgi', serves: all, start: startModCgi },
-  { name: 'Apache mod_cgid', serves: all, start: startModCgid },
-  { name: 'hg serve', serves: ({ name }) => name === 'hg', start: startHgServe },
-  { name: 'gitweb --fcgi', serves: ({ name }) => name === 'gitweb', start: startGitwebFcgi },
+  { name: 'fcgiwrap', roles: ['manager', 'worker', 'process'], serves: all, start: startFcgiwrap },
+  { name: 'lighttpd mod_cgi', roles: ['server', 'process'], serves: all, start: startModCgi },
+  { name: 'Apache mod_cgid', roles: ['manager', 'server', 'process'], serves: all, start: startModCgid },
+  { name: 'hg serve', roles: ['server'], serves: (site) => site === 'hg', start: startHgServe },
+  {
+    name: 'gitweb --fcgi',
+    roles: ['manager', 'worker'],
+    serves: (site) => site === 'gitweb',
+    start: startGitwebFcgi,
+  },
 ];
 
 /** Names and values of a site's environment, each in this form. */

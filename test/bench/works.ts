@@ -14,11 +14,21 @@ export interface Work {
   readonly requests?: number;
   /** For transfers that one connection is enough for. */
   readonly isSingle?: boolean;
+  /** How many connections are tried. */
+  readonly concurrencies: readonly number[];
 }
 
-const page = (name: string, site: SiteName, path: string, right: RegExp): Work => ({
-  name,
-  site,
+/** Of the works that stand for their kind, the others, and those that are more than a request. */
+const [EVERY, SOME, SEVERAL] = [[1, 2, 4, 16], [1, 4], [4]] as const;
+
+const page = (
+  name: string,
+  site: SiteName,
+  path: string,
+  right: RegExp,
+  concurrencies: readonly number[] = SOME,
+): Work => ({
+  ...{ name, site, concurrencies },
   check: async (url) => {
     const response = await fetch(`${url}${path}`);
     const text = await response.text();
@@ -35,7 +45,7 @@ const command = (
   run: (url: string, place: Place, scratch: string) => Promise<{ readonly firstMs?: number }>,
   more: Pick<Work, 'isSingle' | 'requests'> = {},
 ): Work => ({
-  ...{ name, site, ...more },
+  ...{ name, site, concurrencies: more.isSingle === true ? [1] : SEVERAL, ...more },
   check: async (url, place) => {
     await driveCommand((scratch) => run(url, place, scratch), { concurrency: 1, requests: 1 }).then(
       ({ failures }) => {
@@ -49,10 +59,10 @@ const command = (
 const hgEnvironment = { ...process.env, HGPLAIN: '1', HGRCPATH: '' };
 
 export const works: readonly Work[] = [
-  page('compiled CGI', 'cgi', '/', /^bench\n$/),
-  page('hg log, 100 changesets', 'hg', '/small/log', /r99\b[^]*<\/html>/),
+  page('compiled CGI', 'cgi', '/', /^bench\n$/, EVERY),
+  page('hg log, 100 changesets', 'hg', '/small/log', /r99\b[^]*<\/html>/, EVERY),
   page('hg log, 5000 changesets', 'hg', '/large/log', /r4999\b[^]*<\/html>/),
-  page('hg capabilities', 'hg', '/small?cmd=capabilities', /\bunbundle=/),
+  page('hg capabilities', 'hg', '/small?cmd=capabilities', /\bunbundle=/, SEVERAL),
   command(
     'hg clone',
     'hg',
@@ -62,7 +72,7 @@ export const works: readonly Work[] = [
     },
     { requests: 3 },
   ),
-  page('git info/refs', 'git', '/small.git/info/refs?service=git-upload-pack', /refs\/heads\/main/),
+  page('git info/refs', 'git', '/small.git/info/refs?service=git-upload-pack', /refs\/heads\/main/, EVERY),
   command(
     'git clone',
     'git',
@@ -72,7 +82,8 @@ export const works: readonly Work[] = [
     },
     { requests: 2 },
   ),
-  page('gitweb summary', 'gitweb', '/?p=small.git;a=summary', /Change 99\b[^]*<\/html>/),
+  page('gitweb summary', 'gitweb', '/?p=small.git;a=summary', /Change 99\b[^]*<\/html>/, EVERY),
+  page('gitweb project list', 'gitweb', '/?a=project_index', /^small\.git/m, SEVERAL),
   page('gitweb tree', 'gitweb', '/?p=small.git;a=tree', /directory0[^]*<\/html>/),
   page(
     'gitweb blob',

@@ -11,11 +11,18 @@ export interface Ended {
   readonly stderr: string;
 }
 
+interface RunOptions {
+  readonly cwd?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  /** Ends it with SIGTERM, and the promise rejects. */
+  readonly signal?: AbortSignal;
+}
+
 /** Runs a program whatever its exit status; its output is read as Latin-1, octet by octet. */
 export async function runToEnd(
   file: string,
   args: readonly string[],
-  { cwd, env }: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+  { cwd, env, signal }: RunOptions = {},
 ): Promise<Ended> {
   try {
     const options = {
@@ -23,6 +30,7 @@ export async function runToEnd(
       maxBuffer: 1 << 28,
       ...(cwd && { cwd }),
       ...(env && { env }),
+      ...(signal && { signal }),
     } as const;
     const { stdout, stderr } = await run(file, args, options);
     return { status: 0, stdout, stderr };
@@ -37,7 +45,7 @@ export async function runToEnd(
 export async function succeed(
   file: string,
   args: readonly string[],
-  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+  options: RunOptions = {},
 ): Promise<string> {
   const { status, stdout, stderr } = await runToEnd(file, args, options);
   if (status !== 0)

@@ -1,0 +1,49 @@
+/** Puts a result where README.md shows it: its chart, its targets, and the figures themselves. */
+
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { format, resolveConfig } from 'prettier';
+
+import { drawChart } from './chart.js';
+import { between, bound, machineOf } from './report.js';
+import type { Result } from './result.js';
+
+const [BEGIN, END] = ['<!-- bench: what `./scripts/bench publish` has written -->', '<!-- bench: end -->'];
+const RESULTS = 'scripts/bench-results';
+
+export const repository = fileURLToPath(new URL('../../..', import.meta.url));
+
+/** Rewrites README.md and `scripts/bench-results` of the tree in `directory`. @throws Error without markers or targets */
+export async function publish(result: Result, directory: string): Promise<void> {
+  const readme = join(directory, 'README.md');
+  const text = readFileSync(readme, 'utf8');
+  const [begin, end] = [text.indexOf(BEGIN), text.indexOf(END)];
+  if (begin < 0 || end < begin) throw new Error(`${readme} lacks the lines ${BEGIN} and ${END}`);
+  if (result.targets.length === 0) throw new Error('nothing was measured that targets are about');
+  mkdirSync(join(directory, RESULTS), { recursive: true });
+  writeFileSync(join(directory, RESULTS, 'result.json'), `${JSON.stringify(result)}\n`);
+  await drawChart(result, join(directory, RESULTS, 'chart.svg'));
+  const written = `${text.slice(0, begin)}${BEGIN}\n\n${sectionOf(result)}\n\n${text.slice(end)}`;
+  const config = await resolveConfig(readme);
+  writeFileSync(readme, await format(written, { ...config, parser: 'markdown' }));
+}
+
+function sectionOf(result: Result): string {
+  const rows = result.targets.map(({ target, parts }) => {
+    const [worst] = parts;
+    const against = target.kind === 'ratio' ? target.peer : '';
+    const reached = parts.every(({ isReached }) => isReached) ? 'yes' : 'no';
+    return [target.name, against, bound(target), between(worst.measured), worst.name, reached];
+  });
+  const head = ['what', 'against', 'at least, at most', 'measured (least–most)', 'which is', 'reached'];
+  const table = [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`);
+  return [
+    `![Requests a second of fcgi2cgi and its peers](${RESULTS}/chart.svg)`,
+    '',
+    ...table,
+    '',
+    `Of several pages and ways, the worst is shown; ratios are of requests a second. ${machineOf(result)}; medians of ${String(result.rounds)} rounds of ${String(result.seconds)} s.`,
+  ].join('\n');
+}
