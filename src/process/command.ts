@@ -9,6 +9,11 @@ export interface Command {
   readonly args: readonly ByteString[];
   readonly directory: ByteString;
   readonly environment: ReadonlyMap<ByteString, ByteString>;
+  /**
+   * All of its standard input, where that is known. Whoever starts it may give it that: the process's `stdin` is
+   * destroyed then, else it is still to be written.
+   */
+  readonly input?: Buffer;
 }
 
 /** The same in the strings that `child_process` takes. */

@@ -14,6 +14,9 @@ import { carryStderr } from './script-stderr.js';
 /** When it is looked whether a script that has closed its outputs lives on: as a rule that is its end, and its status comes. */
 const CLOSED_OUTPUTS_MS = 100;
 
+/** The body of most requests. */
+const NOTHING = Buffer.alloc(0);
+
 /** A process that runs for one request, or what looks like one. */
 export type ScriptProcess = Pick<
   OwnedProcess,
@@ -40,18 +43,21 @@ export class ProcessRunner implements Runner {
   }
 
   async run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<Outcome> {
+    const { stdin } = streams;
+    const { input = stdin.isEmpty ? NOTHING : undefined } = invocation;
+    const fed = input === undefined ? invocation : { ...invocation, input };
     let started: ScriptProcess;
     try {
-      started = await this.#start(invocation, signal);
+      started = await this.#start(fed, signal);
     } catch (error) {
-      streams.stdin.destroy();
+      stdin.destroy();
       if (signal.aborted) return { ...notStarted, endedBy: 'abort' };
       return {
         ...notStarted,
         startError: error instanceof BridgeError ? error : new BridgeError('ERR_SPAWN', reasonOf(error)),
       };
     }
-    return this.#watch(started, invocation, streams, signal);
+    return this.#watch(started, fed, streams, signal);
   }
 
   /** Ends all runs, also those whose process is being started, or has answered completely and not ended yet. */
@@ -115,10 +121,14 @@ export class ProcessRunner implements Runner {
     if (input !== undefined) body.destroy();
     else if (body.destroyed) onBodyLost();
     else body.once('close', onBodyLost);
-    feedScript(input === undefined ? body : Readable.from([input]), child.stdin, (bytes) => {
-      stdinBytes += bytes;
-      timers.progress();
-    });
+    if (input !== undefined && child.stdin.destroyed) {
+      stdinBytes = input.length;
+    } else {
+      feedScript(input === undefined ? body : Readable.from([input]), child.stdin, (bytes) => {
+        stdinBytes += bytes;
+        timers.progress();
+      });
+    }
     void body.arrived.then(() => {
       timers.bodyTaken();
       output.release();

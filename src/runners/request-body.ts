@@ -83,6 +83,11 @@ export class RequestBody extends Readable {
     });
   }
 
+  /** Whether all of it has come and that is nothing. */
+  get isEmpty(): boolean {
+    return this.#hasEnded && this.#bytes === 0;
+  }
+
   /** Has the rest come in whether the script reads or not, since it waits for that itself. */
   takeIn(): void {
     this.#isDue = true;

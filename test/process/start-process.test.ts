@@ -61,6 +61,42 @@ describe('Programs that are started by posix_spawn', { timeout: 60_000 }, () => 
     }
   });
 
+  it('have what they write to standard error read while they run, at their end, and after it', async () => {
+    const running = await shell('echo at once >&2; read -r _; echo at the end >&2');
+    running.stdout.resume();
+    const [piece] = (await once(running.stderr, 'data')) as [Buffer];
+    assert.equal(piece.toString(), 'at once\n');
+    running.stdin.end('\n');
+    assert.equal(await text(running.stderr), 'at the end\n');
+
+    const large = await shell('printf %060000d 0 >&2');
+    large.stdout.resume();
+    assert.equal((await text(large.stderr)).length, 60_000);
+
+    const left = await shell('{ sleep 0.1; echo by another >&2; } & echo by itself >&2');
+    left.stdout.resume();
+    await left.exited;
+    assert.equal(await text(left.stderr), 'by itself\nby another\n');
+  });
+
+  it('are given at once all that their standard input consists of, if a pipe holds it', async () => {
+    for (const input of ['', 'some octets', 'x'.repeat(4_096)]) {
+      const command = { file: '/bin/cat', args: [], directory: '/', environment };
+      const { stdin, stdout, stderr } = await start({ ...command, input: Buffer.from(input) });
+      stderr.resume();
+      assert.ok(stdin.destroyed);
+      assert.equal(await text(stdout), input);
+    }
+    const { stdin, stdout, stderr } = await start({
+      ...{ file: '/bin/cat', args: [], directory: '/', environment },
+      input: Buffer.alloc(4_097),
+    });
+    stderr.resume();
+    assert.ok(!stdin.destroyed, 'whoever has more writes it');
+    stdin.end('written');
+    assert.equal(await text(stdout), 'written');
+  });
+
   it('leave those alone that Node has started, and the other way round', async () => {
     const byNode = execFile('/bin/sh', ['-c', 'exit 5']);
     const exits = once(byNode, 'exit');

@@ -38,7 +38,7 @@ function make(libc: LibC): StartProcess {
   const oneOfFew = pLimit(MAX_STARTING);
 
   async function start(command: Command): Promise<OwnedProcess> {
-    const pipes = new Pipes(libc);
+    const pipes = new Pipes(libc, command.input);
     let pid: number;
     try {
       pid = await spawn(libc, attributes, command, pipes.theirs);
@@ -52,6 +52,7 @@ function make(libc: LibC): StartProcess {
     const exited = reaper.ended(pid).then((exit) => {
       // As Node does: nobody is left to read it, though something that it has started may hold the other end.
       streams.stdin.destroy();
+      streams.stderr.programEnded();
       return exit;
     });
     // Node's kill throws where nothing is left, as a rule: 24 µs for each program, in place of 1.
