@@ -23,5 +23,23 @@ def function(name):
         address = _ctypes.dlsym(_library, name)
     except (AttributeError, OSError):
         return None
+    return _callable(address)
+
+
+def _callable(address):
     call = _ctypes.call_cdeclfunction
     return lambda *arguments: call(address, arguments)
+
+
+# OPENSSL_INIT_NO_ATEXIT of <openssl/crypto.h>.
+NO_ATEXIT = 0x00080000
+
+
+def spare_openssl(extension):
+    """Has the OpenSSL that this extension module brings not free its memory, piece by piece, when a process ends: that
+    copies 260 pages first. To be called before the module is loaded."""
+    try:
+        _callable(_ctypes.dlsym(_ctypes.dlopen(extension, 0), 'OPENSSL_init_crypto'))(Size(NO_ATEXIT), None)
+    except (AttributeError, OSError):
+        # It is an older one, or another library.
+        pass

@@ -9,6 +9,7 @@ import signal
 import sys
 import warnings
 
+import fcgi2cgi_libc as libc
 from fcgi2cgi_forked import loaded_files
 
 # How often modules that can't be loaded ahead are sorted out before none is.
@@ -41,6 +42,8 @@ class Loaded:
         # Those beside the script are its own: they may look at the clock, or read a file, while they are loaded.
         own = os.path.join(os.path.dirname(real), '')
         wanted = {name: path for name, path in wanted.items() if not os.path.realpath(path).startswith(own)}
+        for name in wanted.keys() & {'_hashlib', '_ssl'}:
+            libc.spare_openssl(wanted[name])
         for name, path in harmless(wanted).items():
             self.files[path] = signature(path)
             with effects.watched():
