@@ -8,12 +8,18 @@ import { OptionError } from '../errors.js';
 export type Address =
   | { readonly kind: 'unix'; readonly path: string }
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
-  | { readonly kind: 'fd'; readonly fd: number };
+  /** `passedAs` is the name of one that systemd has passed. */
+  | { readonly kind: 'fd'; readonly fd: number; readonly passedAs?: string }
+  /** Sockets that systemd passes: those of the name, or all. */
+  | { readonly kind: 'systemd'; readonly name: string | undefined };
+
+/** What systemd's FileDescriptorName= may be. */
+const socketName = /^[^\p{Cc}:]{1,255}$/u;
 
 /** Up to here libuv marks what a process was started with close-on-exec, whatever gaps there are. */
 const MAX_FD = 15;
 
-const forms = 'expected unix:/path, /path, HOST:PORT, [v6]:PORT or fd:N';
+const forms = 'expected unix:/path, /path, HOST:PORT, [v6]:PORT, fd:N or systemd[:NAME]';
 
 /**
  * Reads an ADDRESS; relative socket paths count from `directory`.
@@ -32,6 +38,12 @@ export function parseAddress(
     const path = text.slice('unix:'.length);
     if (path === '') throw wrong('the path is missing');
     return { kind: 'unix', path: resolve(directory, path) };
+  }
+  if (text === 'systemd') return { kind: 'systemd', name: undefined };
+  if (text.startsWith('systemd:')) {
+    const name = text.slice('systemd:'.length);
+    if (!socketName.test(name)) throw wrong('a socket of systemd has a name of 1 to 255 characters');
+    return { kind: 'systemd', name };
   }
   const fd = /^fd:(\d+)$/.exec(text);
   if (fd !== null) {
@@ -54,7 +66,10 @@ export function formatAddress(address: Address): string {
   switch (address.kind) {
     case 'unix':
       return `unix:${address.path}`;
+    case 'systemd':
+      return address.name === undefined ? 'systemd' : `systemd:${address.name}`;
     case 'fd':
+      if (address.passedAs !== undefined) return `systemd:${address.passedAs}`;
       return `fd:${String(address.fd)}`;
     case 'tcp':
       return isIP(address.host) === 6

@@ -61,6 +61,11 @@ export class Daemon {
     return this.#sites.flatMap((site) => site.addresses);
   }
 
+  /** Requests that are being answered. */
+  get running(): number {
+    return this.#sites.reduce((sum, site) => sum + site.running, 0);
+  }
+
   /** The sites that have names, and where each listens. */
   get named(): readonly { readonly site: string; readonly listen: readonly string[] }[] {
     return this.#sites.flatMap(({ name, addresses }) =>
@@ -71,8 +76,7 @@ export class Daemon {
   /** Takes no new work and lets running requests end, for at most `stopGraceMs`; then destroys what is left. */
   async close(): Promise<void> {
     const grace = setTimeout(() => {
-      const requests = this.#sites.reduce((sum, site) => sum + site.running, 0);
-      this.#log.warn({ requests }, 'running requests took longer than --stop-grace');
+      this.#log.warn({ requests: this.running }, 'running requests took longer than --stop-grace');
       void this.destroy();
     }, this.#stopGraceMs);
     await Promise.all(this.#sites.map((site) => site.close()));

@@ -104,6 +104,8 @@ async function bindServer(
   try {
     if (address.kind === 'fd') {
       if (!fstatSync(address.fd).isSocket()) throw new Error('the descriptor is no socket');
+    } else if (address.kind === 'systemd') {
+      throw new Error('nobody has taken the sockets that systemd has passed');
     } else {
       const { address: host } = await lookup(address.host);
       options.allowFrom.checkListening(host);

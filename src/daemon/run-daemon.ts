@@ -9,10 +9,13 @@ import { Daemon } from './daemon.js';
 import { holdPidFile } from './pid-file.js';
 import { as, become, type Identity, makeFor } from './privileges.js';
 import { reopenSignals, stopSignal } from './signals.js';
+import { takeSystemdEnvironment } from './systemd/environment.js';
+import { Notifier } from './systemd/notifier.js';
+import { withPassedSockets } from './systemd/passed-sockets.js';
 
 /**
  * Serves until SIGTERM or SIGINT; a second one ends running requests at once. SIGHUP opens the logs anew. `onListening` is called when every
- * listener accepts. Root becomes `identity` as soon as it has bound all sockets; its log files are that user's.
+ * listener accepts, and systemd is told so. Root becomes `identity` as soon as it has bound all sockets; its log files are that user's.
  *
  * @throws BridgeError where it can't start; nothing is left behind then.
  */
@@ -21,6 +24,7 @@ export async function runDaemon(
   identity: Identity | undefined,
   onListening: () => void,
 ): Promise<void> {
+  const systemd = takeSystemdEnvironment();
   for (const file of [configuration.log.file, configuration.accessLog?.file]) {
     if (file !== undefined) makeFor(identity, file);
   }
@@ -34,7 +38,14 @@ export async function runDaemon(
   const removePidFile =
     configuration.pidFile === undefined ? undefined : await holdPidFile(configuration.pidFile, identity);
   let daemon: Daemon | undefined;
+  const notifier = new Notifier(systemd, {
+    status: () => `serving; ${String(daemon?.running ?? 0)} requests run`,
+    onProblem: (why) => {
+      log.warn({}, why);
+    },
+  });
   const rotation = reopenSignals(() => {
+    if (daemon !== undefined) notifier.reloading();
     let isOpen = true;
     for (const each of [log, accessLog]) {
       try {
@@ -45,10 +56,15 @@ export async function runDaemon(
       }
     }
     if (isOpen) log.info({}, 'log opened again');
+    // What comes before it has started would tell systemd that it has.
+    if (daemon !== undefined) notifier.ready();
   });
   const stop = stopSignal(() => void daemon?.destroy());
   try {
-    daemon = await Daemon.start(ownedBy(identity, configuration), log, accessLog, () => {
+    const sites = withPassedSockets(configuration.sites, systemd.sockets, ({ name }) => {
+      log.warn({}, `systemd's socket ${name} is listened on by nobody; say --listen systemd:${name}`);
+    });
+    daemon = await Daemon.start(ownedBy(identity, { ...configuration, sites }), log, accessLog, () => {
       if (identity === undefined) return;
       become(identity);
       const { user, uid, gid } = identity;
@@ -59,7 +75,9 @@ export async function runDaemon(
     for (const site of daemon.named) log.info(site, 'serving');
     log.info({ pid: process.pid, listen: daemon.addresses }, 'listening');
     onListening();
+    notifier.ready();
     const signal = await stop.received;
+    notifier.stopping();
     log.info({ signal }, 'stopping: running requests may end');
     await daemon.close();
     log.info({}, 'stopped');

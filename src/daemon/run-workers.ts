@@ -18,6 +18,7 @@ import type { Configuration, ServedSiteConfiguration, WorkerConfiguration } from
 import { findProgram } from './find-program.js';
 import { as, become, identityOf, makeFor } from './privileges.js';
 import { reopenSignals, stopSignal } from './signals.js';
+import { takeSystemdEnvironment } from './systemd/environment.js';
 import { logEnd } from './worker-report.js';
 
 const LISTENING_SOCKET = 0;
@@ -43,6 +44,8 @@ export async function runWorkers(
   site: WorkerConfiguration,
 ): Promise<void> {
   requireSocket();
+  // None of it is for the application.
+  takeSystemdEnvironment();
   const identity = identityOf({ user, group });
   if (logOptions.file !== undefined) makeFor(identity, logOptions.file);
   const log = as(identity, () => openLog(logOptions));

@@ -45,6 +45,9 @@ export interface ConnectionOptions extends Omit<RequestLimits, 'paramsTimeoutMs'
   readonly onProblem: (problem: BridgeError) => void;
 }
 
+/** How long a connection that was to close before its first request waits for that one, which is under way as a rule. */
+const FIRST_REQUEST_MS = 1_000;
+
 /** Owns the socket it is given: closes it when the peer, the protocol or `close`/`destroy` says so. */
 export class Connection implements RequestTransport {
   /** Resolves when the socket is closed and every request on it has been told. */
@@ -58,6 +61,13 @@ export class Connection implements RequestTransport {
   /** Runs while the rest of a record is due. */
   readonly #restOfRecord: Timer;
   #isDraining = false;
+  /** Whether a request has begun on it. */
+  #hasBegun = false;
+  /** Runs while it is to close, and waits for its first request. */
+  readonly #firstRequest = new Timer(FIRST_REQUEST_MS, () => {
+    this.#drain();
+  });
+  #isLeaving = false;
 
   constructor(socket: Duplex, options: ConnectionOptions) {
     const { idleTimeoutMs, onProblem } = options;
@@ -83,10 +93,14 @@ export class Connection implements RequestTransport {
     this.closed = this.#transport.closed;
   }
 
-  /** Takes no new work: closes now if idle, else after the last answer of the requests that run. */
+  /**
+   * Takes no new work: closes now if idle, else after the last answer of the requests that run. One that has not begun a
+   * request was made for one, and gets the time for it.
+   */
   close(): void {
-    this.#isDraining = true;
-    this.#finishIfIdle();
+    this.#isLeaving = true;
+    if (this.#hasBegun) this.#drain();
+    else this.#firstRequest.start();
   }
 
   /** Closes at once; every request on it is aborted. */
@@ -185,6 +199,8 @@ export class Connection implements RequestTransport {
       ]);
     } else {
       this.#requests.set(requestId, new Request(requestId, keepConn, this, this.#limits));
+      this.#hasBegun = true;
+      if (this.#isLeaving) this.#drain();
       return;
     }
     this.#isDraining ||= !keepConn;
@@ -206,12 +222,19 @@ export class Connection implements RequestTransport {
     else this.#restOfRecord.stop();
   }
 
+  #drain(): void {
+    this.#isDraining = true;
+    this.#firstRequest.stop();
+    this.#finishIfIdle();
+  }
+
   #finishIfIdle(): void {
     if (this.#isDraining && this.#requests.size === 0) this.#transport.finish();
   }
 
   #left(): void {
     this.#restOfRecord.stop();
+    this.#firstRequest.stop();
     // Most connections end when their requests have: an error costs its stack trace.
     if (this.#requests.size === 0) return;
     const reason = new BridgeError('ERR_FASTCGI_DISCONNECTED', 'the web server closed the connection');

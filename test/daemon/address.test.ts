@@ -64,7 +64,10 @@ describe('An address', () => {
           assert.equal(error.code, 'ERR_USAGE');
           assert.ok(error.message.startsWith(`--listen ${text}: `), error.message);
           assert.match(error.message, why);
-          assert.match(error.message, /expected unix:\/path, \/path, HOST:PORT, \[v6\]:PORT or fd:N$/);
+          assert.match(
+            error.message,
+            /expected unix:\/path, \/path, HOST:PORT, \[v6\]:PORT, fd:N or systemd\[:NAME\]$/,
+          );
           return true;
         },
       );

@@ -142,10 +142,33 @@ describe('The end of a connection', () => {
 
   it('closes at once when it is idle', async () => {
     const peer = new Peer();
+    const request = await peer.request(wholeRequest(1, KEEP));
+    await request.end(0);
     peer.connection.close();
-    assert.deepEqual(await peer.rest(), []);
+    assert.deepEqual(await peer.rest(), ['STDOUT 1 end', 'END_REQUEST 1 00000000 00']);
     peer.connection.close();
     peer.connection.destroy();
+  });
+
+  it('answers the request that it was made for, if that comes only now, and then closes', async () => {
+    const peer = new Peer();
+    peer.connection.close();
+    const request = await peer.request(wholeRequest(1, KEEP));
+    await request.end(0);
+    assert.deepEqual(await peer.rest(), ['STDOUT 1 end', 'END_REQUEST 1 00000000 00']);
+  });
+
+  it('does not wait for that request for more than a second', async () => {
+    const timers = mockTimers();
+    try {
+      const peer = new Peer();
+      peer.connection.close();
+      assert.deepEqual(timers.delays, [1_000]);
+      timers.fire();
+      assert.deepEqual(await peer.rest(), []);
+    } finally {
+      timers.restore();
+    }
   });
 
   it('drains: it answers what runs, refuses what is new and then closes', async () => {

@@ -41,10 +41,11 @@ export async function runGet(reader: OptionReader, agent: string): Promise<numbe
   });
 }
 
-function addressOf(given: string): Exclude<Address, { kind: 'fd' }> {
+function addressOf(given: string): Exclude<Address, { kind: 'fd' | 'systemd' }> {
   const address = parseAddress(given, process.cwd(), { option: 'address', shown: 'ADDRESS' });
-  if (address.kind !== 'fd') return address;
-  const why = 'nobody can be asked through a descriptor; expected unix:/path, /path, HOST:PORT or [v6]:PORT';
+  if (address.kind !== 'fd' && address.kind !== 'systemd') return address;
+  const why =
+    'nobody can be asked through a descriptor of ours; expected unix:/path, /path, HOST:PORT or [v6]:PORT';
   throw new OptionError('ERR_USAGE', { option: 'address', shown: 'ADDRESS', value: given, why });
 }
 

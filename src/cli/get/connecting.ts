@@ -17,7 +17,7 @@ export class Silence extends Error {
 
 /** A connection, or the verdict. The caller closes the socket. */
 export function connectTo(
-  address: Exclude<Address, { kind: 'fd' }>,
+  address: Exclude<Address, { kind: 'fd' | 'systemd' }>,
   timeoutMs: number,
 ): Promise<Socket | Verdict> {
   const socket =

@@ -14,7 +14,7 @@ import { formatTimings, type Sample } from './timings.js';
 import { complaintOf, exitStatusOf, type Verdict } from './verdict.js';
 
 export interface GetOptions {
-  readonly address: Exclude<Address, { kind: 'fd' }>;
+  readonly address: Exclude<Address, { kind: 'fd' | 'systemd' }>;
   readonly params: NameValues;
   /** Opens the request's body, anew for each request. */
   readonly openBody: () => Readable | undefined;

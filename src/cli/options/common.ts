@@ -10,7 +10,7 @@ const listening = {
     ...list,
     defaultDescription: 'descriptor 0',
     description:
-      'Address to listen on: unix:/path, /path, HOST:PORT, [v6]:PORT or fd:N (repeatable). Without it descriptor 0, if it is a listening socket',
+      'Address to listen on: unix:/path, /path, HOST:PORT, [v6]:PORT, fd:N, systemd or systemd:NAME (repeatable). Without it descriptor 0, if it is a listening socket',
   },
   'socket-mode': { ...text, default: '0660', description: 'Permissions of Unix sockets' },
   'socket-owner': { ...text, description: 'Owner of Unix sockets' },

@@ -1,4 +1,4 @@
-/** The functions of the C library that start and reap processes, called through koffi, which may not be installed. */
+/** The functions of the C library that Node lacks, most of which start and reap processes, called through koffi, which may not be installed. */
 
 import { createRequire } from 'node:module';
 
@@ -25,6 +25,17 @@ export interface LibC {
   readonly pipe2: Call<[descriptors: Memory, flags: number]>;
   readonly fcntl: Call<[descriptor: number, command: number, type: 'int', argument: number]>;
   readonly kill: Call<[pid: number, signal: number]>;
+  readonly socket: Call<[domain: number, type: number, protocol: number]>;
+  readonly sendto: Call<
+    [
+      descriptor: number,
+      octets: Memory,
+      length: number,
+      flags: number,
+      address: Memory,
+      addressLength: number,
+    ]
+  >;
   readonly waitpid: Call<[pid: number, status: Memory, options: number]>;
   readonly initActions: Call<[actions: Memory]>;
   readonly destroyActions: Call<[actions: Memory]>;
@@ -87,6 +98,8 @@ function bind(koffi: Koffi): LibC {
     pipe2: call('int pipe2(void *, int)'),
     fcntl: call('int fcntl(int, int, ...)'),
     kill: call('int kill(int, int)'),
+    socket: call('int socket(int, int, int)'),
+    sendto: call('long sendto(int, void *, size_t, int, void *, unsigned int)'),
     waitpid: call('int waitpid(int, void *, int)'),
     initActions: call(`${actions}init(void *)`),
     destroyActions: call(`${actions}destroy(void *)`),

@@ -165,7 +165,7 @@ listen = [ # one a line
 
 const oneOf = 'expected one of "error", "warn", "info", "debug"';
 const duration = 'expected a duration with its unit, as in 500ms, 30s, 5m or 1h (at most 24d), or 0 for none';
-const forms = 'expected unix:/path, /path, HOST:PORT, [v6]:PORT or fd:N';
+const forms = 'expected unix:/path, /path, HOST:PORT, [v6]:PORT, fd:N or systemd[:NAME]';
 
 /** Each a line that is put before the first section (`top`) or into a site of kind `dir`, and all that is said of it. */
 const mistakes: readonly (readonly [what: string, where: 'top' | 'site', line: string, said: string])[] = [

@@ -1,0 +1,270 @@
+/** What systemd and the daemon tell each other: sockets that outlive the daemon, and how it is. */
+
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+
+import { ask } from '../helpers/ask.js';
+import { type Bridge, commandLine, fixture, startCommand } from '../helpers/bridge.js';
+import { runToEnd } from '../helpers/command.js';
+import { childrenOf, until } from '../helpers/processes.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
+
+const script = fixture('cgi/prints-environment.sh');
+
+let directory: string;
+before(async () => {
+  directory = await temporaryDirectory();
+});
+
+const started: Bridge[] = [];
+const others: ChildProcess[] = [];
+after(async () => {
+  for (const bridge of started) await bridge.stop();
+  for (const other of others) other.kill('SIGKILL');
+});
+
+/** The command by which systemd-socket-activate becomes another one, with sockets named in their order. */
+function activated(
+  sockets: Readonly<Record<string, string>>,
+  command: readonly string[],
+  env: readonly string[] = [],
+): string[] {
+  return [
+    'systemd-socket-activate',
+    ...Object.values(sockets).map((path) => `--listen=${path}`),
+    `--fdname=${Object.keys(sockets).join(':')}`,
+    ...env.map((variable) => `--setenv=${variable}`),
+    ...command,
+  ];
+}
+
+/** It becomes the command at the first connection. */
+async function start(command: readonly string[], socket: string): Promise<Bridge> {
+  const bridge = startCommand(command);
+  await until(() => existsSync(socket));
+  // Nobody listens before bind and listen are both done.
+  await until(async () => {
+    const connection = createConnection(socket);
+    const connected = await Promise.race([
+      once(connection, 'connect').then(() => true),
+      once(connection, 'error').then(() => false),
+    ]).catch(() => false);
+    connection.on('error', () => undefined).destroy();
+    return connected;
+  });
+  const one = await bridge;
+  started.push(one);
+  return one;
+}
+
+describe('--listen systemd', { timeout: 120_000 }, () => {
+  it('serves on every socket that systemd has passed', async () => {
+    const sockets = { web: join(directory, 'all-1'), other: join(directory, 'all-2') };
+    const bridge = await start(
+      activated(sockets, commandLine(['script', '--listen', 'systemd', script])),
+      sockets.web,
+    );
+    for (const path of Object.values(sockets)) assert.match((await ask(path)).stdout, /^GATEWAY_INTERFACE=/m);
+    assert.match(bridge.log(), / listen=\["systemd:web","systemd:other"\]/);
+    assert.equal(await bridge.stop(), 0);
+    assert.ok(existsSync(sockets.web), 'the socket is systemd’s');
+  });
+
+  it('gives each site of a file its own, by name, and says which nobody wants', async () => {
+    const sockets = {
+      hello: join(directory, 'named-1'),
+      environment: join(directory, 'named-2'),
+      unused: join(directory, 'named-3'),
+    };
+    const config = join(directory, 'sites.toml');
+    await writeFile(
+      config,
+      `[site.one]\nkind = "script"\nfile = "${script}"\nlisten = "systemd:environment"\n` +
+        `[site.two]\nkind = "script"\nfile = "${fixture('cgi/prints-query.sh')}"\nlisten = "systemd:hello"\n`,
+    );
+    const bridge = await start(activated(sockets, commandLine(['serve', '--config', config])), sockets.hello);
+    const params = { QUERY_STRING: 'Status: 200\n\nsaid' };
+    assert.equal((await ask(sockets.hello, params)).stdout, params.QUERY_STRING);
+    assert.match((await ask(sockets.environment, params)).stdout, /^GATEWAY_INTERFACE=/m);
+    assert.match(
+      bridge.log(),
+      / warn systemd's socket unused is listened on by nobody; say --listen systemd:unused/,
+    );
+  });
+
+  it('keeps from programs what systemd has said to the daemon', async () => {
+    const sockets = { web: join(directory, 'kept') };
+    const said = ['NOTIFY_SOCKET=/nonexistent', 'WATCHDOG_USEC=1000000000'];
+    const passed = ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES', 'NOTIFY_SOCKET', 'WATCHDOG_USEC'];
+    const args = [
+      'script',
+      '--listen',
+      'systemd:web',
+      ...passed.flatMap((name) => ['--pass-env', name]),
+      script,
+    ];
+    await start(activated(sockets, commandLine(args), said), sockets.web);
+    assert.doesNotMatch((await ask(sockets.web)).stdout, /^(LISTEN_|NOTIFY_|WATCHDOG_)/m);
+  });
+
+  it('says which sockets there are where one is missing, or has been taken', async () => {
+    const listen = (...addresses: readonly string[]): string[] => [
+      ...commandLine(['script', ...addresses.flatMap((address) => ['--listen', address])]),
+      script,
+    ];
+    const [file = '', ...args] = listen('systemd:web');
+    const none = await runToEnd(file, args);
+    assert.equal(none.status, 1);
+    assert.match(
+      none.stderr,
+      /^fcgi2cgi: systemd:web: systemd has passed no socket to this process; a \.socket unit does/,
+    );
+    // As systemd would start it.
+    const passing = 'exec 3<&0 4<&0; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=a:b exec "$@"';
+    for (const [addresses, why] of [
+      [
+        ['systemd:web'],
+        /^fcgi2cgi: systemd:web: systemd has passed no socket of that name, but a, b; see FileDescriptorName=/,
+      ],
+      [['systemd:a', 'systemd'], /^fcgi2cgi: systemd: systemd's socket a has been named before/],
+    ] as const) {
+      const { status, stderr } = await runToEnd('sh', ['-c', passing, 'sh', ...listen(...addresses)]);
+      assert.match(stderr, why);
+      assert.equal(status, 1);
+    }
+  });
+
+  it('loses no request while the daemon is restarted under load', async () => {
+    const socket = join(directory, 'restarted');
+    // What systemd does: it holds the socket, and starts the daemon anew when it has ended.
+    const service = 'while [ ! -e "$0" ]; do (LISTEN_PID=$(exec sh -c "echo \\$PPID") exec "$@"); done';
+    const stop = join(directory, 'stop');
+    const daemon = commandLine(['script', '--listen', 'systemd:web', script]);
+    const bridge = await start(activated({ web: socket }, ['sh', '-c', service, stop, ...daemon]), socket);
+    const pid = (): number => childrenOf(bridge.process.pid ?? 0)[0] ?? 0;
+    let answered = 0;
+    let isLoad = true;
+    const load = Array.from({ length: 4 }, async () => {
+      while (isLoad) {
+        const { stdout } = await ask(socket, { REQUEST_URI: `/${String(answered)}` });
+        assert.match(stdout, /^GATEWAY_INTERFACE=/m);
+        answered++;
+      }
+    });
+    const listening = (): number => bridge.log().split(' info listening ').length - 1;
+    try {
+      for (let restarts = 1; restarts <= 5; restarts++) {
+        const before = answered;
+        await Promise.race([until(() => answered > before + 10), ...load]);
+        process.kill(pid(), 'SIGTERM');
+        await Promise.race([until(() => listening() > restarts), ...load]);
+      }
+    } finally {
+      isLoad = false;
+      await writeFile(stop, '');
+      await Promise.allSettled(load);
+      process.kill(pid(), 'SIGTERM');
+      await bridge.exited();
+    }
+    await Promise.all(load);
+    assert.ok(answered > 50, `${String(answered)} requests`);
+  });
+});
+
+/** Receives datagrams as systemd does, and prints each as a line of JSON; an abstract name begins with @. */
+const receiver = `import json, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1].replace('@', '\\0', 1))
+print('"ready"', flush=True)
+while True: print(json.dumps(s.recv(4096).decode()), flush=True)`;
+
+async function receive(address: string): Promise<readonly Readonly<Record<string, string>>[]> {
+  const python = spawn('python3', ['-c', receiver, address], { stdio: ['ignore', 'pipe', 'inherit'] });
+  others.push(python);
+  const messages: Record<string, string>[] = [];
+  let text = '';
+  let isReady = false;
+  python.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    const lines = (text + chunk).split('\n');
+    text = lines.pop() ?? '';
+    for (const line of lines) {
+      const message = JSON.parse(line) as string;
+      if (message === 'ready') isReady = true;
+      else
+        messages.push(
+          Object.fromEntries(
+            message
+              .trim()
+              .split('\n')
+              .map((pair) => pair.split('=')),
+          ) as Record<string, string>,
+        );
+    }
+  });
+  await until(() => isReady);
+  return messages;
+}
+
+describe('sd_notify', { timeout: 60_000 }, () => {
+  const serve = (name: string, env: Readonly<Record<string, string>>): Promise<Bridge> =>
+    startCommand(commandLine(['script', '--listen', join(directory, name), script]), {
+      ...process.env,
+      ...env,
+    });
+
+  for (const [kind, address] of [
+    ['a path', (): string => join(directory, 'notify')],
+    ['an abstract name', (): string => `@fcgi2cgi-test-${String(process.pid)}`],
+  ] as const) {
+    it(`tells systemd at ${kind} that the daemon is ready, reloads and stops`, async () => {
+      const messages = await receive(address());
+      const bridge = await serve(`to ${kind}`, { NOTIFY_SOCKET: address() });
+      await until(() => messages.length === 1);
+      assert.deepEqual(messages[0], { READY: '1', STATUS: 'serving; 0 requests run' });
+      const before = process.hrtime.bigint() / 1_000n;
+      bridge.process.kill('SIGHUP');
+      await until(() => messages.length === 3);
+      assert.equal(messages[1]?.['RELOADING'], '1');
+      const at = BigInt(messages[1]['MONOTONIC_USEC'] ?? 0);
+      assert.ok(at >= before && at <= process.hrtime.bigint() / 1_000n, 'the clock is CLOCK_MONOTONIC');
+      assert.equal(messages[2]?.['READY'], '1');
+      assert.equal(await bridge.stop(), 0);
+      await until(() => messages.length === 4);
+      assert.equal(messages[3]?.['STOPPING'], '1');
+      assert.doesNotMatch(bridge.log(), / warn /);
+    });
+  }
+
+  it('shows that the daemon lives, at half of the time that the watchdog waits', async () => {
+    const messages = await receive(join(directory, 'watchdog'));
+    const env = { NOTIFY_SOCKET: join(directory, 'watchdog'), WATCHDOG_USEC: '200000' };
+    started.push(await serve('watched', env));
+    await until(() => messages.filter((message) => message['WATCHDOG'] === '1').length >= 3);
+  });
+
+  it('does not where another process is watched', async () => {
+    const messages = await receive(join(directory, 'unwatched'));
+    const env = { NOTIFY_SOCKET: join(directory, 'unwatched'), WATCHDOG_USEC: '20000', WATCHDOG_PID: '1' };
+    const bridge = await serve('not-watched', env);
+    await ask(join(directory, 'not-watched'));
+    await bridge.stop();
+    await until(() => messages.some((message) => message['STOPPING'] === '1'));
+    assert.ok(!messages.some((message) => 'WATCHDOG' in message));
+  });
+
+  it('serves also where systemd can’t be told, and says so', async () => {
+    const bridge = await serve('untold', { NOTIFY_SOCKET: join(directory, 'nobody') });
+    started.push(bridge);
+    await ask(join(directory, 'untold'));
+    assert.match(
+      bridge.log(),
+      / warn systemd can't be told READY: sendto: no such file or directory \(ENOENT\)/,
+    );
+  });
+});
