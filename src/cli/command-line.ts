@@ -8,11 +8,12 @@ import { getCommand } from './commands/get.js';
 import { rcCommand } from './commands/rc.js';
 import { serveCommand } from './commands/serve.js';
 import { siteCommands } from './commands/sites.js';
+import { verifyCommand } from './commands/verify.js';
 import { refuseMistakes } from './mistakes.js';
 import { version } from './version.js';
 
 /** In the order of `--help`. */
-const allCommands = [siteCommands, serveCommand, getCommand, explainCommand, rcCommand];
+const allCommands = [siteCommands, serveCommand, getCommand, explainCommand, verifyCommand, rcCommand];
 
 /** Runs the command that `argv` (without node and script) asks for. @throws BridgeError and nothing else. */
 export async function runCommand(argv: readonly string[]): Promise<void> {

@@ -19,6 +19,10 @@ export const ExitStatus = {
   CUT: 7,
   /** It took too long. */
   TIMEOUT: 8,
+  /** Answers differ that should be the same. */
+  DIFFERENT: 9,
+  /** There was nothing to compare, or something could not be compared. */
+  NOT_COMPARED: 10,
 } as const;
 
 /** The one that tells the kind of an HTTP status. */

@@ -5,7 +5,7 @@ import type { Argv, Options } from 'yargs';
 import { BridgeError } from '../errors.js';
 import { afterDashes } from './after-dashes.js';
 import { type CommonArguments, commonOptions } from './options/common.js';
-import { getOptions } from './options/request.js';
+import { getOptions, verifyOptions } from './options/request.js';
 
 /** Has each of them refused. */
 export function refuseMistakes(commands: Argv): Argv {
@@ -14,7 +14,7 @@ export function refuseMistakes(commands: Argv): Argv {
 
 /** An option that is no list and is given twice is a mistake; yargs would make a list of it. */
 function onlyOnce(given: CommonArguments): true {
-  const options: Readonly<Record<string, Options>> = { ...commonOptions, ...getOptions };
+  const options: Readonly<Record<string, Options>> = { ...commonOptions, ...getOptions, ...verifyOptions };
   const lists = ['_', '--', 'argument', ...Object.keys(options).filter((name) => options[name]?.array)];
   for (const [name, value] of Object.entries(given)) {
     if (Array.isArray(value) && !lists.includes(name)) {
@@ -39,11 +39,11 @@ function noneEmpty(given: CommonArguments): true {
   return true;
 }
 
-/** Only `script` and `worker` have arguments to pass on, and `explain` a path. */
+/** Only `script` and `worker` have arguments to pass on, `explain` a path, and `verify` paths. */
 function nothingLeftOver(given: CommonArguments): true {
   const [command] = given['_'] as (string | undefined)[];
   const [extra] = afterDashes(given);
-  const isTaken = ['script', 'worker', 'explain'].includes(command ?? '');
+  const isTaken = ['script', 'worker', 'explain', 'verify'].includes(command ?? '');
   if (isTaken || extra === undefined) return true;
   throw new BridgeError('ERR_USAGE', `${String(command)} takes no arguments, and got ${extra}`);
 }

@@ -4,10 +4,10 @@ import { reasonOf } from '../errors.js';
 import type { Log } from '../observe/log.js';
 import { chooseStart } from '../process/start-process.js';
 import { PatientStart } from '../runners/patient-start.js';
-import { ProcessRunner } from '../runners/process-runner.js';
+import { ProcessRunner, type StartScript } from '../runners/process-runner.js';
 import type { Runner } from '../runners/runner.js';
 import { spawnScript } from '../runners/spawn-script.js';
-import { WarmScripts } from '../runners/warm/warm-scripts.js';
+import { type WarmOptions, WarmScripts } from '../runners/warm/warm-scripts.js';
 import { WorkerPool } from '../runners/worker/worker-pool.js';
 import { WorkerRunner } from '../runners/worker/worker-runner.js';
 import type { ServedSiteConfiguration, WorkerConfiguration } from './configuration.js';
@@ -28,25 +28,13 @@ export function makeRunner(configuration: ServedSiteConfiguration, log: Log): Pr
     : Promise.resolve(processRunner(configuration, log));
 }
 
-function processRunner({ spawn, run, admission, runner }: ServedSiteConfiguration, log: Log): Runner {
-  const { start, fallback } = chooseStart(spawn);
-  if (fallback !== undefined) log.info({}, `programs are started by Node, at a higher cost: ${fallback}`);
-  const patient = new PatientStart(spawnScript(start), {
-    timeoutMs: admission.queueTimeoutMs,
-    onShortage: (cause) => {
-      log.warn({}, `requests wait until programs can be started again: ${reasonOf(cause)}`);
-    },
-    onRelief: () => {
-      log.info({}, 'programs can be started again');
-    },
-  });
-  if (runner.kind === 'spawn') return new ProcessRunner(run, patient.start);
-  const warm = new WarmScripts({
-    spawn: patient.start,
-    programs: shippedFile('scripts/warm'),
-    maxForkServers: runner.maxForkServers,
-    idleTimeoutMs: runner.idleTimeoutMs,
-    loadTimeoutMs: run.startTimeoutMs,
+function processRunner(configuration: ServedSiteConfiguration, log: Log): Runner {
+  const { run, runner } = configuration;
+  const spawn = startAnew(configuration, log);
+  if (runner.kind === 'spawn') return new ProcessRunner(run, spawn);
+  const warm = warmScripts(configuration, {
+    ...runner,
+    spawn,
     onEvent: (level, fields, message) => {
       log[level](fields, message);
     },
@@ -59,6 +47,34 @@ function processRunner({ spawn, run, admission, runner }: ServedSiteConfiguratio
       await warm.close();
     },
   };
+}
+
+/** The way of `--runner spawn`. @throws BridgeError `ERR_START` where that of `--spawn` is not to be had. */
+export function startAnew({ spawn, admission }: ServedSiteConfiguration, log: Log): StartScript {
+  const { start, fallback } = chooseStart(spawn);
+  if (fallback !== undefined) log.info({}, `programs are started by Node, at a higher cost: ${fallback}`);
+  const patient = new PatientStart(spawnScript(start), {
+    timeoutMs: admission.queueTimeoutMs,
+    onShortage: (cause) => {
+      log.warn({}, `requests wait until programs can be started again: ${reasonOf(cause)}`);
+    },
+    onRelief: () => {
+      log.info({}, 'programs can be started again');
+    },
+  });
+  return patient.start;
+}
+
+/** What makes the processes of `--runner warm`. The caller owns it, and closes it. */
+export function warmScripts(
+  { run }: ServedSiteConfiguration,
+  options: Omit<WarmOptions, 'programs' | 'loadTimeoutMs'>,
+): WarmScripts {
+  return new WarmScripts({
+    ...options,
+    programs: shippedFile('scripts/warm'),
+    loadTimeoutMs: run.startTimeoutMs,
+  });
 }
 
 async function workerRunner(

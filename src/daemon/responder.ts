@@ -2,7 +2,6 @@
 
 import { randomBytes } from 'node:crypto';
 
-import { toText } from '../bytes.js';
 import { documentOctets } from '../cgi/document-response.js';
 import { errorResponse } from '../cgi/error-response.js';
 import type { Invocation } from '../cgi/invocation.js';
@@ -14,7 +13,7 @@ import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
 import { RequestBody } from '../runners/request-body.js';
 import type { Runner } from '../runners/runner.js';
-import type { Site } from '../sites/site.js';
+import { resolveRequest, type Site } from '../sites/site.js';
 import { accessOf, accessOfUnread, uriOf } from './account.js';
 import type { Admission, Release } from './admission.js';
 import { countBody, lacksLength, withLength } from './counted-body.js';
@@ -116,18 +115,13 @@ export class Responder {
       const reason = `The request can’t be handled: ${problem.message}.`;
       return refused({ status, reason }, problem.message, problem.code);
     }
-    const resolution = await site.resolve(params);
+    const resolution = await resolveRequest(site, params);
     if (resolution.kind === 'refuse') {
       const { refusal } = resolution;
       return refused(refusal, refusal.detail ?? refusal.reason);
     }
     if (resolution.kind === 'answer') return answeredBySite(resolution.answer);
     const { invocation } = resolution;
-    const withNul = [...invocation.variables].find(([, value]) => value.includes('\0'))?.[0];
-    if (withNul !== undefined) {
-      const reason = `${toText(withNul)} contains a NUL octet, which no variable can hold.`;
-      return refused({ status: 400, reason }, reason);
-    }
     return lacksLength(invocation) ? this.#runCounted(handling, invocation) : this.#run(handling, invocation);
   }
 

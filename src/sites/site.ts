@@ -1,6 +1,6 @@
 /** What every site has in common: params in, an invocation, a refusal or a small document out. */
 
-import type { ByteString, NameValues } from '../bytes.js';
+import { type ByteString, type NameValues, toText } from '../bytes.js';
 import type { DocumentResponse } from '../cgi/document-response.js';
 import type { Invocation, Refusal } from '../cgi/invocation.js';
 
@@ -13,6 +13,15 @@ export type Resolution =
 export interface Site {
   /** Never rejects for what the params say; a rejection means that the bridge itself is at fault. */
   resolve(params: NameValues): Promise<Resolution>;
+}
+
+/** What the site says; what no environment can hold is refused. */
+export async function resolveRequest(site: Site, params: NameValues): Promise<Resolution> {
+  const resolution = await site.resolve(params);
+  if (resolution.kind !== 'run') return resolution;
+  const withNul = [...resolution.invocation.variables].find(([, value]) => value.includes('\0'))?.[0];
+  if (withNul === undefined) return resolution;
+  return refuse(400, `${toText(withNul)} contains a NUL octet, which no variable can hold.`);
 }
 
 /** The environment that a site's scripts get besides the params. */

@@ -3,7 +3,8 @@
 import type { Argv } from 'yargs';
 
 import { afterDashes } from '../after-dashes.js';
-import { describingOptions, runExplain } from '../explain/command.js';
+import { describingOptions } from '../described-site.js';
+import { runExplain } from '../explain/command.js';
 import { explainOptions } from '../options/request.js';
 import { scriptArguments } from '../options/sites.js';
 import { siteKinds } from '../site-kinds.js';

@@ -55,11 +55,6 @@ export function explain(
   }
   const { invocation } = resolution;
   const { variables } = invocation;
-  const withNul = [...variables].find(([, value]) => value.includes('\0'))?.[0];
-  if (withNul !== undefined) {
-    const reason = `${toText(withNul)} contains a NUL octet, which no variable can hold.`;
-    return { kind: 'refuses', status: 400, reason, detail: undefined };
-  }
   const sorted = [...variables].sort(([a], [b]) => (a < b ? -1 : 1));
   return {
     kind: 'runs',

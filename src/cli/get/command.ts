@@ -1,10 +1,8 @@
 /** What the command line of `fcgi2cgi get` says, made into requests; and where their answers go. */
 
-import { createReadStream, fstatSync, openSync } from 'node:fs';
-import type { Readable } from 'node:stream';
-
 import { type Address, parseAddress } from '../../daemon/address.js';
-import { OptionError, reasonOf, systemCodeOf } from '../../errors.js';
+import { OptionError, systemCodeOf } from '../../errors.js';
+import { type Data, lengthOf, openData } from '../data.js';
 import type { OptionReader } from '../option-reader.js';
 import type { Sink } from './answer.js';
 import { get } from './get.js';
@@ -49,31 +47,12 @@ function addressOf(given: string): Exclude<Address, { kind: 'fd' | 'systemd' }> 
   throw new OptionError('ERR_USAGE', { option: 'address', shown: 'ADDRESS', value: given, why });
 }
 
-interface Body {
-  /** Undefined where it ends when it ends. */
-  readonly length: number | undefined;
-  readonly open: () => Readable;
-}
-
-function readBody(data: string | undefined, repeat: number): Body | undefined {
+function readBody(data: string | undefined, repeat: number): Data | undefined {
   if (data === undefined) return undefined;
-  if (data === '-') {
-    if (repeat === 1) return { length: lengthOf(0), open: () => process.stdin };
-    const why = 'standard input can be read but once; expected a file, or no --repeat';
-    throw new OptionError('ERR_USAGE', { option: 'data', value: data, why });
-  }
-  try {
-    const fd = openSync(data, 'r');
-    // Kept open: that file is meant, whatever has its name by then.
-    return { length: lengthOf(fd), open: () => createReadStream(data, { fd, start: 0, autoClose: false }) };
-  } catch (error) {
-    throw new OptionError('ERR_START', { option: 'data', value: data, why: reasonOf(error) });
-  }
-}
-
-function lengthOf(fd: number): number | undefined {
-  const stats = fstatSync(fd);
-  return stats.isFile() ? stats.size : undefined;
+  if (data !== '-') return openData(data);
+  if (repeat === 1) return { length: lengthOf(0), open: () => process.stdin };
+  const why = 'standard input can be read but once; expected a file, or no --repeat';
+  throw new OptionError('ERR_USAGE', { option: 'data', value: data, why });
 }
 
 /** Standard error: what the application writes there, as it is, and our own lines, which begin as lines do. */

@@ -1,10 +1,10 @@
-/** The options of the commands that describe a request: `get` and `explain`. */
+/** The options of the commands that describe requests: `get`, `explain` and `verify`. */
 
 import type { Options } from 'yargs';
 
 import { list, text } from './values.js';
 
-/** Of the commands that describe a request: `get` and `explain`. */
+/** Of all of them. */
 const request = {
   method: { ...text, description: 'REQUEST_METHOD', defaultDescription: 'GET, with --data POST' },
   header: { ...list, description: 'Header field of the request, as in "Accept: text/html" (repeatable)' },
@@ -40,10 +40,28 @@ export const getOptions = {
   timeout: { ...text, default: '1m', description: 'Longest wait for the next octet' },
 } satisfies Record<string, Options>;
 
-/** The options of `fcgi2cgi explain`; those of a site's command besides, if it names one. */
-export const explainOptions = {
+/** Of those that take a site; those of its command besides, if they name one. */
+const ofSite = {
   config: { ...text, description: 'Configuration file that has the site' },
   site: { ...text, description: 'Name of the site in the file', defaultDescription: 'the only one' },
+} satisfies Record<string, Options>;
+
+/** The options of `fcgi2cgi explain`. */
+export const explainOptions = {
+  ...ofSite,
   ...request,
   json: { type: 'boolean', default: false, description: 'Print the explanation as JSON' },
+} satisfies Record<string, Options>;
+
+/** The options of `fcgi2cgi verify`. */
+export const verifyOptions = {
+  ...ofSite,
+  ...request,
+  data: { ...text, description: 'File whose content is the body of each request; needs --method' },
+  requests: {
+    ...text,
+    description: 'File of further requests: a path a line, or an access log; - is standard input',
+  },
+  repeat: { ...text, default: '1', description: 'Run each request warm so often at least' },
+  json: { type: 'boolean', default: false, description: 'Print a line of JSON for each request' },
 } satisfies Record<string, Options>;

@@ -49,6 +49,8 @@ export class WarmScript {
   #loadedModules = 0;
   #failures = 0;
   #retryAt = 0;
+  /** What has gone wrong last. */
+  #problem: string | undefined;
   #isClosed = false;
   /** When it was asked for last; by `performance.now()`. */
   usedAt = performance.now();
@@ -65,12 +67,8 @@ export class WarmScript {
   /** A process of a fork server that fits, or undefined: the request is then to be run otherwise. */
   async fork(invocation: Invocation, args: readonly ByteString[]): Promise<OwnedProcess | undefined> {
     this.usedAt = performance.now();
-    const fitting = this.#serving.find(({ seen }) => fits(seen, invocation));
-    if (fitting === undefined) {
-      this.#prepare(invocation);
-      return undefined;
-    }
-    if (this.#learnsMore()) this.#load(invocation, fitting);
+    const fitting = this.#fittingFor(invocation);
+    if (fitting === undefined) return undefined;
     try {
       const forked = await fitting.server.fork(invocation, args, this.#lessons > 0 && this.#lessons-- > 0);
       this.#failures = 0;
@@ -81,6 +79,17 @@ export class WarmScript {
       if (error.why === 'stale') this.#startOver();
       else this.#fail(error);
       return undefined;
+    }
+  }
+
+  /** Waits for a fork server that fits and has loaded all that was learned so far; resolves to it, or to why there is none. */
+  async prepare(invocation: Invocation): Promise<ForkServer | string> {
+    this.usedAt = performance.now();
+    for (;;) {
+      const fitting = this.#fittingFor(invocation);
+      const loading = this.#loading;
+      if (loading === undefined) return fitting?.server ?? this.#problem ?? 'it is no longer wanted';
+      await loading.ready.catch(() => undefined);
     }
   }
 
@@ -97,11 +106,19 @@ export class WarmScript {
     for (const each of this.#serving) this.#retire(each);
   }
 
-  #prepare(invocation: Invocation): void {
-    if (this.#loading !== undefined || performance.now() < this.#retryAt) return;
+  /** One that serves and fits, if there is; has one loaded where there is none, or where there is more to load. */
+  #fittingFor(invocation: Invocation): Serving | undefined {
+    const fitting = this.#serving.find(({ seen }) => fits(seen, invocation));
+    if (fitting === undefined) this.#loadFirst(invocation);
+    else if (this.#learnsMore()) this.#load(invocation, fitting);
+    return fitting;
+  }
+
+  #loadFirst(invocation: Invocation): void {
+    if (this.#isClosed || this.#loading !== undefined || performance.now() < this.#retryAt) return;
     if (this.#serving.length >= MAX_KINDS) {
       const names = [...new Set(this.#serving.flatMap(({ seen }) => [...seen.keys()]))];
-      this.#options.onProblem(`it loads differently for different values of ${names.join(', ')}`);
+      this.#tellProblem(`it loads differently for different values of ${names.join(', ')}`);
       return;
     }
     this.#load(invocation);
@@ -133,7 +150,10 @@ export class WarmScript {
       for (const [name, file] of learned) this.#modules.set(name, file);
     };
     const server = this.#options.makeServer(invocation.variables, modules, learn, replaced !== undefined);
-    if (server === undefined) return;
+    if (server === undefined) {
+      if (replaced === undefined) this.#tellProblem('there are as many fork servers as there may be');
+      return;
+    }
     this.#loading = server;
     this.#loadedModules = modules.size;
     if (replaced !== undefined) {
@@ -164,7 +184,12 @@ export class WarmScript {
   #fail(error: unknown): void {
     if (this.#isClosed) return;
     this.#retryAt = performance.now() + Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** this.#failures++);
-    this.#options.onProblem(reasonOf(error));
+    this.#tellProblem(reasonOf(error));
+  }
+
+  #tellProblem(reason: string): void {
+    this.#problem = reason;
+    this.#options.onProblem(reason);
   }
 
   #retire(serving: Serving): void {

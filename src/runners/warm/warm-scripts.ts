@@ -9,7 +9,7 @@ import { type InterpretedScript, Interpreters, type Language } from './interpret
 import { startVariables } from './start-variables.js';
 import { WarmScript } from './warm-script.js';
 
-/** Fork servers of a script that was asked for less than so long ago are not ended for another script's. */
+/** See `minStayMs`. */
 const MIN_STAY_MS = 10_000;
 /** Scripts that are remembered, with fork servers or without, and things that were said of them. */
 const MAX_REMEMBERED = 1_000;
@@ -21,6 +21,8 @@ export interface WarmOptions {
   readonly programs: ByteString;
   /** Besides those that are about to take another one's place. */
   readonly maxForkServers: number;
+  /** Fork servers of a script that was asked for less than so long ago are not ended for another script's. */
+  readonly minStayMs?: number;
   /** After so long without a request a script's fork servers end; 0 for never. */
   readonly idleTimeoutMs: number;
   /** How long a fork server may take to load; 0 for as long as it wants. */
@@ -32,6 +34,11 @@ export interface WarmOptions {
     message: string,
   ) => void;
 }
+
+/** Whether a process would be forked, by which fork server; or why not: no fork server serves, or could ever. */
+export type Prepared =
+  | { readonly kind: 'warm'; readonly pid: number | undefined }
+  | { readonly kind: 'unfit' | 'other'; readonly reason: string };
 
 /** Owns the fork servers until `close` has resolved. */
 export class WarmScripts {
@@ -64,6 +71,18 @@ export class WarmScripts {
     }
     return this.#options.spawn(invocation, signal);
   };
+
+  /**
+   * Waits until `start` would fork the invocation's process from a fork server that has loaded all that was learned so
+   * far, or says why it would not.
+   */
+  async prepare(invocation: Invocation): Promise<Prepared> {
+    const found = await this.#interpreters.find(invocation);
+    if (found.kind === 'other') return found;
+    if (this.#isClosed) return { kind: 'unfit', reason: 'it is no longer wanted' };
+    const server = await this.#script(found, invocation).prepare(invocation);
+    return typeof server === 'string' ? { kind: 'unfit', reason: server } : { kind: 'warm', pid: server.pid };
+  }
 
   /** Ends the fork servers. Resolves when they are gone, and with them all that they have forked. */
   async close(): Promise<void> {
@@ -122,9 +141,10 @@ export class WarmScripts {
   #hasPlace(): boolean {
     const scripts = [...this.#scripts.values()].filter(({ servers }) => servers > 0);
     const servers = scripts.reduce((sum, script) => sum + script.servers, 0);
-    if (servers < this.#options.maxForkServers) return true;
+    const { maxForkServers, minStayMs = MIN_STAY_MS } = this.#options;
+    if (servers < maxForkServers) return true;
     const [oldest] = scripts.sort((one, other) => one.usedAt - other.usedAt);
-    if (oldest === undefined || performance.now() - oldest.usedAt < MIN_STAY_MS) return false;
+    if (oldest === undefined || performance.now() - oldest.usedAt < minStayMs) return false;
     oldest.rest();
     return true;
   }

@@ -61,9 +61,6 @@ dropped     A=B=x: no variable can have this name`,
       formatExplanation(explain(refuse(404, 'Nothing here.', '/x does not exist'), params, env)),
       'refuses     404 Not Found: Nothing here.\nbecause     /x does not exist',
     );
-    const nul = run({ ...invocation, variables: new Map([['X', 'a\0b']]) });
-    const refused = explain(nul, params, env);
-    assert.ok(refused.kind === 'refuses' && refused.status === 400);
   });
 
   it('has the answer that a site gives by itself', () => {

@@ -1,0 +1,94 @@
+/** The site that a command line describes for a command that serves nothing: one of a file, or as another command has it. */
+
+import type { Options } from 'yargs';
+
+import type { ServedSiteConfiguration } from '../daemon/configuration.js';
+import { OptionError } from '../errors.js';
+import { readServedSite } from './configuration.js';
+import { readConfigurationFile } from './file/configuration-file.js';
+import { OptionReader } from './option-reader.js';
+import { type CommonArguments, commonOptions } from './options/common.js';
+import { type SiteKindName, siteKinds } from './site-kinds.js';
+
+/** Which of the options that describe a site are arguments of its command. */
+const argumentNames = ['file', 'argument'];
+
+const ofKinds: Readonly<Record<string, Options>> = Object.assign(
+  {},
+  ...Object.values(siteKinds).map(({ options }) => options),
+) as Record<string, Options>;
+
+/** All options by which a site may be described: none is required, and what was not said shows as such. */
+export const describingOptions: Readonly<Record<string, Options>> = {
+  ...commonOptions,
+  ...Object.fromEntries(
+    Object.entries(ofKinds)
+      .filter(([name]) => !argumentNames.includes(name))
+      .map(([name, option]) => [name, unsaid(option)]),
+  ),
+};
+
+function unsaid(option: Options): Options {
+  const properties = Object.entries(option).filter(([name]) => !/^(default|demandOption)$/.test(name));
+  return Object.fromEntries(properties);
+}
+
+/**
+ * The site of `--config` and `--site`, or that of `site-command` with its options and arguments, `more` of which follow
+ * those that were given.
+ *
+ * @throws BridgeError `ERR_USAGE`, `ERR_START`
+ */
+export function describedSite(given: CommonArguments, more: readonly string[] = []): ServedSiteConfiguration {
+  const reader = new OptionReader(given);
+  const file = reader.text('config');
+  return file === undefined
+    ? siteOfCommand(given, more)
+    : siteNamed(readConfigurationFile(file, {}).sites, reader.text('site'));
+}
+
+/** The site of that name, or the only one. @throws OptionError `ERR_USAGE` */
+function siteNamed(
+  sites: readonly ServedSiteConfiguration[],
+  name: string | undefined,
+): ServedSiteConfiguration {
+  const [first, ...more] = sites;
+  const found =
+    name === undefined && more.length === 0
+      ? first
+      : sites.find((site) => site.name === name && name !== undefined);
+  if (found !== undefined) return found;
+  const expected = `expected one of ${sites.map((site) => site.name ?? '').join(', ')}`;
+  throw name === undefined
+    ? new OptionError('ERR_USAGE', { option: 'site', why: `is missing; ${expected}` })
+    : new OptionError('ERR_USAGE', {
+        option: 'site',
+        value: name,
+        why: `there is no such site; ${expected}`,
+      });
+}
+
+/** The site that the command of that name would serve. @throws OptionError `ERR_USAGE` */
+function siteOfCommand(given: CommonArguments, more: readonly string[]): ServedSiteConfiguration {
+  const kind = given['site-command'] as SiteKindName | undefined;
+  if (kind === undefined) {
+    const why = 'is missing; name a configuration file, or the command of a site with its options';
+    throw new OptionError('ERR_USAGE', { option: 'config', why });
+  }
+  const { options, read } = siteKinds[kind];
+  const argument = [...((given['argument'] as string[] | undefined) ?? []), ...more];
+  const all: Record<string, unknown> = { ...given, argument };
+  for (const name of Object.keys(ofKinds)) {
+    if (all[name] !== undefined && name !== 'argument' && !(name in options)) {
+      throw new OptionError('ERR_USAGE', { option: name, why: `is no option of ${kind}` });
+    }
+  }
+  for (const [name, option] of Object.entries(options)) {
+    all[name] ??= option.default;
+    if (option.demandOption === true && all[name] === undefined) {
+      throw new OptionError('ERR_USAGE', { option: name, why: `is missing; ${kind} needs it` });
+    }
+  }
+  const reader = new OptionReader(all);
+  return readServedSite(reader, { name: undefined, site: read(reader) });
+}
