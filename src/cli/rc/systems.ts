@@ -134,10 +134,12 @@ export function thisSystem(
 ): RcSystemName {
   if (platform === 'openbsd' || platform === 'freebsd' || platform === 'netbsd') return platform;
   if (platform === 'linux') {
-    // Each as the system itself says one can tell: sd_booted(3) for the first.
+    // What has started the machine, as each says one can tell: sd_booted(3), and what openrc-run looks for.
     if (exists('/run/systemd/system')) return 'systemd';
-    if (exists('/run/openrc') || exists('/sbin/openrc-run')) return 'openrc';
+    if (exists('/run/openrc/softlevel')) return 'openrc';
+    // What is installed at least: Debian has the first of these whatever starts it.
     if (exists('/lib/lsb/init-functions')) return 'sysv';
+    if (exists('/sbin/openrc-run')) return 'openrc';
   }
   const why = `is missing, and what starts daemons on this machine (${platform}) is not known; expected one of ${rcSystemNames.join(', ')}`;
   throw new OptionError('ERR_USAGE', { option: 'system', shown: 'SYSTEM', why });

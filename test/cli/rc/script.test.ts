@@ -138,8 +138,9 @@ describe('The system that fcgi2cgi rc takes for this machine’s', () => {
       paths.includes(path);
   const cases: readonly (readonly [string, readonly string[], RcSystemName])[] = [
     ['linux', ['/run/systemd/system', '/lib/lsb/init-functions'], 'systemd'],
-    ['linux', ['/run/openrc', '/lib/lsb/init-functions'], 'openrc'],
-    ['linux', ['/lib/lsb/init-functions'], 'sysv'],
+    ['linux', ['/run/openrc/softlevel', '/lib/lsb/init-functions'], 'openrc'],
+    ['linux', ['/lib/lsb/init-functions', '/sbin/openrc-run'], 'sysv'],
+    ['linux', ['/sbin/openrc-run'], 'openrc'],
     ['openbsd', [], 'openbsd'],
     ['freebsd', [], 'freebsd'],
     ['netbsd', [], 'netbsd'],
