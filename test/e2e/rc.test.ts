@@ -346,6 +346,40 @@ describe('rc.d', { concurrency: 3 }, () => {
       assert.deepEqual(await runInside(verify), { status: 0, stdout: '', stderr: '' });
     });
 
+    it('leaves a service little to do harm with', { timeout }, async () => {
+      const unit = join(rcDirectory, 'fcgi2cgi.service');
+      const security = ['security', '--offline=true', '--threshold=30', '--no-pager', unit];
+      const { status, stdout } = await runToEnd('systemd-analyze', security);
+      assert.equal(status, 0, stdout);
+    });
+
+    it('lets pushes, hooks and fork servers do what they do', { timeout }, async () => {
+      const unit = await readFile(join(rcDirectory, 'fcgi2cgi.service'), 'utf8');
+      // Of systemd.exec(5): what V8, shared repositories, and hg's and git's look at owners would not survive.
+      for (const setting of ['MemoryDenyWriteExecute', 'RestrictSUIDSGID', 'PrivateUsers', 'ReadOnlyPaths']) {
+        assert.doesNotMatch(unit, new RegExp(`^${setting}=`, 'm'));
+      }
+      assert.match(unit, /^ProtectSystem=full$/m, '/srv and /var stay writable');
+    });
+
+    it('may be given its sockets by fcgi2cgi.socket, by the lines in its comment', { timeout }, async () => {
+      const directory = await temporaryDirectory();
+      const systemd = join(directory, 'etc', 'systemd', 'system');
+      const run = join(directory, 'run');
+      await mkdir(run);
+      for (const name of ['fcgi2cgi.service', 'fcgi2cgi.socket'])
+        await installCopy(name, join(systemd, name), {});
+      const unit = await readFile(join(systemd, 'fcgi2cgi.socket'), 'utf8');
+      const [dropIn] = /(?<=\n)# \[Service\]\n(# \w.*\n)+/.exec(unit) ?? [''];
+      const lines = dropIn.replaceAll(/^# /gm, '').replace('/usr/local/bin/fcgi2cgi', main);
+      assert.match(lines, /^ExecStart=\S+ hg .* --listen systemd /m);
+      await mkdir(join(systemd, 'fcgi2cgi.service.d'));
+      await writeFile(join(systemd, 'fcgi2cgi.service.d', 'override.conf'), lines);
+      const runInside = await enclose(run, join(directory, 'etc'));
+      const verify = ['systemd-analyze', 'verify', '--man=no', 'fcgi2cgi.socket', 'fcgi2cgi.service'];
+      assert.deepEqual(await runInside(verify), { status: 0, stdout: '', stderr: '' });
+    });
+
     it('may be told to serve what a file says, by the lines in its comment', { timeout }, async () => {
       const directory = await temporaryDirectory();
       const systemd = join(directory, 'etc', 'systemd', 'system');
@@ -389,7 +423,7 @@ describe('rc.d', { concurrency: 3 }, () => {
 
   describe('shellcheck', () => {
     it('has nothing to say against any script', { timeout }, async () => {
-      const scripts = (await readdir(rcDirectory)).filter((name) => !name.endsWith('.service'));
+      const scripts = (await readdir(rcDirectory)).filter((name) => !/\.(service|socket)$/.test(name));
       const stubs = await readdir(fixture('rc-subr'));
       const files = [
         ...scripts.map((name) => join(rcDirectory, name)),
