@@ -12,12 +12,26 @@ import { verifyCommand } from './commands/verify.js';
 import { refuseMistakes } from './mistakes.js';
 import { version } from './version.js';
 
-/** In the order of `--help`. */
+/** In the order of `--help`. What only one of them needs is loaded when it runs: the daemon is to start at once. */
 const allCommands = [siteCommands, serveCommand, getCommand, explainCommand, verifyCommand, rcCommand];
 
 /** Runs the command that `argv` (without node and script) asks for. @throws BridgeError and nothing else. */
 export async function runCommand(argv: readonly string[]): Promise<void> {
-  await commandLine().parseAsync([...argv]);
+  const parser = commandLine();
+  withoutUnaskedHelp(parser);
+  await parser.parseAsync([...argv]);
+}
+
+/** yargs formats the help of each command that it runs, should somebody ask later: a quarter of the time to start. */
+function withoutUnaskedHelp(parser: Argv): void {
+  const { getInternalMethods } = parser as Argv & Partial<YargsInternals>;
+  const usage = getInternalMethods?.call(parser).getUsageInstance();
+  if (usage !== undefined) usage.cacheHelpMessage = () => undefined;
+}
+
+/** What yargs has no types for, and may come to lack. */
+interface YargsInternals {
+  getInternalMethods(): { getUsageInstance(): { cacheHelpMessage(): void } };
 }
 
 /** The parser, with all commands and options. */

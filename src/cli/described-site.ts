@@ -1,37 +1,13 @@
 /** The site that a command line describes for a command that serves nothing: one of a file, or as another command has it. */
 
-import type { Options } from 'yargs';
-
 import type { ServedSiteConfiguration } from '../daemon/configuration.js';
 import { OptionError } from '../errors.js';
 import { readServedSite } from './configuration.js';
 import { readConfigurationFile } from './file/configuration-file.js';
 import { OptionReader } from './option-reader.js';
-import { type CommonArguments, commonOptions } from './options/common.js';
+import type { CommonArguments } from './options/common.js';
+import { optionsOfKinds } from './options/describing.js';
 import { type SiteKindName, siteKinds } from './site-kinds.js';
-
-/** Which of the options that describe a site are arguments of its command. */
-const argumentNames = ['file', 'argument'];
-
-const ofKinds: Readonly<Record<string, Options>> = Object.assign(
-  {},
-  ...Object.values(siteKinds).map(({ options }) => options),
-) as Record<string, Options>;
-
-/** All options by which a site may be described: none is required, and what was not said shows as such. */
-export const describingOptions: Readonly<Record<string, Options>> = {
-  ...commonOptions,
-  ...Object.fromEntries(
-    Object.entries(ofKinds)
-      .filter(([name]) => !argumentNames.includes(name))
-      .map(([name, option]) => [name, unsaid(option)]),
-  ),
-};
-
-function unsaid(option: Options): Options {
-  const properties = Object.entries(option).filter(([name]) => !/^(default|demandOption)$/.test(name));
-  return Object.fromEntries(properties);
-}
 
 /**
  * The site of `--config` and `--site`, or that of `site-command` with its options and arguments, `more` of which follow
@@ -78,7 +54,7 @@ function siteOfCommand(given: CommonArguments, more: readonly string[]): ServedS
   const { options, read } = siteKinds[kind];
   const argument = [...((given['argument'] as string[] | undefined) ?? []), ...more];
   const all: Record<string, unknown> = { ...given, argument };
-  for (const name of Object.keys(ofKinds)) {
+  for (const name of Object.keys(optionsOfKinds)) {
     if (all[name] !== undefined && name !== 'argument' && !(name in options)) {
       throw new OptionError('ERR_USAGE', { option: name, why: `is no option of ${kind}` });
     }

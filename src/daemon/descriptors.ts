@@ -1,5 +1,7 @@
 /** Sees to it that connections and programs never need more descriptors than this process may have open. */
 
+import { readFileSync } from 'node:fs';
+
 import { BridgeError } from '../errors.js';
 
 /** A connection, and a body that is kept on disk for its request. */
@@ -59,11 +61,24 @@ export function fitConnections<Site extends Needs>(sites: readonly Site[], limit
 
 /** How many descriptors this process may have open; Node has raised that as far as it may. */
 export function descriptorLimit(): number {
+  const soft = softLimitOfLinux() ?? softLimitOfReport();
+  return soft === 'unlimited' ? Infinity : Number(soft);
+}
+
+/** As proc_pid_limits(5) has it, in a thousandth of the time that Node's report takes (30 ms). */
+function softLimitOfLinux(): string | undefined {
+  try {
+    return /^Max open files\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1];
+  } catch {
+    return undefined;
+  }
+}
+
+function softLimitOfReport(): number | 'unlimited' {
   // Without it, Node would ask the DNS for the names of hosts. Its types don't know it yet.
   Object.assign(process.report, { excludeNetwork: true });
   const { userLimits } = process.report.getReport() as unknown as {
     readonly userLimits: { readonly open_files: { readonly soft: number | 'unlimited' } };
   };
-  const { soft } = userLimits.open_files;
-  return soft === 'unlimited' ? Infinity : soft;
+  return userLimits.open_files.soft;
 }

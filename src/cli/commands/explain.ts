@@ -3,8 +3,7 @@
 import type { Argv } from 'yargs';
 
 import { afterDashes } from '../after-dashes.js';
-import { describingOptions } from '../described-site.js';
-import { runExplain } from '../explain/command.js';
+import { describingOptions } from '../options/describing.js';
 import { explainOptions } from '../options/request.js';
 import { scriptArguments } from '../options/sites.js';
 import { siteKinds } from '../site-kinds.js';
@@ -25,6 +24,7 @@ export function explainCommand(commands: Argv): Argv {
         .positional('file', { ...scriptArguments.file, demandOption: false })
         .positional('argument', scriptArguments.argument),
     async (given) => {
+      const { runExplain } = await import('../explain/command.js');
       process.exitCode = await runExplain(given, afterDashes(given), userAgent());
     },
   );

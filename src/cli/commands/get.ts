@@ -2,7 +2,6 @@
 
 import type { Argv } from 'yargs';
 
-import { runGet } from '../get/command.js';
 import { OptionReader } from '../option-reader.js';
 import { getArguments, getOptions } from '../options/request.js';
 import { userAgent } from '../version.js';
@@ -17,6 +16,7 @@ export function getCommand(commands: Argv): Argv {
         .positional('address', getArguments.address)
         .positional('path', getArguments.path),
     async (given) => {
+      const { runGet } = await import('../get/command.js');
       process.exitCode = await runGet(new OptionReader(given), userAgent());
     },
   );

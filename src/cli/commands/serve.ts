@@ -2,7 +2,6 @@
 
 import type { Argv } from 'yargs';
 
-import { readConfigurationFile } from '../file/configuration-file.js';
 import type { CommonArguments } from '../options/common.js';
 import { overridingOptions, serveOptions } from '../options/serve.js';
 import { check, serve } from '../serve.js';
@@ -24,6 +23,7 @@ async function serveFile(file: string, isCheck: boolean, given: CommonArguments)
   const overriding = Object.entries(given).filter(([name, value]) => {
     return name in overridingOptions && value !== undefined;
   });
+  const { readConfigurationFile } = await import('../file/configuration-file.js');
   const configuration = readConfigurationFile(file, Object.fromEntries(overriding));
   if (isCheck) process.stdout.write(await check(file, configuration));
   else await serve(configuration);

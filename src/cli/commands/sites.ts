@@ -2,7 +2,6 @@
 
 import type { Argv } from 'yargs';
 
-import { runWorkers } from '../../daemon/run-workers.js';
 import { BridgeError } from '../../errors.js';
 import { afterDashes } from '../after-dashes.js';
 import { readConfiguration } from '../configuration.js';
@@ -78,5 +77,6 @@ async function serveWorkers(given: CommonArguments): Promise<void> {
     const why = 'without it the workers accept by themselves, and nobody counts';
     throw new BridgeError('ERR_USAGE', `worker --max-requests needs --listen: ${why}`);
   }
+  const { runWorkers } = await import('../../daemon/run-workers.js');
   await runWorkers(configuration, served, site);
 }

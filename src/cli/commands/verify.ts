@@ -3,11 +3,10 @@
 import type { Argv } from 'yargs';
 
 import { afterDashes } from '../after-dashes.js';
-import { describingOptions } from '../described-site.js';
+import { describingOptions } from '../options/describing.js';
 import { verifyOptions } from '../options/request.js';
 import { scriptArguments } from '../options/sites.js';
 import { siteKinds } from '../site-kinds.js';
-import { runVerify } from '../verify/command.js';
 import { userAgent } from '../version.js';
 
 export function verifyCommand(commands: Argv): Argv {
@@ -25,6 +24,7 @@ export function verifyCommand(commands: Argv): Argv {
         .positional('file', { ...scriptArguments.file, demandOption: false })
         .positional('argument', scriptArguments.argument),
     async (given) => {
+      const { runVerify } = await import('../verify/command.js');
       process.exitCode = await runVerify(given, afterDashes(given), userAgent());
     },
   );
