@@ -14,7 +14,7 @@ export interface GitHost {
   readonly url: string;
   /** The same as seen by a user whose password the web server knows. */
   readonly urlOf: (user: string) => string;
-  stop(): Promise<void>;
+  stop: () => Promise<void>;
 }
 
 /** Starts a host below `directory`; `unbuffered nginx` knows no users, and only lighttpd looks for the markers itself. */

@@ -13,7 +13,7 @@ export interface HgHost {
   readonly bridge: Bridge;
   readonly web: WebServer;
   readonly url: string;
-  stop(): Promise<void>;
+  stop: () => Promise<void>;
 }
 
 /** Makes an empty file, and the directories above it. */

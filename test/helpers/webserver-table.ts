@@ -6,17 +6,20 @@ interface Row {
   readonly passing: (socket: string) => string;
   /** The line that its file of users has for somebody whose password is `secret`. */
   readonly user: (name: string) => string;
+  /** Cases of test/e2e/web-server-cases.ts that fail with it, by their titles, and what shows it. */
+  readonly cannot: Readonly<Record<string, RegExp>>;
 }
 
 /** As `openssl passwd -apr1 secret` makes it. */
 const apr1 = (name: string): string => `${name}:$apr1$saltsalt$LrttParrLPdxvgutaSXWJ0`;
 
-export const webServers = {
+const rows = {
   lighttpd: {
     passing: (socket) =>
       `server.modules += ( "mod_fastcgi" )
 fastcgi.server = ( "/" => (( "socket" => "${socket}", "check-local" => "disable" )) )`,
     user: apr1,
+    cannot: {},
   },
   nginx: {
     // Passes requests on as they come, instead of taking their bodies in first.
@@ -28,14 +31,60 @@ fastcgi.server = ( "/" => (( "socket" => "${socket}", "check-local" => "disable"
       fastcgi_request_buffering off;
     }`),
     user: apr1,
+    cannot: {},
   },
   apache: {
     passing: (socket) => `ProxyPass "/" "unix:${socket}|fcgi://localhost/"`,
     user: apr1,
+    cannot: { 'pass on slashes that are encoded': /not found in manifest|Cannot find file/ },
+  },
+  caddy: {
+    passing: (socket) => `http://own.example.org {
+      reverse_proxy unix/${socket} {
+        transport fastcgi
+      }
+    }`,
+    user: (name) => `${name} $2a$04$68XR.ISPnnU1pkIn76DG2e50QgFNx9Q5R4Ijg7mnoCTA6EU7fpiJS`,
+    cannot: {},
+  },
+  h2o: {
+    passing: (socket) => `hosts:
+  default:
+    listen: 80
+    paths:
+      "/":
+        fastcgi.connect:
+          type: unix
+          port: ${socket}`,
+    user: (name) => `${name}:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=`,
+    cannot: {},
+  },
+  haproxy: {
+    passing: (socket) => `defaults
+  mode http
+  timeout client 1m
+  timeout connect 5s
+  timeout server 1m
+frontend all
+  bind :80
+  default_backend bridge
+backend bridge
+  use-fcgi-app bridge
+  server bridge unix@${socket} proto fcgi
+fcgi-app bridge
+  docroot /nowhere`,
+    user: (name) =>
+      `user ${name} password $6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1`,
+    cannot: {
+      'take git pushes of more than http.postBuffer, 1 MiB': /RPC failed/,
+      'carry 32 MiB up in chunks, without a length': /EPIPE|ECONNRESET|400/,
+    },
   },
 } as const satisfies Readonly<Record<string, Row>>;
 
-export type WebServerName = keyof typeof webServers;
+export type WebServerName = keyof typeof rows;
+
+export const webServers: Readonly<Record<WebServerName, Row>> = rows;
 
 export const webServerNames = Object.keys(webServers) as WebServerName[];
 
