@@ -1,7 +1,6 @@
 /** What a request answers: STDOUT and STDERR, as records (FastCGI 1.0 §3.3, §5.3). */
 
 import { Writable } from 'node:stream';
-import { finished } from 'node:stream/promises';
 
 import { RecordType } from './constants.js';
 import { streamEnd, streamRecords } from './record-writer.js';
@@ -40,10 +39,7 @@ export class RequestOutput {
    * are left to be sent: `endRecords`.
    */
   async end(): Promise<void> {
-    const flushed = [finished(this.stdout), finished(this.stderr)];
-    this.stdout.end();
-    this.stderr.end();
-    await Promise.allSettled(flushed);
+    await Promise.all([flushed(this.stdout), flushed(this.stderr)]);
   }
 
   /** The end of STDOUT, and of STDERR if there was any, for one write with END_REQUEST. */
@@ -87,4 +83,13 @@ export class RequestOutput {
     this.#firstOctetAt ??= performance.now();
     for (const chunk of chunks) this.#stdoutBytes += chunk.length;
   }
+}
+
+/** Ends a stream; resolves when it has passed everything on, or was destroyed. */
+function flushed(stream: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.closed) resolve();
+    else stream.once('close', resolve);
+    stream.end();
+  });
 }

@@ -3,6 +3,7 @@
 import type { Readable, Writable } from 'node:stream';
 
 import { type ResponseHead, ResponseHeadObserver } from '../cgi/response-head.js';
+import { reasonOf } from '../errors.js';
 import { carried } from '../young-generation.js';
 import { drained } from './drained.js';
 
@@ -97,11 +98,27 @@ export class ScriptOutput {
    * @throws BridgeError `ERR_MAX_HEADER_SIZE`, `ERR_INVALID_HEADER`; the script may then still be running.
    */
   async carry(): Promise<void> {
-    for await (const chunk of this.#chunks()) {
-      carried(chunk.length);
-      this.#options.onProgress(chunk.length);
-      await this.#send(this.#observe(chunk));
-    }
+    const source = this.#source;
+    await new Promise<void>((resolve, reject) => {
+      source.on('data', (chunk: Buffer) => {
+        try {
+          const sent = this.#take(chunk);
+          if (sent === undefined) return;
+          source.pause();
+          void sent.then(() => source.resume());
+        } catch (error) {
+          source.destroy();
+          reject(error instanceof Error ? error : new Error(reasonOf(error)));
+        }
+      });
+      source.once('end', () => {
+        this.#sourceEnded = true;
+        resolve();
+      });
+      // Destroyed by the run's owner, who knows why.
+      source.once('close', resolve);
+      source.on('error', () => undefined);
+    });
     await this.#flush();
   }
 
@@ -129,13 +146,10 @@ export class ScriptOutput {
     return this.#options.headOnly === true ? 0 : (this.#head?.contentBytes ?? Infinity);
   }
 
-  async *#chunks(): AsyncGenerator<Buffer, void, undefined> {
-    try {
-      for await (const chunk of this.#source) yield chunk as Buffer;
-      this.#sourceEnded = true;
-    } catch {
-      // Destroyed by the run's owner, who knows why.
-    }
+  #take(chunk: Buffer): Promise<void> | undefined {
+    carried(chunk.length);
+    this.#options.onProgress(chunk.length);
+    return this.#send(this.#observe(chunk));
   }
 
   #observe(chunk: Buffer): readonly Buffer[] {
@@ -154,7 +168,8 @@ export class ScriptOutput {
     return left === 0 || piece.length === 0 ? [] : [piece.subarray(0, left)];
   }
 
-  async #send(octets: readonly Buffer[]): Promise<void> {
+  /** Returns what is to be waited for before more is taken, if anything is. */
+  #send(octets: readonly Buffer[]): Promise<void> | undefined {
     this.#held.push(...octets);
     if (this.#held.length > MAX_HELD_PIECES) this.#held = [Buffer.concat(this.#held)];
     this.#heldBytes += octets.reduce((sum, buffer) => sum + buffer.length, 0);
@@ -167,14 +182,14 @@ export class ScriptOutput {
           this.#onRelease = resolve;
         });
         this.#options.onFull();
-        await released;
+        return released.then(() => this.#flush());
       }
     }
-    if (this.#released) await this.#flush();
+    return this.#released ? this.#flush() : undefined;
   }
 
-  async #flush(): Promise<void> {
-    if (this.#heldBytes === 0) return;
+  #flush(): Promise<void> | undefined {
+    if (this.#heldBytes === 0) return undefined;
     const [held, bytes] = [this.#held, this.#heldBytes];
     const octets = bytes <= COPIED_BYTES ? [Buffer.concat(held)] : held;
     this.#held = [];
@@ -182,16 +197,16 @@ export class ScriptOutput {
     if (this.#sink.destroyed) {
       // What a script adds to a response that was complete, nobody misses.
       this.#lost ||= this.#sentBytes < this.#wholeBytes;
-      return;
+      return undefined;
     }
     this.#sentBytes += bytes;
     this.#sink.cork();
     let takesMore = true;
     for (const piece of octets) takesMore = this.#sink.write(piece);
     this.#sink.uncork();
-    if (!takesMore) {
-      await drained(this.#sink, this.#options.givenUp);
+    if (takesMore) return undefined;
+    return drained(this.#sink, this.#options.givenUp).then(() => {
       this.#options.onProgress(0);
-    }
+    });
   }
 }
