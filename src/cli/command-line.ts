@@ -7,13 +7,22 @@ import { explainCommand } from './commands/explain.js';
 import { getCommand } from './commands/get.js';
 import { rcCommand } from './commands/rc.js';
 import { serveCommand } from './commands/serve.js';
+import { statusCommand } from './commands/status.js';
 import { siteCommands } from './commands/sites.js';
 import { verifyCommand } from './commands/verify.js';
 import { refuseMistakes } from './mistakes.js';
-import { version } from './version.js';
+import { version } from '../daemon/version.js';
 
 /** In the order of `--help`. What only one of them needs is loaded when it runs: the daemon is to start at once. */
-const allCommands = [siteCommands, serveCommand, getCommand, explainCommand, verifyCommand, rcCommand];
+const allCommands = [
+  siteCommands,
+  serveCommand,
+  getCommand,
+  statusCommand,
+  explainCommand,
+  verifyCommand,
+  rcCommand,
+];
 
 /** Runs the command that `argv` (without node and script) asks for. @throws BridgeError and nothing else. */
 export async function runCommand(argv: readonly string[]): Promise<void> {

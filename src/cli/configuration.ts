@@ -6,6 +6,7 @@ import { parseAddress } from '../daemon/address.js';
 import { AllowFrom } from '../daemon/allow-from.js';
 import type {
   Configuration,
+  ControlConfiguration,
   RunnerConfiguration,
   ServedSiteConfiguration,
   SiteConfiguration,
@@ -38,6 +39,7 @@ export function readServedSite(
 ): ServedSiteConfiguration {
   return {
     ...what,
+    ...readOwnPages(reader),
     listen: reader.each('listen', (text, directory) => parseAddress(text, directory)),
     socket: {
       mode: reader.fileMode('socket-mode'),
@@ -71,6 +73,29 @@ export function readServedSite(
   };
 }
 
+/** Where the bridge answers by itself. */
+function readOwnPages(reader: OptionReader): Pick<ServedSiteConfiguration, 'statusPath' | 'healthPath'> {
+  const [statusPath, healthPath] = ['status-path', 'health-path'].map((option) =>
+    reader.read(undefined, () => {
+      const value = reader.text(option);
+      if (value === undefined || /^\/[^?#]*$/.test(value)) return value && fromText(value);
+      const why = 'expected a path that begins with a slash, as in /status, without a query';
+      throw new OptionError('ERR_USAGE', { option, value, why });
+    }),
+  );
+  if (statusPath !== undefined && statusPath === healthPath) {
+    reader.read(undefined, () => {
+      const why = 'is --status-path as well; expected a path of its own';
+      throw new OptionError('ERR_USAGE', {
+        option: 'health-path',
+        value: reader.required('health-path'),
+        why,
+      });
+    });
+  }
+  return { statusPath, healthPath };
+}
+
 /** All of it is read, so that a mistake is told whichever runner it is. */
 function readRunner(reader: OptionReader): RunnerConfiguration {
   const maxForkServers = reader.count('max-fork-servers', 1);
@@ -91,6 +116,7 @@ export function readDaemonWide(reader: OptionReader): Omit<Configuration, 'sites
     stopGraceMs: reader.durationMs('stop-grace'),
     user: known(reader, 'user'),
     group: known(reader, 'group'),
+    control: reader.one('control', controlConfiguration),
     pidFile: reader.path('pid-file'),
     background,
     log: { level: reader.required('log-level') as LogLevel, format, file: logFile },
@@ -106,6 +132,15 @@ function known(reader: OptionReader, option: 'user' | 'group'): string | undefin
     requireKnown(option, name);
     return name;
   });
+}
+
+/** The control socket is its owner's alone, who is whoever serves. */
+function controlConfiguration(text: string, directory: string): ControlConfiguration {
+  const address = parseAddress(text, directory, { option: 'control' });
+  if (address.kind === 'unix')
+    return { address, socket: { mode: 0o600, owner: undefined, group: undefined } };
+  const why = 'only a Unix socket can be kept from others; expected unix:/path or /path';
+  throw new OptionError('ERR_USAGE', { option: 'control', value: text, why });
 }
 
 function refuseUnseenLog(): never {

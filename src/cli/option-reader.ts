@@ -94,6 +94,14 @@ export class OptionReader {
     return this.texts(option).flatMap((text) => this.read<T[]>([], () => [read(text, directory)]));
   }
 
+  /** What `read` makes of an option, if it was given; `directory` is what relative paths count from. */
+  one<T>(option: string, read: (text: string, directory: string) => T): T | undefined {
+    const given = this.text(option);
+    return given === undefined
+      ? undefined
+      : this.read(undefined, () => read(given, this.#directoryOf(option)));
+  }
+
   /** What `read` returns, or `instead` where it throws an error that was reported. */
   read<T>(instead: T, read: () => T): T {
     try {

@@ -33,6 +33,15 @@ export class Admission {
     this.#options = options;
   }
 
+  /** Places that are taken. */
+  get running(): number {
+    return this.#running;
+  }
+
+  get waiting(): number {
+    return this.#waiting;
+  }
+
   /**
    * Takes a place: those of one connection in the order of the calls, the connections in turn. Whoever gets one gives it
    * back when the process is gone.

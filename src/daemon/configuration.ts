@@ -59,6 +59,9 @@ export interface ServedSiteConfiguration {
   /** Puts into an error that the site is at fault for where it is described, if that is in a file. */
   readonly locate?: (error: BridgeError) => BridgeError;
   readonly site: SiteConfiguration;
+  /** Where the bridge answers by itself, if anywhere: what it is doing, and whether it takes new work. */
+  readonly statusPath: ByteString | undefined;
+  readonly healthPath: ByteString | undefined;
   /** Empty: descriptor 0 is the listening socket. */
   readonly listen: readonly Address[];
   readonly socket: UnixSocketOptions;
@@ -79,6 +82,12 @@ export interface ServedSiteConfiguration {
   readonly passEnv: readonly string[];
 }
 
+/** A socket that tells of the daemon, and takes orders. */
+export interface ControlConfiguration {
+  readonly address: Address;
+  readonly socket: UnixSocketOptions;
+}
+
 export interface Configuration {
   /** At least one. */
   readonly sites: readonly ServedSiteConfiguration[];
@@ -87,6 +96,8 @@ export interface Configuration {
   /** Whom to serve as, by names or numbers; undefined leaves what the process is. */
   readonly user: string | undefined;
   readonly group: string | undefined;
+  /** A Unix socket that says what the daemon is doing. */
+  readonly control: ControlConfiguration | undefined;
   readonly pidFile: string | undefined;
   readonly background: boolean;
   readonly log: LogOptions;

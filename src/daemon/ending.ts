@@ -132,8 +132,13 @@ export function ran(
   const appStatus = appStatusFor(outcome, isShort);
   const common = { outcome, appStatus, fields };
   if (endedBy === 'abort') {
-    const { fields: why, ...ending } = aborted(signal);
-    return { ...common, ...ending, fields: { ...fields, ...why } };
+    const { fields: why, document, ...ending } = aborted(signal);
+    return {
+      ...common,
+      ...ending,
+      ...(status === undefined && document !== undefined ? { document } : {}),
+      fields: { ...fields, ...why },
+    };
   }
   if (status === undefined) {
     const { end, document, cause = document.reason, code } = failure(outcome);
@@ -167,8 +172,17 @@ export function ran(
     : { ...answered, level: 'debug', message: 'request answered' };
 }
 
-function aborted(signal: AbortSignal): Pick<Ending, 'end' | 'level' | 'message' | 'fields'> {
+function aborted(signal: AbortSignal): Pick<Ending, 'end' | 'level' | 'message' | 'fields' | 'document'> {
   const reason: unknown = signal.aborted ? signal.reason : 'the daemon was told to end it';
+  if (reason instanceof BridgeError && reason.code === 'ERR_ENDED_BY_HAND') {
+    return {
+      end: 'ended-by-hand',
+      document: { status: 503, reason: 'The administrator of the server has ended this request.' },
+      level: 'warn',
+      message: `request ended by hand: ${reason.message}`,
+      fields: { code: reason.code },
+    };
+  }
   return {
     end: 'aborted',
     level: 'info',

@@ -42,6 +42,7 @@ function processRunner(configuration: ServedSiteConfiguration, log: Log): Runner
   const processes = new ProcessRunner(run, warm.start);
   return {
     run: (invocation, streams, signal) => processes.run(invocation, streams, signal),
+    status: () => ({ ...processes.status(), warm: warm.status() }),
     destroy: async () => {
       await processes.destroy();
       await warm.close();

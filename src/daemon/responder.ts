@@ -9,7 +9,7 @@ import type { ErrorCode } from '../errors.js';
 import type { RefusalReason } from '../fastcgi/connection.js';
 import { paramText } from '../fastcgi/params.js';
 import type { Request } from '../fastcgi/request.js';
-import type { AccessLog } from '../observe/access-log.js';
+import type { Access, AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
 import { RequestBody } from '../runners/request-body.js';
 import type { Runner } from '../runners/runner.js';
@@ -27,6 +27,8 @@ import {
   refused,
   unread,
 } from './ending.js';
+import { type Handling, RequestsInHand } from './handling.js';
+import type { OwnPage } from './status/pages.js';
 
 export interface ResponderOptions {
   /** What the access log calls the site, if a daemon has several. */
@@ -37,6 +39,10 @@ export interface ResponderOptions {
   readonly body: BodyLimits;
   readonly log: Log;
   readonly accessLog: AccessLog | undefined;
+  /** Pages that the bridge answers by itself, without a place or a process. */
+  readonly ownPage?: OwnPage | undefined;
+  /** Counts requests that have ended, but for those pages. */
+  readonly count?: ((access: Access) => void) | undefined;
 }
 
 /** What is kept of a request's body, and for how long none of it may come where all of it is waited for. */
@@ -52,17 +58,9 @@ const paramsStatus: Readonly<Partial<Record<ErrorCode, number>>> = {
   ERR_PARAMS_TIMEOUT: 408,
 };
 
-/** A request on its way to its end. */
-interface Handling {
-  readonly id: string;
-  readonly request: Request;
-  readonly body: RequestBody;
-  readonly connection: object;
-  /** How long it has waited for a place, once it has one or none. */
-  queueMs?: number;
-}
-
 export class Responder {
+  /** Those that have begun and not ended. */
+  readonly inHand = new RequestsInHand();
   readonly #options: ResponderOptions;
   /** Request ids are unique across restarts, short, and sort in the order of arrival. */
   readonly #idPrefix = randomBytes(4).toString('hex');
@@ -87,6 +85,7 @@ export class Responder {
       },
     });
     const handling: Handling = { id, request, body, connection };
+    this.inHand.add(handling);
     const ending = await this.#answer(handling).catch(bridgeError);
     body.destroy();
     await this.#end(handling, ending);
@@ -98,8 +97,10 @@ export class Responder {
     const { document, message, fields } = unread(why);
     this.#options.log.warn({ id, ...fields }, message);
     const response = errorResponse({ ...document, id });
-    const { accessLog, name } = this.#options;
-    accessLog?.write({ ...accessOfUnread(id, document.status, response.length), site: name });
+    const { accessLog, count, name } = this.#options;
+    const access = { ...accessOfUnread(id, document.status, response.length), site: name };
+    accessLog?.write(access);
+    count?.(access);
     return response;
   }
 
@@ -108,12 +109,17 @@ export class Responder {
   }
 
   async #answer(handling: Handling): Promise<Ending> {
-    const { site } = this.#options;
+    const { site, ownPage } = this.#options;
     const { params, problem } = handling.request;
     if (problem !== undefined) {
       const status = paramsStatus[problem.code] ?? 400;
       const reason = `The request can’t be handled: ${problem.message}.`;
       return refused({ status, reason }, problem.message, problem.code);
+    }
+    const page = ownPage?.(params);
+    if (page !== undefined) {
+      handling.isOwnPage = true;
+      return answeredBySite(await page);
     }
     const resolution = await resolveRequest(site, params);
     if (resolution.kind === 'refuse') {
@@ -122,6 +128,7 @@ export class Responder {
     }
     if (resolution.kind === 'answer') return answeredBySite(resolution.answer);
     const { invocation } = resolution;
+    handling.invocation = invocation;
     return lacksLength(invocation) ? this.#runCounted(handling, invocation) : this.#run(handling, invocation);
   }
 
@@ -140,7 +147,7 @@ export class Responder {
     const { runner, admission } = this.#options;
     const { request, body, connection } = handling;
     let release: Release;
-    const waitsSince = performance.now();
+    const waitsSince = (handling.waitsSince = performance.now());
     try {
       release = await admission.enter(connection, request.signal);
     } catch (error) {
@@ -150,13 +157,16 @@ export class Responder {
     }
     try {
       let hasAnswered = false;
+      const onStarted = (pid: number): void => {
+        handling.pid = pid;
+      };
       const onAnswered = (): void => {
         hasAnswered = true;
         void request.end(0);
       };
       if (body.errored !== null) return notTaken(body.errored, request.signal);
       const { stdout, stderr } = request;
-      const streams = { stdin: body, stdout, stderr, onAnswered };
+      const streams = { stdin: body, stdout, stderr, onStarted, onAnswered };
       return ran(await runner.run(invocation, streams, request.signal), request, { hasAnswered });
     } finally {
       release();
@@ -164,8 +174,9 @@ export class Responder {
   }
 
   /** Ends a request, whatever became of it, and accounts for it: the one place where that happens. */
-  async #end({ id, request, queueMs }: Handling, ending: Ending): Promise<void> {
-    const { name, log, accessLog } = this.#options;
+  async #end(handling: Handling, ending: Ending): Promise<void> {
+    const { id, request, queueMs, isOwnPage } = handling;
+    const { name, log, accessLog, count } = this.#options;
     const { document, answer, level, message, fields, appStatus } = ending;
     log[level]({ id, uri: uriOf(request.params), ...fields }, message);
     if (!request.stdout.destroyed) {
@@ -174,6 +185,12 @@ export class Responder {
       if (answer !== undefined) request.stdout.write(documentOctets(answer));
     }
     await request.end(appStatus);
-    accessLog?.write({ ...accessOf(id, request, ending, queueMs), site: name });
+    this.inHand.delete(handling);
+    const { onEnded } = handling;
+    if (accessLog === undefined && count === undefined && onEnded === undefined) return;
+    const access = { ...accessOf(id, request, ending, queueMs), site: name };
+    accessLog?.write(access);
+    if (isOwnPage !== true) count?.(access);
+    for (const told of onEnded ?? []) told(access);
   }
 }

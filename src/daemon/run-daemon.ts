@@ -12,6 +12,7 @@ import { reopenSignals, stopSignal } from './signals.js';
 import { takeSystemdEnvironment } from './systemd/environment.js';
 import { Notifier } from './systemd/notifier.js';
 import { withPassedSockets } from './systemd/passed-sockets.js';
+import type { UnixSocketOptions } from './unix-socket.js';
 
 /**
  * Serves until SIGTERM or SIGINT; a second one ends running requests at once. SIGHUP opens the logs anew. `onListening` is called when every
@@ -96,9 +97,10 @@ export async function runDaemon(
 /** Sockets that are made by root belong to whoever serves, unless somebody else was named. */
 function ownedBy(identity: Identity | undefined, configuration: Configuration): Configuration {
   if (identity === undefined) return configuration;
-  const sites = configuration.sites.map((site) => {
-    const { owner = String(identity.uid), group = String(identity.gid) } = site.socket;
-    return { ...site, socket: { ...site.socket, owner, group } };
-  });
-  return { ...configuration, sites };
+  const owned = <T extends { readonly socket: UnixSocketOptions }>(what: T): T => {
+    const { owner = String(identity.uid), group = String(identity.gid) } = what.socket;
+    return { ...what, socket: { ...what.socket, owner, group } };
+  };
+  const { sites, control } = configuration;
+  return { ...configuration, sites: sites.map(owned), control: control && owned(control) };
 }

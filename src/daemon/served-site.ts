@@ -4,8 +4,9 @@ import type { Socket } from 'node:net';
 
 import { Connection, type ConnectionOptions } from '../fastcgi/connection.js';
 import type { Request } from '../fastcgi/request.js';
-import type { AccessLog } from '../observe/access-log.js';
+import type { Access, AccessLog } from '../observe/access-log.js';
 import { type Log, withFields } from '../observe/log.js';
+import type { RequestStatus } from '../observe/status/status.js';
 import type { Runner } from '../runners/runner.js';
 import { Admission, type AdmissionOptions } from './admission.js';
 import type { ServedSiteConfiguration } from './configuration.js';
@@ -13,13 +14,23 @@ import { makeRunner } from './make-runner.js';
 import { makeSite } from './make-site.js';
 import { Responder } from './responder.js';
 import type { SiteListeners } from './site-listeners.js';
+import type { StatusCollector, WatchedSite } from './status/collector.js';
+import { ownPage } from './status/pages.js';
+
+/** What a site is told of the daemon that it is part of, and tells it. */
+export interface Watch {
+  readonly isAccepting: () => boolean;
+  /** Undefined where nobody may ask for its status. */
+  readonly collector: StatusCollector | undefined;
+}
 
 /** Owns its listeners, connections and processes until `close` or `destroy` has resolved. */
-export class ServedSite {
+export class ServedSite implements WatchedSite {
   readonly #configuration: ServedSiteConfiguration;
   readonly #log: Log;
   readonly #runner: Runner;
   readonly #responder: Responder;
+  readonly #admission: Admission;
   readonly #connectionOptions: Omit<ConnectionOptions, 'onRequest'>;
   readonly #connections = new Set<Connection>();
   readonly #responses = new Set<Promise<void>>();
@@ -30,6 +41,7 @@ export class ServedSite {
     listeners: SiteListeners,
     runner: Runner,
     responder: Responder,
+    admission: Admission,
     log: Log,
   ) {
     this.#configuration = configuration;
@@ -37,6 +49,7 @@ export class ServedSite {
     this.#log = log;
     this.#runner = runner;
     this.#responder = responder;
+    this.#admission = admission;
     const { maxProcesses, maxQueue } = admissionOf(configuration);
     const maxRequests = configuration.maxRequestsPerConnection;
     this.#connectionOptions = {
@@ -68,16 +81,19 @@ export class ServedSite {
     listeners: SiteListeners,
     daemonLog: Log,
     accessLog: AccessLog | undefined,
+    watch: Watch,
   ): Promise<ServedSite> {
     const { name } = configuration;
     const log = siteLog(configuration, daemonLog);
     const site = await makeSite(configuration);
     const runner = await makeRunner(configuration, log);
+    const admission = new Admission(admissionOf(configuration));
+    const { isAccepting, collector } = watch;
     const responder = new Responder({
       name,
       site,
       runner,
-      admission: new Admission(admissionOf(configuration)),
+      admission,
       body: {
         bufferBytes: configuration.stdinBufferBytes,
         maxSpoolBytes: configuration.maxSpoolBytes,
@@ -85,8 +101,10 @@ export class ServedSite {
       },
       log,
       accessLog,
+      ownPage: ownPage(configuration, isAccepting, collector),
+      count: collector?.counter(shownNameOf(configuration)),
     });
-    return new ServedSite(configuration, listeners, runner, responder, log);
+    return new ServedSite(configuration, listeners, runner, responder, admission, log);
   }
 
   /** Starts to serve. @throws BridgeError `ERR_LISTEN`, `ERR_USAGE` */
@@ -103,6 +121,37 @@ export class ServedSite {
   /** Where it listens, in the form of `--listen`. */
   get addresses(): readonly string[] {
     return this.#listeners.addresses;
+  }
+
+  get shownName(): string {
+    return shownNameOf(this.#configuration);
+  }
+
+  get status(): WatchedSite['status'] {
+    const { site, maxConnections } = this.#configuration;
+    const { maxProcesses, maxQueue } = admissionOf(this.#configuration);
+    const { processesStarted, warm, workers } = this.#runner.status();
+    return {
+      kind: site.kind,
+      listen: this.addresses,
+      connections: this.#connections.size,
+      maxConnections,
+      places: this.#admission.running,
+      maxPlaces: maxProcesses,
+      queue: this.#admission.waiting,
+      maxQueue,
+      processesStarted,
+      warm,
+      workers,
+    };
+  }
+
+  get requests(): readonly RequestStatus[] {
+    return this.#responder.inHand.statuses(this.shownName);
+  }
+
+  endByHand(id: string): Promise<Access> | undefined {
+    return this.#responder.inHand.endByHand(id);
   }
 
   /** Requests that are being answered. */
@@ -156,6 +205,11 @@ export class ServedSite {
     await Promise.all([...this.#connections].map((connection) => connection.closed));
     await Promise.all(this.#responses);
   }
+}
+
+/** Where a daemon has but one site, it needs no name of its own. */
+function shownNameOf({ name, site }: ServedSiteConfiguration): string {
+  return name ?? site.kind;
 }
 
 /** An application has as many requests at once as it has workers. */

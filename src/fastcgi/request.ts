@@ -43,7 +43,7 @@ const ABORTED_APP_STATUS = 143;
 /**
  * A request as its handler sees it. The connection owns it and feeds its `input`; the handler reads `stdin`, writes
  * `stdout` and `stderr`, and calls `end` once. When `signal` aborts, all three streams are gone and nobody waits any
- * more.
+ * more, unless it was by `cancel`.
  */
 export class Request {
   readonly requestId: number;
@@ -107,7 +107,7 @@ export class Request {
     return { paramsAt, firstOctetAt, endedAt, stdinBytes, stdoutBytes, unsentBytes };
   }
 
-  /** Aborts with a BridgeError when the web server sends ABORT_REQUEST or its connection is lost. */
+  /** Aborts with a BridgeError when the web server sends ABORT_REQUEST, its connection is lost, or by `cancel`. */
   get signal(): AbortSignal {
     return this.#aborted.signal;
   }
@@ -131,6 +131,11 @@ export class Request {
     this.#output.drop();
     if (answer) this.#sendEnd(ABORTED_APP_STATUS, ProtocolStatus.REQUEST_COMPLETE);
     else this.#finish();
+  }
+
+  /** Has whoever handles it give it up, though the web server waits: it is still to be answered and ended. */
+  cancel(reason: BridgeError): void {
+    this.#aborted.abort(reason);
   }
 
   #sendEnd(appStatus: number, protocolStatus: number, before: readonly Buffer[] = []): void {

@@ -14,6 +14,7 @@ export const requestEnds = [
   'refused',
   'not-admitted',
   'aborted',
+  'ended-by-hand',
   'start-timeout',
   'idle-timeout',
   'max-time',

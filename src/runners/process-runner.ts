@@ -6,7 +6,7 @@ import type { Invocation } from '../cgi/invocation.js';
 import { BridgeError, reasonOf } from '../errors.js';
 import type { OwnedProcess } from '../process/owned-process.js';
 import { RunTimers } from './run-timers.js';
-import type { EndedBy, Outcome, Runner, RunLimits, RunStreams } from './runner.js';
+import type { EndedBy, Outcome, Runner, RunLimits, RunnerStatus, RunStreams } from './runner.js';
 import { feedScript } from './script-input.js';
 import { ScriptOutput } from './script-output.js';
 import { carryStderr } from './script-stderr.js';
@@ -35,6 +35,7 @@ export class ProcessRunner implements Runner {
   readonly #limits: RunLimits;
   readonly #start: StartScript;
   readonly #aborts = new Set<() => void>();
+  #started = 0;
   #isDestroyed = false;
 
   constructor(limits: RunLimits, start: StartScript) {
@@ -57,7 +58,13 @@ export class ProcessRunner implements Runner {
         startError: error instanceof BridgeError ? error : new BridgeError('ERR_SPAWN', reasonOf(error)),
       };
     }
+    this.#started += 1;
+    streams.onStarted?.(started.pid);
     return this.#watch(started, fed, streams, signal);
+  }
+
+  status(): RunnerStatus {
+    return { processesStarted: this.#started };
   }
 
   /** Ends all runs, also those whose process is being started, or has answered completely and not ended yet. */
@@ -91,7 +98,7 @@ export class ProcessRunner implements Runner {
     };
     const onSignal = (): void => {
       // lighttpd leaves as soon as it has a whole response: the script may still have something to finish.
-      if (!output.complete) abort();
+      if (!output.complete || isByHand(signal.reason)) abort();
     };
     const timers = new RunTimers(limits, end);
     const progress = (): void => {
@@ -168,6 +175,10 @@ export class ProcessRunner implements Runner {
       stderrTail,
     };
   }
+}
+
+function isByHand(reason: unknown): boolean {
+  return reason instanceof BridgeError && reason.code === 'ERR_ENDED_BY_HAND';
 }
 
 function lostBy(error: Error): EndedBy {

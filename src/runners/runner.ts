@@ -12,6 +12,8 @@ export interface RunStreams {
   readonly stdin: RequestBody;
   readonly stdout: Writable;
   readonly stderr: Writable;
+  /** Called when the process is there. */
+  readonly onStarted?: (pid: number) => void;
   /** Called when the script has closed both outputs and lives on: nothing more can come of its answer. */
   readonly onAnswered?: () => void;
 }
@@ -44,6 +46,35 @@ export type EndedBy =
   | 'spool-error'
   | 'abort';
 
+/** What a runner keeps besides the processes of its runs, and has made since its start; times in milliseconds. */
+export interface RunnerStatus {
+  /** For runs, or as workers. */
+  readonly processesStarted: number;
+  readonly warm?: {
+    readonly forkServersStarted: number;
+    /** Processes that fork servers have made for runs. */
+    readonly forks: number;
+    readonly forkServers: readonly {
+      readonly script: string;
+      readonly pid: number | undefined;
+      readonly state: string;
+      readonly ageMs: number;
+      readonly forks: number;
+    }[];
+  };
+  readonly workers?: {
+    /** Workers that have failed, and that have ended otherwise. */
+    readonly crashes: number;
+    readonly recycles: number;
+    readonly running: readonly {
+      readonly pid: number;
+      readonly state: string;
+      readonly ageMs: number;
+      readonly requests: number;
+    }[];
+  };
+}
+
 /** How a run went. `status` is undefined while no complete header has been sent on: the answer is then the caller's. */
 export interface Outcome {
   readonly status: number | undefined;
@@ -73,9 +104,11 @@ export interface Runner {
   /**
    * Runs the invocation to its end: resolves once the process is gone and nobody holds its answer open; where the run
    * was ended, its whole group is gone then. What a script put into the background, with outputs of its own, goes on.
-   * Never rejects. Aborting `signal` ends the run, unless the answer was complete by then.
+   * Never rejects. Aborting `signal` ends the run, unless the answer was complete by then; if its reason is
+   * `ERR_ENDED_BY_HAND`, even so.
    */
   run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<Outcome>;
+  status(): RunnerStatus;
   /** Ends all runs, also those that have answered completely, and resolves when what it keeps for further ones is gone. */
   destroy(): Promise<void>;
 }

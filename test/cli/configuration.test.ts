@@ -33,6 +33,8 @@ describe('The configuration', () => {
         {
           name: undefined,
           site: { kind: 'dir', root: '/srv' },
+          statusPath: undefined,
+          healthPath: undefined,
           listen: [],
           socket: { mode: 0o660, owner: undefined, group: undefined },
           allowFrom: [],
@@ -60,6 +62,7 @@ describe('The configuration', () => {
       stopGraceMs: 30_000,
       user: undefined,
       group: undefined,
+      control: undefined,
       pidFile: undefined,
       background: false,
       log: { level: 'info', format: 'text', file: undefined },
@@ -94,6 +97,9 @@ describe('The configuration', () => {
       'stop-grace': '0',
       spawn: 'node',
       'pass-env': ['LANG'],
+      'status-path': '/statusé',
+      'health-path': '/health',
+      control: '/run/control',
       'pid-file': '/run/x.pid',
       daemon: true,
       'log-level': 'debug',
@@ -107,6 +113,8 @@ describe('The configuration', () => {
         {
           name: undefined,
           site: { kind: 'dir', root: '/srv' },
+          statusPath: '/status\xc3\xa9',
+          healthPath: '/health',
           listen: [
             { kind: 'unix', path: '/a' },
             { kind: 'tcp', host: '127.0.0.1', port: 1 },
@@ -138,6 +146,10 @@ describe('The configuration', () => {
       stopGraceMs: 0,
       user: undefined,
       group: undefined,
+      control: {
+        address: { kind: 'unix', path: '/run/control' },
+        socket: { mode: 0o600, owner: undefined, group: undefined },
+      },
       pidFile: '/run/x.pid',
       background: true,
       log: { level: 'debug', format: 'json', file: '/var/log/x' },
@@ -200,6 +212,10 @@ describe('A wrong value', () => {
     ['max-time', '99d', /a duration with its unit/],
     ['kill-grace', '5', /a duration with its unit/],
     ['stop-grace', '', /a duration with its unit/],
+    ['status-path', 'status', /a path that begins with a slash/],
+    ['health-path', '/health?x', /a path .* without a query/],
+    ['control', '127.0.0.1:9000', /only a Unix socket can be kept from others/],
+    ['control', 'control', /expected unix:\/path/],
     ['user', 'no-such-user', /the system knows no such user/],
     ['group', 'no-such-group', /the system knows no such group/],
   ];
@@ -247,6 +263,13 @@ describe('A wrong value', () => {
       Object.keys(commonOptions).filter((name) => !tried.has(name)),
       [],
     );
+  });
+
+  it('is one path for two pages', () => {
+    assert.throws(() => read({ 'status-path': '/s', 'health-path': '/s' }), {
+      code: 'ERR_USAGE',
+      message: '--health-path /s: is --status-path as well; expected a path of its own',
+    });
   });
 
   it('is --daemon without a log file, and the error has an example', () => {

@@ -4,7 +4,7 @@ import type { Argv } from 'yargs';
 
 import { OptionReader } from '../option-reader.js';
 import { getArguments, getOptions } from '../options/request.js';
-import { userAgent } from '../version.js';
+import { userAgent } from '../../daemon/version.js';
 
 export function getCommand(commands: Argv): Argv {
   return commands.command(

@@ -66,7 +66,7 @@ async function serveWorkers(given: CommonArguments): Promise<void> {
   const configuration = readConfiguration(site, given);
   const [served] = configuration.sites;
   if (site.kind !== 'worker' || served === undefined || served.listen.length > 0) return serve(configuration);
-  for (const option of ['daemon', 'pid-file', 'access-log']) {
+  for (const option of ['daemon', 'pid-file', 'access-log', 'status-path', 'health-path', 'control']) {
     if (given[option] === undefined || given[option] === false) continue;
     throw new BridgeError(
       'ERR_USAGE',

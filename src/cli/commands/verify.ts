@@ -7,7 +7,7 @@ import { describingOptions } from '../options/describing.js';
 import { verifyOptions } from '../options/request.js';
 import { scriptArguments } from '../options/sites.js';
 import { siteKinds } from '../site-kinds.js';
-import { userAgent } from '../version.js';
+import { userAgent } from '../../daemon/version.js';
 
 export function verifyCommand(commands: Argv): Argv {
   return commands.command(

@@ -85,6 +85,18 @@ const environment = {
   'pass-env': { ...list, description: 'Variable of the daemon’s own that programs get (repeatable)' },
 } satisfies Record<string, Options>;
 
+const status = {
+  'status-path': {
+    ...text,
+    description: 'Path where a site says what the daemon is doing; keep it from strangers',
+  },
+  'health-path': {
+    ...text,
+    description: 'Path where a site says whether the daemon takes new work: 200, or 503',
+  },
+  control: { ...text, description: 'Unix socket for fcgi2cgi status; for nobody but its owner' },
+} satisfies Record<string, Options>;
+
 const process = {
   daemon: {
     type: 'boolean',
@@ -113,10 +125,18 @@ const process = {
 } satisfies Record<string, Options>;
 
 /** The options of every command that listens, by name. */
-export const commonOptions = { ...listening, ...limits, ...times, ...runner, ...environment, ...process };
+export const commonOptions = {
+  ...listening,
+  ...limits,
+  ...times,
+  ...runner,
+  ...environment,
+  ...status,
+  ...process,
+};
 
 /** Those of them that are of the whole daemon, however many sites it serves. */
-export const daemonOptions = { 'stop-grace': times['stop-grace'], ...process };
+export const daemonOptions = { 'stop-grace': times['stop-grace'], control: status.control, ...process };
 
 /** Gives a command the common options, each under its heading of the help. */
 export function withCommonOptions<T>(command: Argv<T>): Argv<Omit<T, keyof CommonOptions> & CommonOptions> {
@@ -126,6 +146,7 @@ export function withCommonOptions<T>(command: Argv<T>): Argv<Omit<T, keyof Commo
     .group(Object.keys(limits), 'Limits:')
     .group(Object.keys(times), 'Times:')
     .group([...Object.keys(runner), ...Object.keys(environment)], 'Programs:')
+    .group(Object.keys(status), 'Status:')
     .group(Object.keys(process), 'Process:');
 }
 

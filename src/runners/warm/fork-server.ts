@@ -75,6 +75,9 @@ export class ForkServer {
   /** Resolves when its process is gone, and with it all that it has forked; to why, if nobody wanted that. */
   readonly gone: Promise<string | undefined>;
 
+  /** When it was started; by `performance.now()`. */
+  readonly startedAt = performance.now();
+
   readonly #options: ForkServerOptions;
   readonly #pending = new Map<string, Pending>();
   readonly #running = new Map<number, (exit: ExitStatus) => void>();
@@ -84,6 +87,7 @@ export class ForkServer {
   #line = '';
   #stderr = '';
   #count = 0;
+  #forks = 0;
   #readied: (values: SeenVariables) => void = () => undefined;
   #failed: (error: Error) => void = () => undefined;
 
@@ -99,6 +103,15 @@ export class ForkServer {
 
   get pid(): number | undefined {
     return this.#process?.pid;
+  }
+
+  get state(): State['kind'] {
+    return this.#state.kind;
+  }
+
+  /** Processes that it has forked. */
+  get forks(): number {
+    return this.#forks;
   }
 
   /**
@@ -229,6 +242,7 @@ export class ForkServer {
   }
 
   #forked({ id, pid, name }: Extract<Answer, { kind: 'forked' }>): void {
+    this.#forks += 1;
     const pending = this.#settle(id);
     const ended = new Promise<ExitStatus>((resolve) => this.#running.set(pid, resolve));
     try {

@@ -4,6 +4,7 @@ import { type ByteString, toText } from '../../bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
 import { startProcess } from '../../process/child-process.js';
 import type { StartScript } from '../process-runner.js';
+import type { RunnerStatus } from '../runner.js';
 import { ForkServer } from './fork-server.js';
 import { type InterpretedScript, Interpreters, type Language } from './interpreter.js';
 import { startVariables } from './start-variables.js';
@@ -45,9 +46,12 @@ export class WarmScripts {
   readonly #options: WarmOptions;
   readonly #interpreters = new Interpreters(MAX_REMEMBERED);
   readonly #scripts = new Map<string, WarmScript>();
-  readonly #servers = new Set<ForkServer>();
+  /** The fork servers, and whose they are. */
+  readonly #servers = new Map<ForkServer, ByteString>();
   readonly #said = new Set<string>();
   readonly #idleTimer: NodeJS.Timeout | undefined;
+  #serversStarted = 0;
+  #forks = 0;
   #isClosed = false;
 
   constructor(options: WarmOptions) {
@@ -67,7 +71,10 @@ export class WarmScripts {
       this.#once('info', { script: toText(invocation.file) }, `a program is not run warm: ${found.reason}`);
     } else if (!this.#isClosed && !hasNul(invocation)) {
       const forked = await this.#script(found, invocation).fork(invocation, found.args);
-      if (forked !== undefined) return forked;
+      if (forked !== undefined) {
+        this.#forks += 1;
+        return forked;
+      }
     }
     return this.#options.spawn(invocation, signal);
   };
@@ -84,13 +91,24 @@ export class WarmScripts {
     return typeof server === 'string' ? { kind: 'unfit', reason: server } : { kind: 'warm', pid: server.pid };
   }
 
+  status(): Required<RunnerStatus>['warm'] {
+    const now = performance.now();
+    return {
+      forkServersStarted: this.#serversStarted,
+      forks: this.#forks,
+      forkServers: [...this.#servers].map(([{ pid, state, startedAt, forks }, script]) => {
+        return { script: toText(script), pid, state, ageMs: now - startedAt, forks };
+      }),
+    };
+  }
+
   /** Ends the fork servers. Resolves when they are gone, and with them all that they have forked. */
   async close(): Promise<void> {
     this.#isClosed = true;
     clearInterval(this.#idleTimer);
     for (const script of this.#scripts.values()) script.close();
     this.#scripts.clear();
-    await Promise.all([...this.#servers].map((server) => server.gone));
+    await Promise.all([...this.#servers.keys()].map((server) => server.gone));
   }
 
   #script(found: InterpretedScript, invocation: Invocation): WarmScript {
@@ -110,7 +128,8 @@ export class WarmScripts {
           loadTimeoutMs: this.#options.loadTimeoutMs,
           onLearned,
         });
-        this.#servers.add(server);
+        this.#serversStarted += 1;
+        this.#servers.set(server, script);
         void server.gone.then(() => this.#servers.delete(server));
         return server;
       },

@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { BridgeError, reasonOf } from '../../errors.js';
 import type { Command } from '../../process/command.js';
 import type { Requester } from '../../fastcgi/requester.js';
+import type { RunnerStatus } from '../runner.js';
 import { eachLine } from './lines.js';
 import { Supervisor, type WorkerEnd } from './supervisor.js';
 import { WaitingLine } from './waiting-line.js';
@@ -49,6 +50,8 @@ interface Member {
   /** Whether it has shown that it accepts connections. */
   isReady: boolean;
   requests: number;
+  /** By `performance.now()`. */
+  readonly startedAt: number;
   /** Ends the wait for its first sign of life. */
   readonly probe: AbortController;
 }
@@ -63,6 +66,8 @@ export class WorkerPool {
   readonly #waiting = new WaitingLine<Worker>();
   #closed: Promise<void> | undefined;
   #count = 0;
+  #crashes = 0;
+  #recycles = 0;
   /** Whether the application answers when it is asked for a sign of life. */
   #showsSigns = false;
 
@@ -162,6 +167,20 @@ export class WorkerPool {
     if (this.#members.has(worker)) await this.dismiss(worker);
   }
 
+  status(): RunnerStatus {
+    const now = performance.now();
+    const running = [...this.#members.values()].map(({ worker, state, requests, startedAt, isReady }) => ({
+      pid: worker.pid,
+      state: state === 'free' && !isReady ? 'starting' : state,
+      ageMs: now - startedAt,
+      requests,
+    }));
+    return {
+      processesStarted: this.#count,
+      workers: { crashes: this.#crashes, recycles: this.#recycles, running },
+    };
+  }
+
   /** Ends all workers. Resolves when the last one is gone. */
   close(): Promise<void> {
     this.#closed ??= this.#end();
@@ -194,7 +213,14 @@ export class WorkerPool {
       });
     }
     const probe = new AbortController();
-    const member: Member = { worker, state: 'free', isReady: false, requests: 0, probe };
+    const member: Member = {
+      worker,
+      state: 'free',
+      isReady: false,
+      requests: 0,
+      startedAt: performance.now(),
+      probe,
+    };
     report.started(worker.pid);
     this.#free(member);
     void this.#awaitReadiness(member);
@@ -206,6 +232,8 @@ export class WorkerPool {
       this.#members.get(end.process)?.probe.abort();
       this.#members.delete(end.process);
     }
+    if (end.failed) this.#crashes += 1;
+    else if (this.#closed === undefined) this.#recycles += 1;
     this.#options.report.ended(end, requests);
     if (this.#isFailing) this.#waiting.dissolve(this.#failing());
   }

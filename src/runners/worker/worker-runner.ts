@@ -7,7 +7,7 @@ import { systemCodeOf } from '../../errors.js';
 import type { Requester } from '../../fastcgi/requester.js';
 import { ProcessRunner } from '../process-runner.js';
 import { RequestBody } from '../request-body.js';
-import type { Outcome, Runner, RunLimits, RunStreams } from '../runner.js';
+import type { Outcome, Runner, RunLimits, RunnerStatus, RunStreams } from '../runner.js';
 import type { Worker } from './worker.js';
 import type { WorkerPool } from './worker-pool.js';
 import { connectTo, WorkerRequest } from './worker-request.js';
@@ -54,6 +54,10 @@ export class WorkerRunner implements Runner {
       // Without END_REQUEST nobody knows whether there should have been more.
       if (!again) return { ...outcome, isShort: outcome.isShort || !sent.isAnswered };
     }
+  }
+
+  status(): RunnerStatus {
+    return this.#pool.status();
   }
 
   async destroy(): Promise<void> {

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 
-import { shippedFile } from '../daemon/shipped.js';
+import { shippedFile } from './shipped.js';
 
 export function version(): string {
   const file = Buffer.from(shippedFile('package.json'), 'latin1');

@@ -1,0 +1,87 @@
+/** Brings together what a daemon is doing: what its sites have in hand, what was counted, and what it costs. */
+
+import { setImmediate } from 'node:timers/promises';
+
+import type { Access } from '../../observe/access-log.js';
+import { Metrics } from '../../observe/status/metrics.js';
+import type { RequestStatus, SiteStatus, Status } from '../../observe/status/status.js';
+import { version } from '../version.js';
+
+/** A site, as far as it is watched. */
+export interface WatchedSite {
+  /** What it is called where a site must have a name. */
+  readonly shownName: string;
+  readonly status: Omit<SiteStatus, 'name' | 'counts'>;
+  readonly requests: readonly RequestStatus[];
+  endByHand(id: string): Promise<Access> | undefined;
+}
+
+/** Owns nothing; it counts from when it was opened. */
+export class StatusCollector {
+  readonly #metrics: Metrics;
+  readonly #version = version();
+  /** Whether the daemon takes new work. */
+  readonly #isAccepting: () => boolean;
+  #sites: readonly WatchedSite[] = [];
+
+  private constructor(metrics: Metrics, isAccepting: () => boolean) {
+    this.#metrics = metrics;
+    this.#isAccepting = isAccepting;
+  }
+
+  static async open(isAccepting: () => boolean): Promise<StatusCollector> {
+    return new StatusCollector(await Metrics.open(), isAccepting);
+  }
+
+  /** Gives what counts the requests of the site that is shown by that name. */
+  counter(shownName: string): (access: Access) => void {
+    return this.#metrics.counter(shownName);
+  }
+
+  /** From now on these are shown. */
+  watch(sites: readonly WatchedSite[]): void {
+    this.#sites = sites;
+  }
+
+  async status(): Promise<Status> {
+    const { rss, heapUsed } = process.memoryUsage();
+    const { user, system } = process.cpuUsage();
+    const uptimeMs = 1_000 * process.uptime();
+    const since = performance.now();
+    await setImmediate();
+    const delayMs = performance.now() - since;
+    return {
+      version: this.#version,
+      pid: process.pid,
+      state: this.#isAccepting() ? 'accepting' : 'draining',
+      startedAt: new Date(Date.now() - uptimeMs).toISOString(),
+      uptimeMs,
+      memory: { residentBytes: rss, heapBytes: heapUsed },
+      cpuMs: (user + system) / 1_000,
+      eventLoop: { busyMs: performance.eventLoopUtilization().active, delayMs },
+      sites: await Promise.all(
+        this.#sites.map(async ({ shownName, status }) => ({
+          name: shownName,
+          ...status,
+          counts: await this.#metrics.countsOf(shownName),
+        })),
+      ),
+      requests: this.#sites.flatMap(({ requests }) => requests).sort((one, other) => other.ageMs - one.ageMs),
+    };
+  }
+
+  /** The status as Prometheus reads it. */
+  async prometheus(): Promise<{ readonly contentType: string; readonly text: string }> {
+    const { contentType } = this.#metrics;
+    return { contentType, text: await this.#metrics.text(await this.status()) };
+  }
+
+  /** Ends a request, whichever site has it; resolves when it has ended, or is undefined where there is none. */
+  endByHand(id: string): Promise<Access> | undefined {
+    for (const site of this.#sites) {
+      const ended = site.endByHand(id);
+      if (ended !== undefined) return ended;
+    }
+    return undefined;
+  }
+}

@@ -1,0 +1,108 @@
+/** What a daemon is doing at one moment, as plain data: what people and programs are shown is made of it. */
+
+import type { RequestEnd } from '../access-log.js';
+
+/** Times are in milliseconds, sizes in octets; whatever has come from the network is text that nobody has checked. */
+export interface Status {
+  readonly version: string;
+  readonly pid: number;
+  /** Whether it takes new work, or ends with what it has. */
+  readonly state: 'accepting' | 'draining';
+  readonly startedAt: string;
+  readonly uptimeMs: number;
+  readonly memory: { readonly residentBytes: number; readonly heapBytes: number };
+  readonly cpuMs: number;
+  readonly eventLoop: {
+    /** How long it has been at work since the start. */
+    readonly busyMs: number;
+    /** How long it takes just now until it comes to what is next. */
+    readonly delayMs: number;
+  };
+  readonly sites: readonly SiteStatus[];
+  /** Those that have begun and not ended, over all sites; the oldest first. */
+  readonly requests: readonly RequestStatus[];
+}
+
+export interface SiteStatus {
+  /** As the configuration file has it; where there is but one site, its kind. */
+  readonly name: string;
+  readonly kind: string;
+  readonly listen: readonly string[];
+  readonly connections: number;
+  readonly maxConnections: number;
+  /** Places that are taken; there is one for each process. */
+  readonly places: number;
+  readonly maxPlaces: number;
+  readonly queue: number;
+  readonly maxQueue: number;
+  readonly processesStarted: number;
+  readonly counts: SiteCounts;
+  /** Of `--runner warm`. */
+  readonly warm: WarmStatus | undefined;
+  /** Of a FastCGI application. */
+  readonly workers: WorkersStatus | undefined;
+}
+
+/** What has become of a site's requests since the start. */
+export interface SiteCounts {
+  readonly ended: readonly EndedCount[];
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+  /** From the end of the params to the first octet of the answer. */
+  readonly firstOctet: Distribution;
+  /** To the end. */
+  readonly total: Distribution;
+}
+
+export interface EndedCount {
+  readonly end: RequestEnd;
+  /** `2xx`, or `none` where no answer was sent. */
+  readonly status: string;
+  readonly requests: number;
+}
+
+/** How often something has taken at most so long; the last bound is Infinity. */
+export interface Distribution {
+  readonly count: number;
+  readonly sumMs: number;
+  readonly buckets: readonly { readonly maxMs: number; readonly count: number }[];
+}
+
+export interface WarmStatus {
+  readonly forkServersStarted: number;
+  readonly forks: number;
+  readonly forkServers: readonly {
+    readonly script: string;
+    readonly pid: number | undefined;
+    readonly state: string;
+    readonly ageMs: number;
+    readonly forks: number;
+  }[];
+}
+
+export interface WorkersStatus {
+  readonly crashes: number;
+  readonly recycles: number;
+  readonly running: readonly {
+    readonly pid: number;
+    readonly state: string;
+    readonly ageMs: number;
+    readonly requests: number;
+  }[];
+}
+
+export interface RequestStatus {
+  readonly id: string;
+  readonly site: string;
+  /** Reading its body, waiting for a place, running, or answered while its process lives on. */
+  readonly state: 'preparing' | 'waiting' | 'running' | 'answered';
+  readonly client: string;
+  readonly method: string;
+  readonly uri: string;
+  /** What runs, once that is known. */
+  readonly script: string | undefined;
+  readonly pid: number | undefined;
+  readonly ageMs: number;
+  readonly inBytes: number;
+  readonly outBytes: number;
+}

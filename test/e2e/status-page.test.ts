@@ -1,0 +1,112 @@
+/** The status and health pages behind real web servers, and as a person sees them. */
+
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+
+import type { Browser } from 'playwright-core';
+
+import { connect } from '../helpers/ask.js';
+import { launchBrowser } from '../helpers/browser.js';
+import { fixture } from '../helpers/bridge.js';
+import { fetchRaw } from '../helpers/http.js';
+import { answered, serve, type Served } from '../helpers/served.js';
+import { startPassing, type WebServer, type WebServerName } from '../helpers/webserver.js';
+
+/** What a browser would run, a terminal obey, or a reader be fooled by. */
+const hostile = '/"><script>document.title="owned"</script><img src=x onerror=alert(1)>\u001b[31m\u202e';
+
+for (const name of ['nginx', 'lighttpd'] satisfies WebServerName[]) {
+  describe(`The daemon’s own pages behind ${name}`, { timeout: 60_000 }, () => {
+    let served: Served;
+    let web: WebServer;
+    let busy: ReturnType<typeof connect>;
+
+    before(async () => {
+      served = await serve([
+        'script',
+        ...[
+          '--status-path',
+          '/status',
+          '--health-path',
+          '/health',
+          '--max-processes',
+          '1',
+          '--max-queue',
+          '0',
+        ],
+        fixture('cgi/ignores-term.sh'),
+      ]);
+      web = await startPassing(name, served.socket);
+      // It takes the only place, and keeps it.
+      busy = connect(served.socket);
+      const request = busy.send([
+        ['REQUEST_METHOD', 'GET'],
+        ['REQUEST_URI', Buffer.from(hostile).toString('latin1')],
+      ]);
+      request.stdin.end();
+      await answered(request, /\d+\n/);
+    });
+    after(async () => {
+      busy.close();
+      await web.stop();
+    });
+
+    it('are answered though all places are taken', async () => {
+      assert.equal((await fetchRaw(web.url, '/')).status, 503);
+      const health = await fetchRaw(web.url, '/health');
+      assert.deepEqual([health.status, health.body.toString()], [200, 'accepting\n']);
+      const text = await fetchRaw(web.url, '/status');
+      assert.match(text.body.toString(), /1 of 1 places taken/);
+      assert.match(text.body.toString(), /not-admitted +1/);
+      assert.doesNotMatch(text.body.toString(), /[\u001b\u202e]/);
+      const head = await fetchRaw(web.url, '/status?format=json', { method: 'HEAD' });
+      assert.deepEqual([head.status, head.body.length], [200, 0]);
+      assert.equal((await fetchRaw(web.url, '/status', { method: 'POST' })).status, 405);
+    });
+
+    it('have the form that the Accept field or the query asks for', async () => {
+      const typeOf = async (path: string, accept: string): Promise<string | undefined> =>
+        (await fetchRaw(web.url, path, { headers: { accept } })).headers['content-type'];
+      assert.equal(await typeOf('/status', 'text/html'), 'text/html; charset=utf-8');
+      assert.equal(await typeOf('/status', 'application/json'), 'application/json');
+      assert.equal(
+        await typeOf('/status?format=prometheus', '*/*'),
+        'text/plain; version=0.0.4; charset=utf-8',
+      );
+    });
+
+    it('show what is hostile as the text that it is, in a browser that would run it', async () => {
+      const browser: Browser = await launchBrowser();
+      try {
+        const page = await browser.newPage();
+        const problems: string[] = [];
+        page.on('console', (message) => problems.push(message.text()));
+        page.on('pageerror', (error) => problems.push(error.message));
+        page.on('dialog', (dialog) => {
+          problems.push(dialog.message());
+          void dialog.dismiss();
+        });
+        // A browser asks for an icon, which has nothing to do with the page.
+        await page.route('**/favicon.ico', (route) => route.fulfill({ status: 204 }));
+        const requested: string[] = [];
+        page.on('request', (request) => requested.push(new URL(request.url()).pathname));
+        await page.goto(`${web.url}/status`, { waitUntil: 'load' });
+        assert.equal(await page.title(), 'fcgi2cgi: 1 active');
+        const shown = await page.locator('td.w code').first().innerText();
+        assert.equal(shown, `GET ${hostile.replace('\u001b', '\\u001b').replace('\u202e', '\\u202e')}`);
+        assert.equal(await page.locator('script, img').count(), 0);
+        const font = await page.evaluate("getComputedStyle(document.querySelector('h1')).fontWeight");
+        assert.equal(font, '700', 'its own style holds');
+        await page.getByText('again every 5 s').click();
+        await page.locator('meta[http-equiv=refresh][content="5"]').waitFor({ state: 'attached' });
+        assert.deepEqual(
+          requested.filter((path) => path !== '/status' && path !== '/favicon.ico'),
+          [],
+        );
+        assert.deepEqual(problems, []);
+      } finally {
+        await browser.close();
+      }
+    });
+  });
+}

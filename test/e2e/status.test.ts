@@ -1,0 +1,263 @@
+/** What `fcgi2cgi status` says of a daemon, and how it ends a request. */
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { before, describe, it } from 'node:test';
+
+import { ask, connect } from '../helpers/ask.js';
+import { fixture, runBridge, startBridge } from '../helpers/bridge.js';
+import { until, vanished } from '../helpers/processes.js';
+import { answered, page, serve, type Served } from '../helpers/served.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
+
+interface Shown {
+  readonly state: string;
+  readonly sites: readonly {
+    readonly name: string;
+    readonly places: number;
+    readonly queue: number;
+    readonly counts: { readonly ended: readonly unknown[] };
+  }[];
+  readonly requests: readonly {
+    readonly id: string;
+    readonly uri: string;
+    readonly state: string;
+    readonly pid: number | null;
+    readonly out_bytes: number;
+  }[];
+}
+
+let control: string;
+before(async () => {
+  control = join(await temporaryDirectory(), 'control');
+});
+
+/** A daemon with the control socket, which waits for what runs when it stops, as the tests have it end. */
+const start = (...args: string[]): Promise<Served> => {
+  const [command = '', ...rest] = args;
+  return serve([command, '--control', control, ...rest], {
+    graces: ['--stop-grace', '30s', '--kill-grace', '200ms'],
+  });
+};
+
+const status = (...args: string[]): ReturnType<typeof runBridge> => runBridge(['status', control, ...args]);
+
+async function shown(): Promise<Shown> {
+  const { stdout, stderr } = await status('--json');
+  assert.equal(stderr, '');
+  return JSON.parse(stdout) as Shown;
+}
+
+/** Sends a request that is not waited for. */
+function send(socket: string, params: Record<string, string>) {
+  const connection = connect(socket);
+  const request = connection.send(Object.entries({ REQUEST_METHOD: 'GET', ...params }));
+  request.stdin.end();
+  return { connection, request };
+}
+
+/** The one request under a URI, once it is in that state. */
+async function requestAt(uri: string, state: string): Promise<Shown['requests'][number]> {
+  let found: Shown['requests'][number] | undefined;
+  await until(async () => {
+    found = (await shown()).requests.find((each) => each.uri === uri && each.state === state);
+    return found !== undefined;
+  });
+  return found ?? assert.fail();
+}
+
+describe('fcgi2cgi status', { timeout: 120_000 }, () => {
+  it('tells of what runs, waits and has ended, from a socket for its owner alone', async () => {
+    const served = await start('script', '--max-processes', '1', fixture('cgi/ignores-term.sh'));
+    assert.equal((await stat(control)).mode & 0o777, 0o600);
+    const first = send(served.socket, { REQUEST_URI: '/first?\u001b[2J' });
+    await answered(first.request, /\d+\n/);
+    const second = send(served.socket, { REQUEST_URI: '/second' });
+    await requestAt('/second', 'waiting');
+    const { sites, requests } = await shown();
+    assert.deepEqual(
+      sites.map(({ name, places, queue }) => [name, places, queue]),
+      [['script', 1, 1]],
+    );
+    const [running] = requests;
+    assert.deepEqual(
+      [running?.uri, running?.state, (running?.out_bytes ?? 0) > 20],
+      ['/first?\u001b[2J', 'running', true],
+    );
+    const { stdout } = await status();
+    assert.match(stdout, /script +running +\d+ .*GET \/first\?\\u001b\[2J by \/.*ignores-term\.sh$/m);
+    assert.match(stdout, /script +waiting +- .*GET \/second by /);
+
+    const ended = await status('--end', running?.id ?? '');
+    assert.match(ended.stdout, /^request \S+ has ended after .* \(ended-by-hand\), process \d+: SIGKILL\n$/);
+    assert.equal(ended.status, 0);
+    await vanished(running?.pid ?? assert.fail());
+    // Its answer had begun, and is cut short.
+    first.request.stdout.resume();
+    assert.notEqual((await first.request.ended).appStatus, 0);
+    await answered(second.request, /\d+\n/);
+    second.connection.close();
+    await until(async () => (await shown()).requests.length === 0);
+    assert.deepEqual((await shown()).sites[0]?.counts.ended, [
+      { end: 'ended-by-hand', status: '2xx', requests: 1 },
+      { end: 'aborted', status: '2xx', requests: 1 },
+    ]);
+    await served.stop();
+    assert.ok(!existsSync(control));
+  });
+
+  it('ends a request of which nothing was answered with a page that says so, and the access log too', async () => {
+    const log = join(await temporaryDirectory(), 'access');
+    const served = await start(
+      'script',
+      '--max-processes',
+      '1',
+      '--access-log',
+      log,
+      fixture('cgi/sleeps-before-header.sh'),
+    );
+    const asked = ['/running', '/waiting'].map((REQUEST_URI) =>
+      ask(served.socket, { REQUEST_URI, REQUEST_METHOD: 'GET' }),
+    );
+    // Which of the two is first, nobody knows.
+    await until(async () => (await shown()).requests.length === 2);
+    await until(async () => (await shown()).requests.some(({ pid }) => pid !== null));
+    const { requests } = await shown();
+    for (const { id } of requests.toReversed()) assert.equal((await status('--end', id)).status, 0);
+    for (const answer of await Promise.all(asked)) {
+      const { status: code, id, text } = page(answer.stdout);
+      assert.deepEqual([code, text], [503, 'The administrator of the server has ended this request.']);
+      assert.match(
+        await served.logged(new RegExp(` id=${id} `)),
+        /warn request ended by hand: .*code=ERR_ENDED_BY_HAND/,
+      );
+    }
+    const lines = (await readFile(log, 'utf8')).trim().split('\n');
+    assert.deepEqual(
+      lines.map((line) => / 503 .* (\S+) -$/.exec(line)?.[1]),
+      ['ended-by-hand', 'ended-by-hand'],
+    );
+    await served.stop();
+  });
+
+  it('ends a request whose body is still counted', async () => {
+    const served = await start('worker', '--', fixture('fastcgi/does-as-asked.pl'), '/dev/null');
+    const connection = connect(served.socket);
+    const request = connection.send([
+      ['REQUEST_METHOD', 'POST'],
+      ['REQUEST_URI', '/upload'],
+      ['CONTENT_LENGTH', ''],
+    ]);
+    request.stdin.write(Buffer.from('part'));
+    const { id } = await requestAt('/upload', 'preparing');
+    assert.match((await status('--end', id)).stdout, /ended-by-hand\), nothing ran for it\n$/);
+    await answered(request, /Status: 503 /);
+    connection.close();
+    await served.stop();
+  });
+
+  it('prints metrics that Prometheus reads', async () => {
+    const served = await start('script', fixture('cgi/prints-environment.sh'));
+    await ask(served.socket);
+    const { stdout } = await status('--prometheus');
+    const program = `import sys
+from prometheus_client.parser import text_string_to_metric_families
+for family in text_string_to_metric_families(sys.stdin.read()):
+    for sample in family.samples: print(family.type, sample.name, sorted(sample.labels.items()), sample.value)`;
+    const parsed = execFileSync('/usr/bin/python3', ['-c', program], { input: stdout, encoding: 'utf8' });
+    assert.match(
+      parsed,
+      /^counter fcgi2cgi_requests_total \[\('end', 'completed'\), \('site', 'script'\), \('status', '2xx'\)\] 1\.0$/m,
+    );
+    assert.match(
+      parsed,
+      /^histogram fcgi2cgi_request_seconds_bucket \[\('le', '\+Inf'\), \('site', 'script'\)\] 1\.0$/m,
+    );
+    assert.match(parsed, /^counter fcgi2cgi_processes_started_total \[\('site', 'script'\)\] 1\.0$/m);
+    assert.match(parsed, /^gauge process_resident_memory_bytes \[\] /m);
+    await served.stop();
+  });
+
+  it('is what `get` asks for as well, and refuses all else', async () => {
+    const served = await start('script', fixture('cgi/prints-environment.sh'));
+    const got = await runBridge(['get', control, '/?format=json']);
+    assert.equal((JSON.parse(got.stdout) as Shown).state, 'accepting');
+    assert.equal((await runBridge(['get', control, '/end?id=x'])).status, 3);
+    const unknown = await status('--end', 'nothing-1');
+    assert.deepEqual(
+      [unknown.status, unknown.stdout, unknown.stderr],
+      [3, '', 'fcgi2cgi: no request of that id has begun and not ended\n'],
+    );
+    assert.equal((await status('--end', 'x', '--json')).status, 2);
+    await served.stop();
+    const gone = await status();
+    assert.deepEqual([gone.status, gone.stderr.includes('there is no such socket')], [6, true]);
+    assert.equal((await runBridge(['status', '127.0.0.1:9000'])).status, 2);
+  });
+
+  it('works while the daemon stops, and no health is claimed then', async () => {
+    const served = await start('script', '--health-path', '/health', fixture('cgi/ignores-term.sh'));
+    const kept = connect(served.socket);
+    const running = kept.send([['REQUEST_URI', '/running']], { keepConn: true });
+    running.stdin.end();
+    await answered(running, /\d+\n/);
+    const health = async (requestId: number): Promise<string | undefined> => {
+      const asked = kept.send(
+        [
+          ['REQUEST_URI', '/health'],
+          ['REQUEST_METHOD', 'GET'],
+        ],
+        { requestId, keepConn: true },
+      );
+      asked.stdin.end();
+      return (await answered(asked, /Status: (\d+) /))[1];
+    };
+    assert.equal(await health(2), '200');
+    served.process.kill('SIGTERM');
+    await served.logged(/stopping/);
+    assert.equal(await health(3), '503');
+    const { state, requests } = await shown();
+    assert.deepEqual([state, requests.length], ['draining', 1]);
+    const [left] = requests;
+    assert.equal((await status('--end', left?.id ?? '')).status, 0);
+    assert.equal(await served.exited(), 0);
+    kept.close();
+  });
+
+  it('has its socket again after a crash, but never takes it from a daemon that runs', async () => {
+    const first = await start('script', fixture('cgi/prints-environment.sh'));
+    const again = join(await temporaryDirectory(), 'sock');
+    const second = await runBridge([
+      'script',
+      '--listen',
+      again,
+      '--control',
+      control,
+      fixture('cgi/prints-environment.sh'),
+    ]);
+    assert.equal(second.status, 1);
+    assert.match(
+      second.stderr,
+      /control: another process listens there; stop it first or choose another path/,
+    );
+    assert.ok(!existsSync(again));
+    first.process.kill('SIGKILL');
+    await once(first.process, 'exit').catch(() => undefined);
+    assert.ok(existsSync(control));
+    const third = await startBridge([
+      'script',
+      '--listen',
+      again,
+      '--control',
+      control,
+      fixture('cgi/prints-environment.sh'),
+    ]);
+    assert.equal((await shown()).state, 'accepting');
+    await third.stop();
+    assert.ok(!existsSync(control));
+  });
+});

@@ -1,0 +1,58 @@
+/** A status with something of everything, for tests of how it is shown. */
+
+import type { Status } from '../../src/observe/status/status.js';
+
+export const EVIL = '/"><script>alert(1)</script>\u001b[31m\n\u202e&amp;';
+
+const distribution = {
+  count: 3,
+  sumMs: 20,
+  buckets: [
+    { maxMs: 1, count: 0 },
+    { maxMs: 10, count: 2 },
+    { maxMs: Infinity, count: 3 },
+  ],
+};
+
+/** Whatever is text in it is hostile. */
+export const sampleStatus: Status = {
+  version: '1.2.3',
+  pid: 4711,
+  state: 'draining',
+  startedAt: '2026-11-22T10:00:00.000Z',
+  uptimeMs: 100_000,
+  memory: { residentBytes: 1 << 26, heapBytes: 1 << 23 },
+  cpuMs: 1_500,
+  eventLoop: { busyMs: 1_000, delayMs: 0.25 },
+  sites: [
+    {
+      name: EVIL,
+      kind: 'hg',
+      listen: [`unix:${EVIL}`],
+      ...{ connections: 2, maxConnections: 512, places: 1, maxPlaces: 32, queue: 0, maxQueue: 512 },
+      processesStarted: 7,
+      counts: {
+        ended: [{ end: 'completed', status: '2xx', requests: 3 }],
+        receivedBytes: 10,
+        sentBytes: 2_048,
+        firstOctet: distribution,
+        total: distribution,
+      },
+      warm: {
+        forkServersStarted: 1,
+        forks: 5,
+        forkServers: [{ script: EVIL, pid: undefined, state: 'loading', ageMs: 50, forks: 5 }],
+      },
+      workers: { crashes: 1, recycles: 2, running: [{ pid: 12, state: 'free', ageMs: 1, requests: 9 }] },
+    },
+  ],
+  requests: [
+    {
+      id: 'abcdef01-1',
+      site: EVIL,
+      state: 'running',
+      ...{ client: EVIL, method: EVIL, uri: EVIL, script: EVIL },
+      ...{ pid: 815, ageMs: 1_234, inBytes: 0, outBytes: 100 },
+    },
+  ],
+};

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+
+import { statusHtml } from '../../../src/observe/status/html.js';
+import { statusJson } from '../../../src/observe/status/json.js';
+import { statusText } from '../../../src/observe/status/text.js';
+import { EVIL, sampleStatus } from '../../helpers/status.js';
+
+/** Each field that is text from elsewhere. */
+const NUMBER_OF_TEXTS = 7;
+
+describe('A status', () => {
+  it('is text of which no part does anything to a terminal, or ends a line', () => {
+    const text = statusText(sampleStatus);
+    assert.doesNotMatch(text, /[^\n\P{Cc}]|\p{Cf}/u);
+    const lines = text.split('\n');
+    assert.equal(lines.filter((line) => line.includes('alert(1)')).length, 3);
+    assert.ok(lines.includes('fcgi2cgi 1.2.3, process 4711, draining, up 1 min 40 s'));
+    assert.match(text, /^abcdef01-1 .* running +815 +1\.2 s +0 B +100 B/m);
+    assert.match(text, /now {10}1 of 32 places taken, 0 of 512 in the queue, 2 of 512 connections/);
+    assert.match(text, /2 workers recycled, 1 crashed/);
+  });
+
+  it('is a page with no element that came from the network, and no way to load anything', () => {
+    const page = statusHtml(sampleStatus);
+    assert.ok(!page.includes('<script'));
+    assert.doesNotMatch(page, /\p{Cf}|\u001b|(src|href)="[^?]/u);
+    assert.ok(page.split('&lt;script&gt;alert(1)').length > NUMBER_OF_TEXTS);
+    assert.match(page, /&amp;amp;/);
+  });
+
+  it('is a page that is loaded anew only if that is asked for', () => {
+    assert.doesNotMatch(statusHtml(sampleStatus), /http-equiv/);
+    assert.match(statusHtml(sampleStatus, 5), /<meta http-equiv="refresh" content="5">/);
+  });
+
+  it('is JSON with the names of the logs, null for what is not known, and times to the tenth', () => {
+    const parsed = JSON.parse(statusJson(sampleStatus)) as {
+      event_loop: unknown;
+      sites: { counts: { total: { buckets: unknown[] } }; warm: { fork_servers: { pid: unknown }[] } }[];
+      requests: { uri: string; in_bytes: number }[];
+    };
+    assert.deepEqual(parsed.event_loop, { busy_ms: 1_000, delay_ms: 0.3 });
+    assert.deepEqual(
+      parsed.sites.flatMap(({ warm }) => warm.fork_servers.map(({ pid }) => pid)),
+      [null],
+    );
+    assert.deepEqual(parsed.sites[0]?.counts.total.buckets.at(-1), { max_ms: null, count: 3 });
+    assert.deepEqual(
+      parsed.requests.map(({ uri, in_bytes }) => [uri, in_bytes]),
+      [[EVIL, 0]],
+    );
+  });
+
+  it('says so where there is nothing', () => {
+    const idle = { ...sampleStatus, sites: [], requests: [] };
+    assert.match(statusText(idle), /\nno request runs\n$/);
+    assert.match(statusHtml(idle), /None is active/);
+  });
+});
