@@ -8,6 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { fetchRaw, type HttpAnswer } from '../helpers/http.js';
 import { type HgHost, startHgHost, touch } from '../helpers/hg-site.js';
 import { makeRepository, startHgServe } from '../helpers/mercurial.js';
+import { hgPages } from '../helpers/pages.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 import type { WebServerName } from '../helpers/webserver.js';
 
@@ -59,19 +60,10 @@ for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) 
     });
 
     it('shows the pages of each', async () => {
-      for (const page of [
-        '',
-        'log',
-        'file/tip/',
-        'rev/tip',
-        'graph',
-        'branches',
-        'tags',
-        'bookmarks',
-        'help',
-        'atom-log',
-      ]) {
-        assert.equal(await status(`/public.hg/${page}`), 200, `/public.hg/${page}`);
+      for (const [page, expected] of Object.entries(hgPages)) {
+        assert.equal(await status(`/public.hg/${page}`), expected, `/public.hg/${page}`);
+      }
+      for (const page of ['', 'log', 'file/tip/', 'rev/tip', 'graph', 'help']) {
         assert.equal(await status(`/group/inner.hg/${page}`), 200, `/group/inner.hg/${page}`);
       }
       assert.equal(await status('/public.hg'), 200);

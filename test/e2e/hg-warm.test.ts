@@ -7,70 +7,18 @@ import { before, describe, it } from 'node:test';
 
 import { ask } from '../helpers/ask.js';
 import { makeRepository } from '../helpers/mercurial.js';
+import { hgPages } from '../helpers/pages.js';
 import { childrenOf, until } from '../helpers/processes.js';
 import { serve, type Served } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
-
-const pages = [
-  ...[
-    '',
-    'log',
-    'shortlog',
-    'file/tip/',
-    'rev/tip',
-    'graph',
-    'branches',
-    'tags',
-    'bookmarks',
-    'help',
-    'help/clone',
-  ],
-  ...[
-    'atom-log',
-    'rss-log',
-    'raw-file/tip/read.me',
-    'file/tip/read.me',
-    'annotate/tip/read.me',
-    'diff/tip/read.me',
-  ],
-  ...[
-    'filelog/tip/read.me',
-    'comparison/tip/read.me',
-    'raw-rev/tip',
-    'manifest/tip',
-    'changelog',
-    'archive/tip.tar.gz',
-  ],
-  ...[
-    'static/style-paper.css',
-    'static/nothing',
-    'nope',
-    'rev/nope',
-    'log?rev=hello',
-    '?cmd=capabilities',
-    '?cmd=nope',
-  ],
-  ...['?cmd=branchmap', '?cmd=listkeys&namespace=bookmarks', '?cmd=getbundle&common=&heads='],
-];
+import { answersTheSame, pagesAt } from '../helpers/verified.js';
 
 describe('hg with --runner warm', { timeout: 300_000 }, () => {
+  let repos: string;
   let warm: Served;
-  let spawned: Served;
-
-  const get = async (served: Served, path: string): Promise<unknown> => {
-    const [name = '', query = ''] = path.split('?');
-    return ask(served.socket, {
-      SCRIPT_NAME: name,
-      QUERY_STRING: query,
-      SERVER_NAME: 'hg.example.org',
-      SERVER_PORT: '80',
-      SERVER_PROTOCOL: 'HTTP/1.1',
-      REMOTE_ADDR: '192.0.2.7',
-    });
-  };
 
   before(async () => {
-    const repos = join(await temporaryDirectory(), 'repos');
+    repos = join(await temporaryDirectory(), 'repos');
     await mkdir(repos);
     await makeRepository(
       join(repos, 'one'),
@@ -78,25 +26,23 @@ describe('hg with --runner warm', { timeout: 300_000 }, () => {
       '[web]\nallow-archive = gz\n',
     );
     await makeRepository(join(repos, 'group/two'), { a: 'a\n' });
-    spawned = await serve(['hg', '--repos', repos]);
     warm = await serve(['hg', '--repos', repos, '--runner', 'warm']);
   });
 
-  it('answers every kind of page as a new process does', async () => {
-    // Until the fork server has loaded what a page's process had to.
-    while (!/fork server is ready .*modules=[1-9]/.test(warm.log())) await get(warm, '/one/');
-    for (const page of [
-      '/',
-      '/group/',
-      '/index.fcgi/static/mercurial.js',
-      ...pages.map((name) => `/one/${name}`),
-    ]) {
-      assert.deepEqual(await get(warm, page), await get(spawned, page), page);
-    }
-    assert.doesNotMatch(warm.log(), / (warn|error) /);
+  it('answers every kind of page as a new process does, before and after it has learned', async () => {
+    await answersTheSame(['hg', '--repos', repos], {
+      '/': 200,
+      '/group/': 200,
+      '/index.fcgi/static/mercurial.js': 200,
+      ...pagesAt('/one/', hgPages),
+    });
   });
 
   it('ends its fork server with the daemon', async () => {
+    const request = { SCRIPT_NAME: '/one/', SERVER_NAME: 'hg.example.org', SERVER_PORT: '80' };
+    await ask(warm.socket, request);
+    await warm.logged(/fork server is ready/);
+    assert.match((await ask(warm.socket, request)).stdout, /First changeset/);
     const [server = 0] = childrenOf(warm.process.pid ?? 0);
     assert.ok(server > 0);
     assert.equal(await warm.stop(), 0);

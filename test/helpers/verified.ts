@@ -1,5 +1,6 @@
 /** `fcgi2cgi verify`, run to its end. */
 
+import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -36,4 +37,29 @@ export async function verified(args: readonly string[], paths: readonly string[]
     verified: lines.map((line) => JSON.parse(line) as Verified),
     counts: stderr.trim().split('\n').at(-1) ?? '',
   };
+}
+
+/** Fails unless each path had this status, was run warm, and was answered to the letter as by a new process. */
+export async function answersTheSame(
+  args: readonly string[],
+  paths: Readonly<Record<string, number>>,
+): Promise<void> {
+  const { status, verified: found } = await verified(args, Object.keys(paths));
+  assert.deepEqual(
+    found.map(({ target, result, status: seen, varies, differences }) => [
+      target,
+      result,
+      seen,
+      varies,
+      differences,
+    ]),
+    Object.entries(paths).map(([path, expected]) => [path, 'same', expected, [], []]),
+  );
+  assert.ok(found.every(({ warmRuns = 0 }) => warmRuns > 0));
+  assert.equal(status, 0);
+}
+
+/** The same pages at paths that begin with `before`. */
+export function pagesAt(before: string, pages: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(pages).map(([page, status]) => [before + page, status]));
 }

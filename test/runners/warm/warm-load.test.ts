@@ -1,0 +1,163 @@
+/** Warm processes while much happens at once: no request may be the worse for it. */
+
+import assert from 'node:assert/strict';
+import { chmod, mkdir, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { fromText } from '../../../src/bytes.js';
+import type { Invocation } from '../../../src/cgi/invocation.js';
+import { fixture } from '../../helpers/bridge.js';
+import { isRunning, vanished } from '../../helpers/processes.js';
+import { temporaryDirectory } from '../../helpers/temporary.js';
+import { runBy, Warm } from '../../helpers/warm.js';
+
+const AT_ONCE = 4;
+/** So many are answered between one change and the next. */
+const ANSWERS = 40;
+
+/** Keeps so many requests running until `action` has ended; each is looked at with what `now` was when it was asked. */
+async function underLoad<T>(
+  warm: Warm,
+  invocation: Invocation,
+  { now, look }: { now: () => T; look: (stdout: string, asked: T) => void },
+  action: () => Promise<void>,
+): Promise<void> {
+  let isOver = false;
+  const ask = async (): Promise<void> => {
+    while (!isOver) {
+      const asked = now();
+      const { stdout, outcome } = await runBy(warm.scripts.start, invocation);
+      // How a process ended whose fork server was killed meanwhile, nobody knows.
+      assert.deepEqual(
+        [outcome.status, outcome.endedBy, outcome.exit?.kind],
+        [200, undefined, 'exited'],
+        stdout,
+      );
+      look(stdout, asked);
+    }
+  };
+  const asking = Array.from({ length: AT_ONCE }, () => ask());
+  await Promise.race([action(), ...asking]);
+  isOver = true;
+  await Promise.all(asking);
+}
+
+function invocationOf(path: string, variables: Readonly<Record<string, string>> = {}): Invocation {
+  const file = fromText(path);
+  const all = new Map(Object.entries({ PATH: '/usr/bin:/bin', ...variables }));
+  return { file, args: [], directory: dirname(file), variables: all };
+}
+
+/** The n-th fork server that has become ready, from 1 on. */
+async function readied(warm: Warm, count: number): Promise<number> {
+  for (;;) {
+    const ready = warm.events.filter(({ message }) => message === 'a fork server is ready');
+    const event = ready[count - 1];
+    if (event !== undefined) return Number(event.fields['pid']);
+    await delay(5);
+  }
+}
+
+describe('Under load', { timeout: 180_000 }, () => {
+  it('a script, a module and its configuration change, and no request fails or sees what was before', async () => {
+    const directory = await temporaryDirectory();
+    const modules = join(directory, 'modules');
+    await mkdir(modules);
+    const script = join(directory, 'script.cgi');
+    const files = ['script.cgi', 'modules/said.py', 'configuration'];
+    let [version, answers] = [0, 0];
+    // As editors and package managers do it: nobody finds half a file.
+    const write = async (name: string, text: string): Promise<void> => {
+      const path = join(directory, name);
+      await writeFile(`${path}.new`, text);
+      await chmod(`${path}.new`, 0o755);
+      await rename(`${path}.new`, path);
+    };
+    const versions = files.map(() => 0);
+    const change = async (index: number): Promise<void> => {
+      const next = ++version;
+      const text =
+        index === 0
+          ? `#!/usr/bin/python3 -B\nimport said\nprint('A: b\\n\\n%s %s %s' % (${String(next)}, said.version, open('configuration').read()))\n`
+          : index === 1
+            ? `version = ${String(next)}\n`
+            : String(next);
+      await write(files[index] ?? '', text);
+      versions[index] = next;
+    };
+    for (const index of files.keys()) await change(index);
+    const warm = new Warm();
+    const invocation = invocationOf(script, { PYTHONPATH: modules });
+    const seen = {
+      now: () => [...versions],
+      look: (stdout: string, asked: number[]): void => {
+        answers++;
+        const found = stdout.trim().split('\n').at(-1)?.split(' ').map(Number) ?? [];
+        assert.ok(
+          asked.every((least, index) => (found[index] ?? 0) >= least),
+          `${String(found)}, not ${String(asked)}`,
+        );
+      },
+    };
+    await underLoad(warm, invocation, seen, async () => {
+      for (let round = 0; round < 9; round++) {
+        await change(round % 3);
+        const enough = answers + ANSWERS;
+        while (answers < enough) await delay(5);
+      }
+    });
+    assert.deepEqual(
+      warm.events.filter(({ level }) => level === 'warn'),
+      [],
+    );
+  });
+
+  it('fork servers are killed as soon as they serve, and no request fails', async () => {
+    const warm = new Warm();
+    const nothing = { now: () => undefined, look: () => undefined };
+    await underLoad(warm, invocationOf(fixture('cgi/behaves-as-asked.py')), nothing, async () => {
+      for (let round = 1; round <= 3; round++) {
+        const pid = await readied(warm, round);
+        process.kill(pid, 'SIGKILL');
+        await vanished(pid);
+      }
+    });
+  });
+});
+
+describe('Fork servers', { timeout: 120_000 }, () => {
+  const python = invocationOf(fixture('cgi/behaves-as-asked.py'));
+  const perl = invocationOf(fixture('cgi/behaves-as-asked.pl'));
+
+  it('are as many as they may be, and the log says once which script has none', async () => {
+    const warm = new Warm({ maxForkServers: 1 });
+    await warm.warmUp(python, { learned: false });
+    for (let count = 0; count < 3; count++) assert.ok(!(await warm.run(perl)).isWarm);
+    assert.ok((await warm.run(python)).isWarm);
+    const problems = warm.events.filter(({ level }) => level === 'warn');
+    assert.deepEqual(
+      problems.map(({ fields }) => fields['reason']),
+      ['there are as many fork servers as there may be'],
+    );
+  });
+
+  it('make place for those of another script once nobody has asked for them for a while', async () => {
+    const warm = new Warm({ maxForkServers: 1, minStayMs: 0 });
+    assert.equal((await warm.scripts.prepare(python)).kind, 'warm');
+    const first = await readied(warm, 1);
+    assert.equal((await warm.scripts.prepare(perl)).kind, 'warm');
+    await vanished(first);
+    assert.ok((await warm.run(perl)).isWarm);
+  });
+
+  it('end when nobody has asked for them for as long as they may be idle', async () => {
+    const warm = new Warm({ idleTimeoutMs: 300 });
+    assert.equal((await warm.scripts.prepare(python)).kind, 'warm');
+    const pid = await readied(warm, 1);
+    await vanished(pid);
+    assert.equal((await warm.scripts.prepare(python)).kind, 'warm');
+    assert.ok(isRunning(await readied(warm, 2)));
+  });
+});
