@@ -46,7 +46,7 @@ describe('An address', () => {
     ['fd:x', /this is no address/],
     ['fd:16', /programs would inherit a descriptor above 15/],
     ['fd:-1', /this is no address/],
-    ['systemd', /this is no address/],
+    ['systemd:', /a socket of systemd has a name of 1 to 255 characters/],
     ['unix:', /the path is missing/],
     [':9000', /the host is missing; 0\.0\.0\.0 means every IPv4 address/],
     ['[]:9000', /no IPv6 address/],
