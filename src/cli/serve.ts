@@ -26,11 +26,16 @@ export async function check(file: string, configuration: Configuration): Promise
   return `${file} is in order:\n${lines.join('')}`;
 }
 
-/** Resolves when the daemon has ended, or listens in the background. @throws BridgeError where it can't start. */
-export async function serve(configuration: Configuration): Promise<void> {
+/**
+ * Resolves when the daemon has ended, or listens in the background. `reread` reads the configuration again, where it is in
+ * a file.
+ *
+ * @throws BridgeError where it can't start.
+ */
+export async function serve(configuration: Configuration, reread?: () => Configuration): Promise<void> {
   const identity = identityOf(configuration);
   if (!configuration.background) {
-    await runDaemon(configuration, identity, () => undefined);
+    await runDaemon(configuration, { identity, reread, onListening: () => undefined });
     return;
   }
   if (!isBackground()) {
@@ -41,10 +46,11 @@ export async function serve(configuration: Configuration): Promise<void> {
   const endWithStarter = (): void => void process.kill(process.pid, 'SIGTERM');
   process.once('disconnect', endWithStarter);
   try {
-    await runDaemon(configuration, identity, () => {
+    const onListening = (): void => {
       process.off('disconnect', endWithStarter);
       void tellStarter({ kind: 'listening' });
-    });
+    };
+    await runDaemon(configuration, { identity, reread, onListening });
   } catch (error) {
     // The log has it; the command that was typed prints it, and nobody but the log reads what we would print.
     const code = error instanceof BridgeError ? error.code : 'ERR_START';

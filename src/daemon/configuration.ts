@@ -8,7 +8,7 @@ import type { SpawnWay } from '../process/start-process.js';
 import type { RunLimits } from '../runners/runner.js';
 import type { Address } from './address.js';
 import type { AdmissionOptions } from './admission.js';
-import type { UnixSocketOptions } from './unix-socket.js';
+import type { UnixSocketOptions } from './socket-file.js';
 
 /** What a site is; paths are absolute. */
 export type SiteConfiguration =

@@ -1,41 +1,49 @@
 /** A running bridge: the sites that it serves, from their common start to their common end. */
 
+import { isDeepStrictEqual } from 'node:util';
+
 import { throwReasons } from '../errors.js';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
 import type { Configuration, ServedSiteConfiguration } from './configuration.js';
 import { descriptorLimit, fitConnections } from './descriptors.js';
+import type { Listener } from './listener.js';
 import { ServedSite, siteLog } from './served-site.js';
 import { SiteListeners } from './site-listeners.js';
 import { StatusCollector } from './status/collector.js';
 import { Control } from './status/control.js';
 
-/** Where a daemon is between its start and its end. */
-interface Life {
-  /** Whether it takes new work. */
-  isAccepting: boolean;
+/** A site as it was configured, and with as many connections as the descriptors allow. */
+interface Wanted {
+  readonly configured: ServedSiteConfiguration;
+  readonly fitted: ServedSiteConfiguration;
+}
+
+/** What another configuration has changed, by the names of sites. */
+export interface Changes extends Readonly<Record<string, unknown>> {
+  readonly unchanged: readonly string[];
+  readonly started: readonly string[];
+  readonly ended: readonly string[];
 }
 
 /** Owns its sites until `close` or `destroy` has resolved. */
 export class Daemon {
-  readonly #sites: readonly ServedSite[];
-  readonly #stopGraceMs: number;
+  /** Each with what was configured, before connections were fitted to descriptors. */
+  #sites: ReadonlyMap<ServedSite, ServedSiteConfiguration> = new Map();
+  /** Those that another configuration has ended, and whose last requests still run. */
+  readonly #leaving = new Set<ServedSite>();
+  #stopGraceMs: number;
   readonly #log: Log;
-  readonly #control: Control | undefined;
-  readonly #life: Life;
+  readonly #accessLog: AccessLog | undefined;
+  #collector: StatusCollector | undefined;
+  #control: Control | undefined;
+  /** Whether it takes new work. */
+  #isAccepting = true;
 
-  private constructor(
-    sites: readonly ServedSite[],
-    { stopGraceMs }: Configuration,
-    log: Log,
-    control: Control | undefined,
-    life: Life,
-  ) {
-    this.#sites = sites;
+  private constructor(stopGraceMs: number, log: Log, accessLog: AccessLog | undefined) {
     this.#stopGraceMs = stopGraceMs;
     this.#log = log;
-    this.#control = control;
-    this.#life = life;
+    this.#accessLog = accessLog;
   }
 
   /**
@@ -51,66 +59,93 @@ export class Daemon {
     accessLog?: AccessLog,
     onBound: () => void = () => undefined,
   ): Promise<Daemon> {
-    const fitted = fitConnections(configuration.sites, descriptorLimit());
-    if (fitted.warning !== undefined) log.warn({}, fitted.warning);
-    const life: Life = { isAccepting: true };
-    const isAccepting = (): boolean => life.isAccepting;
-    const isWatched =
-      configuration.control ?? fitted.sites.find(({ statusPath }) => statusPath !== undefined);
-    const collector = isWatched === undefined ? undefined : await StatusCollector.open(isAccepting);
-    const bound: { configuration: ServedSiteConfiguration; listeners: SiteListeners }[] = [];
-    let sites: readonly ServedSite[] = [];
-    let control: Control | undefined;
+    const daemon = new Daemon(configuration.stopGraceMs, log, accessLog);
+    const { control } = configuration;
+    let bound: Control | undefined;
     try {
-      for (const site of fitted.sites) {
-        bound.push({ configuration: site, listeners: await SiteListeners.bind(site, siteLog(site, log)) });
-      }
-      if (configuration.control !== undefined) control = await Control.bind(configuration.control, log);
-      onBound();
-      const prepared = await Promise.allSettled(
-        bound.map((site) =>
-          ServedSite.prepare(site.configuration, site.listeners, log, accessLog, { isAccepting, collector }),
-        ),
-      );
-      sites = prepared.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
-      throwReasons(prepared);
-      collector?.watch(sites);
-      if (collector !== undefined) await control?.serve(collector);
-      for (const site of sites) await site.serve();
+      await daemon.#watch(configuration);
+      if (control !== undefined) bound = await Control.bind(control, log);
+      daemon.#sites = await daemon.#prepare(daemon.#fit(configuration), { onBound });
+      if (daemon.#collector !== undefined) await bound?.serve(daemon.#collector);
     } catch (error) {
-      await Promise.all(bound.map(({ listeners }) => listeners.close()));
-      await Promise.all(sites.map((site) => site.destroy()));
-      await control?.close();
+      await destroyed(daemon.#sites.keys());
+      await bound?.close();
       throw error;
     }
-    return new Daemon(sites, configuration, log, control, life);
+    daemon.#control = bound;
+    daemon.#serve(daemon.#sites);
+    return daemon;
+  }
+
+  /**
+   * Serves what another configuration says from now on. Sites that it has unchanged are left alone; listeners whose
+   * address it still has stay open, whichever site they were; other sites take no new work, and end with their last
+   * request. `onReady` is called when all is ready, and may throw.
+   *
+   * @throws BridgeError as `start`, and what `onReady` throws; nothing has changed then.
+   */
+  async reconfigure(configuration: Configuration, onReady: () => void = () => undefined): Promise<Changes> {
+    const running = [...this.#sites];
+    const wanted = this.#fit(configuration);
+    const kept = wanted.flatMap((each) => {
+      const [site] = running.find(([, configured]) => isSame(configured, each.configured)) ?? [];
+      return site === undefined ? [] : [{ site, ...each }];
+    });
+    const ending = this.#all.filter((site) => !kept.some((each) => each.site === site));
+    const added = wanted.filter(({ configured }) => !kept.some((each) => each.configured === configured));
+    await this.#watch(configuration);
+    const open = ending.flatMap(({ listeners }) => listeners.all);
+    const started = await this.#prepare(added, { open });
+    try {
+      onReady();
+    } catch (error) {
+      await destroyed(started.keys());
+      throw error;
+    }
+    // Nothing fails from here on, and nothing is waited for.
+    for (const site of started.keys()) site.serve();
+    const taken = [...started.keys()].map(({ listeners }) => listeners);
+    for (const site of ending) {
+      site.listeners.leaveTo(taken);
+      this.#end(site, new Set(taken.flatMap(({ all }) => all)));
+    }
+    for (const { site, fitted } of kept) site.maxConnections = fitted.maxConnections;
+    this.#sites = new Map([...kept.map(({ site, configured }) => [site, configured] as const), ...started]);
+    this.#collector?.watch(this.#all);
+    this.#stopGraceMs = configuration.stopGraceMs;
+    return {
+      unchanged: namesOf(kept.map(({ site }) => site)),
+      started: namesOf([...started.keys()]),
+      ended: namesOf(ending),
+    };
   }
 
   /** Where it listens, in the form of `--listen`. */
   get addresses(): readonly string[] {
-    return this.#sites.flatMap((site) => site.addresses);
+    return this.#all.flatMap(({ listeners }) => listeners.addresses);
   }
 
   /** Requests that are being answered. */
   get running(): number {
-    return this.#sites.reduce((sum, site) => sum + site.running, 0);
+    return [...this.#all, ...this.#leaving].reduce((sum, site) => sum + site.running, 0);
   }
 
   /** The sites that have names, and where each listens. */
   get named(): readonly { readonly site: string; readonly listen: readonly string[] }[] {
-    return this.#sites.flatMap(({ name, addresses }) =>
-      name === undefined ? [] : [{ site: name, listen: addresses }],
+    return this.#all.flatMap(({ name, listeners }) =>
+      name === undefined ? [] : [{ site: name, listen: listeners.addresses }],
     );
   }
 
   /** Takes no new work and lets running requests end, for at most `stopGraceMs`; then destroys what is left. */
   async close(): Promise<void> {
-    this.#life.isAccepting = false;
+    this.#isAccepting = false;
+    const all = [...this.#all, ...this.#leaving];
     const grace = setTimeout(() => {
       this.#log.warn({ requests: this.running }, 'running requests took longer than --stop-grace');
       void this.destroy();
     }, this.#stopGraceMs);
-    await Promise.all(this.#sites.map((site) => site.close()));
+    await Promise.all(all.map((site) => site.close()));
     clearTimeout(grace);
     // Until then it says what is left.
     await this.#control?.close();
@@ -118,8 +153,90 @@ export class Daemon {
 
   /** Ends everything now: connections are cut, processes terminated. Resolves when the last process is gone. */
   async destroy(): Promise<void> {
-    this.#life.isAccepting = false;
-    await Promise.all(this.#sites.map((site) => site.destroy()));
+    this.#isAccepting = false;
+    await destroyed([...this.#all, ...this.#leaving]);
     await this.#control?.close();
   }
+
+  get #all(): readonly ServedSite[] {
+    return [...this.#sites.keys()];
+  }
+
+  #serve(sites: ReadonlyMap<ServedSite, ServedSiteConfiguration>): void {
+    this.#collector?.watch([...sites.keys()]);
+    for (const site of sites.keys()) site.serve();
+  }
+
+  /** Begins to count, once somebody may ask. */
+  async #watch({ control, sites }: Configuration): Promise<void> {
+    const isWatched = control !== undefined || sites.some(({ statusPath }) => statusPath !== undefined);
+    if (isWatched) this.#collector ??= await StatusCollector.open(() => this.#isAccepting);
+  }
+
+  #fit({ sites }: Configuration): readonly Wanted[] {
+    const { sites: fitted, warning } = fitConnections(sites, descriptorLimit());
+    if (warning !== undefined) this.#log.warn({}, warning);
+    return sites.map((configured, index) => ({ configured, fitted: fitted[index] ?? configured }));
+  }
+
+  /** Makes sites that only have to be told to serve, on listeners that are `open` where these have their addresses. */
+  async #prepare(
+    wanted: readonly Wanted[],
+    { open = [], onBound = () => undefined }: { open?: readonly Listener[]; onBound?: () => void },
+  ): Promise<ReadonlyMap<ServedSite, ServedSiteConfiguration>> {
+    const bound: (Wanted & { readonly listeners: SiteListeners })[] = [];
+    const sites = new Map<ServedSite, ServedSiteConfiguration>();
+    try {
+      for (const each of wanted) {
+        const log = siteLog(each.fitted, this.#log);
+        bound.push({ ...each, listeners: await SiteListeners.bind(each.fitted, log, open) });
+      }
+      onBound();
+      const prepared = await Promise.allSettled(
+        bound.map(async ({ configured, fitted, listeners }) => {
+          const site = await ServedSite.prepare(fitted, listeners, this.#log, this.#accessLog, {
+            isAccepting: () => this.#isAccepting,
+            collector: this.#collector,
+          });
+          sites.set(site, configured);
+        }),
+      );
+      throwReasons(prepared);
+      for (const { listeners } of bound) await listeners.ready();
+    } catch (error) {
+      await Promise.all(bound.map(({ listeners }) => listeners.close()));
+      await destroyed(sites.keys());
+      throw error;
+    }
+    return sites;
+  }
+
+  /** Has a site end with its last request; connections that it keeps are then those of whoever has their listener. */
+  #end(site: ServedSite, taken: ReadonlySet<Listener>): void {
+    this.#leaving.add(site);
+    const ended = site.close((listener) =>
+      taken.has(listener)
+        ? (socket) => {
+            listener.take(socket);
+          }
+        : undefined,
+    );
+    void ended.then(() => {
+      this.#leaving.delete(site);
+      siteLog({ name: site.name }, this.#log).info({}, 'ended: its last request has');
+    });
+  }
+}
+
+/** Whether two sites are the same, wherever in its file each is described. */
+function isSame(one: ServedSiteConfiguration, other: ServedSiteConfiguration): boolean {
+  return isDeepStrictEqual({ ...one, locate: undefined }, { ...other, locate: undefined });
+}
+
+function namesOf(sites: readonly ServedSite[]): readonly string[] {
+  return sites.map(({ name = '' }) => name);
+}
+
+async function destroyed(sites: Iterable<ServedSite>): Promise<void> {
+  await Promise.all([...sites].map((site) => site.destroy()));
 }

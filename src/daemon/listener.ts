@@ -7,7 +7,8 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { BridgeError, reasonOf } from '../errors.js';
 import { type Address, formatAddress } from './address.js';
 import type { AllowFrom } from './allow-from.js';
-import { bindUnixSocket, type UnixSocketOptions } from './unix-socket.js';
+import type { SocketFile, UnixSocketOptions } from './socket-file.js';
+import { bindUnixSocket } from './unix-socket.js';
 
 export interface ListenerOptions {
   readonly socket: UnixSocketOptions;
@@ -16,19 +17,8 @@ export interface ListenerOptions {
   readonly onProblem: (why: string) => void;
 }
 
-/** A socket that is bound: whoever connects waits, and nothing of what it sends is read, until `accept`. */
-export interface Listener {
-  /** Where it listens, in the form of `--listen`, with the port that the system chose. */
-  readonly address: string;
-  /**
-   * Hands over connections, those that wait and those that come. They are paused.
-   *
-   * @throws BridgeError `ERR_LISTEN` where an inherited descriptor can't be listened on.
-   */
-  accept(onConnection: (socket: Socket) => void): Promise<void>;
-  /** Accepts no more and removes the socket's file; connections go on. */
-  close(): Promise<void>;
-}
+/** Takes a connection, which is paused. */
+type OnConnection = (socket: Socket) => void;
 
 /**
  * A request's last records are small and must not wait for an acknowledgement; a host that crashed must be noticed.
@@ -39,116 +29,162 @@ const socketOptions = { allowHalfOpen: true, noDelay: true, keepAlive: true, pau
 /** Connections that wait until we accept; further ones are closed. */
 const MAX_WAITING = 256;
 
-/**
- * Binds a socket. An inherited one, which somebody else may accept on as well, is left alone until `accept`.
- *
- * @throws BridgeError `ERR_LISTEN`
- */
-export async function bind(address: Address, options: ListenerOptions): Promise<Listener> {
-  const waiting: Socket[] = [];
-  let isTcp = address.kind !== 'unix';
-  let take = (socket: Socket): void => {
+/** A socket that is bound: whoever connects waits, and nothing of what it sends is read, until `accept`. */
+export class Listener {
+  readonly #given: Address;
+  readonly #server: Server;
+  #options: ListenerOptions;
+  #file: SocketFile | undefined;
+  /** Where a TCP socket listens. */
+  #bound: { readonly address: string; readonly port: number } | undefined;
+  readonly #waiting: Socket[] = [];
+  #onConnection: OnConnection = (socket) => {
     // Nobody reads from it yet, but its peer may leave.
     socket.on('error', () => undefined);
-    if (waiting.length >= MAX_WAITING) socket.destroy();
-    else waiting.push(socket);
+    if (this.#waiting.length >= MAX_WAITING) socket.destroy();
+    else this.#waiting.push(socket);
   };
-  const server = createServer(socketOptions, (socket) => {
+
+  private constructor(given: Address, options: ListenerOptions) {
+    this.#given = given;
+    this.#options = options;
+    this.#server = createServer(socketOptions, (socket) => {
+      this.take(socket);
+    });
+  }
+
+  /**
+   * Binds a socket. An inherited one, which somebody else may accept on as well, is left alone until `ready`.
+   *
+   * @throws BridgeError `ERR_LISTEN`
+   */
+  static async bind(address: Address, options: ListenerOptions): Promise<Listener> {
+    const listener = new Listener(address, options);
+    await listener.#bind();
+    return listener;
+  }
+
+  /** Where it listens, in the form of `--listen`, with the port that the system chose. */
+  get address(): string {
+    const bound = this.#bound;
+    return this.#given.kind === 'tcp' && bound !== undefined
+      ? formatAddress({ kind: 'tcp', host: bound.address, port: bound.port })
+      : formatAddress(this.#given);
+  }
+
+  /** Whether it is where that address is. */
+  isAt(address: Address): boolean {
+    const wanted = formatAddress(address);
+    return wanted === formatAddress(this.#given) || wanted === this.address;
+  }
+
+  /**
+   * Changes the socket's file to what other options say, with which `accept` can't fail then. Resolves to what undoes it.
+   *
+   * @throws BridgeError `ERR_LISTEN`
+   */
+  async change({ socket, allowFrom }: ListenerOptions): Promise<() => Promise<void>> {
+    const { socket: before } = this.#options;
+    const undo = async (): Promise<void> => {
+      await this.#file?.change(socket, before).catch(() => undefined);
+    };
+    try {
+      if (this.#bound !== undefined) allowFrom.checkListening(this.#bound.address);
+      await this.#file?.change(before, socket);
+    } catch (error) {
+      await undo();
+      const { stderr } = error as { stderr?: string };
+      const why = stderr?.trim() || reasonOf(error);
+      throw new BridgeError('ERR_LISTEN', `${this.address}: can't listen so: ${why}`, { cause: error });
+    }
+    return undo;
+  }
+
+  /** Listens, if it does not yet; what an inherited descriptor is only shows now. @throws BridgeError `ERR_LISTEN` */
+  async ready(): Promise<void> {
+    if (this.#given.kind !== 'fd' || this.#server.listening) return;
+    const { fd } = this.#given;
+    await this.#orNot(async () => {
+      await this.#listen({ fd });
+      if (this.#bound !== undefined) this.#options.allowFrom.checkListening(this.#bound.address);
+    });
+  }
+
+  /** Hands over connections from now on, those that wait and those that come, as these options say. */
+  accept(onConnection: OnConnection, options = this.#options): void {
+    this.#options = options;
+    this.#onConnection = onConnection;
+    for (const socket of this.#waiting.splice(0)) onConnection(socket);
+  }
+
+  /** Takes a connection, wherever it was accepted, if its peer may connect. */
+  take(socket: Socket): void {
+    const { allowFrom, onProblem } = this.#options;
     // Who has reset the connection by now has no address any more, but what was sent could still be read.
     const { remoteAddress = '' } = socket;
-    if (isTcp && !options.allowFrom.allows(remoteAddress)) {
-      options.onProblem(
-        `connection from ${remoteAddress || 'a host that has left'}, which --allow-from does not name`,
-      );
-      socket.destroy();
+    if (this.#bound === undefined || allowFrom.allows(remoteAddress)) {
+      this.#onConnection(socket);
       return;
     }
-    take(socket);
-  });
-  const removeFile = await bindServer(server, address, options);
-  const onError = (error: Error): void => {
-    options.onProblem(`accept failed: ${error.message}`);
-  };
-  if (address.kind !== 'fd') server.on('error', onError);
-  const bound = server.address();
-  return {
-    address:
-      address.kind === 'tcp' && bound !== null && typeof bound === 'object'
-        ? formatAddress({ kind: 'tcp', host: bound.address, port: bound.port })
-        : formatAddress(address),
-    accept: async (onConnection) => {
-      take = onConnection;
-      if (address.kind === 'fd') {
-        isTcp = await listenOn(server, address, options);
-        server.on('error', onError);
-      }
-      for (const socket of waiting.splice(0)) onConnection(socket);
-    },
-    close: async () => {
-      // The callback of close would wait for the connections; the listening itself ends now.
-      server.close();
-      for (const socket of waiting.splice(0)) socket.destroy();
-      await removeFile();
-    },
-  };
-}
+    onProblem(`connection from ${remoteAddress || 'a host that has left'}, which --allow-from does not name`);
+    socket.destroy();
+  }
 
-const nothingToRemove = (): Promise<void> => Promise.resolve();
+  /** Accepts no more and removes the socket's file; connections go on. */
+  async close(): Promise<void> {
+    // The callback of close would wait for the connections; the listening itself ends now.
+    this.#server.close();
+    for (const socket of this.#waiting.splice(0)) socket.destroy();
+    await this.#file?.remove(this.#options.onProblem);
+  }
 
-async function bindServer(
-  server: Server,
-  address: Address,
-  options: ListenerOptions,
-): Promise<() => Promise<void>> {
-  if (address.kind === 'unix') return bindUnixSocket(server, address.path, options);
-  try {
-    if (address.kind === 'fd') {
-      if (!fstatSync(address.fd).isSocket()) throw new Error('the descriptor is no socket');
-    } else if (address.kind === 'systemd') {
-      throw new Error('nobody has taken the sockets that systemd has passed');
-    } else {
-      const { address: host } = await lookup(address.host);
-      options.allowFrom.checkListening(host);
-      await listening(server, { host, port: address.port, ipv6Only: true });
+  async #bind(): Promise<void> {
+    const given = this.#given;
+    const { allowFrom, socket } = this.#options;
+    if (given.kind === 'unix') {
+      this.#file = await bindUnixSocket(this.#server, given.path, socket);
+      this.#watch();
+      return;
     }
-  } catch (error) {
-    throw cannotListen(server, address, error);
-  }
-  return nothingToRemove;
-}
-
-/** Listens on an inherited descriptor; says whether it is one of TCP, which only shows now. */
-async function listenOn(
-  server: Server,
-  address: Extract<Address, { kind: 'fd' }>,
-  { allowFrom }: ListenerOptions,
-): Promise<boolean> {
-  try {
-    await listening(server, { fd: address.fd });
-    const bound = server.address();
-    if (bound === null || typeof bound !== 'object') return false;
-    allowFrom.checkListening(bound.address);
-    return true;
-  } catch (error) {
-    throw cannotListen(server, address, error);
-  }
-}
-
-function cannotListen(server: Server, address: Address, cause: unknown): BridgeError {
-  server.close();
-  const message = `${formatAddress(address)}: can't listen: ${reasonOf(cause)}`;
-  return new BridgeError('ERR_LISTEN', message, { cause });
-}
-
-function listening(
-  server: Server,
-  where: { fd: number } | { host: string; port: number; ipv6Only: boolean },
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(where, () => {
-      server.off('error', reject);
-      resolve();
+    await this.#orNot(async () => {
+      if (given.kind === 'fd') {
+        if (!fstatSync(given.fd).isSocket()) throw new Error('the descriptor is no socket');
+        return;
+      }
+      if (given.kind === 'systemd') throw new Error('nobody has taken the sockets that systemd has passed');
+      const { address: host } = await lookup(given.host);
+      allowFrom.checkListening(host);
+      await this.#listen({ host, port: given.port, ipv6Only: true });
     });
-  });
+  }
+
+  async #orNot(listen: () => Promise<void>): Promise<void> {
+    try {
+      await listen();
+    } catch (cause) {
+      this.#server.close();
+      const message = `${formatAddress(this.#given)}: can't listen: ${reasonOf(cause)}`;
+      throw new BridgeError('ERR_LISTEN', message, { cause });
+    }
+  }
+
+  async #listen(where: { fd: number } | { host: string; port: number; ipv6Only: boolean }): Promise<void> {
+    const server = this.#server;
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(where, () => {
+        server.off('error', reject);
+        resolve();
+      });
+    });
+    const bound = server.address();
+    this.#bound = bound !== null && typeof bound === 'object' ? bound : undefined;
+    this.#watch();
+  }
+
+  #watch(): void {
+    this.#server.on('error', (error) => {
+      this.#options.onProblem(`accept failed: ${error.message}`);
+    });
+  }
 }

@@ -1,41 +1,42 @@
 /** The life of a daemon process, from its configuration to its end. */
 
-import { linesOf, reasonOf } from '../errors.js';
-import { openAccessLog } from '../observe/access-log.js';
-import { openLog } from '../observe/log.js';
 import { keepFromPrograms } from '../process/inherited-descriptors.js';
 import type { Configuration } from './configuration.js';
 import { Daemon } from './daemon.js';
+import { Logs } from './logs.js';
 import { holdPidFile } from './pid-file.js';
-import { as, become, type Identity, makeFor } from './privileges.js';
-import { reopenSignals, stopSignal } from './signals.js';
+import { become, type Identity } from './privileges.js';
+import { reload } from './reload.js';
+import { onSignals, stopSignal } from './signals.js';
 import { takeSystemdEnvironment } from './systemd/environment.js';
 import { Notifier } from './systemd/notifier.js';
 import { withPassedSockets } from './systemd/passed-sockets.js';
-import type { UnixSocketOptions } from './unix-socket.js';
+import type { UnixSocketOptions } from './socket-file.js';
+
+export interface LifeOptions {
+  /** Whom root becomes as soon as it has bound all sockets; its log files are that user's. */
+  readonly identity: Identity | undefined;
+  /** Called when every listener accepts; systemd is told so, too. */
+  readonly onListening: () => void;
+  /** Reads the configuration again, where it is in a file. @throws BridgeError */
+  readonly reread?: (() => Configuration) | undefined;
+}
 
 /**
- * Serves until SIGTERM or SIGINT; a second one ends running requests at once. SIGHUP opens the logs anew. `onListening` is called when every
- * listener accepts, and systemd is told so. Root becomes `identity` as soon as it has bound all sockets; its log files are that user's.
+ * Serves until SIGTERM or SIGINT; a second one ends running requests at once. SIGHUP and SIGUSR1 open the logs anew, and
+ * SIGHUP reads the configuration again.
  *
  * @throws BridgeError where it can't start; nothing is left behind then.
  */
-export async function runDaemon(
-  configuration: Configuration,
-  identity: Identity | undefined,
-  onListening: () => void,
-): Promise<void> {
+export async function runDaemon(configuration: Configuration, options: LifeOptions): Promise<void> {
+  const { identity, onListening, reread } = options;
   const systemd = takeSystemdEnvironment();
-  for (const file of [configuration.log.file, configuration.accessLog?.file]) {
-    if (file !== undefined) makeFor(identity, file);
-  }
-  const log = as(identity, () => openLog(configuration.log));
+  const logs = new Logs(configuration, identity);
+  const { log, accessLog } = logs;
   const descriptors = keepFromPrograms();
   if (descriptors.length > 0) {
     log.warn({ descriptors }, 'programs inherit what the daemon was started with: koffi is not installed');
   }
-  const { accessLog: access } = configuration;
-  const accessLog = access && as(identity, () => openAccessLog(access));
   const removePidFile =
     configuration.pidFile === undefined ? undefined : await holdPidFile(configuration.pidFile, identity);
   let daemon: Daemon | undefined;
@@ -45,27 +46,33 @@ export async function runDaemon(
       log.warn({}, why);
     },
   });
-  const rotation = reopenSignals(() => {
-    if (daemon !== undefined) notifier.reloading();
-    let isOpen = true;
-    for (const each of [log, accessLog]) {
-      try {
-        each?.reopen();
-      } catch (error) {
-        isOpen = false;
-        log.error({ code: 'ERR_LOG_FILE' }, `${reasonOf(error)}; it goes on in the file that it had`);
-      }
-    }
-    if (isOpen) log.info({}, 'log opened again');
+  let served = configuration;
+  /** As it is served here: with the sockets that systemd has passed, and for the user who serves. */
+  const here = (read: Configuration): Configuration => {
+    const sites = withPassedSockets(read.sites, systemd.sockets, ({ name }) => {
+      log.warn({}, `systemd's socket ${name} is listened on by nobody; say --listen systemd:${name}`);
+    });
+    return ownedBy(identity, { ...read, sites });
+  };
+  /** What is under way that changes the daemon: one thing after the other. */
+  let change = Promise.resolve();
+  let isStopping = false;
+  const readAgain = async (): Promise<void> => {
+    if (daemon === undefined || isStopping) return;
+    notifier.reloading();
+    logs.reopen();
+    if (reread !== undefined) served = await reload(daemon, logs, served, () => here(reread()));
+    notifier.ready();
+  };
+  const rotation = onSignals(['SIGHUP', 'SIGUSR1'], (signal) => {
     // What comes before it has started would tell systemd that it has.
-    if (daemon !== undefined) notifier.ready();
+    if (signal === 'SIGHUP' && daemon !== undefined) change = change.then(readAgain);
+    else logs.reopen();
   });
   const stop = stopSignal(() => void daemon?.destroy());
   try {
-    const sites = withPassedSockets(configuration.sites, systemd.sockets, ({ name }) => {
-      log.warn({}, `systemd's socket ${name} is listened on by nobody; say --listen systemd:${name}`);
-    });
-    daemon = await Daemon.start(ownedBy(identity, { ...configuration, sites }), log, accessLog, () => {
+    served = here(configuration);
+    daemon = await Daemon.start(served, log, accessLog, () => {
       if (identity === undefined) return;
       become(identity);
       const { user, uid, gid } = identity;
@@ -78,6 +85,8 @@ export async function runDaemon(
     onListening();
     notifier.ready();
     const signal = await stop.received;
+    isStopping = true;
+    await change;
     notifier.stopping();
     log.info({ signal }, 'stopping: running requests may end');
     await daemon.close();
@@ -86,7 +95,7 @@ export async function runDaemon(
   } catch (error) {
     stop.dispose();
     // With a log file, nobody may ever see what the command printed.
-    if (configuration.log.file !== undefined) for (const line of linesOf(error)) log.error({}, line);
+    if (configuration.log.file !== undefined) logs.mistakes(error);
     throw error;
   } finally {
     rotation.dispose();

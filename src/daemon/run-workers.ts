@@ -17,7 +17,7 @@ import { Watch } from '../runners/worker/watch.js';
 import type { Configuration, ServedSiteConfiguration, WorkerConfiguration } from './configuration.js';
 import { findProgram } from './find-program.js';
 import { as, become, identityOf, makeFor } from './privileges.js';
-import { reopenSignals, stopSignal } from './signals.js';
+import { onSignals, stopSignal } from './signals.js';
 import { takeSystemdEnvironment } from './systemd/environment.js';
 import { logEnd } from './worker-report.js';
 
@@ -58,9 +58,9 @@ export async function runWorkers(
   const supervisor = superviseOn(command, site, killGraceMs, log, (end) => {
     tooManyFailed(end);
   });
-  const rotation = reopenSignals(() => {
+  const rotation = onSignals(['SIGHUP'], () => {
     reopen(log);
-  }, ['SIGHUP']);
+  });
   const stop = stopSignal(
     (signal) => {
       if (signal !== 'SIGUSR1') void supervisor.stop();

@@ -10,6 +10,7 @@ import type { RequestStatus } from '../observe/status/status.js';
 import type { Runner } from '../runners/runner.js';
 import { Admission, type AdmissionOptions } from './admission.js';
 import type { ServedSiteConfiguration } from './configuration.js';
+import type { Listener } from './listener.js';
 import { makeRunner } from './make-runner.js';
 import { makeSite } from './make-site.js';
 import { Responder } from './responder.js';
@@ -24,6 +25,20 @@ export interface Watch {
   readonly collector: StatusCollector | undefined;
 }
 
+/** Takes a connection on which nothing is under way, as if it had just been made. */
+type Heir = (socket: Socket) => void;
+
+/** Who takes over the connections that have come to a listener; undefined where they end with what they carry. */
+export type HeirOf = (listener: Listener) => Heir | undefined;
+
+/** Where a connection has come from. */
+interface Origin {
+  readonly socket: Socket;
+  readonly listener: Listener;
+}
+
+const nobody: HeirOf = () => undefined;
+
 /** Owns its listeners, connections and processes until `close` or `destroy` has resolved. */
 export class ServedSite implements WatchedSite {
   readonly #configuration: ServedSiteConfiguration;
@@ -32,9 +47,12 @@ export class ServedSite implements WatchedSite {
   readonly #responder: Responder;
   readonly #admission: Admission;
   readonly #connectionOptions: Omit<ConnectionOptions, 'onRequest'>;
-  readonly #connections = new Set<Connection>();
+  readonly #connections = new Map<Connection, Origin>();
   readonly #responses = new Set<Promise<void>>();
   readonly #listeners: SiteListeners;
+  #maxConnections: number;
+  /** Who gets the connections, once it takes no new work. */
+  #heirOf: HeirOf | undefined;
 
   private constructor(
     configuration: ServedSiteConfiguration,
@@ -46,6 +64,7 @@ export class ServedSite implements WatchedSite {
   ) {
     this.#configuration = configuration;
     this.#listeners = listeners;
+    this.#maxConnections = configuration.maxConnections;
     this.#log = log;
     this.#runner = runner;
     this.#responder = responder;
@@ -107,10 +126,10 @@ export class ServedSite implements WatchedSite {
     return new ServedSite(configuration, listeners, runner, responder, admission, log);
   }
 
-  /** Starts to serve. @throws BridgeError `ERR_LISTEN`, `ERR_USAGE` */
-  serve(): Promise<void> {
-    return this.#listeners.accept((connection) => {
-      this.#accept(connection);
+  /** Starts to serve, once its listeners are ready. */
+  serve(): void {
+    this.#listeners.accept((connection, listener) => {
+      this.#accept(connection, listener);
     });
   }
 
@@ -118,9 +137,13 @@ export class ServedSite implements WatchedSite {
     return this.#configuration.name;
   }
 
-  /** Where it listens, in the form of `--listen`. */
-  get addresses(): readonly string[] {
-    return this.#listeners.addresses;
+  get listeners(): SiteListeners {
+    return this.#listeners;
+  }
+
+  /** As many connections as it may have from now on, whatever was configured. */
+  set maxConnections(count: number) {
+    this.#maxConnections = count;
   }
 
   get shownName(): string {
@@ -128,14 +151,14 @@ export class ServedSite implements WatchedSite {
   }
 
   get status(): WatchedSite['status'] {
-    const { site, maxConnections } = this.#configuration;
+    const { site } = this.#configuration;
     const { maxProcesses, maxQueue } = admissionOf(this.#configuration);
     const { processesStarted, warm, workers } = this.#runner.status();
     return {
       kind: site.kind,
-      listen: this.addresses,
+      listen: this.#listeners.addresses,
       connections: this.#connections.size,
-      maxConnections,
+      maxConnections: this.#maxConnections,
       places: this.#admission.running,
       maxPlaces: maxProcesses,
       queue: this.#admission.waiting,
@@ -159,10 +182,14 @@ export class ServedSite implements WatchedSite {
     return this.#responses.size;
   }
 
-  /** Takes no new work and lets running requests end, however long that takes. */
-  async close(): Promise<void> {
+  /**
+   * Takes no new work and lets running requests end, however long that takes; a connection that has an heir goes there as
+   * soon as none runs on it. May be called again, with other heirs.
+   */
+  async close(heirOf: HeirOf = nobody): Promise<void> {
+    this.#heirOf = heirOf;
     await this.#listeners.close();
-    for (const connection of this.#connections) connection.close();
+    for (const [connection, origin] of this.#connections) leave(connection, origin, heirOf);
     await this.#ended();
     await this.#runner.destroy();
   }
@@ -170,14 +197,14 @@ export class ServedSite implements WatchedSite {
   /** Ends everything now: connections are cut, processes terminated. Resolves when the last process is gone. */
   async destroy(): Promise<void> {
     await this.#listeners.close();
-    for (const connection of this.#connections) connection.destroy();
+    for (const connection of this.#connections.keys()) connection.destroy();
     // Also scripts that go on after their answer was complete, which no connection ends any more.
     await this.#runner.destroy();
     await this.#ended();
   }
 
-  #accept(socket: Socket): void {
-    const { maxConnections } = this.#configuration;
+  #accept(socket: Socket, listener: Listener): void {
+    const maxConnections = this.#maxConnections;
     if (this.#connections.size >= maxConnections) {
       this.#log.warn({}, `connection beyond --max-connections (${String(maxConnections)})`);
       socket.destroy();
@@ -190,8 +217,11 @@ export class ServedSite implements WatchedSite {
       },
     });
     socket.resume();
-    this.#connections.add(connection);
+    const origin = { socket, listener };
+    this.#connections.set(connection, origin);
     void connection.closed.then(() => this.#connections.delete(connection));
+    // One that somebody has inherited who has ended meanwhile.
+    if (this.#heirOf !== undefined) leave(connection, origin, this.#heirOf);
   }
 
   #respond(request: Request, connection: Connection): void {
@@ -202,7 +232,7 @@ export class ServedSite implements WatchedSite {
   }
 
   async #ended(): Promise<void> {
-    await Promise.all([...this.#connections].map((connection) => connection.closed));
+    await Promise.all([...this.#connections.keys()].map((connection) => connection.closed));
     await Promise.all(this.#responses);
   }
 }
@@ -212,12 +242,23 @@ function shownNameOf({ name, site }: ServedSiteConfiguration): string {
   return name ?? site.kind;
 }
 
+function leave(connection: Connection, { socket, listener }: Origin, heirOf: HeirOf): void {
+  const heir = heirOf(listener);
+  if (heir === undefined) {
+    connection.close();
+    return;
+  }
+  connection.passOn(() => {
+    heir(socket);
+  });
+}
+
 /** An application has as many requests at once as it has workers. */
 function admissionOf({ site, admission }: ServedSiteConfiguration): AdmissionOptions {
   return site.kind === 'worker' ? { ...admission, maxProcesses: site.workers } : admission;
 }
 
 /** The log for what happens to a site. */
-export function siteLog({ name }: ServedSiteConfiguration, log: Log): Log {
+export function siteLog({ name }: Pick<ServedSiteConfiguration, 'name'>, log: Log): Log {
   return name === undefined ? log : withFields(log, { site: name });
 }

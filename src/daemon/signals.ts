@@ -30,17 +30,17 @@ export function stopSignal(
 }
 
 /**
- * Calls `reopen` at each of `signals`, SIGHUP and SIGUSR1, as those who rotate logs send them. Node would end at the one, and open its
- * debugger to the whole machine at the other. `dispose` gives the signals back that meaning.
+ * Calls `on` at each of `signals`, none of which ends the process then. Node would end at SIGHUP, and open its debugger to
+ * the whole machine at SIGUSR1. `dispose` gives the signals back that meaning.
  */
-export function reopenSignals(
-  reopen: () => void,
-  signals: readonly NodeJS.Signals[] = ['SIGHUP', 'SIGUSR1'],
+export function onSignals(
+  signals: readonly NodeJS.Signals[],
+  on: (signal: NodeJS.Signals) => void,
 ): { dispose(): void } {
-  for (const signal of signals) process.on(signal, reopen);
+  for (const signal of signals) process.on(signal, on);
   return {
     dispose: () => {
-      for (const signal of signals) process.off(signal, reopen);
+      for (const signal of signals) process.off(signal, on);
     },
   };
 }

@@ -7,43 +7,68 @@ import type { Log } from '../observe/log.js';
 import type { Address } from './address.js';
 import { AllowFrom } from './allow-from.js';
 import type { ServedSiteConfiguration } from './configuration.js';
-import { bind, type Listener } from './listener.js';
+import { Listener, type ListenerOptions } from './listener.js';
 import { located } from './make-site.js';
 
 const DESCRIPTOR_0: Address = { kind: 'fd', fd: 0 };
 
-/** Owns its sockets until `close` has resolved. */
+/** Owns its sockets until `close` has resolved, except for those that another site has taken over. */
 export class SiteListeners {
   readonly #configuration: ServedSiteConfiguration;
+  readonly #options: ListenerOptions;
   #listeners: Listener[] = [];
+  /** What undoes the changes of those that are another site's until `accept`. */
+  readonly #claims = new Map<Listener, () => Promise<void>>();
 
-  private constructor(configuration: ServedSiteConfiguration) {
+  private constructor(configuration: ServedSiteConfiguration, log: Log) {
     this.#configuration = configuration;
-  }
-
-  /** Binds all of them, or none. Whoever connects waits. @throws BridgeError `ERR_LISTEN`, `ERR_USAGE` */
-  static async bind(configuration: ServedSiteConfiguration, log: Log): Promise<SiteListeners> {
-    const bound = new SiteListeners(configuration);
-    const { listen: given, socket, allowFrom } = configuration;
-    const options = {
-      socket,
-      allowFrom: new AllowFrom(allowFrom),
+    this.#options = {
+      socket: configuration.socket,
+      allowFrom: new AllowFrom(configuration.allowFrom),
       onProblem: (why: string) => {
         log.warn({}, why);
       },
     };
+  }
+
+  /**
+   * Binds all of them, or none; whoever connects waits. What is `open` already where one is to be is taken as it is: its
+   * connections go where they went, until `accept`.
+   *
+   * @throws BridgeError `ERR_LISTEN`, `ERR_USAGE`
+   */
+  static async bind(
+    configuration: ServedSiteConfiguration,
+    log: Log,
+    open: readonly Listener[] = [],
+  ): Promise<SiteListeners> {
+    const bound = new SiteListeners(configuration, log);
+    const { listen: given } = configuration;
     await bound.#orNone(async () => {
-      const addresses = given.length > 0 ? given : [DESCRIPTOR_0];
-      for (const address of addresses) bound.#listeners.push(await bind(address, options));
+      for (const address of given.length > 0 ? given : [DESCRIPTOR_0]) await bound.#bind(address, open);
     });
     return bound;
   }
 
-  /** Hands over connections, which are paused. @throws BridgeError `ERR_LISTEN`, `ERR_USAGE`; all are closed then. */
-  accept(onConnection: (socket: Socket) => void): Promise<void> {
+  /** Makes sure that they listen. @throws BridgeError `ERR_LISTEN`, `ERR_USAGE`; all are closed then. */
+  ready(): Promise<void> {
     return this.#orNone(async () => {
-      for (const listener of this.#listeners) await listener.accept(onConnection);
+      for (const listener of this.#listeners) await listener.ready();
     });
+  }
+
+  /** Hands over connections, which are paused. */
+  accept(onConnection: (socket: Socket, listener: Listener) => void): void {
+    this.#claims.clear();
+    for (const listener of this.#listeners) {
+      listener.accept((socket) => {
+        onConnection(socket, listener);
+      }, this.#options);
+    }
+  }
+
+  get all(): readonly Listener[] {
+    return this.#listeners;
   }
 
   /** Where they listen, in the form of `--listen`. */
@@ -51,11 +76,32 @@ export class SiteListeners {
     return this.#listeners.map((listener) => listener.address);
   }
 
-  /** Accepts no more and removes the files of sockets. */
+  /** Leaves those that others have taken over to them. */
+  leaveTo(others: readonly SiteListeners[]): void {
+    const taken = new Set(others.flatMap(({ all }) => all));
+    this.#listeners = this.#listeners.filter((listener) => !taken.has(listener));
+  }
+
+  /** Accepts no more and removes the files of sockets; those of another site's that it has not taken yet stay open. */
   async close(): Promise<void> {
     const listeners = this.#listeners;
     this.#listeners = [];
-    await Promise.all(listeners.map((listener) => listener.close()));
+    await Promise.all(
+      listeners.map((listener) => {
+        const undo = this.#claims.get(listener);
+        return undo === undefined ? listener.close() : undo();
+      }),
+    );
+  }
+
+  async #bind(address: Address, open: readonly Listener[]): Promise<void> {
+    const listener = open.find((each) => each.isAt(address) && !this.#listeners.includes(each));
+    if (listener === undefined) {
+      this.#listeners.push(await Listener.bind(address, this.#options));
+      return;
+    }
+    this.#claims.set(listener, await listener.change(this.#options));
+    this.#listeners.push(listener);
   }
 
   async #orNone(action: () => Promise<void>): Promise<void> {

@@ -1,43 +1,29 @@
-/** The file of a listening Unix socket: made so that nobody sees it half done, removed only if it is still ours. */
+/** Makes a listening Unix socket, so that nobody sees its file half done. */
 
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import type { Stats } from 'node:fs';
-import { chmod, lstat, rename, stat, unlink } from 'node:fs/promises';
+import { lstat, rename, stat, unlink } from 'node:fs/promises';
 import { createConnection, type Server } from 'node:net';
 import { basename, dirname, join } from 'node:path';
-import { promisify } from 'node:util';
 
 import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
 import { linked } from './linked.js';
-
-export interface UnixSocketOptions {
-  /** The file's permissions. */
-  readonly mode: number;
-  /** User and group, as names or numbers; undefined leaves what the process is. */
-  readonly owner: string | undefined;
-  readonly group: string | undefined;
-}
-
-/** Told why the socket's file could not be removed. */
-type OnProblem = (why: string) => void;
+import { permit, SocketFile, type UnixSocketOptions } from './socket-file.js';
 
 /** The longest path that the system's `sockaddr_un` holds. */
 const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103;
 
-const run = promisify(execFile);
-
 /**
  * Binds `server` to `path`; a file there that nobody listens on is replaced. The socket is bound under a name of its
- * own and gets its path when owner and permissions are right. Resolves to what removes it again.
+ * own and gets its path when owner and permissions are right.
  *
  * @throws BridgeError `ERR_LISTEN`
  */
 export async function bindUnixSocket(
   server: Server,
   path: string,
-  { socket: options, onProblem }: { readonly socket: UnixSocketOptions; readonly onProblem: OnProblem },
-): Promise<() => Promise<void>> {
+  options: UnixSocketOptions,
+): Promise<SocketFile> {
   const failed = (why: string): BridgeError => new BridgeError('ERR_LISTEN', `unix:${path}: ${why}`);
   const temporary = join(
     dirname(path),
@@ -52,9 +38,7 @@ export async function bindUnixSocket(
   await staleSocket(path, failed);
   try {
     await bind(server, temporary);
-    if (options.owner !== undefined) await run('chown', ['--', options.owner, temporary]);
-    if (options.group !== undefined) await run('chgrp', ['--', options.group, temporary]);
-    await chmod(temporary, options.mode);
+    await permit(temporary, options);
     await takePath(path, temporary, failed);
   } catch (error) {
     await unlink(temporary).catch(() => undefined);
@@ -62,14 +46,7 @@ export async function bindUnixSocket(
     if (error instanceof BridgeError) throw error;
     throw failed(`can't listen: ${await whyNot(path, error, temporary)}`);
   }
-  const { ino, dev } = await lstat(path);
-  return async () => {
-    const now = await lstat(path).catch(() => undefined);
-    if (now?.ino !== ino || now.dev !== dev) return;
-    await unlink(path).catch((error: unknown) => {
-      onProblem(`the next start replaces unix:${path}, which can't be removed: ${reasonOf(error)}`);
-    });
-  };
+  return new SocketFile(path, await lstat(path));
 }
 
 /** One line about the path that was asked for; libuv calls a missing directory a lack of permission. */

@@ -48,9 +48,9 @@ export interface ConnectionOptions extends Omit<RequestLimits, 'paramsTimeoutMs'
 /** How long a connection that was to close before its first request waits for that one, which is under way as a rule. */
 const FIRST_REQUEST_MS = 1_000;
 
-/** Owns the socket it is given: closes it when the peer, the protocol or `close`/`destroy` says so. */
+/** Owns the socket it is given: closes it when the peer, the protocol or `close`/`destroy` says so, unless it is passed on. */
 export class Connection implements RequestTransport {
-  /** Resolves when the socket is closed and every request on it has been told. */
+  /** Resolves when the socket is closed or passed on, and every request on it has been told. */
   readonly closed: Promise<void>;
 
   readonly #options: ConnectionOptions;
@@ -68,6 +68,10 @@ export class Connection implements RequestTransport {
     this.#drain();
   });
   #isLeaving = false;
+  /** Told that the socket is somebody else's. */
+  #onPassedOn: (() => void) | undefined;
+  /** Whether records of a chunk are still to be looked at. */
+  #isTaking = false;
 
   constructor(socket: Duplex, options: ConnectionOptions) {
     const { idleTimeoutMs, onProblem } = options;
@@ -84,6 +88,7 @@ export class Connection implements RequestTransport {
       },
       onRead: () => {
         this.#readOnOrPause();
+        this.#settle();
       },
     });
     this.#restOfRecord = new Timer(idleTimeoutMs, () => {
@@ -98,9 +103,19 @@ export class Connection implements RequestTransport {
    * request was made for one, and gets the time for it.
    */
   close(): void {
+    this.#onPassedOn = undefined;
     this.#isLeaving = true;
     if (this.#hasBegun) this.#drain();
     else this.#firstRequest.start();
+  }
+
+  /**
+   * Goes on as before, also with new requests, until none runs; then it lets go of the socket, which stays open, and calls
+   * `passedOn`. A web server that keeps connections may send a request at any moment, also while we close: it would be lost.
+   */
+  passOn(passedOn: () => void): void {
+    this.#onPassedOn = passedOn;
+    this.#settle();
   }
 
   /** Closes at once; every request on it is aborted. */
@@ -127,12 +142,13 @@ export class Connection implements RequestTransport {
   requestEnded(request: Request): void {
     this.#requests.delete(request.requestId);
     this.#isDraining ||= !request.keepConn;
-    this.#finishIfIdle();
     this.#readOnOrPause();
+    this.#settle();
   }
 
   #take(chunk: Buffer): void {
     this.#restOfRecord.putOff();
+    this.#isTaking = true;
     try {
       for (const event of this.#reader.read(chunk)) {
         if (event.requestId === NULL_REQUEST_ID) this.send([managementAnswer(event, this.#options.values)]);
@@ -145,8 +161,11 @@ export class Connection implements RequestTransport {
         error instanceof BridgeError ? error : new BridgeError('ERR_FASTCGI_SEQUENCE', reasonOf(error)),
       );
       return;
+    } finally {
+      this.#isTaking = false;
     }
     this.#readOnOrPause();
+    this.#settle();
   }
 
   #dispatch(event: RecordEvent): void {
@@ -204,7 +223,7 @@ export class Connection implements RequestTransport {
       return;
     }
     this.#isDraining ||= !keepConn;
-    this.#finishIfIdle();
+    this.#settle();
   }
 
   #abort(requestId: number): void {
@@ -225,11 +244,19 @@ export class Connection implements RequestTransport {
   #drain(): void {
     this.#isDraining = true;
     this.#firstRequest.stop();
-    this.#finishIfIdle();
+    this.#settle();
   }
 
-  #finishIfIdle(): void {
-    if (this.#isDraining && this.#requests.size === 0) this.#transport.finish();
+  /** Without requests, ends as it was told to. */
+  #settle(): void {
+    if (this.#requests.size > 0) return;
+    if (this.#isDraining) {
+      this.#restOfRecord.stop();
+      this.#transport.finish();
+      return;
+    }
+    if (this.#onPassedOn === undefined || this.#isTaking || this.#reader.isWithinRecord) return;
+    if (this.#transport.release()) this.#onPassedOn();
   }
 
   #left(): void {

@@ -24,14 +24,18 @@ const MAX_UNAWAITED_BYTES = 65_536;
 /** How long a connection that we have ended waits for the web server to go on sending or to end it too. */
 const LINGER_MS = 5_000;
 
-/** Owns the socket it is given: closes it when the peer, `finish` or `destroy` says so. */
+/** Owns the socket it is given: closes it when the peer, `finish` or `destroy` says so, unless it was `release`d. */
 export class Transport {
-  /** Resolves when the socket is closed. */
+  /** Resolves when the socket is closed, or somebody else's. */
   readonly closed: Promise<void>;
 
   readonly #socket: Duplex;
   readonly #options: TransportOptions;
   readonly #stall: Timer;
+  readonly #onData: (chunk: Buffer) => void;
+  readonly #onEnd: () => void;
+  readonly #onClose: () => void;
+  #resolveClosed: () => void = () => undefined;
   readonly #linger = new Timer(LINGER_MS, () => {
     this.destroy();
   });
@@ -47,27 +51,25 @@ export class Transport {
       this.fail(new BridgeError('ERR_FASTCGI_DISCONNECTED', what));
     });
     this.closed = new Promise((resolve) => {
-      socket.once('close', () => {
-        this.#state = 'closed';
-        this.#linger.stop();
-        this.#stall.stop();
-        options.onLeft();
-        resolve();
-      });
+      this.#resolveClosed = resolve;
     });
-    // What an error means is told by the close that always follows it.
-    socket.on('error', () => undefined);
-    socket.on('data', (chunk: Buffer) => {
+    this.#onClose = () => {
+      this.#endWithoutSocket();
+    };
+    this.#onData = (chunk) => {
       carried(chunk.length);
       this.#linger.putOff();
       if (!this.isFinished) options.onChunk(chunk);
-    });
+    };
     // A web server that ends its side has left: none of them half-closes, and nothing else shows that it is gone.
-    socket.once('end', () => {
+    this.#onEnd = () => {
       options.onLeft();
       this.finish();
       this.#lingerOn();
-    });
+    };
+    // What an error means is told by the close that always follows it.
+    socket.on('error', () => undefined);
+    socket.once('close', this.#onClose).on('data', this.#onData).once('end', this.#onEnd);
   }
 
   /** Whether nothing that comes matters any more. */
@@ -125,6 +127,19 @@ export class Transport {
     this.#socket.resume();
   }
 
+  /**
+   * Lets go of the socket if nothing is under way on it, in either direction, and says whether: then it is somebody
+   * else's, open as it is, and the transport has ended.
+   */
+  release(): boolean {
+    const socket = this.#socket;
+    const isAtRest = socket.readableLength === 0 && socket.writableLength === 0 && !socket.isPaused();
+    if (this.isFinished || socket.destroyed || !isAtRest) return false;
+    socket.off('close', this.#onClose).off('data', this.#onData).off('end', this.#onEnd);
+    this.#endWithoutSocket();
+    return true;
+  }
+
   /** Closes at once, since the web server has done wrong. */
   fail(problem: BridgeError): void {
     this.#options.onProblem(problem);
@@ -134,6 +149,14 @@ export class Transport {
   /** Closes at once. */
   destroy(): void {
     this.#socket.destroy();
+  }
+
+  #endWithoutSocket(): void {
+    this.#state = 'closed';
+    this.#linger.stop();
+    this.#stall.stop();
+    this.#options.onLeft();
+    this.#resolveClosed();
   }
 
   #unawaited(octets: readonly Buffer[]): () => void {

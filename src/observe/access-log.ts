@@ -58,22 +58,45 @@ export interface AccessLog {
 
 /** An access log can be begun anew, once somebody has moved its file away. */
 export interface OpenAccessLog extends AccessLog {
-  /** @throws BridgeError `ERR_LOG_FILE`; the log then goes on where it was. */
-  reopen(): void;
+  /**
+   * With options, or null for no access log, it goes on as they say.
+   *
+   * @throws BridgeError `ERR_LOG_FILE`; the log then goes on as it was.
+   */
+  reopen(options?: AccessLogOptions | null): void;
 }
 
-/** Opens the access log; each line is written before the call returns. @throws BridgeError `ERR_LOG_FILE` */
-export function openAccessLog({ file, format }: AccessLogOptions): OpenAccessLog {
-  const lines = new LineFile('--access-log', file);
-  const lineOf = format === 'json' ? jsonLine : textLine;
+/**
+ * Opens the access log, or none for the time being; each line is written before the call returns.
+ *
+ * @throws BridgeError `ERR_LOG_FILE`
+ */
+export function openAccessLog(options: AccessLogOptions | null): OpenAccessLog {
+  let lines = options === null ? undefined : open(options);
+  let lineOf = formOf(options);
   return {
     write: (access) => {
-      lines.write(lineOf(new Date().toISOString(), access));
+      lines?.write(lineOf(new Date().toISOString(), access));
     },
-    reopen: () => {
-      lines.reopen();
+    reopen: (others) => {
+      if (others === undefined) {
+        lines?.reopen();
+        return;
+      }
+      const next = others === null ? undefined : open(others);
+      lines?.close();
+      lines = next;
+      lineOf = formOf(others);
     },
   };
+}
+
+function open({ file }: AccessLogOptions): LineFile {
+  return new LineFile('--access-log', file);
+}
+
+function formOf(options: AccessLogOptions | null): typeof textLine {
+  return options?.format === 'json' ? jsonLine : textLine;
 }
 
 /** Every line has the same fields in the same order; none has a space in it, whatever it is. */

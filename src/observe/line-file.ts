@@ -12,7 +12,7 @@ const MAX_RETRIES = 10;
 /** Owns the descriptor of its file; standard error, which it takes for no path, is the process's. */
 export class LineFile {
   readonly #option: string;
-  readonly #path: string | undefined;
+  #path: string | undefined;
   #descriptor: number;
   #isTorn = false;
 
@@ -20,7 +20,7 @@ export class LineFile {
   constructor(option: string, path: string | undefined) {
     this.#option = option;
     this.#path = path;
-    this.#descriptor = this.#open();
+    this.#descriptor = this.#open(path);
   }
 
   /** Appends one line; what can't be written (the disk is full, the reader has left) is lost and costs nothing else. */
@@ -44,22 +44,29 @@ export class LineFile {
    * @throws BridgeError `ERR_LOG_FILE`; lines then go on to where they went before.
    */
   reopen(): void {
-    if (this.#path === undefined) return;
-    const old = this.#descriptor;
-    this.#descriptor = this.#open();
-    this.#isTorn = false;
-    closeSync(old);
+    this.moveTo(this.#path);
   }
 
-  #open(): number {
-    if (this.#path === undefined) return STANDARD_ERROR;
+  /** Goes on in another file. @throws BridgeError `ERR_LOG_FILE`; lines then go on to where they went before. */
+  moveTo(path: string | undefined): void {
+    const old = this.#descriptor;
+    this.#descriptor = this.#open(path);
+    this.#path = path;
+    this.#isTorn = false;
+    if (old !== STANDARD_ERROR) closeSync(old);
+  }
+
+  /** Lets go of the file; nothing may be written any more. */
+  close(): void {
+    if (this.#descriptor !== STANDARD_ERROR) closeSync(this.#descriptor);
+  }
+
+  #open(path: string | undefined): number {
+    if (path === undefined) return STANDARD_ERROR;
     try {
-      return openSync(this.#path, 'a', 0o640);
+      return openSync(path, 'a', 0o640);
     } catch (error) {
-      throw new BridgeError(
-        'ERR_LOG_FILE',
-        `${this.#option} ${this.#path} can't be opened: ${reasonOf(error)}`,
-      );
+      throw new BridgeError('ERR_LOG_FILE', `${this.#option} ${path} can't be opened: ${reasonOf(error)}`);
     }
   }
 }

@@ -1,6 +1,6 @@
 /** The daemon's log: one event a line, as text for people or as JSON, with nothing in it that the network can forge. */
 
-import { pino } from 'pino';
+import { type Logger, pino } from 'pino';
 
 import { visible } from './escape.js';
 import { LineFile } from './line-file.js';
@@ -31,8 +31,8 @@ export function withFields(log: Log, fields: Fields): Log {
 
 /** A log that goes to a file can begin that file anew, once somebody has moved the old one away. */
 export interface OpenLog extends Log {
-  /** @throws BridgeError `ERR_LOG_FILE`; the log then goes on where it was. */
-  reopen(): void;
+  /** With options, it goes on as they say. @throws BridgeError `ERR_LOG_FILE`; the log then goes on as it was. */
+  reopen(options?: LogOptions): void;
 }
 
 /**
@@ -42,20 +42,7 @@ export interface OpenLog extends Log {
  */
 export function openLog(options: LogOptions): OpenLog {
   const lines = new LineFile('--log-file', options.file);
-  const lineOf = options.format === 'json' ? visible : textLine;
-  const logger = pino(
-    {
-      level: options.level,
-      base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
-    },
-    {
-      write: (json) => {
-        lines.write(lineOf(json.trimEnd()));
-      },
-    },
-  );
+  let logger = loggerOf(options, lines);
   const at =
     (level: LogLevel): Log[LogLevel] =>
     (fields, message) => {
@@ -66,10 +53,32 @@ export function openLog(options: LogOptions): OpenLog {
     warn: at('warn'),
     info: at('info'),
     debug: at('debug'),
-    reopen: () => {
-      lines.reopen();
+    reopen: (others) => {
+      if (others === undefined) {
+        lines.reopen();
+        return;
+      }
+      lines.moveTo(others.file);
+      logger = loggerOf(others, lines);
     },
   };
+}
+
+function loggerOf({ level, format }: LogOptions, lines: LineFile): Logger {
+  const lineOf = format === 'json' ? visible : textLine;
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    {
+      write: (json) => {
+        lines.write(lineOf(json.trimEnd()));
+      },
+    },
+  );
 }
 
 function textLine(json: string): string {

@@ -9,7 +9,7 @@ import { afterEach, describe, it } from 'node:test';
 
 import { type Address, parseAddress } from '../../src/daemon/address.js';
 import { AllowFrom } from '../../src/daemon/allow-from.js';
-import { bind, type Listener } from '../../src/daemon/listener.js';
+import { Listener } from '../../src/daemon/listener.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 const hasV6 = Object.values(networkInterfaces())
@@ -47,12 +47,13 @@ async function open(
     events.push(event);
     waiting.get(events.length)?.();
   };
-  const listener = await bind(address, {
+  const listener = await Listener.bind(address, {
     socket: { mode: 0o660, owner: undefined, group: undefined },
     allowFrom: new AllowFrom(allowFrom),
     onProblem: note,
   });
-  await listener.accept((socket) => {
+  await listener.ready();
+  listener.accept((socket) => {
     accepted.push(socket);
     socket.on('error', () => undefined);
     note('connection');
@@ -63,7 +64,7 @@ async function open(
       waiting.set(count, resolve);
       if (events.length >= count) resolve();
     });
-  const all = { ...listener, port, events, accepted, seen };
+  const all = Object.assign(listener, { port, events, accepted, seen });
   opened.push(all);
   return all;
 }
@@ -71,7 +72,7 @@ async function open(
 /** A Unix socket that does not accept yet. */
 async function bindUnix(): Promise<{ path: string; bound: Listener }> {
   const path = `${await temporaryDirectory()}/sock`;
-  const bound = await bind(parseAddress(path), {
+  const bound = await Listener.bind(parseAddress(path), {
     socket: { mode: 0o660, owner: undefined, group: undefined },
     allowFrom: new AllowFrom([]),
     onProblem: (why) => assert.fail(why),
@@ -113,7 +114,9 @@ describe('A listener', () => {
     await new Promise((resolve) => early.write('sent early', resolve));
     // The event loop goes round with all of it there.
     for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
-    const socket = await new Promise<Socket>((resolve) => void bound.accept(resolve));
+    const socket = await new Promise<Socket>((resolve) => {
+      bound.accept(resolve);
+    });
     assert.equal(socket.bytesRead, 0);
     const [octets] = (await once(socket.resume(), 'data')) as [Buffer];
     assert.equal(octets.toString(), 'sent early');

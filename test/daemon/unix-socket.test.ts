@@ -6,7 +6,8 @@ import { lstat, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/prom
 import { createConnection, createServer, type Server } from 'node:net';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
-import { bindUnixSocket, type UnixSocketOptions } from '../../src/daemon/unix-socket.js';
+import type { UnixSocketOptions } from '../../src/daemon/socket-file.js';
+import { bindUnixSocket } from '../../src/daemon/unix-socket.js';
 import { makeTree } from '../helpers/file-tree.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
@@ -36,11 +37,11 @@ function newServer(): Server {
   return server;
 }
 
-const bind = (options: Partial<UnixSocketOptions> = {}, where = path): Promise<() => Promise<void>> =>
-  bindUnixSocket(newServer(), where, {
-    socket: { ...plain, ...options },
-    onProblem: (why) => assert.fail(why),
-  });
+/** Resolves to what removes the file. */
+const bind = async (options: Partial<UnixSocketOptions> = {}, where = path): Promise<() => Promise<void>> => {
+  const file = await bindUnixSocket(newServer(), where, { ...plain, ...options });
+  return () => file.remove((why) => assert.fail(why));
+};
 
 async function connects(where = path): Promise<boolean> {
   const socket = createConnection(where);

@@ -2,6 +2,7 @@
 
 import type { Argv } from 'yargs';
 
+import type { Configuration } from '../../daemon/configuration.js';
 import type { CommonArguments } from '../options/common.js';
 import { overridingOptions, serveOptions } from '../options/serve.js';
 import { check, serve } from '../serve.js';
@@ -24,7 +25,10 @@ async function serveFile(file: string, isCheck: boolean, given: CommonArguments)
     return name in overridingOptions && value !== undefined;
   });
   const { readConfigurationFile } = await import('../file/configuration-file.js');
-  const configuration = readConfigurationFile(file, Object.fromEntries(overriding));
+  // Relative paths mean the same when the file is read again, wherever the daemon is then.
+  const directory = process.cwd();
+  const read = (): Configuration => readConfigurationFile(file, Object.fromEntries(overriding), directory);
+  const configuration = read();
   if (isCheck) process.stdout.write(await check(file, configuration));
-  else await serve(configuration);
+  else await serve(configuration, read);
 }

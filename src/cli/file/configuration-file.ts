@@ -18,21 +18,25 @@ import { readToml, type Section, TomlError } from './toml.js';
 
 /**
  * The configuration that the file describes; relative paths in it count from its directory. `overriding` options of
- * the command line win over those of the file.
+ * the command line win over those of the file. Its own path, and those of the command line, count from `directory`.
  *
  * @throws BridgeError `ERR_USAGE` with a line for each mistake, `ERR_START` if the file can't be read.
  */
-export function readConfigurationFile(path: string, overriding: GivenOptions): Configuration {
-  const file = new ConfigurationFile(path, textOf(path));
+export function readConfigurationFile(
+  path: string,
+  overriding: GivenOptions,
+  directory = process.cwd(),
+): Configuration {
+  const file = new ConfigurationFile(path, directory, textOf(path, directory));
   const configuration = file.read(overriding);
   const error = bridgeErrorOf(file.errors);
   if (error !== undefined) throw error;
   return Object.freeze(configuration);
 }
 
-function textOf(path: string): string {
+function textOf(path: string, directory: string): string {
   try {
-    return readFileSync(path, 'utf8');
+    return readFileSync(resolve(directory, path), 'utf8');
   } catch (error) {
     throw new OptionError('ERR_START', { option: 'config', value: path, why: reasonOf(error) });
   }
@@ -40,14 +44,17 @@ function textOf(path: string): string {
 
 class ConfigurationFile {
   readonly #path: string;
+  /** Where the command was given, and where the file is. */
+  readonly #workingDirectory: string;
   readonly #directory: string;
   readonly #sections: readonly [Section, ...Section[]];
   readonly #errors = new Map<string, BridgeError>();
   readonly #listeners: ListenerClaims;
 
-  constructor(path: string, text: string) {
+  constructor(path: string, workingDirectory: string, text: string) {
     this.#path = path;
-    this.#directory = dirname(resolve(path));
+    this.#workingDirectory = workingDirectory;
+    this.#directory = dirname(resolve(workingDirectory, path));
     this.#listeners = new ListenerClaims(this.#directory);
     try {
       this.#sections = readToml(text);
@@ -103,7 +110,7 @@ class ConfigurationFile {
         report: (error) => {
           this.#report(error.option in overriding ? error : location.of(error));
         },
-        directoryOf: (option) => (option in overriding ? process.cwd() : this.#directory),
+        directoryOf: (option) => (option in overriding ? this.#workingDirectory : this.#directory),
       },
     );
     return readDaemonWide(reader);

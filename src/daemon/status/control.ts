@@ -12,7 +12,7 @@ import { duration } from '../../observe/status/quantities.js';
 import { requestPath } from '../../sites/request-path.js';
 import { AllowFrom } from '../allow-from.js';
 import type { ControlConfiguration } from '../configuration.js';
-import { bind, type Listener } from '../listener.js';
+import { Listener } from '../listener.js';
 import type { StatusCollector } from './collector.js';
 import { plain, statusPage } from './pages.js';
 
@@ -35,13 +35,17 @@ export class Control {
     const onProblem = (why: string): void => {
       log.warn({}, `control socket: ${why}`);
     };
-    return new Control(await bind(address, { socket, allowFrom: new AllowFrom([]), onProblem }), log);
+    return new Control(
+      await Listener.bind(address, { socket, allowFrom: new AllowFrom([]), onProblem }),
+      log,
+    );
   }
 
   /** Begins to answer. @throws BridgeError `ERR_LISTEN` */
-  serve(collector: StatusCollector): Promise<void> {
+  async serve(collector: StatusCollector): Promise<void> {
     const options = this.#connectionOptions(collector);
-    return this.#listener.accept((socket) => {
+    await this.#listener.ready();
+    this.#listener.accept((socket) => {
       this.#accept(socket, options);
     });
   }

@@ -1,0 +1,62 @@
+/** The file of a Unix socket that listens: who may connect there, and its end, unless another one has taken its path. */
+
+import { execFile } from 'node:child_process';
+import { chmod, lstat, unlink } from 'node:fs/promises';
+import { promisify } from 'node:util';
+
+import { reasonOf } from '../errors.js';
+
+export interface UnixSocketOptions {
+  /** The file's permissions. */
+  readonly mode: number;
+  /** User and group, as names or numbers; undefined leaves what the process is. */
+  readonly owner: string | undefined;
+  readonly group: string | undefined;
+}
+
+const run = promisify(execFile);
+
+/** Has the file belong to whom `options` name. @throws Error of the system, or of chown(1), whose words are its `stderr` */
+export async function permit(path: string, { mode, owner, group }: UnixSocketOptions): Promise<void> {
+  if (owner !== undefined) await run('chown', ['--', owner, path]);
+  if (group !== undefined) await run('chgrp', ['--', group, path]);
+  await chmod(path, mode);
+}
+
+/** Owns the file at its path while that is the one that was made. */
+export class SocketFile {
+  readonly path: string;
+  /** Which file it is, whatever its name. */
+  readonly dev: number;
+  readonly ino: number;
+
+  constructor(path: string, { dev, ino }: { readonly dev: number; readonly ino: number }) {
+    this.path = path;
+    this.dev = dev;
+    this.ino = ino;
+  }
+
+  /** Has it belong to others than before. @throws Error of the system, or of chown(1) */
+  async change(before: UnixSocketOptions, now: UnixSocketOptions): Promise<void> {
+    const isSame = before.mode === now.mode && before.owner === now.owner && before.group === now.group;
+    if (isSame) return;
+    // One whom nobody has named is whoever makes the file.
+    const own = (named: string | undefined, id: number | undefined): string | undefined =>
+      named === undefined || id === undefined ? undefined : String(id);
+    await permit(this.path, {
+      mode: now.mode,
+      owner: now.owner ?? own(before.owner, process.geteuid?.()),
+      group: now.group ?? own(before.group, process.getegid?.()),
+    });
+  }
+
+  /** Removes the file, also twice; `onProblem` is told why it can't. */
+  async remove(onProblem: (why: string) => void): Promise<void> {
+    const { path, dev, ino } = this;
+    const now = await lstat(path).catch(() => undefined);
+    if (now?.ino !== ino || now.dev !== dev) return;
+    await unlink(path).catch((error: unknown) => {
+      onProblem(`the next start replaces unix:${path}, which can't be removed: ${reasonOf(error)}`);
+    });
+  }
+}
