@@ -62,7 +62,7 @@ export async function startWebServerWith(
     if (directory === undefined) await rm(own, { recursive: true });
   };
   const file = join(own, 'settings');
-  await writeFile(file, settings);
+  await writeFile(file, `${settings}\n`);
   try {
     const web = await run(name, own, port ?? (await freePort()), ['/nowhere', '/nowhere'], file);
     return { ...web, stop: () => web.stop().then(remove) };
