@@ -62,6 +62,11 @@ export function readServedSite(
       stderrTailBytes: STDERR_TAIL_BYTES,
       holdBytes: reader.sizeBytes('hold-size'),
     },
+    limits: {
+      memoryBytes: reader.text('max-memory') === undefined ? undefined : reader.sizeBytes('max-memory'),
+      // The system counts whole seconds.
+      cpuSeconds: Math.ceil(reader.durationMs('max-cpu') / 1_000) || undefined,
+    },
     spawn: reader.required('spawn') as SpawnWay,
     admission: {
       maxProcesses: reader.count('max-processes', 1),

@@ -4,6 +4,7 @@ import type { ByteString } from '../bytes.js';
 import type { BridgeError } from '../errors.js';
 import type { AccessLogOptions } from '../observe/access-log.js';
 import type { LogOptions } from '../observe/log.js';
+import type { ProcessLimits } from '../process/limits.js';
 import type { SpawnWay } from '../process/start-process.js';
 import type { RunLimits } from '../runners/runner.js';
 import type { Address } from './address.js';
@@ -74,6 +75,7 @@ export interface ServedSiteConfiguration {
   readonly maxSpoolBytes: number;
   readonly runner: RunnerConfiguration;
   readonly run: RunLimits;
+  readonly limits: ProcessLimits;
   readonly spawn: SpawnWay;
   readonly admission: AdmissionOptions;
   /** Variables of every script that win over what the web server sends. */

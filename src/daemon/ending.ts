@@ -8,7 +8,7 @@ import { paramText } from '../fastcgi/params.js';
 import type { Request } from '../fastcgi/request.js';
 import type { RequestEnd } from '../observe/access-log.js';
 import type { LogLevel } from '../observe/log.js';
-import { appStatusOf, describeExit } from '../process/exit-status.js';
+import { appStatusOf, describeExit, wasOutOfTime } from '../process/exit-status.js';
 import type { EndedBy, Outcome } from '../runners/runner.js';
 import { whyNotTaken } from './counted-body.js';
 
@@ -157,7 +157,8 @@ export function ran(
   }
   if (endedBy !== undefined || exit?.kind === 'signaled' || isShort) {
     const message = `response cut short after ${String(outcome.stdoutBytes)} octets`;
-    return { ...common, end: endedBy ?? 'cut-short', level: 'error', message };
+    const end = endedBy ?? (wasOutOfTime(exit) ? 'max-cpu' : 'cut-short');
+    return { ...common, end, level: 'error', message };
   }
   const answered = { ...common, end: 'completed' } as const;
   if (appStatus !== 0) {
@@ -263,6 +264,10 @@ function failure({ startError, headerError, bodyError, endedBy, exit }: Outcome)
   }
   if (endedBy !== undefined && endedBy !== 'abort') {
     return { end: endedBy, document: { status: 504, reason: timeoutReasons[endedBy] } };
+  }
+  if (wasOutOfTime(exit)) {
+    const reason = 'The program used more processor time than it may (--max-cpu).';
+    return { end: 'max-cpu', document: { status: 504, reason } };
   }
   const reason =
     exit?.kind === 'signaled'

@@ -1,7 +1,8 @@
 /** Makes the runner that a configuration asks for. */
 
-import { reasonOf } from '../errors.js';
+import { OptionError, reasonOf } from '../errors.js';
 import type { Log } from '../observe/log.js';
+import { limited, setLimits, type SetLimits } from '../process/limits.js';
 import { chooseStart } from '../process/start-process.js';
 import { PatientStart } from '../runners/patient-start.js';
 import { ProcessRunner, type StartScript } from '../runners/process-runner.js';
@@ -23,18 +24,18 @@ import { workerReport } from './worker-report.js';
  */
 export function makeRunner(configuration: ServedSiteConfiguration, log: Log): Promise<Runner> {
   const { site } = configuration;
-  return site.kind === 'worker'
-    ? workerRunner(configuration, site, log)
-    : Promise.resolve(processRunner(configuration, log));
+  return site.kind === 'worker' ? workerRunner(configuration, site, log) : processRunner(configuration, log);
 }
 
-function processRunner(configuration: ServedSiteConfiguration, log: Log): Runner {
+async function processRunner(configuration: ServedSiteConfiguration, log: Log): Promise<Runner> {
   const { run, runner } = configuration;
-  const spawn = startAnew(configuration, log);
+  const limits = await limitsOf(configuration);
+  const spawn = startAnew(configuration, log, limits);
   if (runner.kind === 'spawn') return new ProcessRunner(run, spawn);
   const warm = warmScripts(configuration, {
     ...runner,
     spawn,
+    limits,
     onEvent: (level, fields, message) => {
       log[level](fields, message);
     },
@@ -51,10 +52,14 @@ function processRunner(configuration: ServedSiteConfiguration, log: Log): Runner
 }
 
 /** The way of `--runner spawn`. @throws BridgeError `ERR_START` where that of `--spawn` is not to be had. */
-export function startAnew({ spawn, admission }: ServedSiteConfiguration, log: Log): StartScript {
+export function startAnew(
+  { spawn, admission }: ServedSiteConfiguration,
+  log: Log,
+  limits: SetLimits = new Map(),
+): StartScript {
   const { start, fallback } = chooseStart(spawn);
   if (fallback !== undefined) log.info({}, `programs are started by Node, at a higher cost: ${fallback}`);
-  const patient = new PatientStart(spawnScript(start), {
+  const patient = new PatientStart(spawnScript(start, limits), {
     timeoutMs: admission.queueTimeoutMs,
     onShortage: (cause) => {
       log.warn({}, `requests wait until programs can be started again: ${reasonOf(cause)}`);
@@ -78,15 +83,31 @@ export function warmScripts(
   });
 }
 
+/** @throws BridgeError `ERR_START` where there are limits, and nothing to set them with. */
+export async function limitsOf({ limits }: Pick<ServedSiteConfiguration, 'limits'>): Promise<SetLimits> {
+  const { memoryBytes, cpuSeconds } = limits;
+  if (memoryBytes === undefined && cpuSeconds === undefined) return new Map();
+  try {
+    return setLimits(limits, await findProgram('prlimit', baseEnvironment([])));
+  } catch {
+    const option = memoryBytes === undefined ? 'max-cpu' : 'max-memory';
+    throw new OptionError('ERR_START', {
+      option,
+      why: 'needs prlimit(1) of util-linux, which is not in PATH',
+    });
+  }
+}
+
 async function workerRunner(
-  { run, env, passEnv }: ServedSiteConfiguration,
+  configuration: ServedSiteConfiguration,
   { command: [name, ...args], directory, workers, maxCrashes, maxRequests }: WorkerConfiguration,
   log: Log,
 ): Promise<Runner> {
+  const { run, env, passEnv } = configuration;
   const environment = new Map([...baseEnvironment(passEnv), ...env]);
   const file = await findProgram(name, environment);
   const pool = await WorkerPool.open({
-    command: { file, args, directory, environment },
+    command: limited({ file, args, directory, environment }, await limitsOf(configuration)),
     workers,
     maxCrashes,
     maxRequests,

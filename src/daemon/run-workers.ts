@@ -10,11 +10,13 @@ import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
 import { type Log, openLog } from '../observe/log.js';
 import { startOnDescriptor } from '../process/child-process.js';
 import type { Command } from '../process/command.js';
+import { limited } from '../process/limits.js';
 import { appStatusOf, describeExit } from '../process/exit-status.js';
 import type { OwnedProcess } from '../process/owned-process.js';
 import { Supervisor, type WorkerEnd } from '../runners/worker/supervisor.js';
 import { Watch } from '../runners/worker/watch.js';
 import type { Configuration, ServedSiteConfiguration, WorkerConfiguration } from './configuration.js';
+import { limitsOf } from './make-runner.js';
 import { findProgram } from './find-program.js';
 import { as, become, identityOf, makeFor } from './privileges.js';
 import { onSignals, stopSignal } from './signals.js';
@@ -40,7 +42,7 @@ type Process = OwnedProcess<undefined>;
  */
 export async function runWorkers(
   { log: logOptions, stopGraceMs, user, group }: Configuration,
-  { env, run: { killGraceMs } }: Pick<ServedSiteConfiguration, 'env' | 'run'>,
+  { env, limits, run: { killGraceMs } }: Pick<ServedSiteConfiguration, 'env' | 'limits' | 'run'>,
   site: WorkerConfiguration,
 ): Promise<void> {
   requireSocket();
@@ -50,7 +52,7 @@ export async function runWorkers(
   if (logOptions.file !== undefined) makeFor(identity, logOptions.file);
   const log = as(identity, () => openLog(logOptions));
   if (identity !== undefined) become(identity);
-  const command = await commandOf(site, env);
+  const command = limited(await commandOf(site, env), await limitsOf({ limits }));
   let tooManyFailed: (end: WorkerEnd<Process>) => void;
   const failed = new Promise<WorkerEnd<Process>>((resolve) => {
     tooManyFailed = resolve;

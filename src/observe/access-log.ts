@@ -18,6 +18,7 @@ export const requestEnds = [
   'start-timeout',
   'idle-timeout',
   'max-time',
+  'max-cpu',
   'max-header-size',
   'max-spool-size',
   'invalid-header',

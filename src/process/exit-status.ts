@@ -27,3 +27,8 @@ export function appStatusOf(status: ExitStatus): number {
 export function describeExit(status: ExitStatus): string {
   return status.kind === 'exited' ? `exit status ${String(status.code)}` : `signal ${status.signal}`;
 }
+
+/** Whether the system has ended it for the processor time that it has used. */
+export function wasOutOfTime(status: ExitStatus | undefined): boolean {
+  return status?.kind === 'signaled' && status.signal === 'SIGXCPU';
+}

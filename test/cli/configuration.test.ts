@@ -53,6 +53,7 @@ describe('The configuration', () => {
             stderrTailBytes: 4096,
             holdBytes: 1_048_576,
           },
+          limits: { memoryBytes: undefined, cpuSeconds: undefined },
           spawn: 'auto',
           admission: { maxProcesses: 32, maxQueue: 512, queueTimeoutMs: 30_000 },
           env: new Map(),
@@ -73,6 +74,8 @@ describe('The configuration', () => {
   it('says what the options say, each in its place', () => {
     const given = {
       listen: ['unix:/a', '127.0.0.1:1', 'fd:3'],
+      'max-memory': '100mb',
+      'max-cpu': '1500ms',
       'socket-mode': '600',
       'socket-owner': 'ann',
       'socket-group': 'www',
@@ -137,6 +140,7 @@ describe('The configuration', () => {
             stderrTailBytes: 4096,
             holdBytes: 10,
           },
+          limits: { memoryBytes: 104_857_600, cpuSeconds: 2 },
           spawn: 'node',
           admission: { maxProcesses: 11, maxQueue: 0, queueTimeoutMs: 12 },
           env: new Map(),
@@ -205,6 +209,8 @@ describe('A wrong value', () => {
     ['max-fork-servers', '0', /a whole number, 1 or more/],
     ['fork-server-idle', '1', /a duration with its unit/],
     ['max-processes', '0', /a whole number, 1 or more/],
+    ['max-memory', '1', /a size with its unit/],
+    ['max-cpu', '1', /a duration with its unit/],
     ['max-queue', '-1', /a whole number, 0 or more/],
     ['queue-timeout', '30', /a duration with its unit/],
     ['start-timeout', '1', /a duration with its unit/],

@@ -55,6 +55,17 @@ class Request:
         sys.exit(status)
 
 
+def limit(limits):
+    """Sets what this process, and what it starts, may use: by the names and in the form of prlimit(1)."""
+    limits = {name.decode(): values for name, values in limits.items() if name != b'prlimit'}
+    if not limits:
+        return
+    import resource
+    for name, values in limits.items():
+        resource.setrlimit(getattr(resource, 'RLIMIT_' + name.upper()), tuple(map(int, values.split(b':'))))
+    del sys.modules['resource']
+
+
 def hide_own_frames():
     """The traceback that is about to be shown begins with the script."""
     if not hasattr(sys, 'excepthook'):

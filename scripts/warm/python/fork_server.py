@@ -105,7 +105,7 @@ class ForkServer:
     def load(self, fields):
         fields = iter(fields[1:])
         self.directory = next(fields)
-        start, variables, modules = (forked.pairs(fields) for _ in range(3))
+        start, variables, modules, self.limits = (forked.pairs(fields) for _ in range(4))
         # What is between us and who has started us may have added some: env, a version manager, Python itself.
         added = {name: value for name, value in os.environb.items() if start.get(name) != value}
         removed = [name for name in start if name not in os.environb]
@@ -193,6 +193,7 @@ class ForkServer:
         self.say('forked', number, str(os.getpid()), process.name)
         os.close(self.replies)
         os.chdir(directory)
+        forked.limit(self.limits)
         if may_teach:
             forked.teach(self.lesson(number), self.loaded.names)
         arguments = forked.listed(fields)

@@ -28,6 +28,12 @@ const limits = {
   'max-params-size': { ...text, default: '256kb', description: 'Params of one request' },
   'max-header-size': { ...text, default: '64kb', description: 'Header of a response' },
   'max-processes': { ...text, default: '32', description: 'Processes that run at once' },
+  'max-memory': {
+    ...text,
+    description: 'Memory (address space) of each process of a program',
+    defaultDescription: 'none',
+  },
+  'max-cpu': { ...text, default: '0', description: 'Processor time of each process of a program' },
   'max-queue': { ...text, default: '512', description: 'Requests that wait for a process' },
   'stdin-buffer': {
     ...text,

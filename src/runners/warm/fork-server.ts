@@ -49,7 +49,7 @@ export interface ForkServerOptions {
   /** Starts the fork server's own process. */
   readonly start: () => Promise<OwnedProcess>;
   /** The variables of its own process and of the request that it is started for, and what to load ahead. */
-  readonly load: Pick<Extract<Message, { kind: 'load' }>, 'start' | 'variables' | 'modules'>;
+  readonly load: Pick<Extract<Message, { kind: 'load' }>, 'start' | 'variables' | 'modules' | 'limits'>;
   /** How long it may take to load; 0 for as long as it wants. */
   readonly loadTimeoutMs: number;
   /** It has taught us which modules its script loads. */

@@ -4,9 +4,10 @@
  * To the fork server: the length in four octets (big-endian), then fields that end with a NUL octet each; a list is its
  * length and its elements, a variable is NAME=VALUE.
  *
- *     load DIRECTORY [START…] [VARIABLE…] [MODULE=FILE…]   first of all: where to make pipes, the variables that it was
+ *     load DIRECTORY [START…] [VARIABLE…] [MODULE=FILE…] [LIMIT=VALUE…]
+ *                                                           first of all: where to make pipes, the variables that it was
  *                                                           started with, those of the request that it is started for,
- *                                                           and what to load ahead
+ *                                                           what to load ahead, and what each process may use
  *     run ID learn|- WORKING-DIRECTORY [ARGUMENT…] [VARIABLE…]
  *     opened ID                                             its pipes are open, or nobody wants them
  *
@@ -36,6 +37,8 @@ export type Message =
       readonly start: Variables;
       readonly variables: Variables;
       readonly modules: Variables;
+      /** What each process may use, see `SetLimits`. */
+      readonly limits: Variables;
     }
   | {
       readonly kind: 'run';
@@ -76,6 +79,7 @@ function fieldsOf(message: Message): readonly ByteString[] {
         ...pairs(message.start),
         ...pairs(message.variables),
         ...pairs(message.modules),
+        ...pairs(message.limits),
       ];
     case 'run':
       return [

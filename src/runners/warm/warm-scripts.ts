@@ -3,6 +3,7 @@
 import { type ByteString, toText } from '../../bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
 import { startProcess } from '../../process/child-process.js';
+import type { SetLimits } from '../../process/limits.js';
 import type { StartScript } from '../process-runner.js';
 import type { RunnerStatus } from '../runner.js';
 import { ForkServer } from './fork-server.js';
@@ -26,6 +27,8 @@ export interface WarmOptions {
   readonly minStayMs?: number;
   /** After so long without a request a script's fork servers end; 0 for never. */
   readonly idleTimeoutMs: number;
+  /** What each process of a request may use. */
+  readonly limits?: SetLimits;
   /** How long a fork server may take to load; 0 for as long as it wants. */
   readonly loadTimeoutMs: number;
   /** Takes events for the log; each comes once. */
@@ -124,7 +127,7 @@ export class WarmScripts {
         const [file, ...args] = [...interpreter, ...this.#program(language), script] as const;
         const server = new ForkServer({
           start: () => startProcess({ file, args, directory: invocation.directory, environment: start }),
-          load: { start, variables, modules },
+          load: { start, variables, modules, limits: this.#options.limits ?? new Map() },
           loadTimeoutMs: this.#options.loadTimeoutMs,
           onLearned,
         });

@@ -26,7 +26,7 @@ for (const [script, program] of [
       const server = new ForkServer({
         start: () =>
           startProcess({ file: interpreter, args: [...args, file], directory, environment: variables }),
-        load: { start: variables, variables, modules: new Map() },
+        load: { start: variables, variables, modules: new Map(), limits: new Map() },
         loadTimeoutMs: 30_000,
         onLearned: () => undefined,
       });

@@ -11,6 +11,7 @@ use strict;
 use warnings;
 use POSIX ();
 
+my $limits;
 my ($directory, $messages, $replies, $silence, $loading, $loaded, $environment, $pages);
 my ($wakeup, $wakeup_end, %running, %opening);
 # The process of the next request, and how many there were.
@@ -38,7 +39,7 @@ sub begin {
 
     my $fields = fields(receive() // POSIX::_exit(0));
     (undef, $directory) = splice @$fields, 0, 2;
-    my ($start, $variables, $modules) = map { +{ pairs($fields) } } 1 .. 3;
+    (my ($start, $variables, $modules), $limits) = map { +{ pairs($fields) } } 1 .. 4;
     $environment = Fcgi2cgi::Environment->new($start);
     $environment->become($variables);
     $loading = Fcgi2cgi::Loading->begin($modules);
@@ -154,6 +155,7 @@ sub become {
     say_words('forked', $number, $$, $process->{name});
     close $replies;
     chdir $where or die "$where: $!\n";
+    limit() if %$limits;
     ($known, $lesson, $process_id) = ({ map { $_ => 1 } keys %INC }, "$directory/$number", $$) if $may_teach eq 'learn';
     @ARGV = listed($fields);
     $environment->become({ pairs($fields) });
@@ -167,6 +169,15 @@ sub become {
 sub end_with {
     print STDERR @_;
     POSIX::_exit(1);
+}
+
+# Sets what this process, and what it starts, may use; Perl itself has no setrlimit.
+sub limit {
+    my %values = map { untainted($_) } %$limits;
+    my $prlimit = delete $values{prlimit};
+    local %ENV;
+    local $SIG{CHLD} = 'DEFAULT';
+    system($prlimit, "--pid=$$", map { "--$_=$values{$_}" } keys %values) == 0 or die "$prlimit failed\n";
 }
 
 # The bridge has its ends: until then ours have kept either side from finding nobody on the other.

@@ -1,0 +1,87 @@
+/** What the processes of programs may use, however they are made. */
+
+import assert from 'node:assert/strict';
+import { chmod } from 'node:fs/promises';
+import { join } from 'node:path';
+import { before, describe, it } from 'node:test';
+
+import { ask } from '../helpers/ask.js';
+import { makeTree } from '../helpers/file-tree.js';
+import { page, serve, type Served } from '../helpers/served.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
+
+const limits = ['--max-memory', '400mb', '--max-cpu', '1s'];
+const head = 'Content-Type: text/plain\\n\\n';
+
+/** What a script prints of its own limits, as /proc/self/limits has them: address space in octets, seconds. */
+const expected = /^419430400 419430400 1 2\n/m;
+
+let directory: string;
+before(async () => {
+  directory = await temporaryDirectory();
+  await chmod(directory, 0o755);
+  const shown = `awk '/address space/{a=$4" "$5} /cpu time/{c=$4" "$5} END{print a" "c}' /proc/self/limits`;
+  await makeTree(directory, {
+    'shows.sh': {
+      content: `#!/bin/sh\nprintf '${head}'\n[ "$QUERY_STRING" != spin ] || while :; do :; done\n${shown}\n`,
+      mode: 0o755,
+    },
+    'shows.python': {
+      content: `#!/usr/bin/python3\nimport os, sys\nif os.environ.get('QUERY_STRING') == 'eat': x = bytearray(1 << 30)
+while os.environ.get('QUERY_STRING') == 'spin': pass
+sys.stdout.write('${head}'); sys.stdout.flush()\nos.system('''${shown}''')\nprint('resource' in sys.modules)\n`,
+      mode: 0o755,
+    },
+    'shows.perl': {
+      content: `#!/usr/bin/perl\nuse strict;\n$| = 1;\nprint "${head}";\nprint "status $? \\n" if $?;\nsystem q{${shown}};\n`,
+      mode: 0o755,
+    },
+  });
+});
+
+const run = (name: string, ...options: readonly string[]): Promise<Served> =>
+  serve(['script', ...limits, ...options, join(directory, name)]);
+
+describe('--max-memory and --max-cpu', { timeout: 120_000 }, () => {
+  for (const way of ['posix', 'node']) {
+    it(`bind a program that is started by ${way}, and what it starts`, async () => {
+      const { socket } = await run('shows.sh', '--spawn', way);
+      assert.match((await ask(socket, { QUERY_STRING: 'x', 'ODD.NAME': 'kept' })).stdout, expected);
+    });
+  }
+
+  for (const language of ['python', 'perl']) {
+    it(`bind a warm process of ${language}, and not its fork server`, async () => {
+      const bridge = await run(`shows.${language}`, '--runner', 'warm');
+      await ask(bridge.socket);
+      await bridge.logged(/ a fork server is ready /);
+      const { stdout } = await ask(bridge.socket);
+      assert.match(stdout, expected);
+      assert.doesNotMatch(stdout, /^(True|status)/m);
+    });
+  }
+
+  it('answer for a program that has used too much of the processor with 504, and say so in the log', async () => {
+    const bridge = await run('shows.python');
+    const { stdout, appStatus } = await ask(bridge.socket, { QUERY_STRING: 'spin' });
+    const { status, text } = page(stdout);
+    assert.deepEqual([status, text], [504, 'The program used more processor time than it may (--max-cpu).']);
+    assert.equal(appStatus, 128 + 24);
+    await bridge.logged(
+      / error request failed: The program used more processor time .* exit="signal SIGXCPU"/,
+    );
+  });
+
+  it('leave a program without memory to say so itself', async () => {
+    const bridge = await run('shows.python');
+    const { stdout } = await ask(bridge.socket, { QUERY_STRING: 'eat' });
+    assert.equal(page(stdout).status, 502);
+    await bridge.logged(/ error request failed: .*MemoryError/);
+  });
+
+  it('bind the processes of a FastCGI application', async () => {
+    const script = `read -r line </proc/$$/stat; awk '/cpu time/{print "cpu",$4,$5}' /proc/self/limits >&2; exec sleep 100`;
+    const bridge = await serve(['worker', ...limits, '--workers', '1', '--', '/bin/sh', '-c', script]);
+    await bridge.logged(/ worker: cpu 1 2/);
+  });
+});
