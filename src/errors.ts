@@ -7,6 +7,7 @@ export type ErrorCode =
   | 'ERR_PID_FILE'
   | 'ERR_LOG_FILE'
   | 'ERR_START'
+  | 'ERR_UPGRADE'
   | 'ERR_MERCURIAL'
   | 'ERR_GIT'
   | 'ERR_FASTCGI_VERSION'

@@ -3,14 +3,11 @@
 
 import './young-generation.js';
 
-import { ExitStatus } from './cli/exit-status.js';
 import { runCommand } from './cli/command-line.js';
-import { BridgeError, linesOf } from './errors.js';
+import { sayWhy } from './cli/failure.js';
 
 try {
   await runCommand(process.argv.slice(2));
 } catch (error) {
-  for (const line of linesOf(error)) process.stderr.write(`fcgi2cgi: ${line}\n`);
-  const known = error instanceof BridgeError ? error : undefined;
-  process.exit(known?.code === 'ERR_USAGE' ? ExitStatus.USAGE : (known?.exitStatus ?? ExitStatus.FAILED));
+  process.exit(await sayWhy(error));
 }

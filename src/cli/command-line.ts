@@ -9,6 +9,7 @@ import { rcCommand } from './commands/rc.js';
 import { serveCommand } from './commands/serve.js';
 import { statusCommand } from './commands/status.js';
 import { siteCommands } from './commands/sites.js';
+import { upgradeCommand } from './commands/upgrade.js';
 import { verifyCommand } from './commands/verify.js';
 import { refuseMistakes } from './mistakes.js';
 import { version } from '../daemon/version.js';
@@ -17,6 +18,7 @@ import { version } from '../daemon/version.js';
 const allCommands = [
   siteCommands,
   serveCommand,
+  upgradeCommand,
   getCommand,
   statusCommand,
   explainCommand,

@@ -5,9 +5,10 @@ import type { Configuration } from '../daemon/configuration.js';
 import { makeSite } from '../daemon/make-site.js';
 import { become, identityOf } from '../daemon/privileges.js';
 import { runDaemon } from '../daemon/run-daemon.js';
-import { BridgeError, linesOf, throwReasons } from '../errors.js';
-import { isBackground, startInBackground, tellStarter } from './background.js';
-import { ExitStatus } from './exit-status.js';
+import { Predecessor } from '../daemon/succession/predecessor.js';
+import { hasStarter, tellListening } from '../daemon/succession/start-again.js';
+import { throwReasons } from '../errors.js';
+import { startInBackground } from './background.js';
 
 /**
  * Says what `configuration` serves, once all that it names was found to be there, by the user who would serve it; starts
@@ -34,27 +35,28 @@ export async function check(file: string, configuration: Configuration): Promise
  */
 export async function serve(configuration: Configuration, reread?: () => Configuration): Promise<void> {
   const identity = identityOf(configuration);
-  if (!configuration.background) {
+  if (configuration.background && !hasStarter()) {
+    await startInBackground(configuration, identity);
+    return;
+  }
+  if (!hasStarter()) {
     await runDaemon(configuration, { identity, reread, onListening: () => undefined });
     return;
   }
-  if (!isBackground()) {
-    await startInBackground(configuration, identity);
+  const predecessor = Predecessor.find();
+  if (predecessor !== undefined) {
+    const onListening = (): void => void predecessor.succeed();
+    await runDaemon(configuration, { identity, reread, predecessor, onListening });
     return;
   }
   // Whoever waits for the start and is interrupted does not expect a daemon.
   const endWithStarter = (): void => void process.kill(process.pid, 'SIGTERM');
   process.once('disconnect', endWithStarter);
-  try {
-    const onListening = (): void => {
-      process.off('disconnect', endWithStarter);
-      void tellStarter({ kind: 'listening' });
-    };
-    await runDaemon(configuration, { identity, reread, onListening });
-  } catch (error) {
-    // The log has it; the command that was typed prints it, and nobody but the log reads what we would print.
-    const code = error instanceof BridgeError ? error.code : 'ERR_START';
-    if (process.connected) await tellStarter({ kind: 'failed', code, lines: linesOf(error) });
-    process.exitCode = ExitStatus.FAILED;
-  }
+  const onListening = (): void => {
+    process.off('disconnect', endWithStarter);
+    void tellListening().then(() => {
+      if (process.connected) process.disconnect();
+    });
+  };
+  await runDaemon(configuration, { identity, reread, onListening });
 }

@@ -1,5 +1,6 @@
 /** A running bridge: the sites that it serves, from their common start to their common end. */
 
+import type { Socket } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 
 import { throwReasons } from '../errors.js';
@@ -7,9 +8,10 @@ import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
 import type { Configuration, ServedSiteConfiguration } from './configuration.js';
 import { descriptorLimit, fitConnections } from './descriptors.js';
+import type { Address } from './address.js';
 import type { Listener } from './listener.js';
 import { ServedSite, siteLog } from './served-site.js';
-import { SiteListeners } from './site-listeners.js';
+import { type FindListener, SiteListeners } from './site-listeners.js';
 import { StatusCollector } from './status/collector.js';
 import { Control } from './status/control.js';
 
@@ -17,6 +19,16 @@ import { Control } from './status/control.js';
 interface Wanted {
   readonly configured: ServedSiteConfiguration;
   readonly fitted: ServedSiteConfiguration;
+}
+
+/** What is to happen on the way to serving. */
+export interface StartHooks {
+  /** Knows listeners that there are already, of a process whose place this one takes. */
+  readonly find?: FindListener;
+  /** When all addresses are bound, before anything is read from the network or started. */
+  readonly onBound?: () => void;
+  /** When all is ready, before anybody is answered; nothing fails after it. */
+  readonly onReady?: () => Promise<void> | void;
 }
 
 /** What another configuration has changed, by the names of sites. */
@@ -31,7 +43,7 @@ export class Daemon {
   /** Each with what was configured, before connections were fitted to descriptors. */
   #sites: ReadonlyMap<ServedSite, ServedSiteConfiguration> = new Map();
   /** Those that another configuration has ended, and whose last requests still run. */
-  readonly #leaving = new Set<ServedSite>();
+  readonly #leaving = new Map<ServedSite, Promise<void>>();
   #stopGraceMs: number;
   readonly #log: Log;
   readonly #accessLog: AccessLog | undefined;
@@ -47,25 +59,24 @@ export class Daemon {
   }
 
   /**
-   * Starts to serve; resolves when every listener accepts. First all addresses are bound: then `onBound` is called, and
-   * only then is anything read from the network, or started. Nobody is answered before every site is known to be there.
+   * Starts to serve; resolves when every listener accepts. First all addresses are bound, then all sites are made.
    *
-   * @throws BridgeError `ERR_START`, `ERR_MERCURIAL`, `ERR_GIT`, `ERR_LISTEN`, `ERR_USAGE`; nothing is left behind then,
-   *   unless `onBound` has given up the right to remove it.
+   * @throws BridgeError `ERR_START`, `ERR_MERCURIAL`, `ERR_GIT`, `ERR_LISTEN`, `ERR_USAGE`, and what the hooks throw;
+   *   nothing is left behind then, unless `onBound` has given up the right to remove it.
    */
   static async start(
     configuration: Configuration,
     log: Log,
     accessLog?: AccessLog,
-    onBound: () => void = () => undefined,
+    hooks: StartHooks = {},
   ): Promise<Daemon> {
     const daemon = new Daemon(configuration.stopGraceMs, log, accessLog);
     const { control } = configuration;
     let bound: Control | undefined;
     try {
       await daemon.#watch(configuration);
-      if (control !== undefined) bound = await Control.bind(control, log);
-      daemon.#sites = await daemon.#prepare(daemon.#fit(configuration), { onBound });
+      if (control !== undefined) bound = await Control.bind(control, log, hooks.find);
+      daemon.#sites = await daemon.#prepare(daemon.#fit(configuration), hooks);
       if (daemon.#collector !== undefined) await bound?.serve(daemon.#collector);
     } catch (error) {
       await destroyed(daemon.#sites.keys());
@@ -94,20 +105,13 @@ export class Daemon {
     const ending = this.#all.filter((site) => !kept.some((each) => each.site === site));
     const added = wanted.filter(({ configured }) => !kept.some((each) => each.configured === configured));
     await this.#watch(configuration);
-    const open = ending.flatMap(({ listeners }) => listeners.all);
-    const started = await this.#prepare(added, { open });
-    try {
-      onReady();
-    } catch (error) {
-      await destroyed(started.keys());
-      throw error;
-    }
+    const started = await this.#prepare(added, { find: oneOf(ending), onReady });
     // Nothing fails from here on, and nothing is waited for.
     for (const site of started.keys()) site.serve();
-    const taken = [...started.keys()].map(({ listeners }) => listeners);
+    const taken = new Set([...started.keys()].flatMap(({ listeners }) => listeners.all));
     for (const site of ending) {
-      site.listeners.leaveTo(taken);
-      this.#end(site, new Set(taken.flatMap(({ all }) => all)));
+      site.listeners.forget(taken);
+      this.#end(site, taken);
     }
     for (const { site, fitted } of kept) site.maxConnections = fitted.maxConnections;
     this.#sites = new Map([...kept.map(({ site, configured }) => [site, configured] as const), ...started]);
@@ -127,7 +131,7 @@ export class Daemon {
 
   /** Requests that are being answered. */
   get running(): number {
-    return [...this.#all, ...this.#leaving].reduce((sum, site) => sum + site.running, 0);
+    return [...this.#all, ...this.#leaving.keys()].reduce((sum, site) => sum + site.running, 0);
   }
 
   /** The sites that have names, and where each listens. */
@@ -137,10 +141,39 @@ export class Daemon {
     );
   }
 
+  get listeners(): readonly Listener[] {
+    const ofSites = this.#all.flatMap(({ listeners }) => listeners.all);
+    return this.#control === undefined ? ofSites : [...ofSites, this.#control.listener];
+  }
+
+  /**
+   * Takes no new work and lets running requests end, however long that takes. Another process has `taken` over these
+   * listeners: what has come to them is for `give` as soon as no request runs on it.
+   */
+  async drain(
+    taken: ReadonlySet<Listener>,
+    give: (connection: Socket, listener: Listener) => void,
+  ): Promise<void> {
+    this.#isAccepting = false;
+    for (const listener of taken) listener.leave();
+    const ended = this.#all.map((site) => {
+      site.listeners.forget(taken);
+      return site.close((listener) =>
+        taken.has(listener)
+          ? (connection) => {
+              give(connection, listener);
+            }
+          : undefined,
+      );
+    });
+    await Promise.all([...ended, ...this.#leaving.values()]);
+    await this.#control?.close();
+  }
+
   /** Takes no new work and lets running requests end, for at most `stopGraceMs`; then destroys what is left. */
   async close(): Promise<void> {
     this.#isAccepting = false;
-    const all = [...this.#all, ...this.#leaving];
+    const all = [...this.#all, ...this.#leaving.keys()];
     const grace = setTimeout(() => {
       this.#log.warn({ requests: this.running }, 'running requests took longer than --stop-grace');
       void this.destroy();
@@ -154,7 +187,7 @@ export class Daemon {
   /** Ends everything now: connections are cut, processes terminated. Resolves when the last process is gone. */
   async destroy(): Promise<void> {
     this.#isAccepting = false;
-    await destroyed([...this.#all, ...this.#leaving]);
+    await destroyed([...this.#all, ...this.#leaving.keys()]);
     await this.#control?.close();
   }
 
@@ -179,19 +212,19 @@ export class Daemon {
     return sites.map((configured, index) => ({ configured, fitted: fitted[index] ?? configured }));
   }
 
-  /** Makes sites that only have to be told to serve, on listeners that are `open` where these have their addresses. */
+  /** Makes sites that only have to be told to serve. */
   async #prepare(
     wanted: readonly Wanted[],
-    { open = [], onBound = () => undefined }: { open?: readonly Listener[]; onBound?: () => void },
+    { find, onBound, onReady }: StartHooks,
   ): Promise<ReadonlyMap<ServedSite, ServedSiteConfiguration>> {
     const bound: (Wanted & { readonly listeners: SiteListeners })[] = [];
     const sites = new Map<ServedSite, ServedSiteConfiguration>();
     try {
       for (const each of wanted) {
         const log = siteLog(each.fitted, this.#log);
-        bound.push({ ...each, listeners: await SiteListeners.bind(each.fitted, log, open) });
+        bound.push({ ...each, listeners: await SiteListeners.bind(each.fitted, log, find) });
       }
-      onBound();
+      onBound?.();
       const prepared = await Promise.allSettled(
         bound.map(async ({ configured, fitted, listeners }) => {
           const site = await ServedSite.prepare(fitted, listeners, this.#log, this.#accessLog, {
@@ -203,6 +236,7 @@ export class Daemon {
       );
       throwReasons(prepared);
       for (const { listeners } of bound) await listeners.ready();
+      await onReady?.();
     } catch (error) {
       await Promise.all(bound.map(({ listeners }) => listeners.close()));
       await destroyed(sites.keys());
@@ -213,7 +247,6 @@ export class Daemon {
 
   /** Has a site end with its last request; connections that it keeps are then those of whoever has their listener. */
   #end(site: ServedSite, taken: ReadonlySet<Listener>): void {
-    this.#leaving.add(site);
     const ended = site.close((listener) =>
       taken.has(listener)
         ? (socket) => {
@@ -221,11 +254,22 @@ export class Daemon {
           }
         : undefined,
     );
-    void ended.then(() => {
+    const reported = ended.then(() => {
       this.#leaving.delete(site);
       siteLog({ name: site.name }, this.#log).info({}, 'ended: its last request has');
     });
+    this.#leaving.set(site, reported);
   }
+}
+
+/** Finds a listener of these sites, each but once. */
+function oneOf(sites: readonly ServedSite[]): FindListener {
+  const open = new Set(sites.flatMap(({ listeners }) => listeners.all));
+  return (address: Address) => {
+    const found = [...open].find((listener) => listener.isAt(address));
+    if (found !== undefined) open.delete(found);
+    return found;
+  };
 }
 
 /** Whether two sites are the same, wherever in its file each is described. */

@@ -7,7 +7,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { BridgeError, reasonOf } from '../errors.js';
 import { type Address, formatAddress } from './address.js';
 import type { AllowFrom } from './allow-from.js';
-import type { SocketFile, UnixSocketOptions } from './socket-file.js';
+import { SocketFile, type UnixSocketOptions } from './socket-file.js';
 import { bindUnixSocket } from './unix-socket.js';
 
 export interface ListenerOptions {
@@ -15,6 +15,16 @@ export interface ListenerOptions {
   readonly allowFrom: AllowFrom;
   /** Told of connections that are closed on whoever made them, and why; and of a file that could not be removed. */
   readonly onProblem: (why: string) => void;
+}
+
+/** A socket on its way from one process to the next. */
+export interface Legacy {
+  /** Where it was told to listen, in the form of `--listen`. */
+  readonly address: string;
+  readonly descriptor: number;
+  /** The file of a Unix socket, and whose it was made. */
+  readonly file: Pick<SocketFile, 'path' | 'dev' | 'ino'> | undefined;
+  readonly socket: UnixSocketOptions;
 }
 
 /** Takes a connection, which is paused. */
@@ -35,6 +45,10 @@ export class Listener {
   readonly #server: Server;
   #options: ListenerOptions;
   #file: SocketFile | undefined;
+  /** The descriptor that it is to listen on, of one that was bound by somebody else. */
+  #descriptor: number | undefined;
+  /** Whether it is another process's, which goes on with it if nothing comes of us. */
+  #isBorrowed = false;
   /** Where a TCP socket listens. */
   #bound: { readonly address: string; readonly port: number } | undefined;
   readonly #waiting: Socket[] = [];
@@ -64,6 +78,39 @@ export class Listener {
     return listener;
   }
 
+  /**
+   * Takes a socket of another process's, which listens already; undefined if nobody reaches it any more, since its file
+   * is gone. It stays that process's until `accept`, in which it can be changed back.
+   *
+   * @throws BridgeError `ERR_LISTEN`
+   */
+  static async inherit(
+    address: Address,
+    { descriptor, file, socket }: Legacy,
+    options: ListenerOptions,
+  ): Promise<Listener | undefined> {
+    const listener = new Listener(address, { ...options, socket });
+    listener.#isBorrowed = true;
+    listener.#descriptor = descriptor;
+    listener.#file = file && new SocketFile(file.path, file);
+    return file !== undefined && !(await listener.#file?.isThere()) ? undefined : listener;
+  }
+
+  /** What the next process has to know of it. @throws BridgeError `ERR_UPGRADE` where Node keeps it to itself. */
+  legacy(): Legacy {
+    // Node has no other way to the descriptor of a listening socket.
+    const { _handle: handle } = this.#server as unknown as { _handle?: { fd?: number } | null };
+    const descriptor = handle?.fd;
+    if (descriptor === undefined || descriptor < 0) {
+      throw new BridgeError(
+        'ERR_UPGRADE',
+        `${this.address}: this Node does not tell the socket's descriptor`,
+      );
+    }
+    const file = this.#file && { path: this.#file.path, dev: this.#file.dev, ino: this.#file.ino };
+    return { address: formatAddress(this.#given), descriptor, file, socket: this.#options.socket };
+  }
+
   /** Where it listens, in the form of `--listen`, with the port that the system chose. */
   get address(): string {
     const bound = this.#bound;
@@ -87,6 +134,7 @@ export class Listener {
     const { socket: before } = this.#options;
     const undo = async (): Promise<void> => {
       await this.#file?.change(socket, before).catch(() => undefined);
+      if (this.#isBorrowed) this.leave();
     };
     try {
       if (this.#bound !== undefined) allowFrom.checkListening(this.#bound.address);
@@ -102,8 +150,8 @@ export class Listener {
 
   /** Listens, if it does not yet; what an inherited descriptor is only shows now. @throws BridgeError `ERR_LISTEN` */
   async ready(): Promise<void> {
-    if (this.#given.kind !== 'fd' || this.#server.listening) return;
-    const { fd } = this.#given;
+    const fd = this.#descriptor;
+    if (fd === undefined || this.#server.listening) return;
     await this.#orNot(async () => {
       await this.#listen({ fd });
       if (this.#bound !== undefined) this.#options.allowFrom.checkListening(this.#bound.address);
@@ -114,6 +162,7 @@ export class Listener {
   accept(onConnection: OnConnection, options = this.#options): void {
     this.#options = options;
     this.#onConnection = onConnection;
+    this.#isBorrowed = false;
     for (const socket of this.#waiting.splice(0)) onConnection(socket);
   }
 
@@ -130,11 +179,17 @@ export class Listener {
     socket.destroy();
   }
 
-  /** Accepts no more and removes the socket's file; connections go on. */
-  async close(): Promise<void> {
+  /** Accepts no more, and leaves the socket's file to another process, which listens there. */
+  leave(): void {
     // The callback of close would wait for the connections; the listening itself ends now.
     this.#server.close();
     for (const socket of this.#waiting.splice(0)) socket.destroy();
+  }
+
+  /** Accepts no more and removes the socket's file; connections go on. */
+  async close(): Promise<void> {
+    this.leave();
+    if (this.#isBorrowed) return;
     await this.#file?.remove(this.#options.onProblem);
   }
 
@@ -149,6 +204,7 @@ export class Listener {
     await this.#orNot(async () => {
       if (given.kind === 'fd') {
         if (!fstatSync(given.fd).isSocket()) throw new Error('the descriptor is no socket');
+        this.#descriptor = given.fd;
         return;
       }
       if (given.kind === 'systemd') throw new Error('nobody has taken the sockets that systemd has passed');

@@ -1,7 +1,8 @@
 /** The pid file: one daemon holds it, and it is gone when the daemon is. */
 
 import { execFile } from 'node:child_process';
-import { type FileHandle, open, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
 import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
@@ -10,35 +11,116 @@ import type { Identity } from './privileges.js';
 
 const run = promisify(execFile);
 
-/**
- * Writes this process's id to `path`, which appears complete or not at all. Resolves to what removes it again. Where root
- * is about to become `successor`, who may have no right to its directory, the file stays root's, and is at least emptied:
- * a number in a file of the user's would be anybody's to choose whom root signals.
- *
- * @throws BridgeError `ERR_PID_FILE` if a running daemon holds it or it can't be written.
- */
-export async function holdPidFile(path: string, successor?: Identity): Promise<() => Promise<void>> {
-  const mine = `${String(process.pid)}\n`;
-  const temporary = `${path}.${String(process.pid)}`;
-  let held: FileHandle | undefined;
-  try {
-    await writeFile(temporary, mine, { mode: 0o644 });
-    if (successor !== undefined) held = await open(temporary, 'r+');
-    await takeOver(path, temporary);
-  } catch (error) {
-    await held?.close();
-    if (error instanceof BridgeError) throw error;
-    throw new BridgeError('ERR_PID_FILE', `--pid-file ${path} can't be written: ${reasonOf(error)}`);
-  } finally {
-    await unlink(temporary).catch(() => undefined);
+/** A file that has this process's id until `remove`. */
+export class PidFile {
+  readonly path: string;
+  readonly #mine = `${String(process.pid)}\n`;
+  #descriptor: number | undefined;
+
+  private constructor(path: string) {
+    this.path = path;
   }
-  return async () => {
-    // Somebody may have put another one there.
-    if ((await readFile(path, 'utf8').catch(() => '')) === mine) {
-      await unlink(path).catch(() => held?.truncate().catch(() => undefined));
+
+  /**
+   * Writes this process's id to `path`, which appears complete or not at all. Where root is about to become `identity`,
+   * who may have no right to its directory, the file stays root's, and is at least emptied: a number in a file of the
+   * user's would be anybody's to choose whom root signals.
+   *
+   * @throws BridgeError `ERR_PID_FILE` if a running daemon holds it or it can't be written.
+   */
+  static async hold(path: string, identity?: Identity): Promise<PidFile> {
+    const file = new PidFile(path);
+    await file.#put(async (temporary) => {
+      if (identity !== undefined) file.#descriptor = openSync(temporary, 'r+');
+      await takeOver(path, temporary);
+    });
+    return file;
+  }
+
+  /**
+   * Takes it over from a process that has handed us its sockets, and its `descriptor` of the file, where it has one.
+   *
+   * @throws BridgeError `ERR_PID_FILE`; it then is as it was.
+   */
+  static async succeed(
+    path: string,
+    predecessor: { readonly pid: number; readonly descriptor: number | undefined },
+  ): Promise<PidFile> {
+    const file = new PidFile(path);
+    file.#descriptor = predecessor.descriptor;
+    const holder = await holderOf(path);
+    if (holder !== predecessor.pid) throw alreadyRunning(path, holder);
+    await file.#replace();
+    return file;
+  }
+
+  /** The file as root has opened it, where we may have no right to its directory. */
+  get descriptor(): number | undefined {
+    return this.#descriptor;
+  }
+
+  /** Has our id again, where a successor has written its own and then failed. @throws BridgeError `ERR_PID_FILE` */
+  async restore(): Promise<void> {
+    if (!(await this.#isOurs())) await this.#replace();
+  }
+
+  /** Removes it, unless it is somebody else's by now. */
+  async remove(): Promise<void> {
+    const descriptor = this.#descriptor;
+    if (await this.#isOurs()) {
+      await unlink(this.path).catch(() => {
+        if (descriptor !== undefined) ftruncateSync(descriptor);
+      });
     }
-    await held?.close();
-  };
+    if (descriptor !== undefined) closeSync(descriptor);
+    this.#descriptor = undefined;
+  }
+
+  async #isOurs(): Promise<boolean> {
+    return (await readFile(this.path, 'utf8').catch(() => '')) === this.#mine;
+  }
+
+  async #replace(): Promise<void> {
+    try {
+      await this.#put((temporary) => rename(temporary, this.path));
+    } catch (error) {
+      const descriptor = this.#descriptor;
+      if (descriptor === undefined) throw error;
+      ftruncateSync(descriptor);
+      writeSync(descriptor, this.#mine, 0);
+    }
+  }
+
+  /** Has `take` give a file with our id its name. */
+  async #put(take: (temporary: string) => Promise<void>): Promise<void> {
+    const temporary = `${this.path}.${String(process.pid)}`;
+    try {
+      await writeFile(temporary, this.#mine, { mode: 0o644 });
+      await take(temporary);
+    } catch (error) {
+      if (error instanceof BridgeError) throw error;
+      const why = `can't be written: ${reasonOf(error)}`;
+      throw new BridgeError('ERR_PID_FILE', `--pid-file ${this.path} ${why}`);
+    } finally {
+      await unlink(temporary).catch(() => undefined);
+    }
+  }
+}
+
+/** The process that a pid file names, if it is one of ours. @throws BridgeError `ERR_PID_FILE` */
+export async function runningDaemon(path: string): Promise<number> {
+  const failed = (why: string): BridgeError => new BridgeError('ERR_PID_FILE', `${path}: ${why}`);
+  const holder = await holderOf(path).catch((error: unknown) => {
+    throw failed(`can't be read: ${reasonOf(error)}; is it the --pid-file of a daemon that runs?`);
+  });
+  if (await isDaemon(holder)) return holder;
+  throw failed(
+    `no fcgi2cgi runs as process ${String(holder)}; it may have crashed, or the file may be another one's`,
+  );
+}
+
+async function holderOf(path: string): Promise<number> {
+  return Number.parseInt(await readFile(path, 'utf8'), 10);
 }
 
 async function takeOver(path: string, temporary: string): Promise<void> {

@@ -1,105 +1,253 @@
 /** The life of a daemon process, from its configuration to its end. */
 
+import { BridgeError, linesOf } from '../errors.js';
 import { keepFromPrograms } from '../process/inherited-descriptors.js';
 import type { Configuration } from './configuration.js';
 import { Daemon } from './daemon.js';
 import { Logs } from './logs.js';
-import { holdPidFile } from './pid-file.js';
+import { PidFile } from './pid-file.js';
 import { become, type Identity } from './privileges.js';
 import { reload } from './reload.js';
 import { onSignals, stopSignal } from './signals.js';
-import { takeSystemdEnvironment } from './systemd/environment.js';
+import type { UnixSocketOptions } from './socket-file.js';
+import type { Predecessor } from './succession/predecessor.js';
+import { answerRequest } from './succession/request.js';
+import { Successor } from './succession/successor.js';
+import { type SystemdEnvironment, takeSystemdEnvironment } from './systemd/environment.js';
 import { Notifier } from './systemd/notifier.js';
 import { withPassedSockets } from './systemd/passed-sockets.js';
-import type { UnixSocketOptions } from './socket-file.js';
+
+/** How long a new process may take to listen: it may have to ask Mercurial where its Python is, on a busy machine. */
+export const UPGRADE_TIMEOUT_MS = 60_000;
 
 export interface LifeOptions {
   /** Whom root becomes as soon as it has bound all sockets; its log files are that user's. */
   readonly identity: Identity | undefined;
-  /** Called when every listener accepts; systemd is told so, too. */
+  /** Called when every listener accepts. */
   readonly onListening: () => void;
   /** Reads the configuration again, where it is in a file. @throws BridgeError */
   readonly reread?: (() => Configuration) | undefined;
+  /** The process whose place this one takes. */
+  readonly predecessor?: Predecessor | undefined;
 }
 
 /**
  * Serves until SIGTERM or SIGINT; a second one ends running requests at once. SIGHUP and SIGUSR1 open the logs anew, and
- * SIGHUP reads the configuration again.
+ * SIGHUP reads the configuration again. At SIGUSR2 a new process takes the place of this one, which serves until the last
+ * request that it has has ended.
  *
  * @throws BridgeError where it can't start; nothing is left behind then.
  */
 export async function runDaemon(configuration: Configuration, options: LifeOptions): Promise<void> {
-  const { identity, onListening, reread } = options;
-  const systemd = takeSystemdEnvironment();
-  const logs = new Logs(configuration, identity);
-  const { log, accessLog } = logs;
-  const descriptors = keepFromPrograms();
-  if (descriptors.length > 0) {
-    log.warn({ descriptors }, 'programs inherit what the daemon was started with: koffi is not installed');
-  }
-  const removePidFile =
-    configuration.pidFile === undefined ? undefined : await holdPidFile(configuration.pidFile, identity);
-  let daemon: Daemon | undefined;
-  const notifier = new Notifier(systemd, {
-    status: () => `serving; ${String(daemon?.running ?? 0)} requests run`,
-    onProblem: (why) => {
-      log.warn({}, why);
-    },
-  });
-  let served = configuration;
-  /** As it is served here: with the sockets that systemd has passed, and for the user who serves. */
-  const here = (read: Configuration): Configuration => {
-    const sites = withPassedSockets(read.sites, systemd.sockets, ({ name }) => {
-      log.warn({}, `systemd's socket ${name} is listened on by nobody; say --listen systemd:${name}`);
-    });
-    return ownedBy(identity, { ...read, sites });
-  };
+  await new Life(configuration, options).run();
+}
+
+class Life {
+  readonly #options: LifeOptions;
+  readonly #logs: Logs;
+  readonly #systemd: SystemdEnvironment;
+  readonly #notifier: Notifier;
+  /** What is served, as it was last read. */
+  #configuration: Configuration;
+  #daemon: Daemon | undefined;
+  #pidFile: PidFile | undefined;
+  #successor: Successor | undefined;
   /** What is under way that changes the daemon: one thing after the other. */
-  let change = Promise.resolve();
-  let isStopping = false;
-  const readAgain = async (): Promise<void> => {
-    if (daemon === undefined || isStopping) return;
-    notifier.reloading();
-    logs.reopen();
-    if (reread !== undefined) served = await reload(daemon, logs, served, () => here(reread()));
-    notifier.ready();
-  };
-  const rotation = onSignals(['SIGHUP', 'SIGUSR1'], (signal) => {
-    // What comes before it has started would tell systemd that it has.
-    if (signal === 'SIGHUP' && daemon !== undefined) change = change.then(readAgain);
-    else logs.reopen();
-  });
-  const stop = stopSignal(() => void daemon?.destroy());
-  try {
-    served = here(configuration);
-    daemon = await Daemon.start(served, log, accessLog, () => {
-      if (identity === undefined) return;
-      become(identity);
-      const { user, uid, gid } = identity;
-      log.info({ uid, gid, groups: process.getgroups?.() }, `serving as user ${user}`);
+  #change = Promise.resolve();
+  readonly #stopping = new AbortController();
+  #onReplaced: (successor: Successor) => void = () => undefined;
+
+  constructor(configuration: Configuration, options: LifeOptions) {
+    this.#options = options;
+    this.#configuration = configuration;
+    this.#systemd = takeSystemdEnvironment();
+    this.#logs = new Logs(configuration, options.identity);
+    this.#notifier = new Notifier(this.#systemd, {
+      status: () => `serving; ${String(this.#daemon?.running ?? 0)} requests run`,
+      onProblem: (why) => {
+        this.#logs.log.warn({}, why);
+      },
     });
+  }
+
+  async run(): Promise<void> {
+    const { predecessor } = this.#options;
+    const { log } = this.#logs;
+    const replaced = new Promise<Successor>((resolve) => {
+      this.#onReplaced = resolve;
+    });
+    const signals = onSignals(['SIGHUP', 'SIGUSR1', 'SIGUSR2'], (signal) => {
+      this.#heed(signal);
+    });
+    const stop = stopSignal(() => {
+      void this.#daemon?.destroy();
+      predecessor?.stop();
+    });
+    const told = stop.received.then((signal) => {
+      this.#stopping.abort(new BridgeError('ERR_UPGRADE', `${signal} came first`));
+      return signal;
+    });
+    try {
+      const daemon = await this.#start();
+      const end = await Promise.race([told, replaced]);
+      if (typeof end === 'string') {
+        await this.#change;
+        this.#notifier.stopping();
+        await this.#close(daemon, end);
+      } else await this.#leave(daemon, end, told);
+      log.info({}, 'stopped');
+      await this.#successor?.letGo();
+      // The signals keep their meaning: one that comes while the process ends must not make a failure of it.
+    } catch (error) {
+      stop.dispose();
+      // With a log file, nobody may ever see what the command printed; a predecessor logs what it is told itself.
+      const isRead = this.#configuration.log.file === undefined || predecessor !== undefined;
+      if (!isRead) this.#logs.mistakes(error);
+      throw error;
+    } finally {
+      signals.dispose();
+      await this.#pidFile?.remove();
+    }
+  }
+
+  async #start(): Promise<Daemon> {
+    const { identity, onListening, predecessor } = this.#options;
+    const { log, accessLog } = this.#logs;
+    const descriptors = keepFromPrograms();
+    if (descriptors.length > 0) {
+      log.warn({ descriptors }, 'programs inherit what the daemon was started with: koffi is not installed');
+    }
+    this.#configuration = this.#here(this.#configuration);
+    const { pidFile } = this.#configuration;
+    const left = predecessor?.inheritance;
+    const succeeds = left?.pidFile !== undefined && left.pidFile.path === pidFile;
+    if (pidFile !== undefined && !succeeds) this.#pidFile = await PidFile.hold(pidFile, identity);
+    const daemon = await Daemon.start(this.#configuration, log, accessLog, {
+      ...(left && { find: (address, options) => left.take(address, options) }),
+      onBound: () => {
+        if (identity === undefined) return;
+        become(identity);
+        const { user, uid, gid } = identity;
+        log.info({ uid, gid, groups: process.getgroups?.() }, `serving as user ${user}`);
+      },
+      onReady: async () => {
+        if (!succeeds) return;
+        const { path, descriptor } = left.pidFile;
+        this.#pidFile = await PidFile.succeed(path, { pid: left.pid, descriptor });
+      },
+    });
+    this.#daemon = daemon;
     // Paths were made absolute; a daemon must not keep a file system busy that somebody wants to unmount.
     process.chdir('/');
     for (const site of daemon.named) log.info(site, 'serving');
-    log.info({ pid: process.pid, listen: daemon.addresses }, 'listening');
+    const place = left === undefined ? {} : { predecessor: left.pid };
+    log.info({ pid: process.pid, listen: daemon.addresses, ...place }, 'listening');
     onListening();
-    notifier.ready();
-    const signal = await stop.received;
-    isStopping = true;
-    await change;
-    notifier.stopping();
-    log.info({ signal }, 'stopping: running requests may end');
-    await daemon.close();
-    log.info({}, 'stopped');
-    // The signals keep their meaning: one that comes while the process ends must not make a failure of it.
-  } catch (error) {
-    stop.dispose();
-    // With a log file, nobody may ever see what the command printed.
-    if (configuration.log.file !== undefined) logs.mistakes(error);
-    throw error;
-  } finally {
-    rotation.dispose();
-    await removePidFile?.();
+    this.#notifier.ready();
+    return daemon;
+  }
+
+  /** A configuration as it is served here: with the sockets that systemd has passed, and for the user who serves. */
+  #here(read: Configuration): Configuration {
+    const { identity, predecessor } = this.#options;
+    const passed = [...this.#systemd.sockets, ...(predecessor?.inheritance.passedSockets ?? [])];
+    const sites = withPassedSockets(read.sites, passed, ({ name }) => {
+      const what = `systemd's socket ${name} is listened on by nobody; say --listen systemd:${name}`;
+      this.#logs.log.warn({}, what);
+    });
+    return ownedBy(identity, { ...read, sites });
+  }
+
+  #heed(signal: NodeJS.Signals): void {
+    const { reread, predecessor } = this.#options;
+    if (signal === 'SIGUSR2') {
+      this.#change = this.#change.then(() => this.#upgrade());
+      return;
+    }
+    predecessor?.reopenLogs();
+    // What comes before it has started would tell systemd that it has.
+    if (signal !== 'SIGHUP' || this.#daemon === undefined) this.#logs.reopen();
+    else this.#change = this.#change.then(() => this.#reload(reread));
+  }
+
+  /** Opens the logs anew, and reads the configuration again where it can be. Never rejects. */
+  async #reload(reread: LifeOptions['reread']): Promise<void> {
+    if (this.#daemon === undefined || this.#isEnding) {
+      this.#logs.reopen();
+      return;
+    }
+    this.#notifier.reloading();
+    this.#logs.reopen();
+    if (reread !== undefined) {
+      const read = (): Configuration => this.#here(reread());
+      this.#configuration = await reload(this.#daemon, this.#logs, this.#configuration, read);
+    }
+    this.#notifier.ready();
+  }
+
+  /** Has a new process take the place of this one. Never rejects. */
+  async #upgrade(): Promise<void> {
+    const { log } = this.#logs;
+    const { log: logOptions, background, pidFile } = this.#configuration;
+    const answer = async (how: Parameters<typeof answerRequest>[1]): Promise<void> => {
+      if (pidFile !== undefined) await answerRequest(pidFile, how);
+    };
+    try {
+      const listeners = this.#daemon?.listeners;
+      if (listeners === undefined || this.#isEnding) {
+        throw new BridgeError('ERR_UPGRADE', 'it has only just been started, or ends already');
+      }
+      log.info({}, 'upgrade: starting the process that takes the place of this one');
+      const successor = await Successor.start({
+        listeners,
+        pidFile: this.#pidFile,
+        background,
+        logFile: logOptions.file,
+        timeoutMs: UPGRADE_TIMEOUT_MS,
+        env: this.#notifier.environment,
+        signal: this.#stopping.signal,
+      });
+      this.#successor = successor;
+      this.#notifier.replacedBy(successor.pid ?? 0);
+      this.#onReplaced(successor);
+      await answer({ pid: successor.pid ?? 0 });
+    } catch (error) {
+      this.#logs.mistakes(error);
+      log.error({}, 'the upgrade has failed: this process goes on serving');
+      await this.#pidFile?.restore().catch((reason: unknown) => {
+        this.#logs.mistakes(reason);
+      });
+      await answer({ failed: linesOf(error) });
+    }
+  }
+
+  get #isEnding(): boolean {
+    return this.#stopping.signal.aborted || this.#successor !== undefined;
+  }
+
+  /** Ends what runs, within the grace; and with it whoever this process has replaced. */
+  async #close(daemon: Daemon, signal: NodeJS.Signals): Promise<void> {
+    const { predecessor } = this.#options;
+    this.#logs.log.info({ signal }, 'stopping: running requests may end');
+    predecessor?.stop();
+    await Promise.all([daemon.close(), predecessor?.ended]);
+  }
+
+  /** Serves what it has until the last request has ended, however long that takes, unless it is told to stop. */
+  async #leave(daemon: Daemon, successor: Successor, told: Promise<NodeJS.Signals>): Promise<void> {
+    this.#logs.log.info({ successor: successor.pid }, 'replaced: running requests may end');
+    successor.obey({
+      onReopen: () => {
+        this.#logs.reopen();
+      },
+      onStop: () => void process.kill(process.pid, 'SIGTERM'),
+    });
+    const drained = daemon.drain(successor.taken, (connection, listener) => {
+      successor.give(connection, listener);
+    });
+    const ended = Promise.all([drained, this.#options.predecessor?.ended]);
+    const signal = await Promise.race([ended, told]);
+    if (typeof signal === 'string') await this.#close(daemon, signal);
   }
 }
 

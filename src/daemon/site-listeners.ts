@@ -12,6 +12,12 @@ import { located } from './make-site.js';
 
 const DESCRIPTOR_0: Address = { kind: 'fd', fd: 0 };
 
+/** The listener that there is already at an address, if there is one. */
+export type FindListener = (
+  address: Address,
+  options: ListenerOptions,
+) => Listener | undefined | Promise<Listener | undefined>;
+
 /** Owns its sockets until `close` has resolved, except for those that another site has taken over. */
 export class SiteListeners {
   readonly #configuration: ServedSiteConfiguration;
@@ -32,20 +38,20 @@ export class SiteListeners {
   }
 
   /**
-   * Binds all of them, or none; whoever connects waits. What is `open` already where one is to be is taken as it is: its
-   * connections go where they went, until `accept`.
+   * Binds all of them, or none; whoever connects waits. One that `find` finds is taken as it is, although it is somebody
+   * else's: its connections go where they went, until `accept`.
    *
    * @throws BridgeError `ERR_LISTEN`, `ERR_USAGE`
    */
   static async bind(
     configuration: ServedSiteConfiguration,
     log: Log,
-    open: readonly Listener[] = [],
+    find: FindListener = () => undefined,
   ): Promise<SiteListeners> {
     const bound = new SiteListeners(configuration, log);
     const { listen: given } = configuration;
     await bound.#orNone(async () => {
-      for (const address of given.length > 0 ? given : [DESCRIPTOR_0]) await bound.#bind(address, open);
+      for (const address of given.length > 0 ? given : [DESCRIPTOR_0]) await bound.#bind(address, find);
     });
     return bound;
   }
@@ -76,10 +82,9 @@ export class SiteListeners {
     return this.#listeners.map((listener) => listener.address);
   }
 
-  /** Leaves those that others have taken over to them. */
-  leaveTo(others: readonly SiteListeners[]): void {
-    const taken = new Set(others.flatMap(({ all }) => all));
-    this.#listeners = this.#listeners.filter((listener) => !taken.has(listener));
+  /** Has no more to do with these. */
+  forget(listeners: ReadonlySet<Listener>): void {
+    this.#listeners = this.#listeners.filter((listener) => !listeners.has(listener));
   }
 
   /** Accepts no more and removes the files of sockets; those of another site's that it has not taken yet stay open. */
@@ -94,8 +99,8 @@ export class SiteListeners {
     );
   }
 
-  async #bind(address: Address, open: readonly Listener[]): Promise<void> {
-    const listener = open.find((each) => each.isAt(address) && !this.#listeners.includes(each));
+  async #bind(address: Address, find: FindListener): Promise<void> {
+    const listener = await find(address, this.#options);
     if (listener === undefined) {
       this.#listeners.push(await Listener.bind(address, this.#options));
       return;

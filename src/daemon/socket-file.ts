@@ -38,25 +38,34 @@ export class SocketFile {
 
   /** Has it belong to others than before. @throws Error of the system, or of chown(1) */
   async change(before: UnixSocketOptions, now: UnixSocketOptions): Promise<void> {
-    const isSame = before.mode === now.mode && before.owner === now.owner && before.group === now.group;
-    if (isSame) return;
-    // One whom nobody has named is whoever makes the file.
-    const own = (named: string | undefined, id: number | undefined): string | undefined =>
-      named === undefined || id === undefined ? undefined : String(id);
-    await permit(this.path, {
-      mode: now.mode,
-      owner: now.owner ?? own(before.owner, process.geteuid?.()),
-      group: now.group ?? own(before.group, process.getegid?.()),
-    });
+    const [old, next] = [named(before), named(now)];
+    const owner = next.owner === old.owner ? undefined : next.owner;
+    const group = next.group === old.group ? undefined : next.group;
+    if (owner === undefined && group === undefined && next.mode === old.mode) return;
+    await permit(this.path, { mode: next.mode, owner, group });
+  }
+
+  /** Whether connections to the path still reach the socket. */
+  async isThere(): Promise<boolean> {
+    const now = await lstat(this.path).catch(() => undefined);
+    return now?.ino === this.ino && now.dev === this.dev;
   }
 
   /** Removes the file, also twice; `onProblem` is told why it can't. */
   async remove(onProblem: (why: string) => void): Promise<void> {
-    const { path, dev, ino } = this;
-    const now = await lstat(path).catch(() => undefined);
-    if (now?.ino !== ino || now.dev !== dev) return;
+    const { path } = this;
+    if (!(await this.isThere())) return;
     await unlink(path).catch((error: unknown) => {
       onProblem(`the next start replaces unix:${path}, which can't be removed: ${reasonOf(error)}`);
     });
   }
+}
+
+/** With owner and group: whom nobody has named is whoever makes the file. */
+function named({ mode, owner, group }: UnixSocketOptions): UnixSocketOptions {
+  return {
+    mode,
+    owner: owner ?? String(process.geteuid?.()),
+    group: group ?? String(process.getegid?.()),
+  };
 }

@@ -5,7 +5,7 @@ import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { beforeEach, describe, it } from 'node:test';
 
-import { holdPidFile } from '../../src/daemon/pid-file.js';
+import { PidFile } from '../../src/daemon/pid-file.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 const mine = `${String(process.pid)}\n`;
@@ -40,18 +40,18 @@ async function whileRunning(
 
 describe('The pid file', () => {
   it('holds this process’s id, nobody else may write to it, and nothing lies beside it', async () => {
-    const remove = await holdPidFile(path);
+    const file = await PidFile.hold(path);
     assert.equal(await readFile(path, 'utf8'), mine);
     assert.equal((await stat(path)).mode & 0o777 & ~0o644, 0);
     assert.deepEqual(await readdir(directory), ['pid']);
-    await remove();
+    await file.remove();
     assert.deepEqual(await readdir(directory), []);
   });
 
   it('is refused while a daemon runs that holds it, and stays as it is', async () => {
     await whileRunning('bin/fcgi2cgi', 'hg', async (pid) => {
       await writeFile(path, `${String(pid)}\n`);
-      await assert.rejects(holdPidFile(path), {
+      await assert.rejects(PidFile.hold(path), {
         code: 'ERR_PID_FILE',
         message: `--pid-file ${path}: already running as process ${String(pid)}`,
       });
@@ -67,44 +67,44 @@ describe('The pid file', () => {
       return Promise.resolve();
     });
     await writeFile(path, `${String(ended)}\n`);
-    await holdPidFile(path);
+    await PidFile.hold(path);
     assert.equal(await readFile(path, 'utf8'), mine);
   });
 
   it('is taken over where the number has become that of another program', async () => {
     await whileRunning('tail', '/var/log/fcgi2cgi.log', async (pid) => {
       await writeFile(path, `${String(pid)}\n`);
-      await holdPidFile(path);
+      await PidFile.hold(path);
       assert.equal(await readFile(path, 'utf8'), mine);
     });
   });
 
   it('is taken over where it has this very process’s number, as after a restart of the machine', async () => {
     await writeFile(path, mine);
-    await holdPidFile(path);
+    await PidFile.hold(path);
     assert.equal(await readFile(path, 'utf8'), mine);
   });
 
   for (const content of ['', 'garbage\n', '-1\n', '0\n', '99999999999999\n', '4194305\n', '\0\0\0']) {
     it(`is taken over where it holds no process id but ${JSON.stringify(content)}`, async () => {
       await writeFile(path, content);
-      await holdPidFile(path);
+      await PidFile.hold(path);
       assert.equal(await readFile(path, 'utf8'), mine);
       assert.deepEqual(await readdir(directory), ['pid']);
     });
   }
 
   it('is left alone at the end where somebody else’s has taken its place', async () => {
-    const remove = await holdPidFile(path);
+    const file = await PidFile.hold(path);
     await writeFile(path, '1\n');
-    await remove();
+    await file.remove();
     assert.equal(await readFile(path, 'utf8'), '1\n');
   });
 
   it('may be gone already at the end', async () => {
-    const remove = await holdPidFile(path);
-    await remove();
-    await remove();
+    const file = await PidFile.hold(path);
+    await file.remove();
+    await file.remove();
   });
 
   it('that can’t be written is an error that says why', async () => {
@@ -113,7 +113,7 @@ describe('The pid file', () => {
       ['missing/pid', /ENOENT/],
       ['taken', /EISDIR/],
     ] as const) {
-      await assert.rejects(holdPidFile(`${directory}/${name}`), (error: Error & { code?: string }) => {
+      await assert.rejects(PidFile.hold(`${directory}/${name}`), (error: Error & { code?: string }) => {
         assert.equal(error.code, 'ERR_PID_FILE');
         assert.ok(
           error.message.startsWith(`--pid-file ${directory}/${name} can't be written: `),

@@ -160,7 +160,7 @@ describe('--daemon', { skip: !linux, timeout: 120_000 }, () => {
 
   it('prints how it ended where it could say nothing itself', async () => {
     const preload = `${directory}/preload.cjs`;
-    await writeFile(preload, `if (process.env.FCGI2CGI_BACKGROUND) process.kill(process.pid, 'SIGKILL');`);
+    await writeFile(preload, `if (process.env.FCGI2CGI_STARTED_AGAIN) process.kill(process.pid, 'SIGKILL');`);
     const ended = await start(['--listen', socket], { ...process.env, NODE_OPTIONS: `--require=${preload}` });
     await assertFails(ended, /ended before it listened \(SIGKILL\); see .*log$/m, [
       'cgi',

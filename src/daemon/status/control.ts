@@ -13,6 +13,7 @@ import { requestPath } from '../../sites/request-path.js';
 import { AllowFrom } from '../allow-from.js';
 import type { ControlConfiguration } from '../configuration.js';
 import { Listener } from '../listener.js';
+import type { FindListener } from '../site-listeners.js';
 import type { StatusCollector } from './collector.js';
 import { plain, statusPage } from './pages.js';
 
@@ -21,38 +22,40 @@ const MAX_CONNECTIONS = 16;
 
 /** Owns its listener and connections until `close` has resolved. */
 export class Control {
-  readonly #listener: Listener;
+  readonly listener: Listener;
   readonly #log: Log;
   readonly #connections = new Set<Connection>();
 
   private constructor(listener: Listener, log: Log) {
-    this.#listener = listener;
+    this.listener = listener;
     this.#log = log;
   }
 
-  /** Binds the socket; whoever connects waits. @throws BridgeError `ERR_LISTEN` */
-  static async bind({ address, socket }: ControlConfiguration, log: Log): Promise<Control> {
+  /** Binds the socket, unless `find` finds it; whoever connects waits. @throws BridgeError `ERR_LISTEN` */
+  static async bind(
+    { address, socket }: ControlConfiguration,
+    log: Log,
+    find: FindListener = () => undefined,
+  ): Promise<Control> {
     const onProblem = (why: string): void => {
       log.warn({}, `control socket: ${why}`);
     };
-    return new Control(
-      await Listener.bind(address, { socket, allowFrom: new AllowFrom([]), onProblem }),
-      log,
-    );
+    const options = { socket, allowFrom: new AllowFrom([]), onProblem };
+    return new Control((await find(address, options)) ?? (await Listener.bind(address, options)), log);
   }
 
   /** Begins to answer. @throws BridgeError `ERR_LISTEN` */
   async serve(collector: StatusCollector): Promise<void> {
     const options = this.#connectionOptions(collector);
-    await this.#listener.ready();
-    this.#listener.accept((socket) => {
+    await this.listener.ready();
+    this.listener.accept((socket) => {
       this.#accept(socket, options);
     });
   }
 
   /** Ends everything now. */
   async close(): Promise<void> {
-    await this.#listener.close();
+    await this.listener.close();
     for (const connection of this.#connections) connection.destroy();
     await Promise.all([...this.#connections].map((connection) => connection.closed));
   }

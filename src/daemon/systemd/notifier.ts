@@ -54,6 +54,21 @@ export class Notifier {
     this.#send({ STOPPING: '1', STATUS: 'stopping: running requests may end' });
   }
 
+  /** Another process is the service's main one from now on, and shows that it lives. */
+  replacedBy(pid: number): void {
+    clearInterval(this.#watchdog);
+    this.#send({ MAINPID: String(pid) });
+  }
+
+  /** What another process has to have in its environment to do the same. */
+  get environment(): Readonly<Record<string, string>> {
+    const { notifySocket, watchdogMs } = this.#environment;
+    return {
+      ...(notifySocket !== undefined && { NOTIFY_SOCKET: notifySocket }),
+      ...(watchdogMs !== undefined && { WATCHDOG_USEC: String(1_000 * watchdogMs) }),
+    };
+  }
+
   /** That this runs shows that the event loop turns; requests also need the threads that look at files. */
   async #showLife(): Promise<void> {
     await stat('/');

@@ -1,0 +1,111 @@
+/**
+ * The file in which `fcgi2cgi upgrade` and the daemon meet, beside the pid file: the command makes it and sends SIGUSR2,
+ * the daemon writes how the upgrade went, the command removes it.
+ */
+
+import { execFile } from 'node:child_process';
+import { appendFile, type FileHandle, open, readFile, unlink } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+
+import { BridgeError, bridgeErrorOf, reasonOf, systemCodeOf } from '../../errors.js';
+
+/** How an upgrade went: which process serves now, or why none but the old one. */
+export type Answer = { readonly pid: number } | { readonly failed: readonly string[] };
+
+const POLL_MS = 50;
+
+const run = promisify(execFile);
+
+const fileBeside = (pidFile: string): string => `${pidFile}.upgrade`;
+
+/** Tells the command how the upgrade went, if it was a command that has asked for it. */
+export async function answerRequest(pidFile: string, answer: Answer): Promise<void> {
+  const file = fileBeside(pidFile);
+  const asked = await readFile(file).then(
+    () => true,
+    () => false,
+  );
+  if (asked) await appendFile(file, `${JSON.stringify(answer)}\n`).catch(() => undefined);
+}
+
+/**
+ * Asks the daemon that runs as process `pid` to let a new one take its place; resolves to that one's id.
+ *
+ * @throws BridgeError `ERR_UPGRADE` why it does not, or has not within `timeoutMs`.
+ */
+export async function requestUpgrade(pidFile: string, pid: number, timeoutMs: number): Promise<number> {
+  const path = fileBeside(pidFile);
+  const file = await make(path, pid);
+  try {
+    signal(pid);
+    const answer = await answerOf(file, pid, timeoutMs);
+    if ('pid' in answer) return answer.pid;
+    throw (
+      bridgeErrorOf(answer.failed.map((line) => new BridgeError('ERR_UPGRADE', line))) ??
+      failed('the daemon does not say why it goes on itself; its log may')
+    );
+  } finally {
+    await file.close();
+    await unlink(path).catch(() => undefined);
+  }
+}
+
+/** Makes the file, so that the daemon may write to it; what a command has left that was ended is replaced. */
+async function make(path: string, daemon: number): Promise<FileHandle> {
+  for (;;) {
+    try {
+      const file = await open(path, 'wx+', 0o600);
+      await file.write(`${String(process.pid)}\n`);
+      if (process.getuid?.() === 0) await file.chown(...(await ownerOf(daemon)));
+      return file;
+    } catch (error) {
+      if (systemCodeOf(error) !== 'EEXIST') throw failed(`${path} can't be made: ${reasonOf(error)}`);
+    }
+    const asker = Number.parseInt(await readFile(path, 'latin1').catch(() => ''), 10);
+    if (isThere(asker))
+      throw failed(`process ${String(asker)} has asked for an upgrade already; wait for it`);
+    await unlink(path).catch(() => undefined);
+  }
+}
+
+async function ownerOf(pid: number): Promise<[uid: number, gid: number]> {
+  const { stdout } = await run('ps', ['-o', 'uid=', '-o', 'gid=', '-p', String(pid)]);
+  const [uid = NaN, gid = NaN] = stdout.trim().split(/\s+/).map(Number);
+  return [uid, gid];
+}
+
+function signal(pid: number): void {
+  try {
+    process.kill(pid, 'SIGUSR2');
+  } catch (error) {
+    throw failed(
+      `process ${String(pid)} can't be told: ${reasonOf(error)}; run this as root, or as its user`,
+    );
+  }
+}
+
+async function answerOf(file: FileHandle, pid: number, timeoutMs: number): Promise<Answer> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const isOver = !isThere(pid) || performance.now() > deadline;
+    const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(65_536), position: 0 });
+    const [, line, ...rest] = buffer.toString('utf8', 0, bytesRead).split('\n');
+    if (line !== undefined && rest.length > 0) return JSON.parse(line) as Answer;
+    if (isOver) throw failed(`process ${String(pid)} has ended, or says nothing; look at its log`);
+    await delay(POLL_MS);
+  }
+}
+
+function isThere(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return systemCodeOf(error) === 'EPERM';
+  }
+}
+
+function failed(why: string): BridgeError {
+  return new BridgeError('ERR_UPGRADE', why);
+}

@@ -1,0 +1,148 @@
+/** The process that takes our place, as we see it. */
+
+import type { ChildProcess, StdioOptions } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import type { Socket } from 'node:net';
+
+import { BridgeError, reasonOf } from '../../errors.js';
+import type { Listener } from '../listener.js';
+import type { PidFile } from '../pid-file.js';
+import { bequeath } from './handover.js';
+import { type ConnectionMessage, isSuccessorMessage } from './messages.js';
+import { startAgain } from './start-again.js';
+
+export interface SuccessorOptions {
+  readonly listeners: readonly Listener[];
+  readonly pidFile: PidFile | undefined;
+  /** The log file, which is its standard error where we are in the background. */
+  readonly logFile: string | undefined;
+  readonly background: boolean;
+  /** How long it may take to listen. */
+  readonly timeoutMs: number;
+  /** What it gets in its environment besides. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Aborts the start. */
+  readonly signal: AbortSignal;
+}
+
+/** What our successor may want of us. */
+export interface Orders {
+  /** Our logs were moved away. */
+  readonly onReopen: () => void;
+  /** We are to end soon; perhaps since nobody is left who could take what we still have. */
+  readonly onStop: () => void;
+}
+
+export class Successor {
+  readonly #process: ChildProcess;
+  /** The listeners that it has taken over, and their numbers. */
+  readonly #taken: ReadonlyMap<Listener, number>;
+  /** Connections that it was given and has not said yet to have. */
+  #underWay = 0;
+  #onArrived: () => void = () => undefined;
+
+  private constructor(child: ChildProcess, taken: ReadonlyMap<Listener, number>) {
+    this.#process = child;
+    this.#taken = taken;
+    // Unless it is told so, Node forgets after a while that the channel is to keep us alive.
+    child.channel?.ref();
+  }
+
+  /**
+   * Starts it; resolves when it listens. Until then, it has taken nothing from us but perhaps the pid file.
+   *
+   * @throws BridgeError why it does not listen; it has ended then.
+   */
+  static async start(options: SuccessorOptions): Promise<Successor> {
+    const { listeners, pidFile, background, logFile, timeoutMs, signal } = options;
+    const { descriptors, env } = bequeath(listeners, pidFile);
+    const late = new AbortController();
+    const timer = setTimeout(() => {
+      late.abort(
+        new BridgeError('ERR_UPGRADE', `the new process did not listen within ${String(timeoutMs)} ms`),
+      );
+    }, timeoutMs);
+    const log = background ? openSync(logFile ?? '/dev/null', 'a', 0o640) : undefined;
+    const own: StdioOptions =
+      log === undefined ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'ignore', log];
+    try {
+      const started = await startAgain(
+        {
+          stdio: [...own, ...descriptors, 'ipc'],
+          detached: background,
+          env: { ...options.env, ...env },
+          advice: logFile ?? 'standard error',
+        },
+        AbortSignal.any([late.signal, signal]),
+      );
+      const taken = new Map(
+        listeners.flatMap((listener, index) =>
+          started.taken.includes(index) ? [[listener, index] as const] : [],
+        ),
+      );
+      return new Successor(started.process, taken);
+    } catch (error) {
+      if (error instanceof BridgeError) throw error;
+      throw new BridgeError('ERR_UPGRADE', reasonOf(error), { cause: error });
+    } finally {
+      clearTimeout(timer);
+      if (log !== undefined) closeSync(log);
+    }
+  }
+
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
+  /** The listeners that it has taken over. */
+  get taken(): ReadonlySet<Listener> {
+    return new Set(this.#taken.keys());
+  }
+
+  /** Hears what it wants of us; its end is an order to stop. */
+  obey({ onReopen, onStop }: Orders): void {
+    this.#process.on('message', (message) => {
+      if (!isSuccessorMessage(message)) return;
+      if (message.kind === 'reopen') onReopen();
+      else if (message.kind === 'stop') onStop();
+      else this.#arrived();
+    });
+    this.#process.once('disconnect', onStop);
+    if (!this.#process.connected) onStop();
+  }
+
+  /** Gives it a connection that has come to one of the listeners that it has taken, and on which nothing is under way. */
+  give(socket: Socket, listener: Listener): void {
+    const number = this.#taken.get(listener);
+    const { _handle: handle } = socket as unknown as { _handle?: { readStop?: () => void } | null };
+    if (number === undefined || !this.#process.connected) {
+      socket.destroy();
+      return;
+    }
+    // Node would read on until the other process has it, and throw away what comes.
+    handle?.readStop?.();
+    const message: ConnectionMessage = { kind: 'connection', listener: number };
+    this.#underWay += 1;
+    this.#process.send(message, socket, undefined, (error) => {
+      if (error === null) return;
+      socket.destroy();
+      this.#arrived();
+    });
+  }
+
+  /** Tells it, by closing the channel, that we have ended; once it has what it was given, which would be lost with us. */
+  async letGo(): Promise<void> {
+    this.#process.removeAllListeners('disconnect');
+    await new Promise<void>((resolve) => {
+      this.#onArrived = resolve;
+      this.#process.once('disconnect', resolve);
+      if (this.#underWay === 0 || !this.#process.connected) resolve();
+    });
+    if (this.#process.connected) this.#process.disconnect();
+  }
+
+  #arrived(): void {
+    this.#underWay -= 1;
+    if (this.#underWay === 0) this.#onArrived();
+  }
+}

@@ -1,0 +1,212 @@
+/** A new process takes the place of a daemon that serves, behind real web servers under load. */
+
+import assert from 'node:assert/strict';
+import { Agent, type IncomingMessage, request } from 'node:http';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, stat, symlink, unlink, writeFile } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+
+import { ask, connect } from '../helpers/ask.js';
+import { commandLine, fixture, main, startBridge } from '../helpers/bridge.js';
+import { type Ended, runToEnd } from '../helpers/command.js';
+import { isRunning, processesWith, until, vanished } from '../helpers/processes.js';
+import { answered, fifo } from '../helpers/served.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
+import { startPassing, startWebServerWith } from '../helpers/webserver.js';
+import { nginxServer } from '../helpers/webserver-table.js';
+
+const GET = { REQUEST_METHOD: 'GET' };
+
+let directory: string;
+let socket: string;
+let pidFile: string;
+let log: string;
+
+beforeEach(async () => {
+  directory = await temporaryDirectory();
+  [socket, pidFile, log] = [`${directory}/sock`, `${directory}/pid`, `${directory}/log`];
+});
+
+/** Whatever a test has left. */
+afterEach(async () => {
+  for (const pid of processesWith(`${directory}/`)) {
+    process.kill(pid, 'SIGKILL');
+    await vanished(pid);
+  }
+});
+
+const pidOf = async (): Promise<number> => Number(await readFile(pidFile, 'utf8'));
+
+async function start(args: readonly string[], program = main): Promise<void> {
+  const options = ['--daemon', '--log-file', log, '--pid-file', pidFile];
+  const [file, , ...rest] = commandLine([...args, ...options]);
+  assert.deepEqual(await runToEnd(file, [program, ...rest]), { status: 0, stdout: '', stderr: '' });
+}
+
+const upgrade = (): Promise<Ended> => runToEnd(process.execPath, [main, 'upgrade', pidFile]);
+
+/** Has the daemon replaced; resolves to the id of the one before. */
+async function upgraded(): Promise<number> {
+  const before = await pidOf();
+  const ended = await upgrade();
+  const now = await pidOf();
+  const stdout = `process ${String(now)} serves in place of ${String(before)}\n`;
+  assert.deepEqual(ended, { status: 0, stdout, stderr: '' });
+  return before;
+}
+
+/** Ends the daemon, and all that it has replaced; nothing is left of any. */
+async function stop(files: readonly string[]): Promise<void> {
+  const all = processesWith(`${directory}/`);
+  process.kill(await pidOf(), 'SIGTERM');
+  for (const pid of all) await vanished(pid);
+  assert.deepEqual((await readdir(directory)).sort(), ['log', ...files].sort());
+}
+
+/** One request, whose answer must be what the script says. */
+async function send(url: string, method: string, agent: Agent): Promise<void> {
+  const sent = request(url, { method, agent });
+  sent.end(method === 'POST' ? 'x'.repeat(100) : undefined);
+  const [response] = (await once(sent, 'response')) as [IncomingMessage];
+  const said = await text(response);
+  assert.deepEqual([response.statusCode, said], [200, 'hello']);
+}
+
+describe('An upgrade under load', { timeout: 300_000 }, () => {
+  it('loses none of 5,000 requests over 20 restarts, with connections kept and not, GET and POST', async () => {
+    await writeFile(`${directory}/hello`, '#!/bin/sh\nprintf "A: b\\n\\nhello"\n', { mode: 0o755 });
+    await start(['script', `${directory}/hello`, '--listen', socket]);
+    const nginx = await startWebServerWith(
+      'nginx',
+      `upstream bridge { server unix:${socket}; keepalive 8; }
+      ${nginxServer(`
+        location /kept { include fastcgi_params; fastcgi_keep_conn on; fastcgi_pass bridge; }
+        location /new { include fastcgi_params; fastcgi_pass unix:${socket}; }`)}`,
+    );
+    const lighttpd = await startPassing('lighttpd', socket);
+    const agent = new Agent({ keepAlive: true, maxSockets: 8 });
+    try {
+      const urls = [`${nginx.url}/kept`, `${nginx.url}/new`, `${lighttpd.url}/`];
+      const done = { requests: 0, restarts: 0 };
+      const load = async (url: string, method: string): Promise<void> => {
+        while (done.requests < 5_000 || done.restarts < 20) {
+          await send(url, method, agent);
+          done.requests += 1;
+        }
+      };
+      const restart = async (): Promise<void> => {
+        for (; done.restarts < 20; done.restarts++) await vanished(await upgraded());
+      };
+      await Promise.all([restart(), ...urls.flatMap((url) => [load(url, 'GET'), load(url, 'POST')])]);
+      await Promise.all(urls.map((url) => send(url, 'POST', agent)));
+    } finally {
+      agent.destroy();
+      await Promise.all([nginx.stop(), lighttpd.stop()]);
+    }
+    await stop(['hello']);
+  });
+});
+
+describe('An upgrade', { timeout: 120_000 }, () => {
+  it('cuts no request that runs, and the old process ends with it', async () => {
+    const line = await fifo();
+    await start(['script', fixture('cgi/waits-for-line.sh'), line, '--listen', socket]);
+    const requester = connect(socket);
+    const running = requester.send(Object.entries(GET), { keepConn: true, hasBody: false });
+    running.stdin.end();
+    await answered(running, /\d+ /);
+    const replaced = [await upgraded(), await upgraded()];
+    assert.deepEqual(replaced.map(isRunning), [true, true]);
+    await writeFile(line, 'to its end\n');
+    await answered(running, /to its end\n/);
+    await running.ended;
+    for (const pid of replaced) await vanished(pid);
+    requester.close();
+    await stop([]);
+  });
+
+  it('that is stopped ends also what still runs in the process before, after the grace', async () => {
+    const line = await fifo();
+    const site = ['script', fixture('cgi/waits-for-line.sh'), line, '--listen', socket];
+    await start([...site, '--stop-grace', '200ms']);
+    const requester = connect(socket);
+    const running = requester.send(Object.entries(GET), { hasBody: false });
+    running.stdin.end();
+    running.ended.catch(() => undefined);
+    await answered(running, /\d+ /);
+    assert.equal(isRunning(await upgraded()), true);
+    await stop([]);
+    requester.close();
+  });
+
+  it('to a configuration with mistakes, or to a program that is broken or gone, leaves the old one serving', async () => {
+    const file = `${directory}/sites.toml`;
+    const good = `[site.a]\nkind = "script"\nfile = "${fixture('cgi/prints-query.sh')}"\nlisten = "${socket}"\n`;
+    await writeFile(file, good);
+    const program = `${directory}/bin/fcgi2cgi`;
+    await mkdir(`${directory}/bin`);
+    await symlink(main, program);
+    await start(['serve', '--config', file], program);
+    const pid = await pidOf();
+    const fails = async (reason: RegExp): Promise<void> => {
+      const { status, stdout, stderr } = await upgrade();
+      assert.deepEqual([status, stdout], [1, '']);
+      assert.match(stderr, reason);
+      assert.equal(await pidOf(), pid);
+      assert.equal((await ask(socket, { ...GET, QUERY_STRING: 'A: b\n\nold' })).stdout, 'A: b\n\nold');
+      assert.deepEqual(processesWith(`${directory}/`), [pid]);
+    };
+    await writeFile(file, `${good}root = 1\n[site.b]\nkind = "dir"\n`);
+    await fails(/^fcgi2cgi: .*sites\.toml:5:1: .*\nfcgi2cgi: .*\[site\.b\] .*missing/m);
+    await writeFile(file, `${good}[site.b]\nkind = "dir"\nroot = "."\nlisten = "unix:missing/sock"\n`);
+    await fails(/^fcgi2cgi: .*there is no directory .*missing$/m);
+    await writeFile(file, good);
+    await unlink(program);
+    await fails(/^fcgi2cgi: the program is not there: .*bin\/fcgi2cgi/);
+    await writeFile(program, 'throw new Error("broken");\n');
+    await fails(/^fcgi2cgi: ended before it listened \(exit status 1\); see .*log$/m);
+    await unlink(program);
+    await symlink(main, program);
+    await upgraded();
+    await stop(['bin', 'sites.toml']);
+  });
+
+  it('takes the listeners that the file still names, adds others, and lets go of the rest', async () => {
+    const file = `${directory}/sites.toml`;
+    const site = (name: string): string =>
+      `[site.${name}]\nkind = "script"\nfile = "${fixture('cgi/prints-query.sh')}"\nlisten = "unix:${name}"\n`;
+    await writeFile(file, site('a') + site('b'));
+    await start(['serve', '--config', file]);
+    const { ino } = await stat(`${directory}/a`);
+    await writeFile(file, site('a') + site('c'));
+    await vanished(await upgraded());
+    assert.equal((await stat(`${directory}/a`)).ino, ino);
+    assert.equal(existsSync(`${directory}/b`), false);
+    for (const name of ['a', 'c']) assert.equal((await ask(`${directory}/${name}`, GET)).appStatus, 0);
+    await stop(['sites.toml']);
+  });
+
+  it('is done in the foreground as well, and by SIGUSR2 alone', async () => {
+    const bridge = await startBridge(['script', fixture('cgi/prints-query.sh'), '--listen', socket]);
+    bridge.process.kill('SIGUSR2');
+    const pid = Number(/successor=(\d+)/.exec(await bridge.logged(/ info replaced: /))?.[1]);
+    assert.equal(await bridge.exited(), 0);
+    assert.equal((await ask(socket, { ...GET, QUERY_STRING: 'A: b\n\nnew' })).stdout, 'A: b\n\nnew');
+    process.kill(pid, 'SIGTERM');
+    await vanished(pid);
+    await until(() => !existsSync(socket));
+  });
+});
+
+describe('fcgi2cgi upgrade', { timeout: 60_000 }, () => {
+  it('says that there is no daemon', async () => {
+    for (const content of [undefined, '999999999\n', `${String(process.pid)}\n`]) {
+      if (content !== undefined) await writeFile(pidFile, content);
+      const { status, stderr } = await upgrade();
+      assert.equal(status, 1);
+      assert.match(stderr, /^fcgi2cgi: .*pid: (can't be read|no fcgi2cgi runs as process)/);
+    }
+  });
+});
