@@ -28,6 +28,7 @@ import {
   systems,
   trace,
 } from '../helpers/rc.js';
+import { until } from '../helpers/processes.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 const timeout = 120_000;
@@ -120,6 +121,41 @@ function lifeWith(system: System): void {
     await assertListening(place.socket);
     assertStatus(await script('stop'), 0, 'stop');
   });
+
+  it('has it read its configuration again when told to reload', { timeout }, async () => {
+    const place = await makePlace(system);
+    const config = join(place.directory, 'sites.toml');
+    const site = (name: string): string => {
+      const socket = join(dirname(place.pidFile), name);
+      return `[site.${name}]\nkind = "script"\nfile = "/bin/true"\nlisten = "unix:${socket}"\n`;
+    };
+    await writeFile(config, site('x'));
+    const script = await system.install(place, self, { config });
+    assertStatus(await script('start'), 0, 'start');
+    const { pid } = await theDaemon(place);
+    await writeFile(config, site('x') + site('y'));
+    assertStatus(await script('reload'), 0, 'reload');
+    await until(() => existsSync(join(dirname(place.pidFile), 'y')));
+    assert.equal((await theDaemon(place)).pid, pid);
+    assertStatus(await script('stop'), 0, 'stop');
+  });
+
+  if (system !== systems.openbsd) {
+    it('has a new process take its place when told to upgrade', { timeout }, async () => {
+      const place = await makePlace(system);
+      const script = await system.install(place, self);
+      assertStatus(await script('start'), 0, 'start');
+      const { pid } = await theDaemon(place);
+      const { ino } = await stat(place.socket);
+      assertStatus(await script('upgrade'), 0, 'upgrade');
+      await until(async () => (await daemonProcesses(place)).length === 1);
+      assert.notEqual((await theDaemon(place)).pid, pid);
+      assert.equal((await stat(place.socket)).ino, ino);
+      assertStatus(await script(system.ask), 0, system.ask);
+      assertStatus(await script('stop'), 0, 'stop');
+      assert.deepEqual(await readdir(dirname(place.socket)), []);
+    });
+  }
 
   it(
     'restarts after kill -9 in spite of the pid file and the sockets that are left',
