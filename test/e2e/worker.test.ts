@@ -36,7 +36,7 @@ const pidOf = ({ stdout }: Answer): number => Number(/\r\n\r\n(\d+)\n/.exec(stdo
 
 const workersOf = (served: Served): number[] => childrenOf(served.process.pid ?? 0);
 
-describe('worker --listen', { timeout: 60_000 }, () => {
+describe('worker --listen', { timeout: 120_000 }, () => {
   it('relays a request: params, body, answer, standard error', async () => {
     const { application, served } = await start({}, '--env', 'OURS=1');
     const answer = await post(served, 'complains', 'the body');

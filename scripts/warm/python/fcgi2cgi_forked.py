@@ -99,34 +99,6 @@ class Environment:
                 os.environb[name] = value
 
 
-class Pipe:
-    """A named pipe, whose name and ends are removed by `close`. To open its ends is all that the bridge has to do."""
-
-    def __init__(self, path):
-        os.mkfifo(path, 0o600)
-        self.path = path
-        self.ends = []
-        try:
-            # With O_NONBLOCK it does not wait for somebody to write; with a reader, to write needs no waiting.
-            self.reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-            self.ends.append(self.reading)
-            self.writing = os.open(path, os.O_WRONLY)
-            self.ends.append(self.writing)
-            os.set_blocking(self.reading, True)
-        except OSError:
-            self.close()
-            raise
-
-    def close_end(self, end):
-        self.ends.remove(end)
-        os.close(end)
-
-    def close(self):
-        os.unlink(self.path)
-        for end in list(self.ends):
-            self.close_end(end)
-
-
 def teach(lesson, known):
     """Has this process write which memory it has written to and which modules it has loaded, when it ends."""
     process = os.getpid()

@@ -1,32 +1,31 @@
 """A forked process that waits for its request: what is the same for all of them is done before one comes.
 
-While one request is answered, the process for the next one is forked, gets its pipes and its session, and copies the
-memory that requests write to as a rule: where a core is idle meanwhile, no request waits for that.
+While one request is answered, the process for the next one is forked, gets its session, and copies the memory that
+requests write to as a rule: where a core is idle meanwhile, no request waits for that.
 """
 
 import os
 
-import fcgi2cgi_forked as forked
+KINDS = b'in', b'out', b'err'
 
 
 class Standby:
-    """What the fork server has of it; `name` is that of its pipes. Closed by `tell` and `give_up`, but for the pipes."""
+    """What the fork server has of it; `name` is that of its named pipes. The bridge removes the first when it has opened all."""
 
     def __init__(self, directory, name):
         self.name = name
         self.pid = None
-        self.pipes = []
+        # Of its request, once it has one, and where it writes what it has to teach, if it may.
+        self.number = None
+        self.lesson = None
+        self.paths = [os.path.join(directory, b'%s.%s' % (name, kind)) for kind in KINDS]
         try:
-            for kind in (b'in', b'out', b'err'):
-                self.pipes.append(forked.Pipe(os.path.join(directory, b'%s.%s' % (name, kind))))
+            for path in self.paths:
+                os.mkfifo(path, 0o600)
             self.hearing, self.telling = os.pipe()
         except OSError:
-            self.close_pipes()
+            self.remove_pipes()
             raise
-
-    def close_pipes(self):
-        for pipe in self.pipes:
-            pipe.close()
 
     def forked(self, pid):
         self.pid = pid
@@ -44,19 +43,39 @@ class Standby:
         """It could not be forked."""
         os.close(self.hearing)
         self.give_up()
+        self.remove_pipes()
 
     def give_up(self):
         """It ends, as it is told nothing."""
         os.close(self.telling)
-        self.close_pipes()
+
+    def has_begun(self):
+        """Whether the bridge has opened its pipes; its script does not begin before."""
+        return not os.path.lexists(self.paths[0])
+
+    def remove_pipes(self):
+        for path in self.paths:
+            try:
+                os.unlink(path)
+            except OSError:
+                pass
 
     def wait(self, pages):
-        """In the process: makes it a session of its own, and waits for what it is to run; nothing is to be done if that is nothing."""
+        """In the process: makes it a session of its own, and waits for what it is to run; nothing, if that is nothing."""
         os.setsid()
-        for descriptor, end in enumerate((self.pipes[0].reading, self.pipes[1].writing, self.pipes[2].writing)):
-            os.dup2(end, descriptor)
-        for end in [self.telling, *(end for pipe in self.pipes for end in pipe.ends)]:
-            os.close(end)
+        os.close(self.telling)
+        # Before the bridge hears of it: without a reader it could not open the other end.
+        self.stdin = os.open(self.paths[0], os.O_RDONLY | os.O_NONBLOCK)
         pages.copy()
         with open(self.hearing, 'rb', 0) as hearing:
             return hearing.read()
+
+    def open_streams(self):
+        """In the process: its pipes become its standard streams, as soon as the bridge has opened their other ends."""
+        outputs = [os.open(path, os.O_WRONLY) for path in self.paths[1:]]
+        os.set_blocking(self.stdin, True)
+        for descriptor, end in enumerate((self.stdin, *outputs)):
+            os.dup2(end, descriptor)
+            os.close(end)
+        for path in self.paths[1:]:
+            os.unlink(path)

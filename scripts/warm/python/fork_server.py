@@ -49,9 +49,8 @@ class ForkServer:
             os.set_blocking(end, False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wakeup)
-        # The processes: the request of each, and where it writes what it has to teach, if it may.
+        # The processes that have, or had, something to do.
         self.running = {}
-        self.opening = {}
         self.pages = pages.Pages()
         # The process of the next request.
         self.next = None
@@ -73,15 +72,8 @@ class ForkServer:
                     is_open = False
                     self.give_up_waiting()
                 else:
-                    request = self.obey(message)
+                    request = self.run(message)
         return request
-
-    def obey(self, message):
-        fields = split(message)
-        if fields[0] == b'opened':
-            self.let_go(fields[1])
-            return None
-        return self.run(message, fields)
 
     def receive(self):
         """The next message; None at the end."""
@@ -121,9 +113,9 @@ class ForkServer:
         self.say('ready', *sorted(self.loaded.variables))
         return True
 
-    def run(self, message, fields):
+    def run(self, message):
         """Has the next process run a request, and forks the one after it; gives, in a process, its request."""
-        number, may_teach, directory = fields[1], fields[2] == b'learn', fields[3]
+        _, number, lesson, directory, *_ = split(message)
         changed = self.loaded.changed()
         if changed is not None:
             self.say('stale', number, changed)
@@ -140,12 +132,12 @@ class ForkServer:
                     break
                 except BrokenPipeError:
                     # It was killed.
-                    process.close_pipes()
+                    process.remove_pipes()
         except OSError as error:
             self.say('refused', number, str(error))
             return None
-        self.running[process.pid] = number, self.lesson(number) if may_teach else None
-        self.opening[number] = process.pipes
+        process.number, process.lesson = number, self.lesson(number) if lesson == b'learn' else None
+        self.running[process.pid] = process
         return self.prepare_ahead()
 
     def prepare_ahead(self):
@@ -181,8 +173,7 @@ class ForkServer:
         """Makes this forked process what it is to be, with nothing of ours, and waits for its request."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        ends = [end for pipes in self.opening.values() for pipe in pipes for end in pipe.ends]
-        for end in [*ends, *self.wakeups, self.messages, self.silence]:
+        for end in [*self.wakeups, self.messages, self.silence]:
             os.close(end)
         message = process.wait(self.pages)
         if not message:
@@ -192,6 +183,7 @@ class ForkServer:
         # Not before it leads a group, by which it may be ended.
         self.say('forked', number, str(os.getpid()), process.name)
         os.close(self.replies)
+        process.open_streams()
         os.chdir(directory)
         forked.limit(self.limits)
         if may_teach:
@@ -206,17 +198,13 @@ class ForkServer:
 
     def give_up_waiting(self):
         """Nobody asks for anything more, and nobody will open what was not opened yet."""
-        for number in list(self.opening):
-            self.let_go(number)
+        for process in self.running.values():
+            if not process.has_begun():
+                os.kill(process.pid, signal.SIGKILL)
         if self.next is not None:
             self.next.give_up()
-            self.running[self.next.pid] = None, None
+            self.running[self.next.pid] = self.next
             self.next = None
-
-    def let_go(self, number):
-        """The bridge has its ends: until then ours have kept either side from finding nobody on the other."""
-        for pipe in self.opening.pop(number, ()):
-            pipe.close()
 
     def reap(self):
         try:
@@ -229,13 +217,15 @@ class ForkServer:
                 return
             if self.next is not None and self.next.pid == pid:
                 self.next.give_up()
-                self.next = None
-            number, lesson = self.running.pop(pid, (None, None))
-            self.learn(lesson)
+                process, self.next = self.next, None
+            else:
+                process = self.running.pop(pid)
+            self.learn(process.lesson)
             self.say('ended', str(pid), str(status))
-            if number in self.opening:
-                # If it has not said that it is there, it never will.
-                self.say('refused', number, 'its process was ended before it began')
+            if not process.has_begun():
+                process.remove_pipes()
+                if process.number is not None:
+                    self.say('refused', process.number, 'its process was ended before it began')
 
     def learn(self, lesson):
         if lesson is None:

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 
 import { type ByteString, fromBuffer, fromText } from '../../bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
-import { BridgeError, reasonOf } from '../../errors.js';
+import { reasonOf } from '../../errors.js';
 import { describeExit, type ExitStatus } from '../../process/exit-status.js';
 import { OwnedProcess } from '../../process/owned-process.js';
 import { groupRuns, signalGroup } from '../../process/process-group.js';
@@ -246,29 +246,27 @@ export class ForkServer {
     const pending = this.#settle(id);
     const ended = new Promise<ExitStatus>((resolve) => this.#running.set(pid, resolve));
     try {
+      // Nobody waits for it any more.
+      if (pending === undefined) throw new Error('it took too long');
       const ends = openEnds(`${fromText(this.#directory)}/${name}`);
       const exited = ended.then((exit) => {
         // As Node does: nobody is left to read it, though something that it has started may hold the other end.
         ends.stdin.destroy();
         return exit;
       });
-      pending?.resolve(new OwnedProcess({ pid, ...ends, exited }));
+      pending.resolve(new OwnedProcess({ pid, ...ends, exited }));
     } catch (error) {
+      // Its script has not begun.
       signalGroup(pid, 'SIGKILL');
-      const reason = `the pipes of a forked process can't be opened: ${reasonOf(error)}`;
-      pending?.reject(new BridgeError('ERR_SPAWN', reason, { cause: error }));
+      pending?.reject(
+        new NotForked('refused', `the pipes of a forked process can't be opened: ${reasonOf(error)}`),
+      );
     }
-    this.#tell({ kind: 'opened', id });
     this.#endInput();
   }
 
-  /** Comes also for a process that has ended before it was heard that its pipes are open: then it was settled already. */
   #refused({ kind, id, reason }: Extract<Answer, { kind: 'refused' | 'stale' }>): void {
-    const pending = this.#settle(id);
-    if (pending === undefined) return;
-    pending.reject(new NotForked(kind, reasonText(reason)));
-    // Its pipes, if there are any, are not wanted.
-    this.#tell({ kind: 'opened', id });
+    this.#settle(id)?.reject(new NotForked(kind, reasonText(reason)));
     this.#endInput();
   }
 

@@ -9,13 +9,12 @@
  *                                                           started with, those of the request that it is started for,
  *                                                           what to load ahead, and what each process may use
  *     run ID learn|- WORKING-DIRECTORY [ARGUMENT…] [VARIABLE…]
- *     opened ID                                             its pipes are open, or nobody wants them
  *
  * From it: lines of words, in which `%`, space and newline are percent-encoded.
  *
  *     ready NAME…         the names of variables that were read while it loaded
  *     unfit REASON        it ends; the script is to be run otherwise
- *     forked ID PID NAME  its pipes are NAME.in, NAME.out and NAME.err
+ *     forked ID PID NAME  its pipes are NAME.in, NAME.out and NAME.err; it begins when they are open, and NAME.in removed
  *     refused ID REASON   nothing was forked, or what was forked has ended; without meaning after `forked`
  *     stale ID FILE       nothing was forked: what was loaded is no longer what is on the disk
  *     ended PID STATUS    as waitpid(2) has it
@@ -47,8 +46,7 @@ export type Message =
       readonly directory: ByteString;
       readonly args: readonly ByteString[];
       readonly variables: Variables;
-    }
-  | { readonly kind: 'opened'; readonly id: string };
+    };
 
 export type Answer =
   | { readonly kind: 'ready'; readonly variables: readonly ByteString[] }
@@ -91,8 +89,6 @@ function fieldsOf(message: Message): readonly ByteString[] {
         ...message.args,
         ...pairs(message.variables),
       ];
-    case 'opened':
-      return ['opened', message.id];
   }
 }
 

@@ -13,7 +13,7 @@ use POSIX ();
 
 my $limits;
 my ($directory, $messages, $replies, $silence, $loading, $loaded, $environment, $pages);
-my ($wakeup, $wakeup_end, %running, %opening);
+my ($wakeup, $wakeup_end, %running);
 # The process of the next request, and how many there were.
 my ($next, $count);
 # The modules that were loaded, in a process that is to tell which others it has; undefined in all others.
@@ -73,24 +73,15 @@ sub serve {
             $is_open = 0;
             give_up_waiting();
         }
-        elsif (obey($message)) { return 1 }
+        elsif (run($message)) { return 1 }
     }
-    return 0;
-}
-
-# Does what a message says; says whether this is the process of its request.
-sub obey {
-    my ($message) = @_;
-    my $fields = fields($message);
-    return run($message, $fields) if $fields->[0] ne 'opened';
-    let_go($fields->[1]);
     return 0;
 }
 
 # Has the next process run a request, and forks the one after it; says whether this is such a process.
 sub run {
-    my ($message, $fields) = @_;
-    my ($number, $may_teach, $where) = map { untainted($_) } @$fields[1 .. 3];
+    my ($message) = @_;
+    my ($number, $may_teach, $where) = map { untainted($_) } @{ fields($message) }[1 .. 3];
     my $changed = $loaded->changed;
     if (defined $changed) {
         say_words('stale', $number, $changed);
@@ -106,7 +97,7 @@ sub run {
             ($process, $next) = $next;
             next if $process->tell($message);
             # It was killed.
-            $process->close_pipes;
+            $process->remove_pipes;
             undef $process;
         }
     }
@@ -115,8 +106,9 @@ sub run {
         say_words('refused', $number, $reason);
         return 0;
     }
-    $running{ $process->{pid} } = { number => $number, lesson => $may_teach eq 'learn' ? "$directory/$number" : undef };
-    $opening{$number} = $process;
+    $process->{number} = $number;
+    $process->{lesson} = "$directory/$number" if $may_teach eq 'learn';
+    $running{ $process->{pid} } = $process;
     return prepare_ahead();
 }
 
@@ -131,8 +123,8 @@ sub prepare {
     my $pid = fork;
     if (!defined $pid) {
         my $reason = "fork: $!\n";
-        close $process->{hearing};
-        $process->give_up;
+        close $_ for @$process{qw(hearing telling)};
+        $process->remove_pipes;
         die $reason;
     }
     # Whatever goes wrong there: it is no fork server.
@@ -145,7 +137,6 @@ sub prepare {
 # Makes this forked process what exec would have made, as soon as there is a request for it.
 sub become {
     my ($process) = @_;
-    close $_ for map { @$_{qw(reading writing)} } map { @{ $_->{pipes} } } values %opening;
     close $_ for $messages, $silence, $wakeup, $wakeup_end;
     my $message = $process->wait_for_request($pages);
     POSIX::_exit(0) if $message eq '';
@@ -154,6 +145,7 @@ sub become {
     # Not before it leads a group, by which it may be ended.
     say_words('forked', $number, $$, $process->{name});
     close $replies;
+    $process->open_streams;
     chdir $where or die "$where: $!\n";
     limit() if %$limits;
     ($known, $lesson, $process_id) = ({ map { $_ => 1 } keys %INC }, "$directory/$number", $$) if $may_teach eq 'learn';
@@ -180,19 +172,12 @@ sub limit {
     system($prlimit, "--pid=$$", map { "--$_=$values{$_}" } keys %values) == 0 or die "$prlimit failed\n";
 }
 
-# The bridge has its ends: until then ours have kept either side from finding nobody on the other.
-sub let_go {
-    my ($number) = @_;
-    my $process = delete $opening{$number};
-    $process->close_pipes if $process;
-}
-
 # Nobody asks for anything more, and nobody will open what was not opened yet.
 sub give_up_waiting {
-    let_go($_) for keys %opening;
+    kill KILL => $_->{pid} for grep { !$_->has_begun } values %running;
     return if !$next;
     $next->give_up;
-    $running{ $next->{pid} } = {};
+    $running{ $next->{pid} } = $next;
     undef $next;
 }
 
@@ -202,16 +187,16 @@ sub reap {
         my $pid = waitpid -1, POSIX::WNOHANG();
         return if $pid <= 0;
         my $status = $?;
+        my $process = delete $running{$pid};
         if ($next && $next->{pid} == $pid) {
             $next->give_up;
-            undef $next;
+            ($process, $next) = $next;
         }
-        my $ended = delete $running{$pid} // {};
-        learn($ended->{lesson});
+        learn($process->{lesson});
         say_words('ended', $pid, $status);
-        my $number = $ended->{number};
-        # If it has not said that it is there, it never will.
-        say_words('refused', $number, 'its process was ended before it began') if defined $number && $opening{$number};
+        next if $process->has_begun;
+        $process->remove_pipes;
+        say_words('refused', $process->{number}, 'its process was ended before it began') if defined $process->{number};
     }
 }
 

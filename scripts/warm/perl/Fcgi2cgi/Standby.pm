@@ -1,32 +1,31 @@
 # A forked process that waits for its request: what is the same for all of them is done before one comes.
 #
-# While one request is answered, the process for the next one is forked, gets its pipes and its session, and copies the
-# memory that requests write to as a rule: where a core is idle meanwhile, no request waits for that.
+# While one request is answered, the process for the next one is forked, gets its session, and copies the memory that
+# requests write to as a rule: where a core is idle meanwhile, no request waits for that.
 package Fcgi2cgi::Standby;
 
 use strict;
 use warnings;
 use POSIX ();
 
-# What the fork server has of it; `name` is that of its pipes. Closed by `tell` and `give_up`, but for the pipes.
+# What the fork server has of it. `name` is that of its named pipes, the first of which the bridge removes when it has opened
+# all; `number` and `lesson` are those of its request, once it has one.
 sub new {
     my ($class, $directory, $name) = @_;
-    my $self = bless { name => $name, pipes => [] }, $class;
-    my $made = eval {
-        push @{ $self->{pipes} }, named_pipe("$directory/$name.$_") for qw(in out err);
-        pipe $self->{hearing}, $self->{telling} or die "pipe: $!\n";
-        binmode $_ for @$self{qw(hearing telling)};
-        1;
-    };
-    return $self if $made;
-    my $reason = $@;
-    $self->close_pipes;
-    die $reason;
+    my $self = bless { name => $name, paths => [map { "$directory/$name.$_" } qw(in out err)] }, $class;
+    for my $path (@{ $self->{paths} }) {
+        POSIX::mkfifo($path, 0600) or $self->fail($path);
+    }
+    pipe $self->{hearing}, $self->{telling} or $self->fail('pipe');
+    binmode $_ for @$self{qw(hearing telling)};
+    return $self;
 }
 
-sub close_pipes {
-    my ($self) = @_;
-    close_pipe($_) for @{ $self->{pipes} };
+sub fail {
+    my ($self, $what) = @_;
+    my $reason = "$what: $!\n";
+    $self->remove_pipes;
+    die $reason;
 }
 
 sub forked {
@@ -53,41 +52,39 @@ sub tell {
 sub give_up {
     my ($self) = @_;
     close $self->{telling};
-    $self->close_pipes;
 }
 
-# In the process: makes it a session of its own, and waits for what it is to run; nothing is to be done if that is nothing.
+# Whether the bridge has opened its pipes; its script does not begin before.
+sub has_begun { return !-e $_[0]{paths}[0] }
+
+sub remove_pipes {
+    my ($self) = @_;
+    unlink @{ $self->{paths} };
+}
+
+# In the process: makes it a session of its own, and waits for what it is to run; nothing, if that is nothing.
 sub wait_for_request {
     my ($self, $pages) = @_;
     POSIX::setsid();
-    POSIX::dup2(fileno $self->{pipes}[$_]{ $_ == 0 ? 'reading' : 'writing' }, $_) for 0 .. 2;
-    close $_ for $self->{telling}, map { @$_{qw(reading writing)} } @{ $self->{pipes} };
+    close $self->{telling};
+    # Before the bridge hears of it: without a reader it could not open the other end.
+    sysopen $self->{stdin}, $self->{paths}[0], POSIX::O_RDONLY() | POSIX::O_NONBLOCK() or die "stdin: $!\n";
     $pages->copy;
     my $message = do { local $/; readline $self->{hearing} };
     close $self->{hearing};
     return $message // '';
 }
 
-# A named pipe with both ends open. To open its ends is all that the bridge has to do.
-sub named_pipe {
-    my ($path) = @_;
-    POSIX::mkfifo($path, 0600) or die "$path: $!\n";
-    # With O_NONBLOCK it does not wait for somebody to write; with a reader, to write needs no waiting.
-    my $opened = sysopen(my $reading, $path, POSIX::O_RDONLY() | POSIX::O_NONBLOCK())
-        && sysopen(my $writing, $path, POSIX::O_WRONLY());
-    if (!$opened) {
-        my $reason = $!;
-        unlink $path;
-        die "$path: $reason\n";
-    }
-    fcntl $reading, POSIX::F_SETFL(), 0;
-    return { path => $path, reading => $reading, writing => $writing };
-}
-
-sub close_pipe {
-    my ($pipe) = @_;
-    unlink $pipe->{path};
-    close $_ for @$pipe{qw(reading writing)};
+# In the process: its pipes become its standard streams, as soon as the bridge has opened their other ends.
+sub open_streams {
+    my ($self) = @_;
+    my (undef, @paths) = @{ $self->{paths} };
+    my @outputs = map { sysopen(my $output, $_, POSIX::O_WRONLY()) or die "$_: $!\n"; $output } @paths;
+    fcntl $self->{stdin}, POSIX::F_SETFL(), 0;
+    my @ends = ($self->{stdin}, @outputs);
+    POSIX::dup2(fileno $ends[$_], $_) for 0 .. 2;
+    close $_ for @ends;
+    unlink @paths;
 }
 
 1;
