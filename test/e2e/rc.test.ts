@@ -300,9 +300,9 @@ describe('rc.d', { concurrency: 3 }, () => {
     );
 
     it('refuses an action it does not know with a list of those it does', async () => {
-      const ended = await runToEnd(join(rcDirectory, 'sysv'), ['reload']);
+      const ended = await runToEnd(join(rcDirectory, 'sysv'), ['dance']);
       assert.equal(ended.status, 2);
-      assert.match(ended.stderr, /\{start\|stop\|restart\|force-reload\|status\}/);
+      assert.match(ended.stderr, /\{start\|stop\|restart\|reload\|force-reload\|upgrade\|status\}/);
     });
   });
 
