@@ -131,8 +131,9 @@ class ForkServer:
                     process.tell(message)
                     break
                 except BrokenPipeError:
-                    # It was killed.
+                    # It was killed, and is still to be reaped.
                     process.remove_pipes()
+                    self.running[process.pid] = process
         except OSError as error:
             self.say('refused', number, str(error))
             return None

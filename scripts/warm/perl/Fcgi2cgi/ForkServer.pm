@@ -96,8 +96,9 @@ sub run {
         else {
             ($process, $next) = $next;
             next if $process->tell($message);
-            # It was killed.
+            # It was killed, and is still to be reaped.
             $process->remove_pipes;
+            $running{ $process->{pid} } = $process;
             undef $process;
         }
     }
