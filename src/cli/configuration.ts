@@ -19,6 +19,8 @@ import { OptionReader } from './option-reader.js';
 import type { CommonArguments } from './options/common.js';
 
 const STDERR_TAIL_BYTES = 4_096;
+/** The system has no more. */
+const MAX_NICENESS = 19;
 
 /**
  * The configuration of a command that serves one site; yargs has checked that each option is one of its own and has
@@ -66,6 +68,7 @@ export function readServedSite(
       memoryBytes: reader.text('max-memory') === undefined ? undefined : reader.sizeBytes('max-memory'),
       // The system counts whole seconds.
       cpuSeconds: Math.ceil(reader.durationMs('max-cpu') / 1_000) || undefined,
+      niceness: reader.count('nice', 0, MAX_NICENESS) || undefined,
     },
     spawn: reader.required('spawn') as SpawnWay,
     admission: {

@@ -80,8 +80,8 @@ export class OptionReader {
     return this.read(0, () => sizeBytes(option, this.required(option)));
   }
 
-  count(option: string, least: number): number {
-    return this.read(0, () => count(option, this.required(option), least));
+  count(option: string, least: number, most?: number): number {
+    return this.read(0, () => count(option, this.required(option), least, most));
   }
 
   fileMode(option: string): number {

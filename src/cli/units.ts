@@ -30,11 +30,12 @@ export function sizeBytes(option: string, text: string): number {
   return value;
 }
 
-/** A whole number of at least `least`. @throws OptionError `ERR_USAGE` */
-export function count(option: string, text: string, least: number): number {
+/** A whole number of at least `least`, and at most `most`. @throws OptionError `ERR_USAGE` */
+export function count(option: string, text: string, least: number, most?: number): number {
   const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
-  if (!(value >= least)) throw wrong(option, text, `a whole number, ${String(least)} or more`);
-  return value;
+  if (value >= least && value <= (most ?? value)) return value;
+  const range = most === undefined ? `${String(least)} or more` : `${String(least)} to ${String(most)}`;
+  throw wrong(option, text, `a whole number, ${range}`);
 }
 
 /** File permissions, in octal. @throws OptionError `ERR_USAGE` */

@@ -1,8 +1,8 @@
 /** Makes the runner that a configuration asks for. */
 
-import { OptionError, reasonOf } from '../errors.js';
+import { reasonOf } from '../errors.js';
 import type { Log } from '../observe/log.js';
-import { limited, setLimits, type SetLimits } from '../process/limits.js';
+import { limited, type SetLimits, startLimited } from '../process/limits.js';
 import { chooseStart } from '../process/start-process.js';
 import { PatientStart } from '../runners/patient-start.js';
 import { ProcessRunner, type StartScript } from '../runners/process-runner.js';
@@ -12,6 +12,7 @@ import { type WarmOptions, WarmScripts } from '../runners/warm/warm-scripts.js';
 import { WorkerPool } from '../runners/worker/worker-pool.js';
 import { WorkerRunner } from '../runners/worker/worker-runner.js';
 import type { ServedSiteConfiguration, WorkerConfiguration } from './configuration.js';
+import { findLimits } from './find-limits.js';
 import { findProgram } from './find-program.js';
 import { baseEnvironment } from './make-site.js';
 import { shippedFile } from './shipped.js';
@@ -29,7 +30,7 @@ export function makeRunner(configuration: ServedSiteConfiguration, log: Log): Pr
 
 async function processRunner(configuration: ServedSiteConfiguration, log: Log): Promise<Runner> {
   const { run, runner } = configuration;
-  const limits = await limitsOf(configuration);
+  const limits = await findLimits(configuration);
   const spawn = startAnew(configuration, log, limits);
   if (runner.kind === 'spawn') return new ProcessRunner(run, spawn);
   const warm = warmScripts(configuration, {
@@ -51,15 +52,15 @@ async function processRunner(configuration: ServedSiteConfiguration, log: Log): 
   };
 }
 
-/** The way of `--runner spawn`. @throws BridgeError `ERR_START` where that of `--spawn` is not to be had. */
+/** The way of `--runner spawn`, with these limits. @throws BridgeError `ERR_START` where that of `--spawn` is not to be had. */
 export function startAnew(
   { spawn, admission }: ServedSiteConfiguration,
   log: Log,
-  limits: SetLimits = new Map(),
+  limits: SetLimits,
 ): StartScript {
   const { start, fallback } = chooseStart(spawn);
   if (fallback !== undefined) log.info({}, `programs are started by Node, at a higher cost: ${fallback}`);
-  const patient = new PatientStart(spawnScript(start, limits), {
+  const patient = new PatientStart(spawnScript(startLimited(start, limits)), {
     timeoutMs: admission.queueTimeoutMs,
     onShortage: (cause) => {
       log.warn({}, `requests wait until programs can be started again: ${reasonOf(cause)}`);
@@ -83,21 +84,6 @@ export function warmScripts(
   });
 }
 
-/** @throws BridgeError `ERR_START` where there are limits, and nothing to set them with. */
-export async function limitsOf({ limits }: Pick<ServedSiteConfiguration, 'limits'>): Promise<SetLimits> {
-  const { memoryBytes, cpuSeconds } = limits;
-  if (memoryBytes === undefined && cpuSeconds === undefined) return new Map();
-  try {
-    return setLimits(limits, await findProgram('prlimit', baseEnvironment([])));
-  } catch {
-    const option = memoryBytes === undefined ? 'max-cpu' : 'max-memory';
-    throw new OptionError('ERR_START', {
-      option,
-      why: 'needs prlimit(1) of util-linux, which is not in PATH',
-    });
-  }
-}
-
 async function workerRunner(
   configuration: ServedSiteConfiguration,
   { command: [name, ...args], directory, workers, maxCrashes, maxRequests }: WorkerConfiguration,
@@ -107,7 +93,7 @@ async function workerRunner(
   const environment = new Map([...baseEnvironment(passEnv), ...env]);
   const file = await findProgram(name, environment);
   const pool = await WorkerPool.open({
-    command: limited({ file, args, directory, environment }, await limitsOf(configuration)),
+    command: limited({ file, args, directory, environment }, await findLimits(configuration)),
     workers,
     maxCrashes,
     maxRequests,

@@ -16,7 +16,7 @@ import type { OwnedProcess } from '../process/owned-process.js';
 import { Supervisor, type WorkerEnd } from '../runners/worker/supervisor.js';
 import { Watch } from '../runners/worker/watch.js';
 import type { Configuration, ServedSiteConfiguration, WorkerConfiguration } from './configuration.js';
-import { limitsOf } from './make-runner.js';
+import { findLimits } from './find-limits.js';
 import { findProgram } from './find-program.js';
 import { as, become, identityOf, makeFor } from './privileges.js';
 import { onSignals, stopSignal } from './signals.js';
@@ -52,7 +52,7 @@ export async function runWorkers(
   if (logOptions.file !== undefined) makeFor(identity, logOptions.file);
   const log = as(identity, () => openLog(logOptions));
   if (identity !== undefined) become(identity);
-  const command = limited(await commandOf(site, env), await limitsOf({ limits }));
+  const command = limited(await commandOf(site, env), await findLimits({ limits }));
   let tooManyFailed: (end: WorkerEnd<Process>) => void;
   const failed = new Promise<WorkerEnd<Process>>((resolve) => {
     tooManyFailed = resolve;

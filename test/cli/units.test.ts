@@ -90,6 +90,11 @@ describe('A count', () => {
       ...['0', '-1', '', '1.0', '1.5', '1e3', '0x10', ' 1', '1\n', '9999999999', 'many'],
     ]);
   });
+
+  it('is no more than the most', () => {
+    assert.equal(count('o', '19', 0, 19), 19);
+    refuses((option, text) => count(option, text, 0, 19), /a whole number, 0 to 19$/, ['20', '-1', 'x']);
+  });
 });
 
 describe('Permissions', () => {

@@ -42,7 +42,7 @@ function scriptSite(name: string, file: string): ServedSiteConfiguration {
       stderrTailBytes: 1_000,
       holdBytes: 1_000,
     },
-    limits: { memoryBytes: undefined, cpuSeconds: undefined },
+    limits: { memoryBytes: undefined, cpuSeconds: undefined, niceness: undefined },
     spawn: 'auto',
     admission: { maxProcesses: 2, maxQueue: 2, queueTimeoutMs: 0 },
     env: new Map(),

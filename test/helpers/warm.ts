@@ -7,6 +7,7 @@ import { after } from 'node:test';
 
 import type { Invocation } from '../../src/cgi/invocation.js';
 import { shippedFile } from '../../src/daemon/shipped.js';
+import { noLimits } from '../../src/process/limits.js';
 import { ProcessRunner, type StartScript } from '../../src/runners/process-runner.js';
 import type { Outcome } from '../../src/runners/runner.js';
 import { spawnScript } from '../../src/runners/spawn-script.js';
@@ -72,6 +73,7 @@ export class Warm {
       programs: shippedFile('scripts/warm'),
       maxForkServers: 16,
       idleTimeoutMs: 0,
+      limits: noLimits,
       loadTimeoutMs: 30_000,
       onEvent: (level, fields, message) => {
         this.events.push({ level, fields, message });

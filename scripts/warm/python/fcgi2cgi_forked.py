@@ -56,8 +56,10 @@ class Request:
 
 
 def limit(limits):
-    """Sets what this process, and what it starts, may use: by the names and in the form of prlimit(1)."""
-    limits = {name.decode(): values for name, values in limits.items() if name != b'prlimit'}
+    """Sets what this process, and what it starts, may use: by the names and in the form of prlimit(1), and of nice(1)."""
+    if b'nice' in limits:
+        os.nice(int(limits[b'nice']))
+    limits = {name.decode(): values for name, values in limits.items() if name not in (b'prlimit', b'nice')}
     if not limits:
         return
     import resource

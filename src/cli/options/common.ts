@@ -34,6 +34,11 @@ const limits = {
     defaultDescription: 'none',
   },
   'max-cpu': { ...text, default: '0', description: 'Processor time of each process of a program' },
+  nice: {
+    ...text,
+    default: '0',
+    description: 'How much nicer than the daemon each process of a program is, 0 to 19',
+  },
   'max-queue': { ...text, default: '512', description: 'Requests that wait for a process' },
   'stdin-buffer': {
     ...text,

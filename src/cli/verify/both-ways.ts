@@ -8,6 +8,7 @@ import type { ServedSiteConfiguration } from '../../daemon/configuration.js';
 import { startAnew, warmScripts } from '../../daemon/make-runner.js';
 import { BridgeError } from '../../errors.js';
 import type { Log } from '../../observe/log.js';
+import type { SetLimits } from '../../process/limits.js';
 import { ProcessRunner } from '../../runners/process-runner.js';
 import { RequestBody } from '../../runners/request-body.js';
 import type { Prepared, WarmScripts } from '../../runners/warm/warm-scripts.js';
@@ -38,8 +39,8 @@ export class BothWays {
   readonly #spawning: ProcessRunner;
   readonly #forking: ProcessRunner;
 
-  /** Aborting `signal` ends what runs. @throws BridgeError `ERR_START` */
-  constructor(configuration: ServedSiteConfiguration, signal: AbortSignal) {
+  /** Both under the same limits. Aborting `signal` ends what runs. @throws BridgeError `ERR_START` */
+  constructor(configuration: ServedSiteConfiguration, limits: SetLimits, signal: AbortSignal) {
     this.#configuration = configuration;
     this.#signal = signal;
     const { runner, run } = configuration;
@@ -48,11 +49,12 @@ export class BothWays {
       // One request after the other: no script's fork server has a claim on staying.
       minStayMs: 0,
       idleTimeoutMs: 0,
+      limits,
       // Where nothing was forked, nothing is to run.
       spawn: () => Promise.reject(new BridgeError('ERR_SPAWN', 'nothing was forked')),
       onEvent: ignore,
     });
-    this.#spawning = new ProcessRunner(run, startAnew(configuration, silent));
+    this.#spawning = new ProcessRunner(run, startAnew(configuration, silent, limits));
     this.#forking = new ProcessRunner(run, this.#warm.start);
   }
 

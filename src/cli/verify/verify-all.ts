@@ -2,6 +2,7 @@
 
 import type { NameValues } from '../../bytes.js';
 import type { ServedSiteConfiguration } from '../../daemon/configuration.js';
+import { findLimits } from '../../daemon/find-limits.js';
 import { makeSite } from '../../daemon/make-site.js';
 import { stopSignal } from '../../daemon/signals.js';
 import { keepFromPrograms } from '../../process/inherited-descriptors.js';
@@ -33,7 +34,7 @@ export async function verifyAll({
   keepFromPrograms();
   const site = await makeSite(served);
   const abort = new AbortController();
-  const ways = new BothWays(served, abort.signal);
+  const ways = new BothWays(served, await findLimits(served), abort.signal);
   let stoppedBy: NodeJS.Signals | undefined;
   const stop = stopSignal(() => undefined);
   void stop.received.then((signal) => {

@@ -1,11 +1,10 @@
 /** Finds out which interpreter an invocation's script has, and whether there is a fork server for it. */
 
-import { constants } from 'node:fs';
-import { access, open, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 
-import { type ByteString, fromBuffer, toBuffer } from '../../bytes.js';
+import type { ByteString } from '../../bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
+import { FirstLines } from '../../process/first-lines.js';
 
 export type Language = 'python' | 'perl';
 
@@ -25,9 +24,6 @@ export interface OtherProgram {
   readonly reason: string;
 }
 
-/** Linux takes that much of a first line; what is longer has no meaning that all systems agree on. */
-const MAX_FIRST_LINE_BYTES = 255;
-
 const languages: readonly (readonly [RegExp, Language])[] = [
   [/^python(3(\.\d+)?)?$/, 'python'],
   [/^perl(5[\d.]*)?$/, 'perl'],
@@ -41,33 +37,17 @@ const knownOptions: Readonly<Record<Language, RegExp>> = {
 
 /** Looks at the programs of invocations, and remembers what it has found until a program changes. */
 export class Interpreters {
-  readonly #maxRemembered: number;
-  readonly #lines = new Map<
-    ByteString,
-    { readonly identity: string; readonly line: ByteString | undefined }
-  >();
+  readonly #lines: FirstLines;
 
   constructor(maxRemembered: number) {
-    this.#maxRemembered = maxRemembered;
+    this.#lines = new FirstLines(maxRemembered);
   }
 
   /** What the program is or, unless it is an interpreter itself, what its first line says. */
   async find(invocation: Invocation): Promise<InterpretedScript | OtherProgram> {
     const language = languageOf(invocation.file);
     if (language !== undefined) return interpreted(language, [invocation.file], invocation.args);
-    return fromFirstLine(invocation, await this.#firstLine(invocation.file));
-  }
-
-  async #firstLine(path: ByteString): Promise<ByteString | undefined> {
-    const status = await stat(toBuffer(path), { bigint: true }).catch(() => undefined);
-    if (status === undefined) return undefined;
-    const identity = [status.dev, status.ino, status.mtimeNs, status.ctimeNs, status.size].join(' ');
-    const known = this.#lines.get(path);
-    if (known?.identity === identity) return known.line;
-    const line = await firstLine(path);
-    if (this.#lines.size >= this.#maxRemembered) this.#lines.clear();
-    this.#lines.set(path, { identity, line });
-    return line;
+    return fromFirstLine(invocation, await this.#lines.of(invocation.file));
   }
 }
 
@@ -127,21 +107,4 @@ function languageOf(file: ByteString): Language | undefined {
 
 function other(reason: string): OtherProgram {
   return { kind: 'other', reason };
-}
-
-/** The first line of a file that may be executed. */
-async function firstLine(path: ByteString): Promise<ByteString | undefined> {
-  try {
-    await access(toBuffer(path), constants.X_OK);
-    const file = await open(toBuffer(path));
-    try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_FIRST_LINE_BYTES));
-      const [line, ...rest] = fromBuffer(buffer.subarray(0, bytesRead)).split('\n');
-      return rest.length > 0 ? line : undefined;
-    } finally {
-      await file.close();
-    }
-  } catch {
-    return undefined;
-  }
 }

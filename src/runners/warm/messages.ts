@@ -36,7 +36,7 @@ export type Message =
       readonly start: Variables;
       readonly variables: Variables;
       readonly modules: Variables;
-      /** What each process may use, see `SetLimits`. */
+      /** What each process may use, the `values` of `SetLimits`. */
       readonly limits: Variables;
     }
   | {

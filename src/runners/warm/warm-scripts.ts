@@ -28,7 +28,7 @@ export interface WarmOptions {
   /** After so long without a request a script's fork servers end; 0 for never. */
   readonly idleTimeoutMs: number;
   /** What each process of a request may use. */
-  readonly limits?: SetLimits;
+  readonly limits: SetLimits;
   /** How long a fork server may take to load; 0 for as long as it wants. */
   readonly loadTimeoutMs: number;
   /** Takes events for the log; each comes once. */
@@ -127,7 +127,7 @@ export class WarmScripts {
         const [file, ...args] = [...interpreter, ...this.#program(language), script] as const;
         const server = new ForkServer({
           start: () => startProcess({ file, args, directory: invocation.directory, environment: start }),
-          load: { start, variables, modules, limits: this.#options.limits ?? new Map() },
+          load: { start, variables, modules, limits: this.#options.limits.values },
           loadTimeoutMs: this.#options.loadTimeoutMs,
           onLearned,
         });

@@ -167,7 +167,9 @@ sub end_with {
 # Sets what this process, and what it starts, may use; Perl itself has no setrlimit.
 sub limit {
     my %values = map { untainted($_) } %$limits;
-    my $prlimit = delete $values{prlimit};
+    my ($prlimit, $nice) = delete @values{qw(prlimit nice)};
+    defined POSIX::nice($nice) or die "nice: $!\n" if defined $nice;
+    return if !%values;
     local %ENV;
     local $SIG{CHLD} = 'DEFAULT';
     system($prlimit, "--pid=$$", map { "--$_=$values{$_}" } keys %values) == 0 or die "$prlimit failed\n";
