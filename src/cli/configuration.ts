@@ -121,6 +121,7 @@ export function readDaemonWide(reader: OptionReader): Omit<Configuration, 'sites
   const background = reader.flag('daemon');
   if (background && logFile === undefined) reader.read(undefined, refuseUnseenLog);
   return {
+    drainDelayMs: reader.durationMs('drain-delay'),
     stopGraceMs: reader.durationMs('stop-grace'),
     user: known(reader, 'user'),
     group: known(reader, 'group'),

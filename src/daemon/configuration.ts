@@ -93,7 +93,9 @@ export interface ControlConfiguration {
 export interface Configuration {
   /** At least one. */
   readonly sites: readonly ServedSiteConfiguration[];
-  /** How long running requests may take after SIGTERM. */
+  /** How long it goes on after SIGTERM, while it says of its health that it takes no new work. */
+  readonly drainDelayMs: number;
+  /** How long running requests may take after that. */
   readonly stopGraceMs: number;
   /** Whom to serve as, by names or numbers; undefined leaves what the process is. */
   readonly user: string | undefined;

@@ -170,6 +170,11 @@ export class Daemon {
     await this.#control?.close();
   }
 
+  /** Serves as before, but says of its health that it takes no new work: nobody should send any. */
+  withdraw(): void {
+    this.#isAccepting = false;
+  }
+
   /** Takes no new work and lets running requests end, for at most `stopGraceMs`; then destroys what is left. */
   async close(): Promise<void> {
     this.#isAccepting = false;

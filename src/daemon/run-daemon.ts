@@ -1,5 +1,7 @@
 /** The life of a daemon process, from its configuration to its end. */
 
+import { setTimeout as delay } from 'node:timers/promises';
+
 import { BridgeError, linesOf } from '../errors.js';
 import { keepFromPrograms } from '../process/inherited-descriptors.js';
 import type { Configuration } from './configuration.js';
@@ -32,7 +34,8 @@ export interface LifeOptions {
 }
 
 /**
- * Serves until SIGTERM or SIGINT; a second one ends running requests at once. SIGHUP and SIGUSR1 open the logs anew, and
+ * Serves until SIGTERM or SIGINT, and for `drainDelayMs` after it; a second one ends that time, or else running requests,
+ * at once. SIGHUP and SIGUSR1 open the logs anew, and
  * SIGHUP reads the configuration again. At SIGUSR2 a new process takes the place of this one, which serves until the last
  * request that it has has ended.
  *
@@ -55,6 +58,8 @@ class Life {
   /** What is under way that changes the daemon: one thing after the other. */
   #change = Promise.resolve();
   readonly #stopping = new AbortController();
+  /** Ends `drainDelayMs`, while it runs. */
+  #drainDelay: AbortController | undefined;
   #onReplaced: (successor: Successor) => void = () => undefined;
 
   constructor(configuration: Configuration, options: LifeOptions) {
@@ -80,6 +85,10 @@ class Life {
       this.#heed(signal);
     });
     const stop = stopSignal(() => {
+      if (this.#drainDelay !== undefined) {
+        this.#drainDelay.abort();
+        return;
+      }
       void this.#daemon?.destroy();
       predecessor?.stop();
     });
@@ -93,6 +102,7 @@ class Life {
       if (typeof end === 'string') {
         await this.#change;
         this.#notifier.stopping();
+        await this.#withdraw(daemon);
         await this.#close(daemon, end);
       } else await this.#leave(daemon, end, told);
       log.info({}, 'stopped');
@@ -223,6 +233,20 @@ class Life {
 
   get #isEnding(): boolean {
     return this.#stopping.signal.aborted || this.#successor !== undefined;
+  }
+
+  /** Answers what comes until whoever shares out requests among several has seen that it should get none. */
+  async #withdraw(daemon: Daemon): Promise<void> {
+    const { drainDelayMs } = this.#configuration;
+    if (drainDelayMs === 0) return;
+    daemon.withdraw();
+    this.#logs.log.info(
+      { drain_delay_ms: drainDelayMs },
+      'draining: it answers still, and its health is 503',
+    );
+    this.#drainDelay = new AbortController();
+    await delay(drainDelayMs, undefined, { signal: this.#drainDelay.signal }).catch(() => undefined);
+    this.#drainDelay = undefined;
   }
 
   /** Ends what runs, within the grace; and with it whoever this process has replaced. */

@@ -52,6 +52,7 @@ function scriptSite(name: string, file: string): ServedSiteConfiguration {
 
 const configuration = (...sites: ServedSiteConfiguration[]): Configuration => ({
   sites,
+  drainDelayMs: 0,
   stopGraceMs: 100,
   user: undefined,
   group: undefined,

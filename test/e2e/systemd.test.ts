@@ -212,8 +212,12 @@ async function receive(address: string): Promise<readonly Readonly<Record<string
 }
 
 describe('sd_notify', { timeout: 60_000 }, () => {
-  const serve = (name: string, env: Readonly<Record<string, string>>): Promise<Bridge> =>
-    startCommand(commandLine(['script', '--listen', join(directory, name), script]), {
+  const serve = (
+    name: string,
+    env: Readonly<Record<string, string>>,
+    options: readonly string[] = [],
+  ): Promise<Bridge> =>
+    startCommand(commandLine(['script', '--listen', join(directory, name), ...options, script]), {
       ...process.env,
       ...env,
     });
@@ -240,6 +244,16 @@ describe('sd_notify', { timeout: 60_000 }, () => {
       assert.doesNotMatch(bridge.log(), / warn /);
     });
   }
+
+  it('tells systemd that the daemon stops at the beginning of --drain-delay', async () => {
+    const messages = await receive(join(directory, 'draining'));
+    const env = { NOTIFY_SOCKET: join(directory, 'draining') };
+    const bridge = await serve('slow-to-stop', env, ['--drain-delay', '10m']);
+    bridge.process.kill('SIGTERM');
+    await until(() => messages.some((message) => message['STOPPING'] === '1'));
+    assert.match((await ask(join(directory, 'slow-to-stop'))).stdout, /^GATEWAY_INTERFACE=/m);
+    assert.equal(await bridge.stop(), 0);
+  });
 
   it('shows that the daemon lives, at half of the time that the watchdog waits', async () => {
     const messages = await receive(join(directory, 'watchdog'));

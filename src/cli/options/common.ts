@@ -68,7 +68,12 @@ const times = {
   'idle-timeout': { ...text, default: '5m', description: 'Without an octet in either direction' },
   'max-time': { ...text, default: '0', description: 'From a program’s start to its end' },
   'kill-grace': { ...text, default: '5s', description: 'Between SIGTERM and SIGKILL' },
-  'stop-grace': { ...text, default: '30s', description: 'For running requests after SIGTERM to the daemon' },
+  'drain-delay': {
+    ...text,
+    default: '0',
+    description: 'Between SIGTERM, from when --health-path is 503, and the end of listening',
+  },
+  'stop-grace': { ...text, default: '30s', description: 'For running requests when the daemon stops' },
 } satisfies Record<string, Options>;
 
 const runner = {
@@ -147,7 +152,12 @@ export const commonOptions = {
 };
 
 /** Those of them that are of the whole daemon, however many sites it serves. */
-export const daemonOptions = { 'stop-grace': times['stop-grace'], control: status.control, ...process };
+export const daemonOptions = {
+  'drain-delay': times['drain-delay'],
+  'stop-grace': times['stop-grace'],
+  control: status.control,
+  ...process,
+};
 
 /** Gives a command the common options, each under its heading of the help. */
 export function withCommonOptions<T>(command: Argv<T>): Argv<Omit<T, keyof CommonOptions> & CommonOptions> {
