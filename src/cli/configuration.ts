@@ -63,6 +63,7 @@ export function readServedSite(
       maxHeaderBytes: reader.sizeBytes('max-header-size'),
       stderrTailBytes: STDERR_TAIL_BYTES,
       holdBytes: reader.sizeBytes('hold-size'),
+      holdAnswerBytes: reader.text('hold-answer') === undefined ? 0 : reader.sizeBytes('hold-answer'),
     },
     limits: {
       memoryBytes: reader.text('max-memory') === undefined ? undefined : reader.sizeBytes('max-memory'),

@@ -214,7 +214,7 @@ const timeoutReasons = {
 } satisfies Partial<Record<EndedBy, string>>;
 
 /** What to say of a run that gave no header. */
-function failure({ startError, headerError, bodyError, endedBy, exit }: Outcome): Failure {
+function failure({ startError, headerError, bodyError, endedBy, exit, isWithheld }: Outcome): Failure {
   if (startError?.code === 'ERR_WORKERS') {
     const reason = 'The application keeps failing; please try again in a moment.';
     return {
@@ -268,6 +268,11 @@ function failure({ startError, headerError, bodyError, endedBy, exit }: Outcome)
   if (wasOutOfTime(exit)) {
     const reason = 'The program used more processor time than it may (--max-cpu).';
     return { end: 'max-cpu', document: { status: 504, reason } };
+  }
+  if (isWithheld === true) {
+    const how = exit?.kind === 'signaled' ? `was ended by ${describeExit(exit)}` : 'ended';
+    const reason = `The program ${how} before its answer was whole.`;
+    return { end: 'cut-short', document: { status: 502, reason } };
   }
   const reason =
     exit?.kind === 'signaled'

@@ -180,6 +180,8 @@ export class Responder {
     const { document, answer, level, message, fields, appStatus } = ending;
     log[level]({ id, uri: uriOf(request.params), ...fields }, message);
     if (!request.stdout.destroyed) {
+      // It goes out with its end.
+      request.stdout.cork();
       const headOnly = paramText(request.params, 'REQUEST_METHOD') === 'HEAD';
       if (document !== undefined) request.stdout.write(errorResponse({ ...document, id, headOnly }));
       if (answer !== undefined) request.stdout.write(documentOctets(answer));

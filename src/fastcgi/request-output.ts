@@ -5,6 +5,9 @@ import { Writable } from 'node:stream';
 import { RecordType } from './constants.js';
 import { streamEnd, streamRecords } from './record-writer.js';
 
+/** What is left of STDOUT goes out with its end up to so much, which sockets take at once; the transport has to have more. */
+const MAX_LAST_BYTES = 65_536;
+
 /** Sends octets in order; calls `done` when the transport can take more. */
 export type Send = (octets: readonly Buffer[], done?: () => void) => void;
 
@@ -16,6 +19,10 @@ export class RequestOutput {
   #firstOctetAt: number | undefined;
   #stdoutBytes = 0;
   #hasStderr = false;
+  /** Whether the streams are just being ended: what comes then was corked, and nothing is under way before it. */
+  #isEnding = false;
+  /** What of STDOUT goes out with its end. */
+  #last: readonly Buffer[] = [];
 
   constructor(requestId: number, send: Send) {
     this.#requestId = requestId;
@@ -36,16 +43,22 @@ export class RequestOutput {
 
   /**
    * Ends both streams; resolves when the transport has all of what was written, or when they were dropped. Their ends
-   * are left to be sent: `endRecords`.
+   * are left to be sent, with what of STDOUT has still waited to be written: `endRecords`.
    */
   async end(): Promise<void> {
-    await Promise.all([flushed(this.stdout), flushed(this.stderr)]);
+    this.#isEnding = true;
+    const streams = [flushed(this.stdout), flushed(this.stderr)];
+    this.#isEnding = false;
+    await Promise.all(streams);
   }
 
-  /** The end of STDOUT, and of STDERR if there was any, for one write with END_REQUEST. */
+  /**
+   * What is left of STDOUT, its end, and that of STDERR if there was any: for one write with END_REQUEST, so that a web
+   * server has nothing of a small answer, or all.
+   */
   get endRecords(): readonly Buffer[] {
     const types = this.#hasStderr ? [RecordType.STDOUT, RecordType.STDERR] : [RecordType.STDOUT];
-    return types.map((type) => streamEnd(type, this.#requestId));
+    return [...this.#last, ...types.map((type) => streamEnd(type, this.#requestId))];
   }
 
   /** Forgets what the transport has not taken yet. */
@@ -64,6 +77,11 @@ export class RequestOutput {
       }
       if (type === RecordType.STDOUT) this.#countStdout(chunks);
       else this.#hasStderr = true;
+      if (type === RecordType.STDOUT && this.#isEnding && bytesOf(octets) <= MAX_LAST_BYTES) {
+        this.#last = octets;
+        done();
+        return;
+      }
       this.#send(octets, done);
     };
     return new Writable({
@@ -92,4 +110,8 @@ function flushed(stream: Writable): Promise<void> {
     else stream.once('close', resolve);
     stream.end();
   });
+}
+
+function bytesOf(octets: readonly Buffer[]): number {
+  return octets.reduce((sum, buffer) => sum + buffer.length, 0);
 }

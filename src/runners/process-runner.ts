@@ -21,7 +21,10 @@ const NOTHING = Buffer.alloc(0);
 export type ScriptProcess = Pick<
   OwnedProcess,
   'pid' | 'stdin' | 'stdout' | 'stderr' | 'exited' | 'hasEnded' | 'terminate'
->;
+> & {
+  /** Whether it has said that its answer is whole; undefined where its end alone says so. */
+  readonly isAnswered?: boolean;
+};
 
 /**
  * Makes the process of an invocation. What has to wait for something stops waiting when `signal` aborts.
@@ -82,6 +85,7 @@ export class ProcessRunner implements Runner {
   ): Promise<Outcome> {
     const limits = this.#limits;
     const body = streams.stdin;
+    const isHead = variables.get('REQUEST_METHOD') === 'HEAD';
     let endedBy: EndedBy | undefined;
     let stdinBytes = 0;
     let headerError: BridgeError | undefined;
@@ -106,7 +110,7 @@ export class ProcessRunner implements Runner {
     };
     const output = new ScriptOutput(child.stdout, streams.stdout, {
       ...limits,
-      headOnly: variables.get('REQUEST_METHOD') === 'HEAD',
+      headOnly: isHead,
       givenUp: givenUp.signal,
       onProgress: progress,
       onHead: () => {
@@ -151,6 +155,7 @@ export class ProcessRunner implements Runner {
     const livesOn = setTimeout(() => {
       // Under load the news of its end may come later than this timer, and how it ended is part of the answer.
       if (endedBy !== undefined || output.status === undefined || child.hasEnded) return;
+      output.scriptEnded({ isWhole: isHead || !output.short });
       streams.onAnswered?.();
     }, CLOSED_OUTPUTS_MS);
     const exit = await child.exited;
@@ -159,6 +164,8 @@ export class ProcessRunner implements Runner {
     this.#aborts.delete(abort);
     signal.removeEventListener('abort', onSignal);
     if (endedBy !== undefined) await child.terminate(limits.killGraceMs);
+    const isWhole = exit.kind !== 'signaled' && child.isAnswered !== false && (isHead || !output.short);
+    output.scriptEnded({ isWhole });
     return {
       status: output.status,
       pid: child.pid,
@@ -169,6 +176,7 @@ export class ProcessRunner implements Runner {
       headerError,
       isShort: output.short,
       isLong: output.long,
+      isWithheld: output.withheld,
       stdinBytes,
       stdoutBytes: output.sentBytes,
       lost: output.lost,

@@ -33,6 +33,8 @@ export interface RunLimits {
   readonly stderrTailBytes: number;
   /** Octets of a response that are held back while the request's body still arrives. */
   readonly holdBytes: number;
+  /** A response of fewer octets is held back until its script has ended; 0 for none. */
+  readonly holdAnswerBytes: number;
 }
 
 /** Why a run was ended before it ended by itself. */
@@ -91,6 +93,8 @@ export interface Outcome {
   readonly isShort: boolean;
   /** Whether the script has written more than its status or Content-Length allows, which was thrown away. */
   readonly isLong?: boolean;
+  /** Whether a part of a response was there, and was thrown away as it was held to be sent whole. */
+  readonly isWithheld?: boolean;
   readonly stdinBytes: number;
   readonly stdoutBytes: number;
   /** Whether the web server has left before the whole response could be handed to it. */

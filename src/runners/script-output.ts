@@ -1,4 +1,4 @@
-/** Carries a script's answer to the web server: header observed, body untouched, held back while that is needed. */
+/** Carries a script's answer to the web server: header observed, body untouched, held back as long as it has to be. */
 
 import type { Readable, Writable } from 'node:stream';
 
@@ -16,6 +16,8 @@ const MAX_HELD_PIECES = 256;
 export interface ScriptOutputOptions {
   readonly maxHeaderBytes: number;
   readonly holdBytes: number;
+  /** An answer of fewer octets is held back until `scriptEnded`, whatever comes of its request's body; 0 for none. */
+  readonly holdAnswerBytes: number;
   /** The request's method is HEAD: a body, which the script should not write, is thrown away (RFC 3875 §4.3.2). */
   readonly headOnly?: boolean;
   /** Aborts when the run is over whatever the web server takes. */
@@ -38,6 +40,9 @@ export interface ScriptOutputOptions {
  * A web server may stop sending the body once it sees the beginning of an answer (nginx with
  * `fastcgi_request_buffering off` does), and both would wait for ever. So the answer is held back until `release` is
  * called, as the body has ended or nobody reads it, or until `holdBytes` are held (see `onFull`).
+ *
+ * Nor can a web server ask elsewhere for an answer of which it has passed a part on. So one that is not too large for it
+ * (`holdAnswerBytes`) is held back until it is known to be whole.
  */
 export class ScriptOutput {
   readonly #source: Readable;
@@ -48,17 +53,20 @@ export class ScriptOutput {
   #held: Buffer[] = [];
   #heldBytes = 0;
   #released = false;
+  #keepsWhole: boolean;
   #onRelease: (() => void) | undefined;
   #sentBytes = 0;
   #bodyBytes = 0;
   #lost = false;
   #sourceEnded = false;
   #cut = false;
+  #withheld = false;
 
   constructor(source: Readable, sink: Writable, options: ScriptOutputOptions) {
     this.#source = source;
     this.#sink = sink;
     this.#options = options;
+    this.#keepsWhole = options.holdAnswerBytes > 0;
     this.#observer = new ResponseHeadObserver(options.maxHeaderBytes);
   }
 
@@ -80,6 +88,11 @@ export class ScriptOutput {
   /** Whether the script has written more than it had announced. */
   get long(): boolean {
     return this.#bodyBytes > (this.#head?.contentBytes ?? Infinity);
+  }
+
+  /** Whether what there was of the answer has been forgotten, since it was not whole. */
+  get withheld(): boolean {
+    return this.#withheld;
   }
 
   /** Whether the web server has left before all that the response consists of could be handed to it. */
@@ -119,14 +132,30 @@ export class ScriptOutput {
       source.once('close', resolve);
       source.on('error', () => undefined);
     });
-    await this.#flush();
+    await this.#sendOn();
   }
 
-  /** Sends what is held, and from now on everything at once. */
+  /** Sends what is held, and from now on everything at once, unless it is held to be sent whole. */
   release(): void {
     this.#released = true;
     this.#onRelease?.();
-    void this.#flush();
+    void this.#sendOn();
+  }
+
+  /**
+   * Sends what was held to be sent whole; whoever ends the sink has it and the end go out as one. What is not whole is
+   * forgotten: nobody has seen anything of it, and an answer that says so is better than a part.
+   */
+  scriptEnded({ isWhole }: { isWhole: boolean }): void {
+    if (!this.#keepsWhole) return;
+    this.#keepsWhole = false;
+    if (isWhole) {
+      this.#sink.cork();
+      void this.#flush();
+    } else {
+      this.#withheld = this.#heldBytes > 0;
+      this.cut();
+    }
   }
 
   /** The run is being ended: an answer of which nothing was sent is forgotten, since there will be another one. */
@@ -173,6 +202,7 @@ export class ScriptOutput {
     this.#held.push(...octets);
     if (this.#held.length > MAX_HELD_PIECES) this.#held = [Buffer.concat(this.#held)];
     this.#heldBytes += octets.reduce((sum, buffer) => sum + buffer.length, 0);
+    if (this.#heldBytes >= this.#options.holdAnswerBytes) this.#keepsWhole = false;
     if (!this.#released && this.#heldBytes >= this.#options.holdBytes) {
       if (this.#options.onFull === undefined) {
         // Once the web server has seen a part of the answer, holding back more helps nobody.
@@ -182,10 +212,14 @@ export class ScriptOutput {
           this.#onRelease = resolve;
         });
         this.#options.onFull();
-        return released.then(() => this.#flush());
+        return released.then(() => this.#sendOn());
       }
     }
-    return this.#released ? this.#flush() : undefined;
+    return this.#released ? this.#sendOn() : undefined;
+  }
+
+  #sendOn(): Promise<void> | undefined {
+    return this.#keepsWhole ? undefined : this.#flush();
   }
 
   #flush(): Promise<void> | undefined {

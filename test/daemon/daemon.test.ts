@@ -41,6 +41,7 @@ function scriptSite(name: string, file: string): ServedSiteConfiguration {
       maxHeaderBytes: 1_000,
       stderrTailBytes: 1_000,
       holdBytes: 1_000,
+      holdAnswerBytes: 0,
     },
     limits: { memoryBytes: undefined, cpuSeconds: undefined, niceness: undefined },
     spawn: 'auto',

@@ -149,6 +149,51 @@ describe('A script that gives no answer', { timeout: 60_000 }, () => {
   });
 });
 
+describe('An answer that --hold-answer has held', { timeout: 60_000 }, () => {
+  const hold = ['--hold-answer', '64kb', '--log-level', 'debug'];
+
+  it('is sent when the script has ended, or has closed its outputs', async () => {
+    const served = await serve(script('writes-stderr.sh', ...hold));
+    assert.match((await ask(served.socket)).stdout, /answer\n$/);
+    const goOn = await fifo();
+    const closed = await serve([...script('closes-stdout.sh', ...hold), goOn]);
+    const { stdout, appStatus } = await ask(closed.socket);
+    assert.match(stdout, /\n\n\d+\n$/);
+    assert.equal(appStatus, 0);
+    await writeFile(goOn, '\n');
+  });
+
+  it('is sent as it comes beyond that', async () => {
+    const bytes = 200_000;
+    const served = await serve(script('writes-as-much-as-asked.sh', ...hold));
+    const { stdout } = await ask(served.socket, { QUERY_STRING: String(bytes) });
+    assert.ok(stdout.length >= bytes);
+  });
+
+  it('is a 502 if the script dies before it is whole, or writes less than it has announced', async () => {
+    for (const [name, exit] of [
+      ['dies-in-body.sh', 'signal SIGKILL'],
+      ['writes-less-than-announced.sh', 'exit status 0'],
+    ] as const) {
+      const { status, text, line } = await failed(await serve(script(name, ...hold)));
+      assert.equal(status, 502);
+      assert.match(text, /before its answer was whole/);
+      assert.ok(line.includes(`exit="${exit}"`), line);
+    }
+  });
+
+  it('answers HEAD, however long it says that it were', async () => {
+    const served = await serve(script('writes-less-than-announced.sh', ...hold));
+    const { stdout, appStatus } = await ask(served.socket, { REQUEST_METHOD: 'HEAD' });
+    assert.deepEqual([stdout, appStatus], ['Content-Type: text/plain\nContent-Length: 100\n\n', 0]);
+  });
+
+  it('is a 504 if the script does not end in time', async () => {
+    const { status } = await failed(await serve(script('stalls-in-body.sh', ...hold, '--max-time', '1s')));
+    assert.equal(status, 504);
+  });
+});
+
 describe('A web server that stops reading', { timeout: 60_000 }, () => {
   it('loses its connection, and keeps no place of --max-processes', async () => {
     const limits = ['--max-processes', '1', '--idle-timeout', '500ms', '--queue-timeout', '20s'];

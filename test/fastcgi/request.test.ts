@@ -84,6 +84,30 @@ describe('A request', () => {
     assert.equal(transport.sends, 3);
   });
 
+  it('has what still waits to be written go out with its end', async () => {
+    const [request, transport] = makeRequest();
+    request.stdout.cork();
+    request.stdout.write('body');
+    request.stdout.write(' and more');
+    await request.end(0);
+    assert.equal(transport.sends, 1);
+    assert.deepEqual(transport.lines, ['STDOUT 1 body', 'STDOUT 1  and more', 'STDOUT 1 end', END]);
+    assert.equal(request.account.stdoutBytes, 13);
+  });
+
+  it('has the connection take what is much before its end', async () => {
+    const [request, transport] = makeRequest();
+    transport.slow = true;
+    request.stdout.cork();
+    request.stdout.write(Buffer.alloc(65_537));
+    const ended = request.end(0);
+    assert.equal(transport.sends, 1);
+    assert.notEqual(transport.lines.at(-1), END);
+    transport.flush();
+    await ended;
+    assert.equal(transport.lines.at(-1), END);
+  });
+
   it('leaves out STDERR if nothing was written to it, and ends STDOUT in any case', async () => {
     const [request, transport] = makeRequest();
     request.stderr.write('');

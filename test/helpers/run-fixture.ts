@@ -22,6 +22,7 @@ export const limits: RunLimits = {
   maxHeaderBytes: 65_536,
   stderrTailBytes: 4_096,
   holdBytes: 65_536,
+  holdAnswerBytes: 0,
 };
 
 export interface RunOptions {

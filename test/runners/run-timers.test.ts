@@ -11,6 +11,7 @@ const limits = {
   maxHeaderBytes: 0,
   stderrTailBytes: 0,
   holdBytes: 0,
+  holdAnswerBytes: 0,
 };
 
 const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;

@@ -14,6 +14,7 @@ function carried<Sink extends Writable>(sink: Sink, options: Partial<ScriptOutpu
   const output = new ScriptOutput(script, sink, {
     maxHeaderBytes: 1_000,
     holdBytes: 1_000,
+    holdAnswerBytes: 0,
     onProgress: () => undefined,
     onHead: () => undefined,
     givenUp: new AbortController().signal,
@@ -125,6 +126,7 @@ describe('A script’s answer', () => {
     const output = new ScriptOutput(script, sink, {
       maxHeaderBytes: 1_000,
       holdBytes: 100_000,
+      holdAnswerBytes: 0,
       onProgress: () => undefined,
       onHead: () => undefined,
       givenUp: new AbortController().signal,
@@ -258,6 +260,86 @@ describe('The answer to a request whose body still arrives', () => {
     await done;
     await new Promise((resolve) => sink.end(resolve));
     assert.equal(Buffer.concat(taken).toString(), HEADER + pieces.join(''));
+  });
+});
+
+describe('An answer that is held until it is whole', () => {
+  const hold = { holdAnswerBytes: 100 };
+
+  it('is sent when the script has ended, not when its output or the request’s body has', async () => {
+    const { script, output, done, sink } = carried(new Collector(), hold);
+    output.release();
+    script.end(`${HEADER}all`);
+    await done;
+    assert.deepEqual([sink.text, output.status, output.complete], ['', 200, true]);
+    output.scriptEnded({ isWhole: true });
+    sink.end();
+    assert.deepEqual([sink.text, output.withheld], [`${HEADER}all`, false]);
+  });
+
+  it('waits for the end of the stream, to go out with it', async () => {
+    const { script, output, done, sink } = carried(new Collector(), hold);
+    script.end(`${HEADER}all`);
+    await done;
+    output.scriptEnded({ isWhole: true });
+    await settled();
+    assert.equal(sink.text, '');
+    sink.end();
+    assert.equal(sink.text, `${HEADER}all`);
+  });
+
+  it('is forgotten when the script has ended before it was', async () => {
+    const { script, output, done, sink } = carried(new Collector(), hold);
+    script.end(`Content-Length: 5\n\nhal`);
+    await done;
+    output.scriptEnded({ isWhole: false });
+    sink.end();
+    assert.deepEqual([sink.text, output.status, output.withheld], ['', undefined, true]);
+  });
+
+  it('is sent as it comes once it is too large for that', async () => {
+    const { script, output, done, sink } = carried(new Collector(), hold);
+    output.release();
+    script.write(HEADER + 'x'.repeat(99 - HEADER.length));
+    await settled();
+    assert.equal(sink.octets.length, 0, 'one octet is missing');
+    script.write('y');
+    await settled();
+    assert.equal(sink.octets.length, 100);
+    script.end('z');
+    await done;
+    assert.equal(sink.octets.length, 101);
+    output.scriptEnded({ isWhole: false });
+    assert.deepEqual([output.status, output.withheld], [200, false]);
+  });
+
+  it('is held for the request’s body all the same, when it is too large', async () => {
+    const { script, output, done, sink } = carried(new Collector(), hold);
+    script.write(HEADER + 'x'.repeat(200));
+    await settled();
+    assert.equal(sink.text, '');
+    output.release();
+    await settled();
+    assert.equal(sink.octets.length, HEADER.length + 200);
+    script.end();
+    await done;
+  });
+
+  it('may be larger than what is held for a body', async () => {
+    let full = 0;
+    const { script, output, done, sink } = carried(new Collector(), {
+      holdAnswerBytes: 10_000,
+      onFull: () => full++,
+    });
+    script.end(HEADER + 'x'.repeat(5_000));
+    await settled();
+    assert.equal(full, 1);
+    output.release();
+    await done;
+    assert.equal(sink.text, '');
+    output.scriptEnded({ isWhole: true });
+    sink.end();
+    assert.equal(sink.octets.length, HEADER.length + 5_000);
   });
 });
 

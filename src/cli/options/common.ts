@@ -50,6 +50,11 @@ const limits = {
     default: '1mb',
     description: 'Response held back while the request body still arrives',
   },
+  'hold-answer': {
+    ...text,
+    description: 'Size up to which a response is held back until its program has ended',
+    defaultDescription: 'none',
+  },
   'max-spool-size': {
     ...text,
     default: '1gb',
