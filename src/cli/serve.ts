@@ -2,9 +2,8 @@
 
 import { formatAddress } from '../daemon/address.js';
 import type { Configuration } from '../daemon/configuration.js';
-import { makeSite } from '../daemon/make-site.js';
+import { askMercurial } from '../daemon/find-mercurial.js';
 import { become, identityOf } from '../daemon/privileges.js';
-import { runDaemon } from '../daemon/run-daemon.js';
 import { Predecessor } from '../daemon/succession/predecessor.js';
 import { hasStarter, tellListening } from '../daemon/succession/start-again.js';
 import { throwReasons } from '../errors.js';
@@ -20,6 +19,7 @@ export async function check(file: string, configuration: Configuration): Promise
   // Whether all is there depends on who looks. Here root need not say whom: it may only have written the file.
   const identity = configuration.user === undefined ? undefined : identityOf(configuration);
   if (identity !== undefined) become(identity);
+  const { makeSite } = await import('../daemon/make-site.js');
   throwReasons(await Promise.allSettled(configuration.sites.map(makeSite)));
   const lines = configuration.sites.map(({ name = '', site, listen }) => {
     return `  ${[name, site.kind, ...listen.map(formatAddress)].join(' ')}\n`;
@@ -39,6 +39,11 @@ export async function serve(configuration: Configuration, reread?: () => Configu
     await startInBackground(configuration, identity);
     return;
   }
+  // Mercurial takes as long to answer as what serves takes to load. Where root serves as another user, that one asks.
+  if (identity === undefined || identity.uid === process.getuid?.()) {
+    for (const { site } of configuration.sites) if (site.kind === 'hg') askMercurial(site.hg);
+  }
+  const { runDaemon } = await import('../daemon/run-daemon.js');
   if (!hasStarter()) {
     await runDaemon(configuration, { identity, reread, onListening: () => undefined });
     return;

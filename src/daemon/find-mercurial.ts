@@ -10,13 +10,26 @@ import type { Mercurial } from '../sites/hg/hg-site.js';
 const run = promisify(execFile);
 const TIMEOUT_MS = 20_000;
 
+/** What was asked before it was needed, by the name of the program. */
+const asked = new Map<string, Promise<string>>();
+
+/** Asks beforehand: who calls it has something else to do that takes as long. The next `findMercurial` has the answer. */
+export function askMercurial(hg: string): void {
+  const answer = debugInstall(hg);
+  // Who never comes to need it does not mind that it has failed.
+  answer.catch(() => undefined);
+  asked.set(hg, answer);
+}
+
 /**
  * Asks `hg` itself which Python runs it and where its modules are.
  *
  * @throws OptionError `ERR_MERCURIAL` if there is none, or it is one without a Python (a frozen build).
  */
 export async function findMercurial(hg: string): Promise<Mercurial> {
-  const answer = await debugInstall(hg);
+  const answering = asked.get(hg) ?? debugInstall(hg);
+  asked.delete(hg);
+  const answer = await answering;
   const [python = '', modules = ''] = answer.split('\n');
   if (!python.startsWith('/') || !modules.startsWith('/')) {
     const why = `hg debuginstall names no Python with Mercurial's modules (it said ${JSON.stringify(answer)}); name another hg with --hg PATH`;

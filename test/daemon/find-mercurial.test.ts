@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { before, describe, it } from 'node:test';
 
-import { findMercurial } from '../../src/daemon/find-mercurial.js';
+import { askMercurial, findMercurial } from '../../src/daemon/find-mercurial.js';
 import { succeed } from '../helpers/command.js';
 import { makeTree } from '../helpers/file-tree.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -44,6 +44,15 @@ describe('Mercurial is found', () => {
       'exit 1',
     );
     assert.deepEqual(await findMercurial(hg), { python: '/usr/bin/python3', modules: '/usr/lib/mercurial' });
+  });
+
+  it('from one answer where it was asked beforehand, and is asked anew the next time', async () => {
+    const hg = await program('counts', 'echo asked >> "$0.calls"', 'printf "/p\\n/m\\n"');
+    askMercurial(hg);
+    for (const calls of ['asked\n', 'asked\nasked\n']) {
+      assert.deepEqual(await findMercurial(hg), { python: '/p', modules: '/m' });
+      assert.equal(readFileSync(`${hg}.calls`, 'utf8'), calls);
+    }
   });
 
   it('whatever the settings of the one who starts the daemon say', async () => {
