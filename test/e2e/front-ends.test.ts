@@ -8,7 +8,8 @@ import { until } from '../helpers/processes.js';
 import { answered, fifo, serve, type Served } from '../helpers/served.js';
 import { connect } from '../helpers/ask.js';
 import { webServerNames } from '../helpers/webserver-table.js';
-import { startPassing, type WebServer } from '../helpers/webserver.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
+import { addressesFor, startPassing, type WebServer } from '../helpers/webserver.js';
 
 /** Answers by what it is asked for. */
 const program = `case $REQUEST_URI in
@@ -38,8 +39,10 @@ for (const name of webServerNames) {
 
     before(async () => {
       goOn = await fifo();
-      served = await serve(['script', ...limits, '/bin/sh', '--', '-c', program, 'sh', goOn]);
-      web = await startPassing(name, served.socket);
+      const { listen } = await addressesFor(name, await temporaryDirectory());
+      const own = ['--listen', listen[0], ...limits];
+      served = await serve(['script', ...own, '/bin/sh', '--', '-c', program, 'sh', goOn]);
+      web = await startPassing(name, listen[0]);
     });
     after(() => web.stop());
 

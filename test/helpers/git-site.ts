@@ -4,7 +4,13 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { type Bridge, startBridge } from './bridge.js';
-import { startPassing, startWebServer, type WebServer, type WebServerName } from './webserver.js';
+import {
+  addressesFor,
+  startPassing,
+  startWebServer,
+  type WebServer,
+  type WebServerName,
+} from './webserver.js';
 
 export interface GitHost {
   readonly repos: string;
@@ -30,18 +36,19 @@ export async function startGitHost(
     web: join(directory, 'web'),
   };
   for (const path of Object.values(place)) await mkdir(path, { recursive: true });
-  const socket = `${place.sockets}/sock`;
+  const isUnbuffered = server === 'unbuffered nginx';
+  const { listen, sockets } = await addressesFor(isUnbuffered ? 'nginx' : server, place.sockets);
   const bridge = await startBridge([
     'git',
     ...['--repos', place.repos],
     ...(markers !== false ? ['--markers', place.markers] : []),
-    ...['--listen', `unix:${socket}`, '--listen', `unix:${place.sockets}/dirsock`],
+    ...listen.flatMap((address) => ['--listen', address]),
     ...options,
   ]);
   let web: WebServer;
-  if (server === 'unbuffered nginx') web = await startPassing('nginx', socket);
+  if (isUnbuffered) web = await startPassing('nginx', `${sockets}/sock`);
   else {
-    const { markers: documentRoot, sockets, web: own } = place;
+    const { markers: documentRoot, web: own } = place;
     const site = markers === 'lighttpd too' ? 'git-markers' : 'git';
     web = await startWebServer(server, { directory: own, documentRoot, sockets, site, users: ['ann'] });
   }

@@ -4,7 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { type Bridge, startBridge } from './bridge.js';
-import { startWebServer, type WebServer, type WebServerName } from './webserver.js';
+import { addressesFor, startWebServer, type WebServer, type WebServerName } from './webserver.js';
 
 export interface HgHost {
   readonly repos: string;
@@ -34,21 +34,19 @@ export async function startHgHost(
     sockets: join(directory, `run-${server}`),
   };
   for (const path of Object.values(place)) await mkdir(path, { recursive: true });
+  const { listen, sockets } = await addressesFor(server, place.sockets);
   const bridge = await startBridge([
     'hg',
     '--repos',
     place.repos,
     ...(markers ? ['--markers', place.markers] : []),
-    '--listen',
-    `unix:${place.sockets}/sock`,
-    '--listen',
-    `unix:${place.sockets}/dirsock`,
+    ...listen.flatMap((address) => ['--listen', address]),
     ...options,
   ]);
   const web = await startWebServer(server, {
     directory: join(directory, 'web'),
     documentRoot: place.markers,
-    sockets: place.sockets,
+    sockets,
     users: ['ann', 'bob'],
   });
   return {

@@ -8,7 +8,7 @@ import { makeBareRepository } from './git.js';
 import { startGitHost } from './git-site.js';
 import { startHgHost, touch } from './hg-site.js';
 import { makeRepository } from './mercurial.js';
-import { startWebServer, type WebServerName } from './webserver.js';
+import { addressesFor, startWebServer, type WebServerName } from './webserver.js';
 
 export interface SiteHost {
   readonly url: string;
@@ -59,10 +59,11 @@ export async function startHost(
     await makeBareRepository(repository, contents);
     return { url: host.url, bridge: host.bridge, repository, work, stop: host.stop };
   }
-  const listen = ['--listen', join(directory, 'sock'), '--kill-grace', '200ms'];
-  const bridge = await startBridge(['script', ...listen, '/bin/sh', '--', '-c', program]);
+  const { listen, sockets } = await addressesFor(server, directory);
+  const own = ['--listen', listen[0], '--kill-grace', '200ms'];
+  const bridge = await startBridge(['script', ...own, '/bin/sh', '--', '-c', program]);
   const web = await startWebServer(server, {
-    ...{ directory: join(directory, 'web'), documentRoot: directory, sockets: directory },
+    ...{ directory: join(directory, 'web'), documentRoot: directory, sockets },
     site: 'git',
   });
   const stop = async (): Promise<void> => {

@@ -2,8 +2,10 @@
 
 /** What differs between web servers besides how they are started. */
 interface Row {
-  /** The least settings that pass every request to the bridge at the socket of this path. */
-  readonly passing: (socket: string) => string;
+  /** The least settings that pass every request to the bridge at the socket of this path, or at this HOST:PORT. */
+  readonly passing: (address: string) => string;
+  /** It speaks to the bridge over TCP, and not through a Unix socket. */
+  readonly isOverTcp?: true;
   /** The line that its file of users has for somebody whose password is `secret`. */
   readonly user: (name: string) => string;
   /** Cases of test/e2e/web-server-cases.ts that fail with it, by their titles, and what shows it. */
@@ -36,7 +38,13 @@ fastcgi.server = ( "/" => (( "socket" => "${socket}", "check-local" => "disable"
   apache: {
     passing: (socket) => `ProxyPass "/" "unix:${socket}|fcgi://localhost/"`,
     user: apr1,
-    cannot: { 'pass on slashes that are encoded': /not found in manifest|Cannot find file/ },
+    cannot: {},
+  },
+  'apache-tcp': {
+    passing: (address) => `ProxyPass "/" "fcgi://${address}/"`,
+    isOverTcp: true,
+    user: apr1,
+    cannot: {},
   },
   caddy: {
     passing: (socket) => `http://own.example.org {

@@ -28,7 +28,7 @@ export interface Example {
   /** The web server's own directory is made here. */
   readonly directory: string;
   readonly documentRoot: string;
-  /** The directory of the bridge's sockets. */
+  /** Of `addressesFor`: the directory of the bridge's sockets, or its address. */
   readonly sockets: string;
   /** Whom it knows; all of them have the password `secret`. */
   readonly users?: readonly string[];
@@ -72,9 +72,20 @@ export async function startWebServerWith(
   }
 }
 
-/** Starts a web server with the least settings that have it pass every request to the socket at this path. */
-export function startPassing(name: WebServerName, socket: string): Promise<WebServer> {
-  return startWebServerWith(name, webServers[name].passing(socket));
+/** Starts a web server with the least settings that have it pass every request to a socket's path, or HOST:PORT. */
+export function startPassing(name: WebServerName, address: string): Promise<WebServer> {
+  return startWebServerWith(name, webServers[name].passing(address));
+}
+
+/** Where a bridge listens (`--listen`) for a web server, and what that is told of it as `sockets`. */
+export async function addressesFor(
+  name: WebServerName,
+  directory: string,
+): Promise<{ readonly listen: readonly [string, ...string[]]; readonly sockets: string }> {
+  if (webServers[name].isOverTcp !== true)
+    return { listen: [`${directory}/sock`, `${directory}/dirsock`], sockets: directory };
+  const address = `127.0.0.1:${String(await freePort())}`;
+  return { listen: [address], sockets: address };
 }
 
 function run(
