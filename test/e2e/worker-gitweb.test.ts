@@ -100,7 +100,10 @@ describe('gitweb under worker', { timeout: 60_000 + 100 * REQUESTS }, () => {
 
   it('is what Apache’s mod_fcgid starts: no request fails', async () => {
     const host = await makeGitwebHost();
-    await loadAndStop(host, await startGitwebApache(host, bridgeCommand(host, 1, { byRoot: false })));
+    const webServer = await startGitwebApache(host, bridgeCommand(host, 1, { byRoot: false }));
+    const { headers } = await fetchRaw(webServer.url, '/static/gitweb.css');
+    assert.equal(headers['content-type'], 'text/css');
+    await loadAndStop(host, webServer);
   });
 
   it('is what spawn-fcgi starts, behind nginx: no request fails', async () => {

@@ -1,7 +1,9 @@
 /** Web servers that have stock gitweb as a FastCGI application, in every way in which they can. */
 
-import { mkdir, writeFile } from 'node:fs/promises';
+import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 import { commandLine } from './bridge.js';
 import { succeed } from './command.js';
@@ -10,6 +12,10 @@ import { nginxServer } from './webserver-table.js';
 import { startWebServerWith, type WebServer } from './webserver.js';
 
 export const gitweb = '/usr/share/gitweb/gitweb.cgi';
+
+const shipped = fileURLToPath(
+  new URL('../../../scripts/webservers/apache-fcgid-gitweb.conf', import.meta.url),
+);
 
 /** What gitweb is asked for: the page that costs it least. */
 export const cheapPage = '/?a=project_index';
@@ -78,30 +84,18 @@ export function startGitwebNginx({ directory, config }: GitwebHost, socket: stri
   return startWebServerWith('nginx', nginxServer(location), { directory });
 }
 
-/** An Apache whose mod_fcgid starts the command in gitweb's place. */
+/** An Apache with the configuration that is shipped, whose mod_fcgid starts the command in gitweb's place. */
 export async function startGitwebApache(
   { directory, config }: GitwebHost,
   command: readonly string[],
 ): Promise<WebServer> {
-  await mkdir(join(directory, 'docs'));
-  return startWebServerWith(
-    'apache',
-    `LoadModule alias_module \${MODULES}/mod_alias.so
-LoadModule env_module \${MODULES}/mod_env.so
-LoadModule fcgid_module \${MODULES}/mod_fcgid.so
-DocumentRoot ${directory}/docs
-FcgidIPCDir ${directory}/fcgid
-FcgidProcessTableFile ${directory}/fcgid-table
-FcgidMaxProcesses 4
-FcgidIOTimeout 60
-SetEnv GITWEB_CONFIG ${config}
-Alias / ${directory}/docs/gitweb.fcgi/
-<Directory ${directory}/docs>
-  Require all granted
-  Options +ExecCGI
-  SetHandler fcgid-script
-  FcgidWrapper "${command.join(' ')}" virtual
-</Directory>`,
-    { directory },
-  );
+  let settings = await readFile(shipped, 'utf8');
+  for (const [theirs, ours] of [
+    [/(?<=FcgidWrapper ")[^"]+/, command.join(' ')],
+    [/(?<=SetEnv GITWEB_CONFIG ")[^"]+/, config],
+  ] as const) {
+    assert.match(settings, theirs);
+    settings = settings.replace(theirs, ours);
+  }
+  return startWebServerWith('apache', settings, { directory });
 }
