@@ -17,6 +17,7 @@ import type { LogLevel } from '../observe/log.js';
 import type { SpawnWay } from '../process/start-process.js';
 import { OptionReader } from './option-reader.js';
 import type { CommonArguments } from './options/common.js';
+import { umask } from './units.js';
 
 const STDERR_TAIL_BYTES = 4_096;
 /** The system has no more. */
@@ -31,7 +32,21 @@ const MAX_NICENESS = 19;
 export function readConfiguration(site: SiteConfiguration, given: CommonArguments): Configuration {
   const reader = new OptionReader(given);
   const served = readServedSite(reader, { name: undefined, site });
-  return Object.freeze({ sites: [served], ...readDaemonWide(reader) });
+  return wholeConfiguration([served], readDaemonWide(reader));
+}
+
+/** The configuration of a daemon with these sites; FastCGI applications run in its directory, if it was told one. */
+export function wholeConfiguration(
+  sites: readonly ServedSiteConfiguration[],
+  daemonWide: Omit<Configuration, 'sites'>,
+): Configuration {
+  const { chdir } = daemonWide;
+  const placed = sites.map((served): ServedSiteConfiguration =>
+    served.site.kind === 'worker' && chdir !== undefined
+      ? { ...served, site: { ...served.site, directory: fromText(chdir) } }
+      : served,
+  );
+  return Object.freeze({ sites: placed, ...daemonWide });
 }
 
 /** Reads what each site has of its own. */
@@ -126,6 +141,8 @@ export function readDaemonWide(reader: OptionReader): Omit<Configuration, 'sites
     stopGraceMs: reader.durationMs('stop-grace'),
     user: known(reader, 'user'),
     group: known(reader, 'group'),
+    chdir: reader.path('chdir'),
+    umask: reader.one('umask', (text) => umask('umask', text)),
     control: reader.one('control', controlConfiguration),
     pidFile: reader.path('pid-file'),
     background,

@@ -1,13 +1,19 @@
 /** The site that a command line describes for a command that serves nothing: one of a file, or as another command has it. */
 
-import type { ServedSiteConfiguration } from '../daemon/configuration.js';
+import type { Configuration, ServedSiteConfiguration } from '../daemon/configuration.js';
 import { OptionError } from '../errors.js';
-import { readServedSite } from './configuration.js';
+import { readConfiguration } from './configuration.js';
 import { readConfigurationFile } from './file/configuration-file.js';
 import { OptionReader } from './option-reader.js';
 import type { CommonArguments } from './options/common.js';
 import { optionsOfKinds } from './options/describing.js';
 import { type SiteKindName, siteKinds } from './site-kinds.js';
+
+/** A site, and what else of its daemon its programs have. */
+export interface DescribedSite {
+  readonly served: ServedSiteConfiguration;
+  readonly umask: number | undefined;
+}
 
 /**
  * The site of `--config` and `--site`, or that of `site-command` with its options and arguments, `more` of which follow
@@ -15,12 +21,12 @@ import { type SiteKindName, siteKinds } from './site-kinds.js';
  *
  * @throws BridgeError `ERR_USAGE`, `ERR_START`
  */
-export function describedSite(given: CommonArguments, more: readonly string[] = []): ServedSiteConfiguration {
+export function describedSite(given: CommonArguments, more: readonly string[] = []): DescribedSite {
   const reader = new OptionReader(given);
   const file = reader.text('config');
-  return file === undefined
-    ? siteOfCommand(given, more)
-    : siteNamed(readConfigurationFile(file, {}).sites, reader.text('site'));
+  const { sites, umask } =
+    file === undefined ? configurationOfCommand(given, more) : readConfigurationFile(file, {});
+  return { served: siteNamed(sites, file === undefined ? undefined : reader.text('site')), umask };
 }
 
 /** The site of that name, or the only one. @throws OptionError `ERR_USAGE` */
@@ -44,8 +50,8 @@ function siteNamed(
       });
 }
 
-/** The site that the command of that name would serve. @throws OptionError `ERR_USAGE` */
-function siteOfCommand(given: CommonArguments, more: readonly string[]): ServedSiteConfiguration {
+/** What the command of that name would serve. @throws OptionError `ERR_USAGE` */
+function configurationOfCommand(given: CommonArguments, more: readonly string[]): Configuration {
   const kind = given['site-command'] as SiteKindName | undefined;
   if (kind === undefined) {
     const why = 'is missing; name a configuration file, or the command of a site with its options';
@@ -65,6 +71,5 @@ function siteOfCommand(given: CommonArguments, more: readonly string[]): ServedS
       throw new OptionError('ERR_USAGE', { option: name, why: `is missing; ${kind} needs it` });
     }
   }
-  const reader = new OptionReader(all);
-  return readServedSite(reader, { name: undefined, site: read(reader) });
+  return readConfiguration(read(new OptionReader(all)), all);
 }

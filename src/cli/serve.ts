@@ -6,6 +6,7 @@ import { askMercurial } from '../daemon/find-mercurial.js';
 import { become, identityOf } from '../daemon/privileges.js';
 import { Predecessor } from '../daemon/succession/predecessor.js';
 import { hasStarter, tellListening } from '../daemon/succession/start-again.js';
+import { enter, mask } from '../daemon/surroundings.js';
 import { throwReasons } from '../errors.js';
 import { startInBackground } from './background.js';
 
@@ -19,6 +20,7 @@ export async function check(file: string, configuration: Configuration): Promise
   // Whether all is there depends on who looks. Here root need not say whom: it may only have written the file.
   const identity = configuration.user === undefined ? undefined : identityOf(configuration);
   if (identity !== undefined) become(identity);
+  enter(configuration.chdir, undefined);
   const { makeSite } = await import('../daemon/make-site.js');
   throwReasons(await Promise.allSettled(configuration.sites.map(makeSite)));
   const lines = configuration.sites.map(({ name = '', site, listen }) => {
@@ -35,6 +37,7 @@ export async function check(file: string, configuration: Configuration): Promise
  */
 export async function serve(configuration: Configuration, reread?: () => Configuration): Promise<void> {
   const identity = identityOf(configuration);
+  mask(configuration.umask);
   if (configuration.background && !hasStarter()) {
     await startInBackground(configuration, identity);
     return;

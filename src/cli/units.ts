@@ -38,6 +38,12 @@ export function count(option: string, text: string, least: number, most?: number
   throw wrong(option, text, `a whole number, ${range}`);
 }
 
+/** Permissions that new files don't get, in octal; not those of whom they belong to. @throws OptionError `ERR_USAGE` */
+export function umask(option: string, text: string): number {
+  if (/^0{0,2}[0-7]{1,2}$/.test(text)) return Number.parseInt(text, 8);
+  throw wrong(option, text, 'what others may not, in octal from 000 to 077, as in 027');
+}
+
 /** File permissions, in octal. @throws OptionError `ERR_USAGE` */
 export function fileMode(option: string, text: string): number {
   if (!/^0?[0-7]{3}$/.test(text)) throw wrong(option, text, 'permissions in octal, as in 0660');

@@ -100,6 +100,10 @@ export interface Configuration {
   /** Whom to serve as, by names or numbers; undefined leaves what the process is. */
   readonly user: string | undefined;
   readonly group: string | undefined;
+  /** Where the daemon runs, as an absolute path; undefined for the root directory. */
+  readonly chdir: string | undefined;
+  /** What no file of the daemon's or of a program's is permitted; undefined leaves what the process has. */
+  readonly umask: number | undefined;
   /** A Unix socket that says what the daemon is doing. */
   readonly control: ControlConfiguration | undefined;
   readonly pidFile: string | undefined;

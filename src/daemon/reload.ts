@@ -7,7 +7,7 @@ import type { Daemon } from './daemon.js';
 import type { Logs } from './logs.js';
 
 /** What only a new process can change. */
-const fixed = ['pidFile', 'background', 'user', 'group', 'control'] as const;
+const fixed = ['pidFile', 'background', 'user', 'group', 'chdir', 'umask', 'control'] as const;
 
 /**
  * Has `daemon` serve what `read` returns in place of `running`; where that can't be, all stays as it is, and the log has

@@ -15,6 +15,7 @@ import type { UnixSocketOptions } from './socket-file.js';
 import type { Predecessor } from './succession/predecessor.js';
 import { answerRequest } from './succession/request.js';
 import { Successor } from './succession/successor.js';
+import { enter } from './surroundings.js';
 import { type SystemdEnvironment, takeSystemdEnvironment } from './systemd/environment.js';
 import { Notifier } from './systemd/notifier.js';
 import { withPassedSockets } from './systemd/passed-sockets.js';
@@ -128,7 +129,8 @@ class Life {
       log.warn({ descriptors }, 'programs inherit what the daemon was started with: koffi is not installed');
     }
     this.#configuration = this.#here(this.#configuration);
-    const { pidFile } = this.#configuration;
+    const { pidFile, chdir } = this.#configuration;
+    enter(chdir, identity);
     const left = predecessor?.inheritance;
     const succeeds = left?.pidFile !== undefined && left.pidFile.path === pidFile;
     if (pidFile !== undefined && !succeeds) this.#pidFile = await PidFile.hold(pidFile, identity);
@@ -147,8 +149,6 @@ class Life {
       },
     });
     this.#daemon = daemon;
-    // Paths were made absolute; a daemon must not keep a file system busy that somebody wants to unmount.
-    process.chdir('/');
     for (const site of daemon.named) log.info(site, 'serving');
     const place = left === undefined ? {} : { predecessor: left.pid };
     log.info({ pid: process.pid, listen: daemon.addresses, ...place }, 'listening');

@@ -20,6 +20,7 @@ import { findLimits } from './find-limits.js';
 import { findProgram } from './find-program.js';
 import { as, become, identityOf, makeFor } from './privileges.js';
 import { onSignals, stopSignal } from './signals.js';
+import { enter, mask } from './surroundings.js';
 import { takeSystemdEnvironment } from './systemd/environment.js';
 import { logEnd } from './worker-report.js';
 
@@ -41,7 +42,7 @@ type Process = OwnedProcess<undefined>;
  *   too many workers have failed in a row. None is left then.
  */
 export async function runWorkers(
-  { log: logOptions, stopGraceMs, user, group }: Configuration,
+  { log: logOptions, stopGraceMs, user, group, chdir, umask }: Configuration,
   { env, limits, run: { killGraceMs } }: Pick<ServedSiteConfiguration, 'env' | 'limits' | 'run'>,
   site: WorkerConfiguration,
 ): Promise<void> {
@@ -49,9 +50,11 @@ export async function runWorkers(
   // None of it is for the application.
   takeSystemdEnvironment();
   const identity = identityOf({ user, group });
+  mask(umask);
   if (logOptions.file !== undefined) makeFor(identity, logOptions.file);
   const log = as(identity, () => openLog(logOptions));
   if (identity !== undefined) become(identity);
+  if (chdir !== undefined) enter(chdir, undefined);
   const command = limited(await commandOf(site, env), await findLimits({ limits }));
   let tooManyFailed: (end: WorkerEnd<Process>) => void;
   const failed = new Promise<WorkerEnd<Process>>((resolve) => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { count, durationMs, fileMode, sizeBytes } from '../../src/cli/units.js';
+import { count, durationMs, fileMode, sizeBytes, umask } from '../../src/cli/units.js';
 
 /** Each text is refused with the option, the text and what is expected. */
 function refuses(
@@ -94,6 +94,16 @@ describe('A count', () => {
   it('is no more than the most', () => {
     assert.equal(count('o', '19', 0, 19), 19);
     refuses((option, text) => count(option, text, 0, 19), /a whole number, 0 to 19$/, ['20', '-1', 'x']);
+  });
+});
+
+describe('A umask', () => {
+  it('leaves the owner what is his', () => {
+    const given = { '027': 0o027, '0022': 0o022, '77': 0o077, '0': 0 };
+    for (const [text, value] of Object.entries(given)) assert.equal(umask('o', text), value, text);
+    refuses(umask, /what others may not, in octal from 000 to 077, as in 027$/, [
+      ...['', '100', '0777', '028', '-27', '0o27', 'rw', '27\n', '00027'],
+    ]);
   });
 });
 

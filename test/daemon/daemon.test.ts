@@ -57,6 +57,8 @@ const configuration = (...sites: ServedSiteConfiguration[]): Configuration => ({
   stopGraceMs: 100,
   user: undefined,
   group: undefined,
+  chdir: undefined,
+  umask: undefined,
   control: undefined,
   pidFile: undefined,
   background: false,

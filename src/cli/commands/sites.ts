@@ -62,10 +62,11 @@ async function serveWorkers(given: CommonArguments): Promise<void> {
     const example = 'fcgi2cgi worker -- /usr/lib/cgi-bin/gitweb.cgi --fcgi';
     throw new BridgeError('ERR_USAGE', `worker: the command to run is missing; say for example ${example}`);
   }
-  const site = siteKinds.worker.read(new OptionReader({ ...given, command }));
-  const configuration = readConfiguration(site, given);
+  const described = siteKinds.worker.read(new OptionReader({ ...given, command }));
+  const configuration = readConfiguration(described, given);
   const [served] = configuration.sites;
-  if (site.kind !== 'worker' || served === undefined || served.listen.length > 0) return serve(configuration);
+  if (served?.site.kind !== 'worker' || served.listen.length > 0) return serve(configuration);
+  const { site } = served;
   for (const option of ['daemon', 'pid-file', 'access-log', 'status-path', 'health-path', 'control']) {
     if (given[option] === undefined || given[option] === false) continue;
     throw new BridgeError(

@@ -28,7 +28,7 @@ export async function runExplain(
     throw new BridgeError('ERR_USAGE', `the path to explain is missing; it comes last, after --: ${example}`);
   }
   const reader = new OptionReader(given);
-  const served = describedSite(given, rest.slice(0, -1));
+  const { served } = describedSite(given, rest.slice(0, -1));
   const params = requestParams({
     target,
     method: reader.text('method'),

@@ -7,7 +7,7 @@ import type { Options } from 'yargs';
 
 import type { Configuration, ServedSiteConfiguration } from '../../daemon/configuration.js';
 import { BridgeError, bridgeErrorOf, OptionError, reasonOf } from '../../errors.js';
-import { readDaemonWide, readServedSite } from '../configuration.js';
+import { readDaemonWide, readServedSite, wholeConfiguration } from '../configuration.js';
 import { type GivenOptions, OptionReader } from '../option-reader.js';
 import { daemonOptions } from '../options/common.js';
 import { type SiteKindName, siteKinds } from '../site-kinds.js';
@@ -31,7 +31,7 @@ export function readConfigurationFile(
   const configuration = file.read(overriding);
   const error = bridgeErrorOf(file.errors);
   if (error !== undefined) throw error;
-  return Object.freeze(configuration);
+  return configuration;
 }
 
 function textOf(path: string, directory: string): string {
@@ -96,7 +96,10 @@ class ConfigurationFile {
       name: undefined,
       site: { kind: 'dir', root: '/' },
     });
-    return { sites: sites.map((site) => this.#site(site, top, given)), ...daemonWide };
+    return wholeConfiguration(
+      sites.map((site) => this.#site(site, top, given)),
+      daemonWide,
+    );
   }
 
   #daemonWide(

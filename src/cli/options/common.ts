@@ -130,6 +130,16 @@ const process = {
     defaultDescription: 'whoever starts it',
   },
   group: { ...text, description: 'Group to serve as', defaultDescription: 'that of the user' },
+  chdir: {
+    ...text,
+    description: 'Directory that the daemon and FastCGI applications run in; a CGI script runs in its own',
+    defaultDescription: '/',
+  },
+  umask: {
+    ...text,
+    description: 'Permissions that files don’t get, in octal: of the daemon, and of programs',
+    defaultDescription: 'that of whoever starts it',
+  },
   'pid-file': { ...text, description: 'File that holds the process id while the daemon runs' },
   'log-file': {
     ...text,

@@ -3,6 +3,7 @@
 import { constants } from 'node:os';
 
 import { toText, valueOf } from '../../bytes.js';
+import { mask } from '../../daemon/surroundings.js';
 import { BridgeError, OptionError, systemCodeOf } from '../../errors.js';
 import { type Data, openData } from '../data.js';
 import { describedSite } from '../described-site.js';
@@ -26,7 +27,8 @@ export async function runVerify(
   agent: string,
 ): Promise<number> {
   const reader = new OptionReader(given);
-  const served = describedSite(given);
+  const { served, umask } = describedSite(given);
+  mask(umask);
   if (served.site.kind === 'worker') {
     throw new BridgeError(
       'ERR_USAGE',
