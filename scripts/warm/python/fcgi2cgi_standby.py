@@ -5,8 +5,11 @@ requests write to as a rule: where a core is idle meanwhile, no request waits fo
 """
 
 import os
+import signal
 
 KINDS = b'in', b'out', b'err'
+# The bridge opens the pipes as soon as it has heard of the process. One that was killed meanwhile never will.
+OPEN_SECONDS = 5
 
 
 class Standby:
@@ -72,7 +75,9 @@ class Standby:
 
     def open_streams(self):
         """In the process: its pipes become its standard streams, as soon as the bridge has opened their other ends."""
+        signal.alarm(OPEN_SECONDS)
         outputs = [os.open(path, os.O_WRONLY) for path in self.paths[1:]]
+        signal.alarm(0)
         os.set_blocking(self.stdin, True)
         for descriptor, end in enumerate((self.stdin, *outputs)):
             os.dup2(end, descriptor)

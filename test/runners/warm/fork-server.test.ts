@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { spawn } from 'node:child_process';
+import { constants } from 'node:fs';
+import { open, readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 
@@ -8,9 +11,11 @@ import { fromText } from '../../../src/bytes.js';
 import { shippedFile } from '../../../src/daemon/shipped.js';
 import type { OwnedProcess } from '../../../src/process/owned-process.js';
 import { ForkServer } from '../../../src/runners/warm/fork-server.js';
+import { encodeMessage } from '../../../src/runners/warm/messages.js';
 import { fixture } from '../../helpers/bridge.js';
-import { until } from '../../helpers/processes.js';
+import { until, vanished } from '../../helpers/processes.js';
 import { startProcess } from '../../helpers/spawn-way.js';
+import { temporaryDirectory } from '../../helpers/temporary.js';
 
 const variables = new Map([['PATH', '/usr/bin:/bin']]);
 
@@ -61,6 +66,30 @@ for (const [script, program] of [
       assert.notEqual(pids[1], killed);
       server.close();
       assert.equal(await server.gone, undefined);
+    });
+
+    it('leaves no process behind when the bridge is killed while it opens the pipes of one', async () => {
+      const [interpreter, ...args] = program;
+      const pipes = await temporaryDirectory();
+      const server = spawn(interpreter, [...args, file], { stdio: ['pipe', 'pipe', 'ignore'] });
+      const load = { directory: fromText(pipes), start: variables, variables, modules: new Map() };
+      server.stdin.write(encodeMessage({ kind: 'load', ...load, limits: new Map() }));
+      const run = { id: '1', learn: false, directory, args: [], variables };
+      server.stdin.write(encodeMessage({ kind: 'run', ...run }));
+      let pid = 0;
+      for await (const line of createInterface({ input: server.stdout })) {
+        const [, told, name = ''] = /^forked 1 (\d+) (\S+)$/.exec(line) ?? [];
+        if (told === undefined) continue;
+        pid = Number(told);
+        const stdin = await open(join(pipes, `${name}.in`), constants.O_WRONLY | constants.O_NONBLOCK);
+        await rm(join(pipes, `${name}.in`));
+        await stdin.close();
+        break;
+      }
+      server.stdin.destroy();
+      server.stdout.destroy();
+      await vanished(pid);
+      await vanished(server.pid ?? 0);
     });
   });
 }

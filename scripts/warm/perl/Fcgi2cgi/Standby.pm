@@ -8,6 +8,9 @@ use strict;
 use warnings;
 use POSIX ();
 
+# The bridge opens the pipes as soon as it has heard of the process. One that was killed meanwhile never will.
+my $open_seconds = 5;
+
 # What the fork server has of it. `name` is that of its named pipes, the first of which the bridge removes when it has opened
 # all; `number` and `lesson` are those of its request, once it has one.
 sub new {
@@ -79,7 +82,9 @@ sub wait_for_request {
 sub open_streams {
     my ($self) = @_;
     my (undef, @paths) = @{ $self->{paths} };
+    alarm $open_seconds;
     my @outputs = map { sysopen(my $output, $_, POSIX::O_WRONLY()) or die "$_: $!\n"; $output } @paths;
+    alarm 0;
     fcntl $self->{stdin}, POSIX::F_SETFL(), 0;
     my @ends = ($self->{stdin}, @outputs);
     POSIX::dup2(fileno $ends[$_], $_) for 0 .. 2;
