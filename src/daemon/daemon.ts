@@ -76,7 +76,8 @@ export class Daemon {
     try {
       await daemon.#watch(configuration);
       if (control !== undefined) bound = await Control.bind(control, log, hooks.find);
-      daemon.#sites = await daemon.#prepare(daemon.#fit(configuration), hooks);
+      const prepared = await daemon.#prepare(daemon.#fit(configuration), hooks);
+      daemon.#sites = inOrder(prepared, configuration);
       if (daemon.#collector !== undefined) await bound?.serve(daemon.#collector);
     } catch (error) {
       await destroyed(daemon.#sites.keys());
@@ -114,7 +115,8 @@ export class Daemon {
       this.#end(site, taken);
     }
     for (const { site, fitted } of kept) site.maxConnections = fitted.maxConnections;
-    this.#sites = new Map([...kept.map(({ site, configured }) => [site, configured] as const), ...started]);
+    const unchanged = kept.map(({ site, configured }) => [site, configured] as const);
+    this.#sites = inOrder([...unchanged, ...started], configuration);
     this.#collector?.watch(this.#all);
     this.#stopGraceMs = configuration.stopGraceMs;
     return {
@@ -265,6 +267,14 @@ export class Daemon {
     });
     this.#leaving.set(site, reported);
   }
+}
+
+/** Sites in the order in which they were configured, whichever was there first. */
+function inOrder(
+  sites: Iterable<readonly [ServedSite, ServedSiteConfiguration]>,
+  { sites: all }: Configuration,
+): ReadonlyMap<ServedSite, ServedSiteConfiguration> {
+  return new Map([...sites].sort(([, one], [, other]) => all.indexOf(one) - all.indexOf(other)));
 }
 
 /** Finds a listener of these sites, each but once. */

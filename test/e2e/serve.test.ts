@@ -127,6 +127,11 @@ describe('One daemon with several sites', () => {
     assert.ok(sites.includes('/hello.hg/file/tip/read.me "hg.example.org"'), lines.join('\n'));
   });
 
+  it('names the sites in the order of the file, whichever was found first', () => {
+    const named = [...bridge.log().matchAll(/ info serving site=(\S+)/g)].map(([, name]) => name);
+    assert.deepEqual(named, ['hg.example.org', 'git', 'cgi', 'report', 'application']);
+  });
+
   it('admits requests for each site by itself: a busy one takes no other’s places', async () => {
     await copyFile(fixture('cgi/sleeps-before-header.sh'), join(directory, 'report'));
     const both = [get('/report'), get('/report')];
