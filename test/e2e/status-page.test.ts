@@ -14,6 +14,8 @@ import { startPassing, type WebServer, type WebServerName } from '../helpers/web
 
 /** What a browser would run, a terminal obey, or a reader be fooled by. */
 const hostile = '/"><script>document.title="owned"</script><img src=x onerror=alert(1)>\u001b[31m\u202e';
+/** More than anybody wants to read, without a place to break it. */
+const long = 'x'.repeat(900);
 
 for (const name of ['nginx', 'lighttpd'] satisfies WebServerName[]) {
   describe(`The daemon’s own pages behind ${name}`, { timeout: 60_000 }, () => {
@@ -41,7 +43,7 @@ for (const name of ['nginx', 'lighttpd'] satisfies WebServerName[]) {
       busy = connect(served.socket);
       const request = busy.send([
         ['REQUEST_METHOD', 'GET'],
-        ['REQUEST_URI', Buffer.from(hostile).toString('latin1')],
+        ['REQUEST_URI', Buffer.from(hostile + long).toString('latin1')],
       ]);
       request.stdin.end();
       await answered(request, /\d+\n/);
@@ -93,10 +95,20 @@ for (const name of ['nginx', 'lighttpd'] satisfies WebServerName[]) {
         await page.goto(`${web.url}/status`, { waitUntil: 'load' });
         assert.equal(await page.title(), 'fcgi2cgi: 1 active');
         const shown = await page.locator('td.w code').first().innerText();
-        assert.equal(shown, `GET ${hostile.replace('\u001b', '\\u001b').replace('\u202e', '\\u202e')}`);
+        assert.equal(
+          shown,
+          `GET ${hostile.replace('\u001b', '\\u001b').replace('\u202e', '\\u202e')}${long}`,
+        );
         assert.equal(await page.locator('script, img').count(), 0);
         const font = await page.evaluate("getComputedStyle(document.querySelector('h1')).fontWeight");
         assert.equal(font, '700', 'its own style holds');
+        // On a telephone.
+        await page.setViewportSize({ width: 390, height: 800 });
+        assert.ok(Number(await page.evaluate('document.documentElement.scrollWidth')) <= 390);
+        const row = await page.locator('tr:has(td.w)').first().boundingBox();
+        const what = await page.locator('td.w').first().boundingBox();
+        assert.ok(row !== null && row.height < 100, 'a long URI does not push others away');
+        assert.ok(what !== null && what.x + what.width <= 390, 'what runs is seen without scrolling');
         await page.getByText('again every 5 s').click();
         await page.locator('meta[http-equiv=refresh][content="5"]').waitFor({ state: 'attached' });
         assert.deepEqual(

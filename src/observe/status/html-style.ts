@@ -3,23 +3,26 @@
 import { createHash } from 'node:crypto';
 
 export const STYLE = `
-:root { color-scheme: light dark; --line: #8884; --soft: #8881; --quiet: #767676; }
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; --quiet: #666; --alarm: #b00; }
+@media (prefers-color-scheme: dark) { :root { --quiet: #a0a0a0; --alarm: #ff7b72; } }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem; max-width: 75rem; }
 h1 { font-size: 1.4rem; margin: 0; }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 .3rem; border-bottom: 1px solid var(--line); }
 h3 { font-size: 1rem; margin: 1.1rem 0 .2rem; }
 p { margin: .2rem 0; }
 table { border-collapse: collapse; margin: .4rem 0; }
-th, td { text-align: left; vertical-align: top; padding: .15rem 1.2rem .15rem 0; }
+th, td { text-align: left; vertical-align: top; padding: .15rem 1.2rem .15rem 0; white-space: nowrap; }
 th { font-weight: 600; color: var(--quiet); }
 tbody tr:nth-child(odd) { background: var(--soft); }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td.w { overflow-wrap: anywhere; min-width: 12rem; }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
+td.w { overflow-wrap: anywhere; white-space: normal; min-width: 10rem; }
+.long { max-height: 4.5em; overflow-y: auto; }
 code { font: 0.9em ui-monospace, monospace; }
 .quiet { color: var(--quiet); }
 .scroll { overflow-x: auto; }
-.draining { color: #b00; font-weight: 600; }
+.draining { color: var(--alarm); font-weight: 600; }
 meter { width: 8rem; vertical-align: -.1em; }
+@media (max-width: 40rem) { body { margin: 1rem auto; } th, td { padding-right: .7rem; } meter { width: 4rem; } }
 `;
 
 /** Nothing is loaded or run, wherever from; the page's own style alone holds. */

@@ -44,9 +44,10 @@ function links(refreshSeconds: number | undefined): string {
 function requestTable(requests: readonly RequestStatus[]): string {
   if (requests.length === 0) return '<p class="quiet">None is active.</p>';
   return table(
-    ['request', 'site', 'state', '#pid', '#age', '#in', '#out', 'client', '~what'],
+    ['request', '~what', 'site', 'state', '#pid', '#age', '#in', '#out', '~client'],
     requests.map((each) => [
       code(each.id),
+      `<div class="long">${code(`${each.method} ${each.uri}`)}${each.script === undefined ? '' : ` <span class="quiet">by ${code(each.script)}</span>`}</div>`,
       text(each.site),
       each.state,
       known(each.pid),
@@ -54,7 +55,6 @@ function requestTable(requests: readonly RequestStatus[]): string {
       size(each.inBytes),
       size(each.outBytes),
       text(each.client),
-      `${code(`${each.method} ${each.uri}`)}${each.script === undefined ? '' : ` <span class="quiet">by ${code(each.script)}</span>`}`,
     ]),
   );
 }
@@ -71,7 +71,7 @@ function siteSection(site: SiteStatus): string {
 <p>${listen.length === 0 ? 'no listener' : listen.map(code).join(', ')}</p>
 ${table(
   ['now', '#taken', '#of', ''],
-  usage.map(([what, value, max]) => [what, String(value), String(max), meter(value, max)]),
+  usage.map(([what, value, max]) => [what, String(value), String(max), gauge(value, max)]),
 )}
 <p>${String(site.processesStarted)} processes started${warm === undefined ? '' : `, ${String(warm.forks)} of them forked`}; ${size(counts.receivedBytes)} in, ${size(counts.sentBytes)} out</p>
 ${
@@ -139,8 +139,13 @@ function histogram(firstOctet: Distribution, total: Distribution): string {
   );
 }
 
-function meter(value: number, max: number): string {
-  return `<meter value="${String(Math.min(value, max))}" max="${String(max || 1)}"></meter>`;
+function meter(value: number, max: number, more = ''): string {
+  return `<meter value="${String(Math.min(value, max))}" max="${String(max || 1)}"${more}></meter>`;
+}
+
+/** One whose colour says that little is left, and that nothing is. */
+function gauge(value: number, max: number): string {
+  return meter(value, max, ` low="${String(0.75 * max)}" high="${String(0.99 * max)}" optimum="0"`);
 }
 
 /** Cells are HTML. A head that begins with `#` is of numbers, one with `~` of long text. */
