@@ -1,7 +1,9 @@
 # The pages of memory that requests write to as a rule, which a process can copy before it has one.
 #
 # After a fork, each page that either process writes to is copied first, and a page is written to whenever Perl counts
-# references to anything in it. It is learned from the first requests which ones they are.
+# references to anything in it. It is learned from the first requests which ones they are. Where they lie close together,
+# huge pages take their place: what a request forks is then made, and dropped again when it becomes another program, by
+# the huge page, while each small one would be looked at, and once more when it is next written to.
 package Fcgi2cgi::Pages;
 
 use strict;
@@ -10,18 +12,21 @@ use warnings;
 no warnings 'portable';
 use POSIX ();
 
-use constant PAGE => 4096;
+# A huge page has so many small ones.
+use constant { PAGE => 4096, HUGE => 512 };
+# So many of these are written to where a huge page is worth the copying of all.
+use constant DENSE => HUGE / 8;
 # Of a page in /proc/self/pagemap: that it is there, that it is a file's, and that no other process has it.
 use constant { PRESENT => 1 << 63, FILE => 1 << 61, EXCLUSIVE => 1 << 56 };
-use constant MADV_POPULATE_WRITE => 23;
+use constant { MADV_POPULATE_WRITE => 23, MADV_COLLAPSE => 25 };
 
 # Perl has no name for madvise(2), and its number is another one on other machines.
 my $madvise = $^O eq 'linux' && length pack('p', '') == 8
     ? { x86_64 => 28, aarch64 => 233, riscv64 => 233 }->{ (POSIX::uname())[4] }
     : undef;
 
-# Counts lessons; the ranges are the pages that most of them name.
-sub new { bless { lessons => 0, times => {}, ranges => [] }, $_[0] }
+# Counts lessons. Of the pages that most of them name: those in huge pages that are worth it, and the ranges of others.
+sub new { bless { lessons => 0, times => {}, dense => [], sparse => [] }, $_[0] }
 
 # Takes what `copied` has given in a process of the same fork server.
 sub learn {
@@ -32,25 +37,47 @@ sub learn {
         my ($start, $end) = split /-/, $run;
         $times->{$_}++ for $start .. $end - 1;
     }
-    $self->{ranges} = [runs(grep { 2 * $times->{$_} > $self->{lessons} } sort { $a <=> $b } keys %$times)];
+    $self->arrange(grep { 2 * $times->{$_} > $self->{lessons} } sort { $a <=> $b } keys %$times);
+}
+
+sub arrange {
+    my ($self, @pages) = @_;
+    # Neither a part of one nor a file's.
+    my @whole = map { int(($_->[0] + HUGE - 1) / HUGE) .. int($_->[1] / HUGE) - 1 } mappings(qr/0+ 00:00 0\b/);
+    my %written = map { $_ => 0 } @whole;
+    for my $huge (map { int $_ / HUGE } @pages) { $written{$huge}++ if exists $written{$huge} }
+    my %is_dense = map { $_ => $written{$_} >= DENSE } @whole;
+    $self->{sparse} = [runs(grep { !$is_dense{ int $_ / HUGE } } @pages)];
+    $self->{dense} = [];
+    for my $run (runs(grep { $is_dense{$_} } @whole)) {
+        my ($start, $end) = map { HUGE * $_ } @$run;
+        my @ranges = runs(grep { $start <= $_ && $_ < $end } @pages);
+        push @{ $self->{dense} }, { start => $start, end => $end, ranges => \@ranges };
+    }
 }
 
 # Has this process have its own copies now. What can't be copied, is when it is written to.
 sub copy {
     my ($self) = @_;
-    for my $run (@{ $self->{ranges} }) {
-        my ($start, $end) = @$run;
-        syscall $madvise, PAGE * $start, PAGE * ($end - $start), MADV_POPULATE_WRITE;
+    my @ranges = @{ $self->{sparse} };
+    for my $run (@{ $self->{dense} }) {
+        push @ranges, @{ $run->{ranges} } if !advise(MADV_COLLAPSE, $run->{start}, $run->{end});
     }
+    advise(MADV_POPULATE_WRITE, @$_) for @ranges;
+}
+
+# Whether the system does so with the pages from the first to, without it, the last.
+sub advise {
+    my ($advice, $start, $end) = @_;
+    return syscall($madvise, PAGE * $start, PAGE * ($end - $start), $advice) == 0;
 }
 
 # The pages that this forked process has written to, as START-END ...; nothing where the system does not say.
 sub copied {
-    return '' if !defined $madvise || !open my $maps, '<', '/proc/self/maps';
-    return '' if !sysopen my $pagemap, '/proc/self/pagemap', POSIX::O_RDONLY();
+    return '' if !defined $madvise || !sysopen my $pagemap, '/proc/self/pagemap', POSIX::O_RDONLY();
     my @written;
-    while (my $line = <$maps>) {
-        my ($first, $end) = map { hex($_) / PAGE } $line =~ /\A([0-9a-f]+)-([0-9a-f]+) rw-p/ or next;
+    for my $mapping (mappings(qr//)) {
+        my ($first, $end) = @$mapping;
         sysseek $pagemap, 8 * $first, 0;
         sysread $pagemap, my $words, 8 * ($end - $first);
         for my $word (unpack 'Q*', $words // '') {
@@ -59,6 +86,14 @@ sub copied {
         }
     }
     return join ' ', map { "$_->[0]-$_->[1]" } runs(@written);
+}
+
+# The first page, and the one after the last, of each mapping that this process writes to alone and whose offset, device
+# and inode match (proc(5)).
+sub mappings {
+    my ($pattern) = @_;
+    open my $maps, '<', '/proc/self/maps' or return;
+    return map { /\A([0-9a-f]+)-([0-9a-f]+) rw-p $pattern/ ? [hex($1) / PAGE, hex($2) / PAGE] : () } <$maps>;
 }
 
 # Sorted numbers as pairs: the first and, of each run, the one after the last.
