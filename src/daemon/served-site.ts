@@ -7,6 +7,7 @@ import type { Request } from '../fastcgi/request.js';
 import type { Access, AccessLog } from '../observe/access-log.js';
 import { type Log, withFields } from '../observe/log.js';
 import type { RequestStatus } from '../observe/status/status.js';
+import { endAtOnce } from '../process/end-at-once.js';
 import type { Runner } from '../runners/runner.js';
 import { Admission, type AdmissionOptions } from './admission.js';
 import type { ServedSiteConfiguration } from './configuration.js';
@@ -46,7 +47,7 @@ export class ServedSite implements WatchedSite {
   readonly #runner: Runner;
   readonly #responder: Responder;
   readonly #admission: Admission;
-  readonly #connectionOptions: Omit<ConnectionOptions, 'onRequest'>;
+  readonly #connectionOptions: Omit<ConnectionOptions, 'onRequest' | 'endAtOnce'>;
   readonly #connections = new Map<Connection, Origin>();
   readonly #responses = new Set<Promise<void>>();
   readonly #listeners: SiteListeners;
@@ -214,6 +215,9 @@ export class ServedSite implements WatchedSite {
       ...this.#connectionOptions,
       onRequest: (request) => {
         this.#respond(request, connection);
+      },
+      endAtOnce: () => {
+        endAtOnce(socket);
       },
     });
     socket.resume();

@@ -41,12 +41,17 @@ export interface ConnectionOptions extends Omit<RequestLimits, 'paramsTimeoutMs'
    * params, in milliseconds; 0 for as long as it likes. Between requests it may be silent for ever.
    */
   readonly idleTimeoutMs: number;
+  /** Ends our side of the socket, if all that was written to it is under way, sooner than Node does. */
+  readonly endAtOnce?: () => void;
   /** Told why a connection is closed on its peer. */
   readonly onProblem: (problem: BridgeError) => void;
 }
 
-/** How long a connection that was to close before its first request waits for that one, which is under way as a rule. */
-const FIRST_REQUEST_MS = 1_000;
+/**
+ * How long a connection that is to close waits for one more request. FastCGI can't say that a connection is about to close,
+ * and what the web server sends meanwhile would be lost: it is least likely to send anything right after an answer.
+ */
+const LAST_REQUEST_MS = 1_000;
 
 /** Owns the socket it is given: closes it when the peer, the protocol or `close`/`destroy` says so, unless it is passed on. */
 export class Connection implements RequestTransport {
@@ -60,14 +65,14 @@ export class Connection implements RequestTransport {
   readonly #requests = new Map<number, Request>();
   /** Runs while the rest of a record is due. */
   readonly #restOfRecord: Timer;
-  #isDraining = false;
-  /** Whether a request has begun on it. */
-  #hasBegun = false;
-  /** Runs while it is to close, and waits for its first request. */
-  readonly #firstRequest = new Timer(FIRST_REQUEST_MS, () => {
-    this.#drain();
+  /** Which requests it takes; `last` are those until none runs. */
+  #takes: 'all' | 'last' | 'none' = 'all';
+  /** Runs while it is to close, and takes requests still. */
+  readonly #lastRequest = new Timer(LAST_REQUEST_MS, () => {
+    afterReading(() => {
+      this.#drain();
+    });
   });
-  #isLeaving = false;
   /** Told that the socket is somebody else's. */
   #onPassedOn: (() => void) | undefined;
   /** Whether records of a chunk are still to be looked at. */
@@ -99,14 +104,13 @@ export class Connection implements RequestTransport {
   }
 
   /**
-   * Takes no new work: closes now if idle, else after the last answer of the requests that run. One that has not begun a
-   * request was made for one, and gets the time for it.
+   * Closes after the last answer of the requests that run; an idle one takes the next, if that comes within a second.
    */
   close(): void {
     this.#onPassedOn = undefined;
-    this.#isLeaving = true;
-    if (this.#hasBegun) this.#drain();
-    else this.#firstRequest.start();
+    if (this.#takes !== 'all') return;
+    this.#takes = 'last';
+    this.#lastRequest.start();
   }
 
   /**
@@ -141,7 +145,10 @@ export class Connection implements RequestTransport {
 
   requestEnded(request: Request): void {
     this.#requests.delete(request.requestId);
-    this.#isDraining ||= !request.keepConn;
+    if (!request.keepConn) this.#takes = 'none';
+    else if (this.#takes === 'last' && this.#requests.size === 0 && !this.#reader.isWithinRecord) {
+      this.#drain();
+    }
     this.#readOnOrPause();
     this.#settle();
   }
@@ -209,8 +216,8 @@ export class Connection implements RequestTransport {
     const keepConn = (body.flags & KEEP_CONN) !== 0;
     if (body.role !== Role.RESPONDER) {
       this.send([endRequest(requestId, 0, ProtocolStatus.UNKNOWN_ROLE)]);
-    } else if (this.#isDraining || this.#requests.size >= this.#options.maxRequests) {
-      const document = this.#options.refuse(this.#isDraining ? 'draining' : 'max-requests');
+    } else if (this.#takes === 'none' || this.#requests.size >= this.#options.maxRequests) {
+      const document = this.#options.refuse(this.#takes === 'none' ? 'draining' : 'max-requests');
       this.send([
         ...streamRecords(RecordType.STDOUT, requestId, document),
         streamEnd(RecordType.STDOUT, requestId),
@@ -218,11 +225,9 @@ export class Connection implements RequestTransport {
       ]);
     } else {
       this.#requests.set(requestId, new Request(requestId, keepConn, this, this.#limits));
-      this.#hasBegun = true;
-      if (this.#isLeaving) this.#drain();
       return;
     }
-    this.#isDraining ||= !keepConn;
+    if (!keepConn) this.#takes = 'none';
     this.#settle();
   }
 
@@ -242,15 +247,17 @@ export class Connection implements RequestTransport {
   }
 
   #drain(): void {
-    this.#isDraining = true;
-    this.#firstRequest.stop();
+    this.#takes = 'none';
+    this.#lastRequest.stop();
     this.#settle();
+    // The web server may be told of the last answer and send another request before Node would end our side.
+    if (this.#transport.isFinished) this.#options.endAtOnce?.();
   }
 
   /** Without requests, ends as it was told to. */
   #settle(): void {
     if (this.#requests.size > 0) return;
-    if (this.#isDraining) {
+    if (this.#takes === 'none') {
       this.#restOfRecord.stop();
       this.#transport.finish();
       return;
@@ -261,10 +268,18 @@ export class Connection implements RequestTransport {
 
   #left(): void {
     this.#restOfRecord.stop();
-    this.#firstRequest.stop();
+    this.#lastRequest.stop();
     // Most connections end when their requests have: an error costs its stack trace.
     if (this.#requests.size === 0) return;
     const reason = new BridgeError('ERR_FASTCGI_DISCONNECTED', 'the web server closed the connection');
     for (const request of [...this.#requests.values()]) request.abort(reason, { answer: false });
   }
+}
+
+/** Calls `then` when Node has read what has come by now, and has nothing else to do before that. */
+function afterReading(then: () => void): void {
+  // Node may look for it only after the first of the two, wherever we are now.
+  setImmediate(() => {
+    setImmediate(then);
+  });
 }

@@ -2,17 +2,16 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
 import { ask } from '../helpers/ask.js';
 import { type Bridge, commandLine, fixture, startCommand } from '../helpers/bridge.js';
 import { runToEnd } from '../helpers/command.js';
-import { childrenOf, until } from '../helpers/processes.js';
+import { until } from '../helpers/processes.js';
+import { activated, startActivated } from '../helpers/socket-activation.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 const script = fixture('cgi/prints-environment.sh');
@@ -29,38 +28,10 @@ after(async () => {
   for (const other of others) other.kill('SIGKILL');
 });
 
-/** The command by which systemd-socket-activate becomes another one, with sockets named in their order. */
-function activated(
-  sockets: Readonly<Record<string, string>>,
-  command: readonly string[],
-  env: readonly string[] = [],
-): string[] {
-  return [
-    'systemd-socket-activate',
-    ...Object.values(sockets).map((path) => `--listen=${path}`),
-    `--fdname=${Object.keys(sockets).join(':')}`,
-    ...env.map((variable) => `--setenv=${variable}`),
-    ...command,
-  ];
-}
-
-/** It becomes the command at the first connection. */
 async function start(command: readonly string[], socket: string): Promise<Bridge> {
-  const bridge = startCommand(command);
-  await until(() => existsSync(socket));
-  // Nobody listens before bind and listen are both done.
-  await until(async () => {
-    const connection = createConnection(socket);
-    const connected = await Promise.race([
-      once(connection, 'connect').then(() => true),
-      once(connection, 'error').then(() => false),
-    ]).catch(() => false);
-    connection.on('error', () => undefined).destroy();
-    return connected;
-  });
-  const one = await bridge;
-  started.push(one);
-  return one;
+  const bridge = await startActivated(command, socket);
+  started.push(bridge);
+  return bridge;
 }
 
 describe('--listen systemd', { timeout: 120_000 }, () => {
@@ -138,42 +109,6 @@ describe('--listen systemd', { timeout: 120_000 }, () => {
       assert.match(stderr, why);
       assert.equal(status, 1);
     }
-  });
-
-  it('loses no request while the daemon is restarted under load', async () => {
-    const socket = join(directory, 'restarted');
-    // What systemd does: it holds the socket, and starts the daemon anew when it has ended.
-    const service = 'while [ ! -e "$0" ]; do (LISTEN_PID=$(exec sh -c "echo \\$PPID") exec "$@"); done';
-    const stop = join(directory, 'stop');
-    const daemon = commandLine(['script', '--listen', 'systemd:web', script]);
-    const bridge = await start(activated({ web: socket }, ['sh', '-c', service, stop, ...daemon]), socket);
-    const pid = (): number => childrenOf(bridge.process.pid ?? 0)[0] ?? 0;
-    let answered = 0;
-    let isLoad = true;
-    const load = Array.from({ length: 4 }, async () => {
-      while (isLoad) {
-        const { stdout } = await ask(socket, { REQUEST_URI: `/${String(answered)}` });
-        assert.match(stdout, /^GATEWAY_INTERFACE=/m);
-        answered++;
-      }
-    });
-    const listening = (): number => bridge.log().split(' info listening ').length - 1;
-    try {
-      for (let restarts = 1; restarts <= 5; restarts++) {
-        const before = answered;
-        await Promise.race([until(() => answered > before + 10), ...load]);
-        process.kill(pid(), 'SIGTERM');
-        await Promise.race([until(() => listening() > restarts), ...load]);
-      }
-    } finally {
-      isLoad = false;
-      await writeFile(stop, '');
-      await Promise.allSettled(load);
-      process.kill(pid(), 'SIGTERM');
-      await bridge.exited();
-    }
-    await Promise.all(load);
-    assert.ok(answered > 50, `${String(answered)} requests`);
   });
 });
 

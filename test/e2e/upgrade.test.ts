@@ -1,21 +1,19 @@
 /** A new process takes the place of a daemon that serves, behind real web servers under load. */
 
 import assert from 'node:assert/strict';
-import { Agent, type IncomingMessage, request } from 'node:http';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, stat, symlink, unlink, writeFile } from 'node:fs/promises';
-import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
 import { ask, connect } from '../helpers/ask.js';
 import { commandLine, fixture, main, startBridge } from '../helpers/bridge.js';
 import { type Ended, runToEnd } from '../helpers/command.js';
+import { underLoad } from '../helpers/load.js';
 import { isRunning, processesWith, until, vanished } from '../helpers/processes.js';
 import { answered, fifo } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 import { startPassing, startWebServerWith } from '../helpers/webserver.js';
-import { nginxServer } from '../helpers/webserver-table.js';
+import { keepingServer } from '../helpers/webserver-table.js';
 
 const GET = { REQUEST_METHOD: 'GET' };
 
@@ -65,44 +63,19 @@ async function stop(files: readonly string[]): Promise<void> {
   assert.deepEqual((await readdir(directory)).sort(), ['log', ...files].sort());
 }
 
-/** One request, whose answer must be what the script says. */
-async function send(url: string, method: string, agent: Agent): Promise<void> {
-  const sent = request(url, { method, agent });
-  sent.end(method === 'POST' ? 'x'.repeat(100) : undefined);
-  const [response] = (await once(sent, 'response')) as [IncomingMessage];
-  const said = await text(response);
-  assert.deepEqual([response.statusCode, said], [200, 'hello']);
-}
-
 describe('An upgrade under load', { timeout: 300_000 }, () => {
   it('loses none of 5,000 requests over 20 restarts, with connections kept and not, GET and POST', async () => {
     await writeFile(`${directory}/hello`, '#!/bin/sh\nprintf "A: b\\n\\nhello"\n', { mode: 0o755 });
     await start(['script', `${directory}/hello`, '--listen', socket]);
-    const nginx = await startWebServerWith(
-      'nginx',
-      `upstream bridge { server unix:${socket}; keepalive 8; }
-      ${nginxServer(`
-        location /kept { include fastcgi_params; fastcgi_keep_conn on; fastcgi_pass bridge; }
-        location /new { include fastcgi_params; fastcgi_pass unix:${socket}; }`)}`,
-    );
+    const nginx = await startWebServerWith('nginx', keepingServer(socket));
     const lighttpd = await startPassing('lighttpd', socket);
-    const agent = new Agent({ keepAlive: true, maxSockets: 8 });
     try {
       const urls = [`${nginx.url}/kept`, `${nginx.url}/new`, `${lighttpd.url}/`];
-      const done = { requests: 0, restarts: 0 };
-      const load = async (url: string, method: string): Promise<void> => {
-        while (done.requests < 5_000 || done.restarts < 20) {
-          await send(url, method, agent);
-          done.requests += 1;
-        }
-      };
-      const restart = async (): Promise<void> => {
-        for (; done.restarts < 20; done.restarts++) await vanished(await upgraded());
-      };
-      await Promise.all([restart(), ...urls.flatMap((url) => [load(url, 'GET'), load(url, 'POST')])]);
-      await Promise.all(urls.map((url) => send(url, 'POST', agent)));
+      const asked = urls.flatMap((url) => [['GET', url] as const, ['POST', url] as const]);
+      await underLoad(asked, 5_000, async () => {
+        for (let restarts = 0; restarts < 20; restarts++) await vanished(await upgraded());
+      });
     } finally {
-      agent.destroy();
       await Promise.all([nginx.stop(), lighttpd.stop()]);
     }
     await stop(['hello']);

@@ -3,8 +3,10 @@ import { once } from 'node:events';
 import { type Duplex, finished as whenFinished } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { describe, it, mock } from 'node:test';
+import { setImmediate as reading } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
+import { mockClock } from '../helpers/clock.js';
 import { Peer, tcpPair } from '../helpers/peer.js';
 import { begin, lines, record, wholeRequest } from '../helpers/records.js';
 
@@ -140,41 +142,62 @@ describe('The end of a connection', () => {
     }
   });
 
-  it('closes at once when it is idle', async () => {
-    const peer = new Peer();
-    const request = await peer.request(wholeRequest(1, KEEP));
-    await request.end(0);
-    peer.connection.close();
-    assert.deepEqual(await peer.rest(), ['STDOUT 1 end', 'END_REQUEST 1 00000000 00']);
-    peer.connection.close();
-    peer.connection.destroy();
-  });
+  for (const before of [0, 1]) {
+    it(`answers the request after ${String(before)} if that comes when it is to close, and then closes`, async () => {
+      const peer = new Peer();
+      for (let count = 0; count < before; count++) {
+        const request = await peer.request(wholeRequest(1, KEEP));
+        await request.end(0);
+      }
+      peer.connection.close();
+      const request = await peer.request(wholeRequest(1, KEEP));
+      await request.end(0);
+      assert.deepEqual(await peer.rest(), ['STDOUT 1 end', 'END_REQUEST 1 00000000 00']);
+      peer.connection.close();
+      peer.connection.destroy();
+    });
 
-  it('answers the request that it was made for, if that comes only now, and then closes', async () => {
-    const peer = new Peer();
-    peer.connection.close();
-    const request = await peer.request(wholeRequest(1, KEEP));
-    await request.end(0);
-    assert.deepEqual(await peer.rest(), ['STDOUT 1 end', 'END_REQUEST 1 00000000 00']);
-  });
+    it(`does not wait for the request after ${String(before)} for more than a second`, async () => {
+      const timers = mockTimers();
+      try {
+        const peer = new Peer();
+        if (before > 0) await (await peer.request(wholeRequest(1, KEEP))).end(0);
+        peer.connection.close();
+        assert.deepEqual(timers.delays, [1_000]);
+        timers.fire();
+        assert.equal((await peer.rest()).length, 2 * before);
+      } finally {
+        timers.restore();
+      }
+    });
+  }
 
-  it('does not wait for that request for more than a second', async () => {
+  it('answers a request that comes at the end of that second, and lies in the socket unread', async () => {
     const timers = mockTimers();
     try {
-      const peer = new Peer();
+      const peer = new Peer({ pair: await tcpPair() });
       peer.connection.close();
-      assert.deepEqual(timers.delays, [1_000]);
+      peer.send(wholeRequest(1, KEEP));
       timers.fire();
-      assert.deepEqual(await peer.rest(), []);
+      while (peer.requests.length === 0) await reading();
+      await peer.requests[0]?.end(0);
+      assert.deepEqual(await peer.rest(), ['STDOUT 1 end', 'END_REQUEST 1 00000000 00']);
     } finally {
       timers.restore();
     }
   });
 
-  it('drains: it answers what runs, refuses what is new and then closes', async () => {
+  it('drains: it answers what runs, refuses what is new after a second and then closes', async () => {
+    const clock = mockClock();
     const peer = new Peer();
     const request = await peer.request(begin(1, KEEP), record(4, 1));
     peer.connection.close();
+    const late = await peer.request(wholeRequest(3, KEEP));
+    await late.end(0);
+    assert.deepEqual(await peer.ask(), ['STDOUT 3 end', 'END_REQUEST 3 00000000 00']);
+    clock.tick(1_000);
+    clock.restore();
+    for (let turn = 0; turn < 3; turn++) await reading();
     const refusal = ['STDOUT 2 draining', 'STDOUT 2 end', 'END_REQUEST 2 00000000 00'];
     assert.deepEqual(await peer.ask(wholeRequest(2, KEEP)), refusal);
     peer.send(record(5, 1, 'body'), record(5, 1));
@@ -182,7 +205,7 @@ describe('The end of a connection', () => {
     await request.end(0);
     assert.deepEqual(await peer.rest(), ['STDOUT 1 body', 'STDOUT 1 end', 'END_REQUEST 1 00000000 00']);
     assert.equal(request.signal.aborted, false);
-    assert.equal(peer.requests.length, 1);
+    assert.equal(peer.requests.length, 2);
   });
 
   it('aborts every request when it is destroyed', async () => {

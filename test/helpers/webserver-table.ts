@@ -103,3 +103,11 @@ export function nginxServer(directives: string): string {
     ${directives}
 }`;
 }
+
+/** What nginx says to pass requests at `/kept` on by connections that it keeps, and those at `/new` by new ones. */
+export function keepingServer(socket: string): string {
+  return `upstream bridge { server unix:${socket}; keepalive 8; }
+${nginxServer(`
+    location /kept { include fastcgi_params; fastcgi_keep_conn on; fastcgi_pass bridge; }
+    location /new { include fastcgi_params; fastcgi_pass unix:${socket}; }`)}`;
+}

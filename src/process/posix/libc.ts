@@ -26,6 +26,7 @@ export interface LibC {
   readonly fcntl: Call<[descriptor: number, command: number, type: 'int', argument: number]>;
   readonly kill: Call<[pid: number, signal: number]>;
   readonly socket: Call<[domain: number, type: number, protocol: number]>;
+  readonly shutdown: Call<[descriptor: number, how: number]>;
   readonly sendto: Call<
     [
       descriptor: number,
@@ -99,6 +100,7 @@ function bind(koffi: Koffi): LibC {
     fcntl: call('int fcntl(int, int, ...)'),
     kill: call('int kill(int, int)'),
     socket: call('int socket(int, int, int)'),
+    shutdown: call('int shutdown(int, int)'),
     sendto: call('long sendto(int, void *, size_t, int, void *, unsigned int)'),
     waitpid: call('int waitpid(int, void *, int)'),
     initActions: call(`${actions}init(void *)`),
