@@ -37,14 +37,16 @@ def _set_aside():
 
 
 def _is_something_left():
-    return any(map(_is_to_be_finalized, gc.get_objects()))
-
-
-def _is_to_be_finalized(thing):
-    if type(thing) is types.GeneratorType:
-        # One that has ended has no frame any more.
-        return thing.gi_frame is not None
-    return hasattr(type(thing), '__del__')
+    things = gc.get_objects()
+    # Thousands of things are of some hundred types, which may not be hashable.
+    kinds = list(map(type, things))
+    kinds = dict(zip(map(id, kinds), kinds))
+    generators = kinds.pop(id(types.GeneratorType), None)
+    if any(hasattr(kind, '__del__') for kind in kinds.values()):
+        return True
+    # One that has ended has no frame any more.
+    return generators is not None and any(
+        type(thing) is generators and thing.gi_frame is not None for thing in things)
 
 
 # What is registered first is done last.
