@@ -1,8 +1,6 @@
 /** One fork server: its process, what it is asked, and the processes that it has forked for us. */
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 
 import { type ByteString, fromBuffer, fromText } from '../../bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
@@ -19,6 +17,7 @@ import {
   type Variables,
 } from './messages.js';
 import { openEnds } from './named-pipes.js';
+import { makePipeDirectory } from './pipe-directory.js';
 
 /** How long a fork server may take to fork; one that takes longer is of no use. */
 const MAX_FORK_MS = 5_000;
@@ -151,7 +150,7 @@ export class ForkServer {
 
   async #live(): Promise<string | undefined> {
     try {
-      this.#directory = await mkdtemp(join(tmpdir(), 'fcgi2cgi-'));
+      this.#directory = await makePipeDirectory();
       await this.#run();
     } catch (error) {
       this.#lose(reasonOf(error));
