@@ -8,7 +8,7 @@ import { join } from 'node:path';
 const MEMORY = '/dev/shm';
 
 /**
- * Makes one for us alone (0700); its owner removes it. In memory where there is such a place: each request makes and
+ * Makes one for us alone (0700); its owner removes it. In memory, unless TMPDIR says where: each request makes and
  * removes three files, which a disk's file system has to write down, and for which ext4 has been seen to take as long as
  * for a fork.
  *
@@ -16,6 +16,6 @@ const MEMORY = '/dev/shm';
  */
 export async function makePipeDirectory(): Promise<string> {
   const make = (place: string): Promise<string> => mkdtemp(join(place, 'fcgi2cgi-'));
-  if (process.platform !== 'linux') return make(tmpdir());
+  if (process.platform !== 'linux' || process.env['TMPDIR'] !== undefined) return make(tmpdir());
   return make(MEMORY).catch(() => make(tmpdir()));
 }

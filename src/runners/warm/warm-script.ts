@@ -4,8 +4,11 @@ import type { ByteString } from '../../bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
 import { reasonOf } from '../../errors.js';
 import type { OwnedProcess } from '../../process/owned-process.js';
-import { type ForkServer, NotForked, type SeenVariables } from './fork-server.js';
+import type { ForkServer } from './fork-server.js';
 import type { Variables } from './messages.js';
+import { NotForked } from './not-forked.js';
+import { Retry } from './retry.js';
+import { fits, type SeenVariables } from './seen-variables.js';
 
 /** A script whose modules depend on the request has a fork server for each of so many kinds of requests. */
 const MAX_KINDS = 4;
@@ -13,9 +16,6 @@ const MAX_KINDS = 4;
 const LESSONS = 32;
 /** Fork servers that take another one's place as there is more to load: after the first, it is seldom worth it. */
 const MAX_ROUNDS = 4;
-/** A script that could not be loaded is tried again after so long, doubled each time. */
-const RETRY_MS = 1_000;
-const MAX_RETRY_MS = 60_000;
 
 export interface WarmScriptOptions {
   /** Makes a fork server for requests that have these variables, as far as they decide; undefined where there may be no more. */
@@ -41,14 +41,14 @@ interface Serving {
 export class WarmScript {
   readonly #options: WarmScriptOptions;
   readonly #modules = new Map<ByteString, ByteString>();
+  /** A script that could not be loaded is tried again. */
+  readonly #retry = new Retry();
   #serving: readonly Serving[] = [];
   /** The one that is being loaded; more than one at a time would only slow each other down. */
   #loading: ForkServer | undefined;
   #lessons = LESSONS;
   #rounds = 0;
   #loadedModules = 0;
-  #failures = 0;
-  #retryAt = 0;
   /** What has gone wrong last. */
   #problem: string | undefined;
   #isClosed = false;
@@ -71,7 +71,7 @@ export class WarmScript {
     if (fitting === undefined) return undefined;
     try {
       const forked = await fitting.server.fork(invocation, args, this.#lessons > 0 && this.#lessons-- > 0);
-      this.#failures = 0;
+      this.#retry.succeeded();
       return forked;
     } catch (error) {
       if (!(error instanceof NotForked)) throw error;
@@ -108,14 +108,14 @@ export class WarmScript {
 
   /** One that serves and fits, if there is; has one loaded where there is none, or where there is more to load. */
   #fittingFor(invocation: Invocation): Serving | undefined {
-    const fitting = this.#serving.find(({ seen }) => fits(seen, invocation));
+    const fitting = this.#serving.find(({ seen }) => fits(seen, invocation.variables));
     if (fitting === undefined) this.#loadFirst(invocation);
     else if (this.#learnsMore()) this.#load(invocation, fitting);
     return fitting;
   }
 
   #loadFirst(invocation: Invocation): void {
-    if (this.#isClosed || this.#loading !== undefined || performance.now() < this.#retryAt) return;
+    if (this.#isClosed || this.#loading !== undefined || !this.#retry.isDue) return;
     if (this.#serving.length >= MAX_KINDS) {
       const names = [...new Set(this.#serving.flatMap(({ seen }) => [...seen.keys()]))];
       this.#tellProblem(`it loads differently for different values of ${names.join(', ')}`);
@@ -128,8 +128,7 @@ export class WarmScript {
   #startOver(): void {
     this.#lessons = LESSONS;
     this.#rounds = 0;
-    this.#failures = 0;
-    this.#retryAt = 0;
+    this.#retry.reset();
   }
 
   /** Whether there is something that was learned and is worth to be loaded ahead. */
@@ -183,7 +182,7 @@ export class WarmScript {
 
   #fail(error: unknown): void {
     if (this.#isClosed) return;
-    this.#retryAt = performance.now() + Math.min(MAX_RETRY_MS, RETRY_MS * 2 ** this.#failures++);
+    this.#retry.failed();
     this.#tellProblem(reasonOf(error));
   }
 
@@ -196,12 +195,4 @@ export class WarmScript {
     this.#serving = this.#serving.filter((each) => each !== serving);
     serving.server.close();
   }
-}
-
-/** Whether what was loaded for the values that were seen is what would be loaded for this request. */
-function fits(seen: SeenVariables, { variables }: Invocation): boolean {
-  for (const [name, value] of seen) {
-    if (variables.get(name) !== value) return false;
-  }
-  return true;
 }

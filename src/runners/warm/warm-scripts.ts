@@ -8,6 +8,7 @@ import type { StartScript } from '../process-runner.js';
 import type { RunnerStatus } from '../runner.js';
 import { ForkServer } from './fork-server.js';
 import { type InterpretedScript, Interpreters, type Language } from './interpreter.js';
+import { SaidOnce } from './said-once.js';
 import { startVariables } from './start-variables.js';
 import { WarmScript } from './warm-script.js';
 
@@ -47,11 +48,11 @@ export type Prepared =
 /** Owns the fork servers until `close` has resolved. */
 export class WarmScripts {
   readonly #options: WarmOptions;
+  readonly #said: SaidOnce;
   readonly #interpreters = new Interpreters(MAX_REMEMBERED);
   readonly #scripts = new Map<string, WarmScript>();
   /** The fork servers, and whose they are. */
   readonly #servers = new Map<ForkServer, ByteString>();
-  readonly #said = new Set<string>();
   readonly #idleTimer: NodeJS.Timeout | undefined;
   #serversStarted = 0;
   #forks = 0;
@@ -59,6 +60,7 @@ export class WarmScripts {
 
   constructor(options: WarmOptions) {
     this.#options = options;
+    this.#said = new SaidOnce(MAX_REMEMBERED, options.onEvent);
     const { idleTimeoutMs } = options;
     if (idleTimeoutMs > 0)
       this.#idleTimer = setInterval(() => {
@@ -71,7 +73,11 @@ export class WarmScripts {
   readonly start: StartScript = async (invocation, signal) => {
     const found = await this.#interpreters.find(invocation);
     if (found.kind === 'other') {
-      this.#once('info', { script: toText(invocation.file) }, `a program is not run warm: ${found.reason}`);
+      this.#said.say(
+        'info',
+        { script: toText(invocation.file) },
+        `a program is not run warm: ${found.reason}`,
+      );
     } else if (!this.#isClosed && !hasNul(invocation)) {
       const forked = await this.#script(found, invocation).fork(invocation, found.args);
       if (forked !== undefined) {
@@ -137,7 +143,7 @@ export class WarmScripts {
         return server;
       },
       onProblem: (reason) => {
-        this.#once('warn', { ...fields, reason }, 'a script is run by spawn for a while');
+        this.#said.say('warn', { ...fields, reason }, 'a script is run by spawn for a while');
       },
       onServing: ({ pid }, modules) => {
         this.#options.onEvent('info', { ...fields, pid, modules }, 'a fork server is ready');
@@ -186,13 +192,6 @@ export class WarmScripts {
     );
     script.close();
     this.#scripts.delete(key);
-  }
-
-  #once(level: 'info' | 'warn', fields: Readonly<Record<string, string>>, message: string): void {
-    const event = JSON.stringify([fields, message]);
-    if (this.#said.has(event) || this.#said.size >= MAX_REMEMBERED) return;
-    this.#said.add(event);
-    this.#options.onEvent(level, fields, message);
   }
 }
 
