@@ -3,14 +3,13 @@
 import yargs, { type Argv } from 'yargs';
 
 import { BridgeError, reasonOf } from '../errors.js';
-import { explainCommand } from './commands/explain.js';
+import { describingCommands } from './commands/describing.js';
 import { getCommand } from './commands/get.js';
 import { rcCommand } from './commands/rc.js';
 import { serveCommand } from './commands/serve.js';
 import { statusCommand } from './commands/status.js';
 import { siteCommands } from './commands/sites.js';
 import { upgradeCommand } from './commands/upgrade.js';
-import { verifyCommand } from './commands/verify.js';
 import { refuseMistakes } from './mistakes.js';
 import { version } from '../daemon/version.js';
 
@@ -21,8 +20,7 @@ const allCommands = [
   upgradeCommand,
   getCommand,
   statusCommand,
-  explainCommand,
-  verifyCommand,
+  describingCommands,
   rcCommand,
 ];
 

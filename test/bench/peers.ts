@@ -1,17 +1,11 @@
 /** What others serve the same sites with. */
 
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createConnection } from 'node:net';
 import { join } from 'node:path';
 
-import { isRunning, until } from '../helpers/processes.js';
+import { startFastcgiProgram } from '../helpers/fastcgi-program.js';
 import { freePort, startProgram, startWebServerWith, type WebServer } from '../helpers/webserver.js';
 import { type Contender, directoryFor, type Instance, PROCESSES, WORKERS } from './contender.js';
 import type { Place, Site } from './sites.js';
-
-/** For a peer that has been told to end. */
-const PATIENCE_MS = 5_000;
 
 const all = (): boolean => true;
 
@@ -36,8 +30,7 @@ function variables(site: Site, form: (name: string, value: string) => string): s
 function startFcgiwrap(site: Site, place: Place): Promise<Instance> {
   const socket = join(directoryFor(place, 'fcgiwrap', site), 'sock');
   return startFastcgi(
-    '/usr/sbin/fcgiwrap',
-    ['-c', String(PROCESSES), '-s', `unix:${socket}`],
+    ['/usr/sbin/fcgiwrap', '-c', String(PROCESSES), '-s', `unix:${socket}`],
     socket,
     (pid) => {
       // To its group: it does not tell its processes, which would live on.
@@ -62,35 +55,20 @@ function startGitwebFcgi(site: Site, place: Place): Promise<Instance> {
     site.script,
     '--fcgi',
   ];
-  return startFastcgi('spawn-fcgi', ['-n', '-s', socket, '--', ...application], socket, (pid) => {
+  return startFastcgi(['spawn-fcgi', '-n', '-s', socket, '--', ...application], socket, (pid) => {
     // Not to its group: it would start anew a worker that ends before it has heard of the end.
     process.kill(pid, 'SIGTERM');
   });
 }
 
-/** Starts a FastCGI application that makes its socket itself, in a process group of its own. */
+/** One that makes its socket itself. */
 async function startFastcgi(
-  file: string,
-  args: readonly string[],
+  command: readonly string[],
   socket: string,
   end: (pid: number) => void,
 ): Promise<Instance> {
-  const child = spawn(file, args, { stdio: 'ignore', detached: true });
-  const { pid } = child;
-  if (pid === undefined) throw new Error(`${file} could not be started`);
-  const exited = once(child, 'exit');
-  await until(() => accepts(socket));
-  return {
-    pid,
-    upstream: { kind: 'fastcgi', socket },
-    stop: async () => {
-      if (!isRunning(pid)) return;
-      end(pid);
-      const patience = setTimeout(() => process.kill(-pid, 'SIGKILL'), PATIENCE_MS);
-      await exited;
-      clearTimeout(patience);
-    },
-  };
+  const { pid, stop } = await startFastcgiProgram(command, socket, { end });
+  return { pid, upstream: { kind: 'fastcgi', socket }, stop };
 }
 
 function behind(server: WebServer, path: string): Instance {
@@ -128,14 +106,4 @@ async function startHgServe(_: Site, place: Place): Promise<Instance> {
   const args = ['serve', '--web-conf', place.hgConfig, '-a', '127.0.0.1', '-p', String(port)];
   const env = { ...process.env, HGPLAIN: '1', HGRCPATH: '' };
   return behind(await startProgram('hg', args, port, undefined, env), '');
-}
-
-/** Whether somebody listens: the socket's file is there a moment before. */
-async function accepts(path: string): Promise<boolean> {
-  const probe = createConnection(path);
-  const connected = once(probe, 'connect').then(
-    () => true,
-    () => false,
-  );
-  return connected.finally(() => probe.destroy());
 }
