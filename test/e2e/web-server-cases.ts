@@ -102,7 +102,7 @@ export const hgCases: readonly Case[] = [
         const path = Buffer.from(join(clone, name), 'latin1');
         assert.equal((await readFile(path)).toString('latin1'), name);
       }
-      await writeFile(join(clone, 'large'), randomBytes(PUSHED_BYTES));
+      await writeFile(join(clone, 'pushed'), randomBytes(PUSHED_BYTES));
       await hg(['commit', '-q', '-A', '-m', 'large'], clone);
       const refused = await tryHg(['push', '--noninteractive', `${url}/public.hg`], clone);
       assert.match(refused.stderr, /http authorization required/);
@@ -137,8 +137,8 @@ export const gitCases: readonly Case[] = [
     run: async ({ url, repository, work }) => {
       const clone = join(work, 'large');
       await git(['clone', '-q', `${url}/public.git`, clone]);
-      await writeFile(join(clone, 'large'), randomBytes(PUSHED_BYTES));
-      await git(['add', 'large'], clone);
+      await writeFile(join(clone, 'pushed'), randomBytes(PUSHED_BYTES));
+      await git(['add', 'pushed'], clone);
       await git(['commit', '-q', '-m', 'large'], clone);
       await git(['push', '-q', `${withUser(url)}/public.git`, 'HEAD:large'], clone);
       assert.equal(await git(['rev-parse', 'large'], repository), await git(['rev-parse', 'HEAD'], clone));

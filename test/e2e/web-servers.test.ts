@@ -9,13 +9,14 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 
 import { type Case, gitCases, hgCases, scriptCases } from './web-server-cases.js';
+import { gitLeavers, hgLeavers } from './web-server-leavers.js';
 import { startHost, type SiteHost } from '../helpers/site-host.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 import { webServerNames, webServers } from '../helpers/webserver-table.js';
 
 const sites: Readonly<Record<'hg' | 'git' | 'script', readonly Case[]>> = {
-  hg: hgCases,
-  git: gitCases,
+  hg: [...hgCases, ...hgLeavers],
+  git: [...gitCases, ...gitLeavers],
   script: scriptCases,
 };
 

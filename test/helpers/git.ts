@@ -4,6 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { type Ended, runToEnd, succeed } from './command.js';
+import { startGroup } from './leaving.js';
 import { temporaryDirectory } from './temporary.js';
 
 const env = {
@@ -29,6 +30,11 @@ export function git(args: readonly string[], cwd = '/', variables: Variables = {
 /** `git` whatever its exit status. */
 export function tryGit(args: readonly string[], cwd = '/', variables: Variables = {}): Promise<Ended> {
   return runToEnd('git', args, { cwd, env: { ...env, ...variables } });
+}
+
+/** Starts `git`; gives what ends it, and all that it has started, in the middle. */
+export function startGit(args: readonly string[], cwd: string): () => Promise<void> {
+  return startGroup('git', args, cwd, env);
 }
 
 /** A working tree with a repository whose first commit on main has these files; names are byte strings. */

@@ -1,9 +1,10 @@
 /** A web server with the configuration that the README shows, before a site with something of every kind in it. */
 
-import { mkdir } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { type Bridge, startBridge } from './bridge.js';
+import { type Bridge, fixture, startBridge } from './bridge.js';
 import { makeBareRepository } from './git.js';
 import { startGitHost } from './git-site.js';
 import { startHgHost, touch } from './hg-site.js';
@@ -12,7 +13,11 @@ import { addressesFor, startWebServer, type WebServerName } from './webserver.js
 
 export interface SiteHost {
   readonly url: string;
+  readonly server: WebServerName;
   readonly bridge: Bridge;
+  readonly accessLog: string;
+  /** What HOLD is for the programs of test/fixtures that hold a clone. */
+  readonly hold: string;
   /** The repository that is published as /public.hg or /public.git. */
   readonly repository: string;
   /** An empty directory. */
@@ -22,6 +27,9 @@ export interface SiteHost {
 
 /** By name, as byte strings; each has itself for its content. */
 export const files = ['read.me', 'sub/deep.txt', 'caf\xe9 (1).txt', '100% sure.txt'];
+
+/** So that what is left of a clone is more than a web server reads before it writes. */
+const LARGE_BYTES = 4_000_000;
 
 /** What a script does, by the first part of the path. */
 const program = `case $REQUEST_URI in
@@ -35,29 +43,38 @@ const program = `case $REQUEST_URI in
 *) printf 'Content-Type: text/plain\\n\\n%s' "$REQUEST_URI" ;;
 esac`;
 
-/** So that most of a test's time is not the start of interpreters. */
-const options = ['--runner', 'warm'];
-
 export async function startHost(
   server: WebServerName,
   site: 'hg' | 'git' | 'script',
   directory: string,
 ): Promise<SiteHost> {
-  const contents = Object.fromEntries(files.map((name) => [name, Buffer.from(name, 'latin1')]));
+  const contents = {
+    ...Object.fromEntries(files.map((name) => [name, Buffer.from(name, 'latin1')])),
+    large: randomBytes(LARGE_BYTES),
+  };
   const work = join(directory, 'work');
-  await mkdir(work);
+  const hold = join(directory, 'hold');
+  const accessLog = join(directory, 'access.log');
+  for (const path of [work, hold]) await mkdir(path);
+  // Warm: so that most of a test's time is not the start of interpreters.
+  const options = ['--runner', 'warm', '--access-log', accessLog, '--env', `HOLD=${hold}`];
+  const known = { server, accessLog, hold, work };
   if (site === 'hg') {
     const host = await startHgHost(server, directory, { options });
     const repository = join(host.repos, 'public');
-    await makeRepository(repository, contents, '[web]\nallow-push = ann\npush_ssl = no\n');
+    const extension = `[extensions]\nholds-a-clone = ${fixture('holds-a-clone.py')}\n`;
+    await makeRepository(repository, contents, `[web]\nallow-push = ann\npush_ssl = no\n${extension}`);
     for (const name of ['index.fcgi', 'public.hg']) await touch(join(host.markers, name));
-    return { url: host.url, bridge: host.bridge, repository, work, stop: host.stop };
+    return { ...known, url: host.url, bridge: host.bridge, repository, stop: host.stop };
   }
   if (site === 'git') {
-    const host = await startGitHost(server, directory, { options });
+    const config = join(directory, 'gitconfig');
+    await writeFile(config, `[uploadpack]\npackObjectsHook = ${fixture('holds-a-clone.sh')}\n`);
+    const own = [...options, '--env', `GIT_CONFIG_GLOBAL=${config}`];
+    const host = await startGitHost(server, directory, { options: own });
     const repository = join(host.repos, 'public.git');
     await makeBareRepository(repository, contents);
-    return { url: host.url, bridge: host.bridge, repository, work, stop: host.stop };
+    return { ...known, url: host.url, bridge: host.bridge, repository, stop: host.stop };
   }
   const { listen, sockets } = await addressesFor(server, directory);
   const own = ['--listen', listen[0], '--kill-grace', '200ms'];
@@ -70,5 +87,5 @@ export async function startHost(
     await web.stop();
     await bridge.stop();
   };
-  return { url: web.url, bridge, repository: '', work, stop };
+  return { ...known, url: web.url, bridge, repository: '', stop };
 }

@@ -8,6 +8,10 @@ interface Row {
   readonly isOverTcp?: true;
   /** The line that its file of users has for somebody whose password is `secret`. */
   readonly user: (name: string) => string;
+  /** When it tells the bridge that a reader has left, even before any of the answer has come to it. */
+  readonly tellsOfReader: 'at once' | 'when more is written';
+  /** What the bridge gets of a body: what has come so far, or nothing until all of it has. */
+  readonly passesBodies: 'as they come' | 'when complete';
   /** Cases of test/e2e/web-server-cases.ts that fail with it, by their titles, and what shows it. */
   readonly cannot: Readonly<Record<string, RegExp>>;
 }
@@ -21,6 +25,8 @@ const rows = {
       `server.modules += ( "mod_fastcgi" )
 fastcgi.server = ( "/" => (( "socket" => "${socket}", "check-local" => "disable" )) )`,
     user: apr1,
+    tellsOfReader: 'when more is written',
+    passesBodies: 'when complete',
     cannot: {},
   },
   nginx: {
@@ -33,17 +39,23 @@ fastcgi.server = ( "/" => (( "socket" => "${socket}", "check-local" => "disable"
       fastcgi_request_buffering off;
     }`),
     user: apr1,
+    tellsOfReader: 'at once',
+    passesBodies: 'when complete',
     cannot: {},
   },
   apache: {
     passing: (socket) => `ProxyPass "/" "unix:${socket}|fcgi://localhost/"`,
     user: apr1,
+    tellsOfReader: 'when more is written',
+    passesBodies: 'as they come',
     cannot: {},
   },
   'apache-tcp': {
     passing: (address) => `ProxyPass "/" "fcgi://${address}/"`,
     isOverTcp: true,
     user: apr1,
+    tellsOfReader: 'when more is written',
+    passesBodies: 'as they come',
     cannot: {},
   },
   caddy: {
@@ -53,6 +65,8 @@ fastcgi.server = ( "/" => (( "socket" => "${socket}", "check-local" => "disable"
       }
     }`,
     user: (name) => `${name} $2a$04$68XR.ISPnnU1pkIn76DG2e50QgFNx9Q5R4Ijg7mnoCTA6EU7fpiJS`,
+    tellsOfReader: 'when more is written',
+    passesBodies: 'as they come',
     cannot: {},
   },
   h2o: {
@@ -65,6 +79,8 @@ fastcgi.server = ( "/" => (( "socket" => "${socket}", "check-local" => "disable"
           type: unix
           port: ${socket}`,
     user: (name) => `${name}:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=`,
+    tellsOfReader: 'when more is written',
+    passesBodies: 'when complete',
     cannot: {},
   },
   haproxy: {
@@ -83,6 +99,8 @@ fcgi-app bridge
   docroot /nowhere`,
     user: (name) =>
       `user ${name} password $6$saltsalt$TVLlQcbpFVof5W3Yz4DTP6gRstiNuHwwTt6GLc1E5n0U0aDehy0S5knV8wiOQSpT0Y77vwPZN.Pq.H91p5hVO1`,
+    tellsOfReader: 'when more is written',
+    passesBodies: 'as they come',
     cannot: {
       'take git pushes of more than http.postBuffer, 1 MiB': /RPC failed/,
       'carry 32 MiB up in chunks, without a length': /EPIPE|ECONNRESET|400/,
