@@ -12,7 +12,7 @@ use warnings;
 use POSIX ();
 
 my $limits;
-my ($directory, $messages, $replies, $silence, $loading, $loaded, $environment, $pages);
+my ($directory, $bridge, $loading, $loaded, $environment, $pages);
 my ($wakeup, $wakeup_end, %running);
 # The process of the next request, and how many there were.
 my ($next, $count);
@@ -23,21 +23,16 @@ sub begin {
     # Where this was found nothing else is to be looked for.
     my ($own) = __FILE__ =~ m{\A(.*)/Fcgi2cgi/ForkServer\.pm\z}s;
     require Fcgi2cgi::Loading;
+    require Fcgi2cgi::Messages;
+    Fcgi2cgi::Messages->import;
     require Fcgi2cgi::Pages;
     require Fcgi2cgi::Standby;
     @INC = grep { $_ ne $own } @INC;
-    delete @INC{ map { "Fcgi2cgi/$_.pm" } qw(ForkServer Loading Pages Standby) };
+    delete @INC{ map { "Fcgi2cgi/$_.pm" } qw(ForkServer Loading Messages Pages Standby) };
     $pages = Fcgi2cgi::Pages->new;
 
-    open $messages, '<&', \*STDIN or die "messages: $!";
-    open $replies, '>&', \*STDOUT or die "answers: $!";
-    binmode $_ for $messages, $replies;
-    # What reads standard input while it is loaded waits for ever: the bridge does without us then.
-    pipe my $stdin, $silence or die "pipe: $!";
-    POSIX::dup2(fileno $stdin, 0);
-    POSIX::dup2(2, 1);
-
-    my $fields = fields(receive() // POSIX::_exit(0));
+    $bridge = Fcgi2cgi::Messages->new;
+    my $fields = fields($bridge->receive // POSIX::_exit(0));
     (undef, $directory) = splice @$fields, 0, 2;
     (my ($start, $variables, $modules), $limits) = map { +{ pairs($fields) } } 1 .. 4;
     $environment = Fcgi2cgi::Environment->new($start);
@@ -50,7 +45,7 @@ sub serve {
     $loaded = $loading->end;
     $environment->add_changes($loaded->{changes}) if $loaded->{changes};
     if ($loaded->{unfit}) {
-        say_words('unfit', $loaded->{unfit});
+        $bridge->say('unfit', $loaded->{unfit});
         return 0;
     }
     pipe $wakeup, $wakeup_end or die "pipe: $!";
@@ -59,16 +54,16 @@ sub serve {
         fcntl $end, POSIX::F_SETFL(), POSIX::O_NONBLOCK();
     }
     local $SIG{CHLD} = sub { local $!; syswrite $wakeup_end, '.' };
-    say_words('ready', sort keys %{ $loaded->{variables} });
+    $bridge->say('ready', sort keys %{ $loaded->{variables} });
     return 1 if prepare_ahead();
     my $is_open = 1;
     while ($is_open || %running) {
         my $ready = '';
-        vec($ready, fileno $_, 1) = 1 for $wakeup, ($is_open ? $messages : ());
+        vec($ready, $_, 1) = 1 for fileno($wakeup), ($is_open ? $bridge->number : ());
         next if select($ready, undef, undef, undef) < 0;
         reap() if vec $ready, fileno $wakeup, 1;
-        next if !$is_open || !vec $ready, fileno $messages, 1;
-        my $message = receive();
+        next if !$is_open || !vec $ready, $bridge->number, 1;
+        my $message = $bridge->receive;
         if (!defined $message) {
             $is_open = 0;
             give_up_waiting();
@@ -84,7 +79,7 @@ sub run {
     my ($number, $may_teach, $where) = map { untainted($_) } @{ fields($message) }[1 .. 3];
     my $changed = $loaded->changed;
     if (defined $changed) {
-        say_words('stale', $number, $changed);
+        $bridge->say('stale', $number, $changed);
         return 0;
     }
     my ($process, $reason);
@@ -104,7 +99,7 @@ sub run {
     }
     if (defined $reason) {
         chomp $reason;
-        say_words('refused', $number, $reason);
+        $bridge->say('refused', $number, $reason);
         return 0;
     }
     $process->{number} = $number;
@@ -138,14 +133,15 @@ sub prepare {
 # Makes this forked process what exec would have made, as soon as there is a request for it.
 sub become {
     my ($process) = @_;
-    close $_ for $messages, $silence, $wakeup, $wakeup_end;
+    $bridge->stop_listening;
+    close $_ for $wakeup, $wakeup_end;
     my $message = $process->wait_for_request($pages);
     POSIX::_exit(0) if $message eq '';
     my $fields = fields($message);
     my (undef, $number, $may_teach, $where) = map { untainted($_) } splice @$fields, 0, 4;
     # Not before it leads a group, by which it may be ended.
-    say_words('forked', $number, $$, $process->{name});
-    close $replies;
+    $bridge->say('forked', $number, $$, $process->{name});
+    $bridge->stop;
     $process->open_streams;
     chdir $where or die "$where: $!\n";
     limit() if %$limits;
@@ -196,10 +192,11 @@ sub reap {
             ($process, $next) = $next;
         }
         learn($process->{lesson});
-        say_words('ended', $pid, $status);
+        $bridge->say('ended', $pid, $status);
         next if $process->has_begun;
         $process->remove_pipes;
-        say_words('refused', $process->{number}, 'its process was ended before it began') if defined $process->{number};
+        next if !defined $process->{number};
+        $bridge->say('refused', $process->{number}, 'its process was ended before it began');
     }
 }
 
@@ -213,7 +210,7 @@ sub learn {
     my ($written, @modules) = $learned =~ s/\n\n\z// ? split(/\n/, $learned, -1) : return;
     $pages->learn($written);
     # In short lines: processes that were just forked may say something, too.
-    while (@modules) { say_words('learned', splice @modules, 0, 16) }
+    while (@modules) { $bridge->say('learned', splice @modules, 0, 16) }
 }
 
 # Has a process tell which memory it has written to and which modules it has loaded, when it ends.
@@ -226,55 +223,6 @@ sub teach {
     close $taught;
 }
 
-# What is told and said
-
-sub receive {
-    my $header = receive_octets(4) // return;
-    return receive_octets(unpack 'N', $header);
-}
-
-sub fields { return [split /\0/, $_[0], -1] }
-
-sub receive_octets {
-    my ($size) = @_;
-    my $octets = '';
-    while (length $octets < $size) {
-        my $got = sysread $messages, $octets, $size - length $octets, length $octets;
-        next if !defined $got && $!{EINTR};
-        return if !$got;
-    }
-    return $octets;
-}
-
-sub say_words {
-    my $line = join(' ', map { my $word = $_; $word =~ s/([% \n])/sprintf '%%%02X', ord $1/ge; $word } @_) . "\n";
-    while (length $line) {
-        my $written = syswrite $replies, $line;
-        next if !defined $written && $!{EINTR};
-        # Nobody listens any more: the end of the messages says so too.
-        return if !defined $written;
-        substr $line, 0, $written, '';
-    }
-}
-
-# A list among a message's fields: its length comes first.
-sub listed {
-    my ($fields) = @_;
-    return splice @$fields, 0, shift @$fields;
-}
-
-# A list of NAME=VALUE.
-sub pairs {
-    my ($fields) = @_;
-    return map { /\A([^=]*)=(.*)\z/s ? ($1, $2) : () } listed($fields);
-}
-
-# What the bridge says is believed.
-sub untainted {
-    my ($octets) = $_[0] =~ /\A(.*)\z/s;
-    return $octets;
-}
-
 BEGIN { begin() }
 
 # It may not compile: what Perl says of it is for the processes that are made anew.
@@ -284,7 +232,7 @@ END {
         teach();
     }
     elsif ($loading && !$loaded) {
-        say_words('unfit', 'it does not compile');
+        $bridge->say('unfit', 'it does not compile');
         POSIX::_exit(0);
     }
 }
