@@ -84,11 +84,14 @@ export function peakMiB(pid: number): number {
 }
 
 /** Resolves when `condition` holds; for what nothing announces, such as the end of somebody else's process. */
-export async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
+export async function until(
+  condition: () => Promise<boolean> | boolean,
+  patienceMs = PATIENCE_MS,
+): Promise<void> {
+  const deadline = performance.now() + patienceMs;
   while (!(await condition())) {
     if (performance.now() > deadline) {
-      throw new Error(`still not so after ${String(PATIENCE_MS)} ms: ${String(condition)}`);
+      throw new Error(`still not so after ${String(patienceMs)} ms: ${String(condition)}`);
     }
     await delay(POLL_MS);
   }

@@ -24,11 +24,11 @@ export interface WebServer {
 
 /** An example of scripts/webservers, and where this one has what the example has at an administrator's places. */
 export interface Example {
-  readonly site?: 'hg' | 'git' | 'git-markers' | 'cgit';
+  readonly site?: 'hg' | 'git' | 'git-markers' | 'cgit' | 'several';
   /** The web server's own directory is made here. */
   readonly directory: string;
   readonly documentRoot: string;
-  /** Of `addressesFor`: the directory of the bridge's sockets, or its address. */
+  /** Of `addressesFor`: the directory of the bridge's sockets, or its address; of `several`, the machines' network. */
   readonly sockets: string;
   /** Whom it knows; all of them have the password `secret`. */
   readonly users?: readonly string[];

@@ -1,0 +1,250 @@
+/**
+ * Three machines, each a network namespace with a bridge of its own, behind HAProxy and behind nginx, as
+ * scripts/webservers has them: no GET fails when one is killed, nor when one is stopped.
+ */
+
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import type { Bridge } from '../helpers/bridge.js';
+import { git, makeBareRepository } from '../helpers/git.js';
+import { fetchRaw } from '../helpers/http.js';
+import { Network } from '../helpers/machines.js';
+import { hg, makeRepository } from '../helpers/mercurial.js';
+import { until } from '../helpers/processes.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
+import { startWebServer, type WebServer } from '../helpers/webserver.js';
+
+const shipped = fileURLToPath(new URL('../../../scripts/webservers/several.toml', import.meta.url));
+
+/** Requests at a time. */
+const CONCURRENCY = 8;
+/** That each machine has answered before anything happens to one, and after it. */
+const SHARE = 25;
+/** On a busy machine, for what nothing announces. */
+const PATIENCE_MS = 60_000;
+
+const pages: readonly (readonly [host: string, paths: readonly string[]])[] = [
+  ['hg', ['/', '/public', '/public/log', '/public/rev/tip', '/public/file/tip', '/public?cmd=capabilities']],
+  ['hg', ['/public/raw-file/tip/read.me', '/static/style-paper.css']],
+  ['git', ['/', '/public.git', '/public.git/log', '/public.git/tree', '/public.git/commit']],
+  ['git', ['/public.git/info/refs?service=git-upload-pack', '/public.git/blob_plain/HEAD:/read.me']],
+];
+const targets = pages.flatMap(([host, paths]) => paths.map((path) => [`${host}.example.org`, path] as const));
+
+/** GETs of all pages, again and again, each of whose answers has to be what the first one was. */
+class Load {
+  readonly failures: string[] = [];
+  answered = 0;
+  #isWanted = true;
+  readonly #loops: readonly Promise<void>[];
+
+  private constructor(url: string, expected: ReadonlyMap<string, Buffer>) {
+    let next = 0;
+    const loop = async (): Promise<void> => {
+      while (this.#isWanted) {
+        const [host, path] = targets[next++ % targets.length] ?? ['', ''];
+        const failed = await fetchRaw(url, path, { headers: { Host: host } }).then(
+          ({ status, body }) => {
+            if (status === 200 && body.equals(expected.get(host + path) ?? Buffer.alloc(0))) return undefined;
+            return `status ${String(status)}, ${body.toString('latin1').slice(0, 200)}`;
+          },
+          (error: unknown) => String(error),
+        );
+        if (failed === undefined) this.answered += 1;
+        else this.failures.push(`${host}${path}: ${failed}`);
+      }
+    };
+    this.#loops = Array.from({ length: CONCURRENCY }, loop);
+  }
+
+  static async start(url: string): Promise<Load> {
+    const expected = new Map<string, Buffer>();
+    for (const [host, path] of targets) {
+      const { status, body } = await fetchRaw(url, path, { headers: { Host: host } });
+      assert.equal(status, 200, `${host}${path}: ${body.toString()}`);
+      expected.set(host + path, body);
+    }
+    return new Load(url, expected);
+  }
+
+  async stop(): Promise<void> {
+    this.#isWanted = false;
+    await Promise.all(this.#loops);
+  }
+}
+
+/** Stops a bridge, if it runs, without its --drain-delay. */
+async function stopAtOnce(bridge: Bridge): Promise<void> {
+  const { exitCode, signalCode } = bridge.process;
+  if (exitCode !== null || signalCode !== null) return;
+  bridge.process.kill('SIGTERM');
+  await bridge.logged(/ draining: /);
+  await bridge.stop();
+}
+
+/** What HAProxy says of the servers of a name, in all backends, by the names of its columns. */
+async function statistics(directory: string, server: string): Promise<ReadonlyMap<string, string>[]> {
+  const socket = createConnection(join(directory, 'haproxy/haproxy.sock'));
+  await once(socket, 'connect');
+  socket.write('show stat\n');
+  const [head = '', ...lines] = (await text(socket)).split('\n');
+  const columns = head.split(',');
+  const rows = lines.map((line) => line.split(',')).filter(([, name]) => name === server);
+  assert.ok(rows.length > 0);
+  return rows.map((row) => new Map(columns.map((column, index) => [column, row[index] ?? ''])));
+}
+
+const nginxErrors = (directory: string): Promise<string> =>
+  readFile(join(directory, 'nginx/error.log'), 'utf8');
+
+const names = ['one', 'two', 'three'] as const;
+type Name = (typeof names)[number];
+
+/** How the front end is seen to have noticed what has happened to a machine. */
+interface Front {
+  readonly name: 'haproxy' | 'nginx';
+  readonly sawItGo: (directory: string, machine: Name, address: string) => Promise<boolean>;
+  /** Requests that had to be sent again, as a machine was gone. */
+  readonly repeated: (directory: string) => Promise<number>;
+}
+
+const fronts: readonly Front[] = [
+  {
+    name: 'haproxy',
+    sawItGo: async (directory, machine) =>
+      (await statistics(directory, machine)).every((row) => row.get('status')?.startsWith('DOWN')),
+    repeated: async (directory) => {
+      const rows = await statistics(directory, 'two');
+      return rows.reduce((sum, row) => sum + Number(row.get('wretr')) + Number(row.get('wredis')), 0);
+    },
+  },
+  {
+    name: 'nginx',
+    sawItGo: async (directory, _machine, address) =>
+      (await nginxErrors(directory)).includes(`upstream: "fastcgi://${address}:`),
+    repeated: async (directory) => (await nginxErrors(directory)).split('upstream: "fastcgi://').length - 1,
+  },
+];
+
+for (const front of fronts) {
+  describe(
+    `Three machines behind ${front.name}`,
+    { timeout: 180_000, skip: process.getuid?.() !== 0 },
+    () => {
+      const network = new Network(names.length);
+      const bridges = new Map<Name, Bridge>();
+      let directory: string;
+      let repos: string;
+      let web: WebServer | undefined;
+
+      const machine = (name: Name): Network['machines'][number] => {
+        const found = network.machines[names.indexOf(name)];
+        assert.ok(found);
+        return found;
+      };
+      const accessLog = (name: Name): string => join(directory, `${name}.access.log`);
+      /** GETs for the front end's users that a machine has answered. */
+      const answeredBy = async (name: Name): Promise<number> => {
+        const lines = (await readFile(accessLog(name), 'utf8')).split('\n');
+        return lines.filter((line) => / "GET" .* completed /.test(line) && !line.includes('"/health"'))
+          .length;
+      };
+      const answersMore = async (name: Name): Promise<void> => {
+        const enough = (await answeredBy(name)) + SHARE;
+        await until(async () => (await answeredBy(name)) >= enough, PATIENCE_MS);
+      };
+      const start = async (name: Name): Promise<void> => {
+        const { address, start: startThere } = machine(name);
+        const example = await readFile(shipped, 'utf8');
+        const file = join(directory, `${name}.toml`);
+        const here = example.replaceAll('192.0.2.11', address).replaceAll('192.0.2.', `${network.prefix}.`);
+        await writeFile(file, here.replaceAll('/srv/', `${repos}/`));
+        const args = ['serve', '--config', file, '--access-log', accessLog(name)];
+        // Pushes go to the first one.
+        bridges.set(name, await startThere(args, directory, name === 'one' ? undefined : repos));
+      };
+
+      before(async () => {
+        directory = await temporaryDirectory();
+        repos = join(directory, 'repos');
+        for (const site of ['hg', 'git']) await mkdir(join(repos, site), { recursive: true });
+        const files = { 'read.me': 'a line\n'.repeat(1_000) };
+        await makeRepository(join(repos, 'hg/public'), files, '[web]\nallow-push = ann\npush_ssl = no\n');
+        await makeBareRepository(join(repos, 'git/public.git'), files);
+        await network.make();
+        for (const name of names) await start(name);
+        const place = { directory, documentRoot: directory, sockets: network.prefix };
+        web = await startWebServer(front.name, { ...place, site: 'several', users: ['ann'] });
+      });
+      after(async () => {
+        try {
+          await web?.stop();
+          for (const bridge of bridges.values()) await stopAtOnce(bridge);
+          for (const { empty } of network.machines) await empty();
+        } finally {
+          await network.remove();
+        }
+      });
+
+      it('lose no GET when one is killed, nor when one is stopped, and take both up again', async () => {
+        const { url } = web ?? assert.fail();
+        const load = await Load.start(url);
+        const sawItGo = (name: Name): Promise<void> =>
+          until(() => front.sawItGo(directory, name, machine(name).address), PATIENCE_MS);
+        try {
+          await Promise.all(names.map(answersMore));
+
+          bridges.get('two')?.process.kill('SIGKILL');
+          await sawItGo('two');
+          await answersMore('three');
+
+          bridges.get('three')?.process.kill('SIGTERM');
+          assert.equal(await bridges.get('three')?.exited(), 0);
+          await sawItGo('three');
+          await answersMore('one');
+
+          await start('two');
+          await start('three');
+          await Promise.all(names.map(answersMore));
+        } finally {
+          await load.stop();
+        }
+        assert.deepEqual(load.failures, []);
+        assert.ok((await front.repeated(directory)) > 0);
+        const answered = await Promise.all(names.map(answeredBy));
+        const sum = answered.reduce((so, far) => so + far, 0);
+        // One that is killed may have answered what it had no time to write down.
+        assert.ok(sum >= load.answered - CONCURRENCY, `${String(answered)} of ${String(load.answered)}`);
+        assert.ok(load.answered >= 300, `only ${String(load.answered)}`);
+      });
+
+      it('take pushes at the first one, with a password', async () => {
+        const { url } = web ?? assert.fail();
+        const work = join(directory, 'work');
+        await hg(['clone', '-q', `${url}/public`, `${work}-hg`]);
+        await writeFile(join(`${work}-hg`, 'new'), 'hg');
+        await hg(['commit', '-q', '-A', '-m', 'new'], `${work}-hg`);
+        const withUser = url.replace('//', '//ann:secret@');
+        await hg(['push', '-q', `${withUser}/public`], `${work}-hg`);
+        const tip = ['log', '-r', 'tip', '-T', '{node}'];
+        assert.equal(await hg(tip, join(repos, 'hg/public')), await hg(tip, `${work}-hg`));
+
+        const there = ['-c', 'http.extraHeader=Host: git.example.org'];
+        await git([...there, 'clone', '-q', `${url}/public.git`, `${work}-git`]);
+        await writeFile(join(`${work}-git`, 'new'), 'git');
+        await git(['add', '-A'], `${work}-git`);
+        await git(['commit', '-q', '-m', 'new'], `${work}-git`);
+        await git([...there, 'push', '-q', `${withUser}/public.git`, 'main'], `${work}-git`);
+        const head = ['rev-parse', 'main'];
+        assert.equal(await git(head, join(repos, 'git/public.git')), await git(head, `${work}-git`));
+      });
+    },
+  );
+}
