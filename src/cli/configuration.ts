@@ -139,6 +139,7 @@ export function readDaemonWide(reader: OptionReader): Omit<Configuration, 'sites
   return {
     drainDelayMs: reader.durationMs('drain-delay'),
     stopGraceMs: reader.durationMs('stop-grace'),
+    upgradeTimeoutMs: reader.durationMs('upgrade-timeout'),
     user: known(reader, 'user'),
     group: known(reader, 'group'),
     chdir: reader.path('chdir'),

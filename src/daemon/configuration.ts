@@ -97,6 +97,8 @@ export interface Configuration {
   readonly drainDelayMs: number;
   /** How long running requests may take after that. */
   readonly stopGraceMs: number;
+  /** How long the new process of an upgrade may take to listen; 0 for as long as it likes. */
+  readonly upgradeTimeoutMs: number;
   /** Whom to serve as, by names or numbers; undefined leaves what the process is. */
   readonly user: string | undefined;
   readonly group: string | undefined;

@@ -20,9 +20,6 @@ import { type SystemdEnvironment, takeSystemdEnvironment } from './systemd/envir
 import { Notifier } from './systemd/notifier.js';
 import { withPassedSockets } from './systemd/passed-sockets.js';
 
-/** How long a new process may take to listen: it may have to ask Mercurial where its Python is, on a busy machine. */
-export const UPGRADE_TIMEOUT_MS = 60_000;
-
 export interface LifeOptions {
   /** Whom root becomes as soon as it has bound all sockets; its log files are that user's. */
   readonly identity: Identity | undefined;
@@ -198,7 +195,7 @@ class Life {
   /** Has a new process take the place of this one. Never rejects. */
   async #upgrade(): Promise<void> {
     const { log } = this.#logs;
-    const { log: logOptions, background, pidFile } = this.#configuration;
+    const { log: logOptions, background, pidFile, upgradeTimeoutMs } = this.#configuration;
     const answer = async (how: Parameters<typeof answerRequest>[1]): Promise<void> => {
       if (pidFile !== undefined) await answerRequest(pidFile, how);
     };
@@ -207,13 +204,14 @@ class Life {
       if (listeners === undefined || this.#isEnding) {
         throw new BridgeError('ERR_UPGRADE', 'it has only just been started, or ends already');
       }
+      await answer({ withinMs: upgradeTimeoutMs });
       log.info({}, 'upgrade: starting the process that takes the place of this one');
       const successor = await Successor.start({
         listeners,
         pidFile: this.#pidFile,
         background,
         logFile: logOptions.file,
-        timeoutMs: UPGRADE_TIMEOUT_MS,
+        timeoutMs: upgradeTimeoutMs,
         env: this.#notifier.environment,
         signal: this.#stopping.signal,
       });

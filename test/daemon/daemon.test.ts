@@ -55,6 +55,7 @@ const configuration = (...sites: ServedSiteConfiguration[]): Configuration => ({
   sites,
   drainDelayMs: 0,
   stopGraceMs: 100,
+  upgradeTimeoutMs: 0,
   user: undefined,
   group: undefined,
   chdir: undefined,

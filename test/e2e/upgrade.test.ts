@@ -146,6 +146,23 @@ describe('An upgrade', { timeout: 120_000 }, () => {
     await stop(['bin', 'sites.toml']);
   });
 
+  it('to a program that does not listen within --upgrade-timeout leaves the old one serving, and nothing of the new', async () => {
+    const program = `${directory}/bin/fcgi2cgi`;
+    await mkdir(`${directory}/bin`);
+    await symlink(main, program);
+    const site = ['script', fixture('cgi/prints-query.sh'), '--listen', socket];
+    await start([...site, '--upgrade-timeout', '500ms'], program);
+    const pid = await pidOf();
+    await unlink(program);
+    await writeFile(program, 'setInterval(() => undefined, 1_000_000);\n');
+    const { status, stderr } = await upgrade();
+    const why = 'fcgi2cgi: the new process did not listen within 500 ms (--upgrade-timeout)\n';
+    assert.deepEqual([status, stderr], [1, why]);
+    assert.deepEqual(processesWith(`${directory}/`), [pid]);
+    assert.equal((await ask(socket, { ...GET, QUERY_STRING: 'A: b\n\nold' })).stdout, 'A: b\n\nold');
+    await stop(['bin']);
+  });
+
   it('takes the listeners that the file still names, adds others, and lets go of the rest', async () => {
     const file = `${directory}/sites.toml`;
     const site = (name: string): string =>

@@ -5,11 +5,7 @@ import { resolve } from 'node:path';
 import type { Argv } from 'yargs';
 
 import { runningDaemon } from '../../daemon/pid-file.js';
-import { UPGRADE_TIMEOUT_MS } from '../../daemon/run-daemon.js';
 import { requestUpgrade } from '../../daemon/succession/request.js';
-
-/** For a daemon that is reading its configuration again, and for its answer. */
-const MARGIN_MS = 30_000;
 
 export function upgradeCommand(commands: Argv): Argv {
   return commands.command(
@@ -27,6 +23,6 @@ export function upgradeCommand(commands: Argv): Argv {
 
 async function upgrade(pidFile: string): Promise<void> {
   const pid = await runningDaemon(pidFile);
-  const successor = await requestUpgrade(pidFile, pid, UPGRADE_TIMEOUT_MS + MARGIN_MS);
+  const successor = await requestUpgrade(pidFile, pid);
   process.stdout.write(`process ${String(successor)} serves in place of ${String(pid)}\n`);
 }

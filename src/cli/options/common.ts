@@ -78,6 +78,11 @@ const times = {
     default: '0',
     description: 'Between SIGTERM, from when --health-path is 503, and the end of listening',
   },
+  'upgrade-timeout': {
+    ...text,
+    default: '1m',
+    description: 'For the new process of an upgrade to listen; then the old one goes on',
+  },
   'stop-grace': { ...text, default: '30s', description: 'For running requests when the daemon stops' },
 } satisfies Record<string, Options>;
 
@@ -170,6 +175,7 @@ export const commonOptions = {
 export const daemonOptions = {
   'drain-delay': times['drain-delay'],
   'stop-grace': times['stop-grace'],
+  'upgrade-timeout': times['upgrade-timeout'],
   control: status.control,
   ...process,
 };

@@ -1,6 +1,6 @@
 /**
  * The file in which `fcgi2cgi upgrade` and the daemon meet, beside the pid file: the command makes it and sends SIGUSR2,
- * the daemon writes how the upgrade went, the command removes it.
+ * the daemon writes how long the upgrade may take and how it went, the command removes it.
  */
 
 import { execFile } from 'node:child_process';
@@ -11,7 +11,13 @@ import { promisify } from 'node:util';
 import { BridgeError, bridgeErrorOf, reasonOf, systemCodeOf } from '../../errors.js';
 
 /** How an upgrade went: which process serves now, or why none but the old one. */
-export type Answer = { readonly pid: number } | { readonly failed: readonly string[] };
+type Outcome = { readonly pid: number } | { readonly failed: readonly string[] };
+
+/** What the daemon says of it; before that, how long it may take, 0 for as long as it likes. */
+export type Answer = { readonly withinMs: number } | Outcome;
+
+/** For a daemon that is reading its configuration again, and for its answer. */
+const MARGIN_MS = 30_000;
 
 const POLL_MS = 50;
 
@@ -32,14 +38,14 @@ export async function answerRequest(pidFile: string, answer: Answer): Promise<vo
 /**
  * Asks the daemon that runs as process `pid` to let a new one take its place; resolves to that one's id.
  *
- * @throws BridgeError `ERR_UPGRADE` why it does not, or has not within `timeoutMs`.
+ * @throws BridgeError `ERR_UPGRADE` why it does not, or that it says nothing within the time that it has set itself.
  */
-export async function requestUpgrade(pidFile: string, pid: number, timeoutMs: number): Promise<number> {
+export async function requestUpgrade(pidFile: string, pid: number): Promise<number> {
   const path = fileBeside(pidFile);
   const file = await make(path, pid);
   try {
     signal(pid);
-    const answer = await answerOf(file, pid, timeoutMs);
+    const answer = await answerOf(file, pid);
     if ('pid' in answer) return answer.pid;
     throw (
       bridgeErrorOf(answer.failed.map((line) => new BridgeError('ERR_UPGRADE', line))) ??
@@ -85,13 +91,20 @@ function signal(pid: number): void {
   }
 }
 
-async function answerOf(file: FileHandle, pid: number, timeoutMs: number): Promise<Answer> {
-  const deadline = performance.now() + timeoutMs;
+async function answerOf(file: FileHandle, pid: number): Promise<Outcome> {
+  let deadline = performance.now() + MARGIN_MS;
+  let heard = 0;
   for (;;) {
     const isOver = !isThere(pid) || performance.now() > deadline;
     const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(65_536), position: 0 });
-    const [, line, ...rest] = buffer.toString('utf8', 0, bytesRead).split('\n');
-    if (line !== undefined && rest.length > 0) return JSON.parse(line) as Answer;
+    // The first line is ours, the last is not complete.
+    const lines = buffer.toString('utf8', 0, bytesRead).split('\n').slice(1, -1);
+    for (const line of lines.slice(heard)) {
+      const said = JSON.parse(line) as Answer;
+      if (!('withinMs' in said)) return said;
+      deadline = said.withinMs === 0 ? Infinity : performance.now() + said.withinMs + MARGIN_MS;
+    }
+    heard = lines.length;
     if (isOver) throw failed(`process ${String(pid)} has ended, or says nothing; look at its log`);
     await delay(POLL_MS);
   }

@@ -5,6 +5,7 @@ import { closeSync, openSync } from 'node:fs';
 import type { Socket } from 'node:net';
 
 import { BridgeError, reasonOf } from '../../errors.js';
+import { Timer } from '../../timer.js';
 import type { Listener } from '../listener.js';
 import type { PidFile } from '../pid-file.js';
 import { bequeath } from './handover.js';
@@ -17,7 +18,7 @@ export interface SuccessorOptions {
   /** The log file, which is its standard error where we are in the background. */
   readonly logFile: string | undefined;
   readonly background: boolean;
-  /** How long it may take to listen. */
+  /** How long it may take to listen; 0 for as long as it likes. */
   readonly timeoutMs: number;
   /** What it gets in its environment besides. */
   readonly env: Readonly<Record<string, string>>;
@@ -57,11 +58,11 @@ export class Successor {
     const { listeners, pidFile, background, logFile, timeoutMs, signal } = options;
     const { descriptors, env } = bequeath(listeners, pidFile);
     const late = new AbortController();
-    const timer = setTimeout(() => {
-      late.abort(
-        new BridgeError('ERR_UPGRADE', `the new process did not listen within ${String(timeoutMs)} ms`),
-      );
-    }, timeoutMs);
+    const timer = new Timer(timeoutMs, () => {
+      const what = `the new process did not listen within ${String(timeoutMs)} ms (--upgrade-timeout)`;
+      late.abort(new BridgeError('ERR_UPGRADE', what));
+    });
+    timer.start();
     const log = background ? openSync(logFile ?? '/dev/null', 'a', 0o640) : undefined;
     const own: StdioOptions =
       log === undefined ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'ignore', log];
@@ -85,7 +86,7 @@ export class Successor {
       if (error instanceof BridgeError) throw error;
       throw new BridgeError('ERR_UPGRADE', reasonOf(error), { cause: error });
     } finally {
-      clearTimeout(timer);
+      timer.stop();
       if (log !== undefined) closeSync(log);
     }
   }
