@@ -1,7 +1,7 @@
 /** A web server with the configuration that the README shows, before a site with something of every kind in it. */
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { type Bridge, fixture, startBridge } from './bridge.js';
@@ -62,7 +62,10 @@ export async function startHost(
   if (site === 'hg') {
     const host = await startHgHost(server, directory, { options });
     const repository = join(host.repos, 'public');
-    const extension = `[extensions]\nholds-a-clone = ${fixture('holds-a-clone.py')}\n`;
+    // Copied, for Python writes what it makes of it beside it.
+    const holder = join(directory, 'holds-a-clone.py');
+    await copyFile(fixture('holds-a-clone.py'), holder);
+    const extension = `[extensions]\nholds-a-clone = ${holder}\n`;
     await makeRepository(repository, contents, `[web]\nallow-push = ann\npush_ssl = no\n${extension}`);
     for (const name of ['index.fcgi', 'public.hg']) await touch(join(host.markers, name));
     return { ...known, url: host.url, bridge: host.bridge, repository, stop: host.stop };
