@@ -15,8 +15,8 @@ import type { Worker } from './worker.js';
 const EXIT_FOLLOWS_MS = 200;
 
 /** Connects to a worker, which accepts when it comes to it. @throws Error if its socket is closed. */
-export async function connectTo(worker: Worker): Promise<Requester> {
-  const socket = createConnection(worker.path);
+export async function connectTo({ path }: Pick<Worker, 'path'>): Promise<Requester> {
+  const socket = createConnection(path);
   await once(socket, 'connect');
   return new Requester(socket);
 }

@@ -1,0 +1,136 @@
+/** The workers that run: who is free, who gets the next one, and who has served its time. */
+
+import { WaitingLine } from './waiting-line.js';
+
+export interface RosterOptions {
+  /** Requests after which a worker has served its time; 0 for none. */
+  readonly maxRequests: number;
+  /** Whether each worker is sure to become ready, so that a request does better to wait until one is. */
+  readonly becomeReady: () => boolean;
+}
+
+/** A worker as its roster has it. */
+export interface Member<Worker> {
+  readonly worker: Worker;
+  readonly state: 'free' | 'taken' | 'dismissed';
+  /** Whether it accepts connections, as far as anybody can know. */
+  readonly isReady: boolean;
+  readonly requests: number;
+  /** By `performance.now()`. */
+  readonly enteredAt: number;
+}
+
+interface Entry<Worker> extends Member<Worker> {
+  state: Member<Worker>['state'];
+  isReady: boolean;
+  requests: number;
+  /** Aborted when it is taken or leaves. */
+  readonly idle: AbortController;
+}
+
+/** Owns neither its workers nor their processes: it is told what becomes of them. */
+export class Roster<Worker> {
+  readonly #options: RosterOptions;
+  /** Who was given back last is last. */
+  readonly #entries = new Map<Worker, Entry<Worker>>();
+  readonly #waiting = new WaitingLine<Worker>();
+
+  constructor(options: RosterOptions) {
+    this.#options = options;
+  }
+
+  /** Adds a worker that has started, free and not ready. The signal aborts when it is first taken or leaves. */
+  enter(worker: Worker): AbortSignal {
+    const idle = new AbortController();
+    const enteredAt = performance.now();
+    this.#free({ worker, state: 'free', isReady: false, requests: 0, enteredAt, idle });
+    return idle.signal;
+  }
+
+  /** The worker is ready, or nothing will ever tell. One that has left meanwhile goes to nobody. */
+  ready(worker: Worker): void {
+    const entry = this.#entries.get(worker);
+    if (entry === undefined) return;
+    entry.isReady = true;
+    this.#offer(entry);
+  }
+
+  /**
+   * Takes the free worker that has been so for longest, so that one which exits after an answer has had the time to; and
+   * one that is ready, not one that still starts. Undefined where a request has to wait.
+   */
+  take(): Worker | undefined {
+    const free = [...this.#entries.values()].filter(({ state }) => state === 'free');
+    const entry = free.find(({ isReady }) => isReady) ?? free.find((each) => this.#mayTake(each));
+    return entry && this.#taken(entry);
+  }
+
+  /** Waits for a worker, in the order of the calls; rejects with what `signal` or `sendAway` says. */
+  wait(signal: AbortSignal): Promise<Worker> {
+    return this.#waiting.join(signal);
+  }
+
+  /** Sends away all who wait. */
+  sendAway(reason: Error): void {
+    this.#waiting.dissolve(reason);
+  }
+
+  /** Takes a worker back after a request, for the next one; unless it has served its time, or goes already. */
+  giveBack(worker: Worker): 'in-service' | 'time-served' {
+    const entry = this.#entries.get(worker);
+    if (entry === undefined) return 'in-service';
+    entry.requests += 1;
+    // It has accepted, if it lives.
+    entry.isReady = true;
+    if (entry.state !== 'taken') return 'in-service';
+    const { maxRequests } = this.#options;
+    if (maxRequests > 0 && entry.requests >= maxRequests) return 'time-served';
+    this.#free(entry);
+    return 'in-service';
+  }
+
+  /** Gives no more to a worker that is to go. */
+  dismiss(worker: Worker): void {
+    const entry = this.#entries.get(worker);
+    if (entry !== undefined) entry.state = 'dismissed';
+  }
+
+  /** Strikes out a worker that has ended. Returns how many requests it had. */
+  leave(worker: Worker): number {
+    const entry = this.#entries.get(worker);
+    entry?.idle.abort();
+    this.#entries.delete(worker);
+    return entry?.requests ?? 0;
+  }
+
+  has(worker: Worker): boolean {
+    return this.#entries.has(worker);
+  }
+
+  members(): readonly Member<Worker>[] {
+    return [...this.#entries.values()];
+  }
+
+  #free(entry: Entry<Worker>): void {
+    entry.state = 'free';
+    this.#entries.delete(entry.worker);
+    this.#entries.set(entry.worker, entry);
+    this.#offer(entry);
+  }
+
+  #offer(entry: Entry<Worker>): void {
+    if (entry.state !== 'free' || !this.#mayTake(entry) || this.#waiting.isEmpty) return;
+    this.#waiting.give(this.#taken(entry));
+  }
+
+  /** A request waits for a worker that starts, rather than go down with it. */
+  #mayTake({ isReady }: Entry<Worker>): boolean {
+    return isReady || !this.#options.becomeReady();
+  }
+
+  #taken(entry: Entry<Worker>): Worker {
+    entry.state = 'taken';
+    entry.idle.abort();
+    return entry.worker;
+  }
+}

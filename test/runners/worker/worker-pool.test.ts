@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
+import { existsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+
+import type { Worker } from '../../../src/runners/worker/worker.js';
+import { WorkerPool, type WorkerPoolOptions } from '../../../src/runners/worker/worker-pool.js';
+import { isRunning } from '../../helpers/processes.js';
+import { withTmpdir } from '../../helpers/temporary.js';
+import { makeApplication } from '../../helpers/worker.js';
+
+const never = new AbortController().signal;
+
+/** A shell that does this in a worker's place. */
+const shell = (script: string): readonly string[] => ['/bin/sh', '-c', script];
+
+/** Closes the socket, so that nobody can connect, and stays. */
+const deaf = shell('exec </dev/null; sleep 1000');
+
+describe('A pool of workers', { timeout: 60_000 }, () => {
+  let pool: WorkerPool | undefined;
+  /** What the report was told, also as events: `started`, `accepts`, `ended`, `said`. */
+  let told: string[];
+  let events: EventEmitter;
+
+  const tell = (event: string, line: string, ...args: readonly unknown[]): void => {
+    told.push(line);
+    events.emit(event, ...args);
+  };
+
+  async function open(
+    [file = '', ...args]: readonly string[],
+    options: Partial<WorkerPoolOptions> = {},
+  ): Promise<WorkerPool> {
+    pool = await WorkerPool.open({
+      command: { file, args, directory: '/', environment: new Map([['PATH', '/usr/bin:/bin']]) },
+      workers: 1,
+      maxCrashes: 0,
+      maxRequests: 0,
+      killGraceMs: 5_000,
+      report: {
+        started: (pid) => {
+          tell('started', 'started', pid);
+        },
+        accepts: (pid) => {
+          tell('accepts', 'accepts', pid);
+        },
+        ended: ({ failed }, requests) => {
+          tell('ended', `${failed ? 'failed' : 'ended'} after ${String(requests)}`);
+        },
+        said: (pid, line) => {
+          tell('said', `said ${line}`, pid);
+        },
+      },
+      ...options,
+    });
+    return pool;
+  }
+
+  /** How each worker is, without its process id and age. */
+  const states = (): unknown => pool?.status().workers?.running.map(({ state }) => state);
+
+  beforeEach(() => {
+    told = [];
+    events = new EventEmitter();
+  });
+
+  afterEach(async () => {
+    await pool?.close();
+    pool = undefined;
+  });
+
+  it('keeps one more than may have a request, and tells when each accepts', async () => {
+    const { command } = await makeApplication();
+    await open(command, { workers: 2 });
+    for (let count = 0; count < 3; count++) await once(events, 'accepts');
+    assert.deepEqual(states(), ['free', 'free', 'free']);
+    assert.equal(told.filter((line) => line === 'started').length, 3);
+  });
+
+  it('has a directory for their sockets that is nobody else’s, and gone with the last of them', async () => {
+    const { command } = await makeApplication();
+    const opened = await open(command);
+    const { path, pid } = await opened.take(never);
+    const directory = dirname(path);
+    assert.equal(statSync(directory).mode & 0o777, 0o700);
+    await opened.close();
+    assert.deepEqual([existsSync(directory), isRunning(pid), states()], [false, false, []]);
+  });
+
+  it('cannot be opened where no such directory can be made', async () => {
+    await withTmpdir('/nonexistent', async () => {
+      await assert.rejects(open(deaf), { code: 'ERR_START', message: /workers’ sockets .*\/nonexistent/ });
+    });
+  });
+
+  it('tells the lines that a worker says, on either stream', async () => {
+    await open(shell('echo one; echo two >&2; sleep 1000'), { workers: 0 });
+    for (let count = 0; count < 2; count++) await once(events, 'said');
+    assert.deepEqual(told.filter((line) => line.startsWith('said')).sort(), ['said one', 'said two']);
+  });
+
+  it('replaces a worker that has had as many requests as it may; that is no failure', async () => {
+    const { command } = await makeApplication();
+    const opened = await open(command, { workers: 0, maxRequests: 2 });
+    let last: Worker | undefined;
+    for (let count = 0; count < 2; count++) {
+      last = await opened.take(never);
+      opened.give(last, { answered: true });
+    }
+    await once(events, 'ended');
+    assert.notEqual(await opened.take(never), last);
+    assert.ok(told.includes('ended after 2'), told.join());
+    const { crashes, recycles } = opened.status().workers ?? {};
+    assert.deepEqual([crashes, recycles], [0, 1]);
+  });
+
+  it('counts a worker that ends by itself before an answer as a failure', async () => {
+    const opened = await open(shell('exit 0'), { workers: 0 });
+    await once(events, 'ended');
+    assert.deepEqual(told.slice(0, 2), ['started', 'failed after 0']);
+    assert.equal(opened.status().workers?.crashes, 1);
+  });
+
+  it('sends those away who wait or come when too many have failed in a row', async () => {
+    const opened = await open(shell('exit 3'), { workers: 0, maxCrashes: 2 });
+    const holder = await opened.take(never);
+    const expected = {
+      code: 'ERR_WORKERS',
+      message: 'no worker runs: 2 have failed in a row (--max-crashes); the log has what they said',
+    };
+    await holder.exited;
+    const second = await opened.take(never);
+    await assert.rejects(opened.take(never), expected);
+    assert.equal(isRunning(second.pid), false);
+    await assert.rejects(opened.take(never), expected);
+  });
+
+  it('ends a worker that can’t be reached and stays', async () => {
+    const opened = await open(deaf, { workers: 0 });
+    const lost = await opened.take(never);
+    await opened.lose(lost);
+    await lost.exited;
+    assert.equal(isRunning(lost.pid), false);
+    assert.ok(told.includes('ended after 0'), told.join());
+    assert.notEqual((await opened.take(never)).pid, lost.pid);
+  });
+
+  it('has a worker that can’t be reached end as it does, if it does', async () => {
+    const opened = await open(deaf, { workers: 0 });
+    const lost = await opened.take(never);
+    // With the process group that it leads.
+    process.kill(-lost.pid, 'SIGKILL');
+    await opened.lose(lost);
+    await lost.exited;
+    assert.ok(told.includes('failed after 0'), told.join());
+  });
+
+  it('gives nothing to who does not wait any more', async () => {
+    const opened = await open(deaf, { workers: 0 });
+    const held = await opened.take(never);
+    const leaving = new AbortController();
+    const left = opened.take(leaving.signal);
+    leaving.abort(new Error('gone'));
+    await assert.rejects(left, /gone/);
+    await assert.rejects(opened.take(leaving.signal), /gone/);
+    opened.give(held, { answered: false });
+    assert.equal(await opened.take(never), held);
+  });
+
+  it('gives none once it is closed, and sends away who waits', async () => {
+    const opened = await open(deaf, { workers: 0 });
+    await opened.take(never);
+    const waiting = assert.rejects(opened.take(never), { code: 'ERR_WORKERS', message: /is stopping/ });
+    const closed = opened.close();
+    assert.equal(opened.close(), closed);
+    await Promise.all([waiting, closed]);
+    await assert.rejects(opened.take(never), { code: 'ERR_WORKERS', message: /is stopping/ });
+  });
+});
