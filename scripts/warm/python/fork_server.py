@@ -12,6 +12,7 @@ import sys
 # Python has put this directory there, unless it was told not to.
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 _writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+import fcgi2cgi_effects as effects
 import fcgi2cgi_ending as ending
 import fcgi2cgi_forked as forked
 import fcgi2cgi_libc as libc
@@ -20,7 +21,7 @@ import fcgi2cgi_pages as pages
 import fcgi2cgi_standby as standby
 sys.dont_write_bytecode = _writes
 del sys.path[0]
-for own in ending, forked, libc, loading, pages, standby:
+for own in effects, ending, forked, libc, loading, pages, standby:
     del sys.modules[own.__name__]
 
 import select
