@@ -117,7 +117,7 @@ export class Daemon {
     for (const { site, fitted } of kept) site.maxConnections = fitted.maxConnections;
     const unchanged = kept.map(({ site, configured }) => [site, configured] as const);
     this.#sites = inOrder([...unchanged, ...started], configuration);
-    this.#collector?.watch(this.#all);
+    this.#show();
     this.#stopGraceMs = configuration.stopGraceMs;
     return {
       unchanged: namesOf(kept.map(({ site }) => site)),
@@ -252,6 +252,10 @@ export class Daemon {
     return sites;
   }
 
+  #show(): void {
+    this.#collector?.watch(this.#all, [...this.#leaving.keys()]);
+  }
+
   /** Has a site end with its last request; connections that it keeps are then those of whoever has their listener. */
   #end(site: ServedSite, taken: ReadonlySet<Listener>): void {
     const ended = site.close((listener) =>
@@ -263,6 +267,7 @@ export class Daemon {
     );
     const reported = ended.then(() => {
       this.#leaving.delete(site);
+      this.#show();
       siteLog({ name: site.name }, this.#log).info({}, 'ended: its last request has');
     });
     this.#leaving.set(site, reported);

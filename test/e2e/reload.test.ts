@@ -8,8 +8,9 @@ import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
 import type { Requester } from '../../src/fastcgi/requester.js';
+import type { Status } from '../../src/observe/status/status.js';
 import { ask, connect } from '../helpers/ask.js';
-import { type Bridge, fixture, startBridge } from '../helpers/bridge.js';
+import { type Bridge, fixture, runBridge, startBridge } from '../helpers/bridge.js';
 import { answered, fifo } from '../helpers/served.js';
 import { childrenOf, until } from '../helpers/processes.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -64,6 +65,12 @@ function keep(name: string): { get: () => Promise<string>; requester: Requester 
   };
 }
 
+/** The sites whose requests the status shows. */
+async function requestsOf(control: string): Promise<string[]> {
+  const { stdout } = await runBridge(['status', control, '--json']);
+  return (JSON.parse(stdout) as Status).requests.map(({ site }) => site);
+}
+
 beforeEach(async () => {
   directory = await temporaryDirectory();
   [top, reloads, kept] = ['log-level = "debug"', 0, []];
@@ -86,6 +93,7 @@ describe('SIGHUP', { timeout: 60_000 }, () => {
   it('serves a site that was added, and has one that was removed end with its last request', async () => {
     const line = await fifo();
     sites['b'] = script('b', fixture('cgi/waits-for-line.sh'), `argument = ["${line}"]`);
+    top += '\ncontrol = "unix:control"';
     await start();
     const requester = connect(at('b.sock'));
     kept.push(requester);
@@ -101,10 +109,12 @@ describe('SIGHUP', { timeout: 60_000 }, () => {
     await until(() => !existsSync(at('b.sock')));
     assert.equal((await ask(at('c.sock'), GET)).stdout, 'A: b\n\ntwo');
     assert.doesNotMatch(bridge.log(), / ended: .*site=b/);
+    assert.deepEqual(await requestsOf(at('control')), ['b']);
     await writeFile(line, 'to its end\n');
     await answered(running, /to its end\n/);
     assert.equal((await running.ended).appStatus, 0);
     await bridge.logged(/ info ended: its last request has site=b$/);
+    assert.deepEqual(await requestsOf(at('control')), []);
   });
 
   it('leaves a site alone that has not changed: its listener, its connections and its processes', async () => {

@@ -23,6 +23,7 @@ export class StatusCollector {
   /** Whether the daemon takes new work. */
   readonly #isAccepting: () => boolean;
   #sites: readonly WatchedSite[] = [];
+  #leaving: readonly WatchedSite[] = [];
 
   private constructor(metrics: Metrics, isAccepting: () => boolean) {
     this.#metrics = metrics;
@@ -38,9 +39,10 @@ export class StatusCollector {
     return this.#metrics.counter(shownName);
   }
 
-  /** From now on these are shown. */
-  watch(sites: readonly WatchedSite[]): void {
+  /** From now on these are shown; of those that are `leaving`, as others may have their names, only the requests. */
+  watch(sites: readonly WatchedSite[], leaving: readonly WatchedSite[] = []): void {
     this.#sites = sites;
+    this.#leaving = leaving;
   }
 
   async status(): Promise<Status> {
@@ -66,7 +68,9 @@ export class StatusCollector {
           counts: await this.#metrics.countsOf(shownName),
         })),
       ),
-      requests: this.#sites.flatMap(({ requests }) => requests).sort((one, other) => other.ageMs - one.ageMs),
+      requests: [...this.#sites, ...this.#leaving]
+        .flatMap(({ requests }) => requests)
+        .sort((one, other) => other.ageMs - one.ageMs),
     };
   }
 
@@ -78,7 +82,7 @@ export class StatusCollector {
 
   /** Ends a request, whichever site has it; resolves when it has ended, or is undefined where there is none. */
   endByHand(id: string): Promise<Access> | undefined {
-    for (const site of this.#sites) {
+    for (const site of [...this.#sites, ...this.#leaving]) {
       const ended = site.endByHand(id);
       if (ended !== undefined) return ended;
     }
