@@ -23,11 +23,11 @@ import {
   type Ending,
   notAdmitted,
   notTaken,
-  ran,
   refused,
   unread,
 } from './ending.js';
 import { type Handling, RequestsInHand } from './handling.js';
+import { ran } from './run-ending.js';
 import type { OwnPage } from './status/pages.js';
 
 export interface ResponderOptions {

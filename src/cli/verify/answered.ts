@@ -3,7 +3,7 @@
 import { Writable } from 'node:stream';
 
 import type { ByteString, NameValues } from '../../bytes.js';
-import { ran } from '../../daemon/ending.js';
+import { ran } from '../../daemon/run-ending.js';
 import type { RequestEnd } from '../../observe/access-log.js';
 import { describeExit } from '../../process/exit-status.js';
 import type { Outcome } from '../../runners/runner.js';
