@@ -7,6 +7,7 @@ import { realPath } from '../../../src/sites/contain.js';
 import { gitDirectory } from '../../../src/sites/git/repository.js';
 import { empty, type Entry, makeTree } from '../../helpers/file-tree.js';
 import { git, makeBareRepository, makeWorkTree } from '../../helpers/git.js';
+import { bare } from '../../helpers/git-invocation.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
 let root: string;
@@ -14,13 +15,6 @@ let root: string;
 beforeEach(async () => {
   root = (await realPath(fromText(await temporaryDirectory()))) ?? '';
   await makeTree(root, { repos: 'directory', outside: 'directory' });
-});
-
-/** What a bare repository consists of at least. */
-const bare = (path: string): Record<string, Entry> => ({
-  [`${path}/HEAD`]: { content: 'ref: refs/heads/main\n' },
-  [`${path}/objects`]: 'directory',
-  [`${path}/refs`]: 'directory',
 });
 
 /** The git directory of repos/a, relative to the root. */

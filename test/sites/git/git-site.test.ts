@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, it } from 'node:test';
+
+import { at, type GitTree, makeGitTree, steering } from '../../helpers/git-invocation.js';
+
+let tree: GitTree;
+
+beforeEach(async () => {
+  tree = await makeGitTree();
+});
+
+describe('A site of git repositories', () => {
+  it('is not made without the directories that its options name', async () => {
+    await assert.rejects(tree.ask({}, { repos: `${tree.root}/none` }), {
+      code: 'ERR_START',
+      message: /--repos/,
+    });
+    const publishedBy = { markers: `${tree.root}/none` };
+    await assert.rejects(tree.ask({}, { publishedBy }), { code: 'ERR_START', message: /--markers/ });
+  });
+
+  it('refuses what is not published and what no web server should pass on', async () => {
+    for (const path of [
+      '/hidden.git',
+      '/a',
+      '/none.git/',
+      '/.git',
+      '/../a.git',
+      '/group/../a.git',
+      '/a.git\0',
+    ]) {
+      for (const rest of ['', '/info/refs'])
+        assert.match(await tree.refused(at(path + rest)), /^404 /, path + rest);
+    }
+    assert.match(await tree.refused({}), /^400 .*SCRIPT_NAME.*REQUEST_URI/);
+  });
+
+  it('begins behind its URL prefix, and is not found beside it', async () => {
+    const options = { urlPrefix: '/git' };
+    const { env } = await tree.service(at('/git/a.git/info/refs'), options);
+    assert.equal(env['PATH_TRANSLATED'], `${tree.root}/repos/a.git/info/refs`);
+    for (const path of ['/a.git/info/refs', '/gita.git/info/refs', '/gitx/a.git', '/']) {
+      assert.match(await tree.refused(at(path), options), /^404 /, path);
+    }
+  });
+
+  it('publishes with git-daemon-export-ok what has one, and with neither all that there are', async () => {
+    const names = async (publishedBy: 'all' | 'export-ok'): Promise<string[]> =>
+      tree.told(await tree.page(at('/'), { publishedBy })).map(([name = '']) => name);
+    assert.deepEqual(await names('export-ok'), ['a.git']);
+    assert.deepEqual(await names('all'), ['a.git', 'group/b', 'group/caf\xe9', 'hidden.git']);
+    const publishedBy = 'export-ok';
+    assert.match(await tree.refused(at('/hidden.git/info/refs'), { publishedBy }), /^404 /);
+    assert.match(await tree.refused(at('/', 'p=hidden.git'), { publishedBy }), /^404 /);
+  });
+});
+
+describe('A request of git’s', () => {
+  it('goes to git-http-backend with the repository’s own place, whatever its marker is called', async () => {
+    for (const [path, place] of [
+      ['/a.git/info/refs', 'a.git/info/refs'],
+      ['/group/b.git/git-upload-pack', 'group/b/.git/git-upload-pack'],
+      ['/group/caf\xe9.git/HEAD', 'group/caf\xe9/HEAD'],
+    ] as const) {
+      const { env, directory, args, input } = await tree.service(at(path));
+      assert.equal(env['PATH_TRANSLATED'], `${tree.root}/repos/${place}`);
+      assert.deepEqual([directory, args, input], [`${tree.root}/repos`, [], undefined]);
+    }
+  });
+
+  it('may have any method: what is allowed is for git to decide', async () => {
+    for (const REQUEST_METHOD of ['GET', 'POST', 'DELETE']) {
+      const params = { ...at('/a.git/git-upload-pack'), REQUEST_METHOD };
+      assert.equal((await tree.service(params)).env['REQUEST_METHOD'], REQUEST_METHOD);
+    }
+  });
+
+  it('is ended by the end of its input if it is a push, and by a signal else', async () => {
+    const ends = ['git-receive-pack', 'git-upload-pack', 'info/refs'].map(async (name) => {
+      return (await tree.service(at(`/a.git/${name}`))).endedBy;
+    });
+    assert.deepEqual(await Promise.all(ends), ['end-of-input', undefined, undefined]);
+  });
+
+  it('has the protocol that git asks for in a variable, empty where it asks for none', async () => {
+    const params = at('/a.git/info/refs');
+    const asked = await tree.service({ ...params, HTTP_GIT_PROTOCOL: 'version=2' });
+    assert.equal(asked.env['GIT_PROTOCOL'], 'version=2');
+    assert.equal((await tree.service(params)).env['GIT_PROTOCOL'], '');
+  });
+
+  it('has an environment that params can’t change, and the administrator can', async () => {
+    const params = { ...at('/a.git/info/refs'), ...steering, REMOTE_USER: 'ann' };
+    const expected = {
+      GATEWAY_INTERFACE: 'CGI/1.1',
+      REQUEST_METHOD: 'GET',
+      PATH: '/bin',
+      SCRIPT_NAME: '/a.git/info/refs',
+      PATH_INFO: '',
+      QUERY_STRING: '',
+      REMOTE_USER: 'ann',
+      PATH_TRANSLATED: `${tree.root}/repos/a.git/info/refs`,
+      GIT_HTTP_EXPORT_ALL: '',
+      GIT_PROTOCOL: '',
+      GIT_CONFIG_COUNT: '2',
+      GIT_CONFIG_KEY_0: 'safe.directory',
+      GIT_CONFIG_VALUE_0: `${tree.root}/repos/a.git`,
+      GIT_CONFIG_KEY_1: 'safe.directory',
+      GIT_CONFIG_VALUE_1: '.',
+    };
+    assert.deepEqual((await tree.service(params)).env, expected);
+    const administrator = new Map([
+      ['GIT_CONFIG_COUNT', '0'],
+      ['HOME', '/home/git'],
+    ]);
+    const { env } = await tree.service(params, { administrator });
+    assert.deepEqual([env['GIT_CONFIG_COUNT'], env['HOME']], ['0', '/home/git']);
+  });
+});
