@@ -1,24 +1,22 @@
 /** The life of a daemon process, from its configuration to its end. */
 
-import { setTimeout as delay } from 'node:timers/promises';
-
-import { BridgeError, linesOf } from '../errors.js';
+import { BridgeError } from '../errors.js';
 import { keepFromPrograms } from '../process/inherited-descriptors.js';
 import type { Configuration } from './configuration.js';
 import { Daemon } from './daemon.js';
+import { DrainDelay } from './drain-delay.js';
 import { Logs } from './logs.js';
 import { PidFile } from './pid-file.js';
 import { become, type Identity } from './privileges.js';
 import { reload } from './reload.js';
+import { servedHere } from './served-here.js';
 import { onSignals, stopSignal } from './signals.js';
-import type { UnixSocketOptions } from './socket-file.js';
 import type { Predecessor } from './succession/predecessor.js';
-import { answerRequest } from './succession/request.js';
-import { Successor } from './succession/successor.js';
+import type { Successor } from './succession/successor.js';
+import { upgrade } from './succession/upgrade.js';
 import { enter } from './surroundings.js';
 import { type SystemdEnvironment, takeSystemdEnvironment } from './systemd/environment.js';
 import { Notifier } from './systemd/notifier.js';
-import { withPassedSockets } from './systemd/passed-sockets.js';
 
 export interface LifeOptions {
   /** Whom root becomes as soon as it has bound all sockets; its log files are that user's. */
@@ -56,8 +54,7 @@ class Life {
   /** What is under way that changes the daemon: one thing after the other. */
   #change = Promise.resolve();
   readonly #stopping = new AbortController();
-  /** Ends `drainDelayMs`, while it runs. */
-  #drainDelay: AbortController | undefined;
+  readonly #drainDelay = new DrainDelay();
   #onReplaced: (successor: Successor) => void = () => undefined;
 
   constructor(configuration: Configuration, options: LifeOptions) {
@@ -83,10 +80,7 @@ class Life {
       this.#heed(signal);
     });
     const stop = stopSignal(() => {
-      if (this.#drainDelay !== undefined) {
-        this.#drainDelay.abort();
-        return;
-      }
+      if (this.#drainDelay.cut()) return;
       void this.#daemon?.destroy();
       predecessor?.stop();
     });
@@ -100,7 +94,7 @@ class Life {
       if (typeof end === 'string') {
         await this.#change;
         this.#notifier.stopping();
-        await this.#withdraw(daemon);
+        await this.#drainDelay.pass(daemon, this.#configuration.drainDelayMs, log);
         await this.#close(daemon, end);
       } else await this.#leave(daemon, end, told);
       log.info({}, 'stopped');
@@ -154,15 +148,10 @@ class Life {
     return daemon;
   }
 
-  /** A configuration as it is served here: with the sockets that systemd has passed, and for the user who serves. */
   #here(read: Configuration): Configuration {
     const { identity, predecessor } = this.#options;
     const passed = [...this.#systemd.sockets, ...(predecessor?.inheritance.passedSockets ?? [])];
-    const sites = withPassedSockets(read.sites, passed, ({ name }) => {
-      const what = `systemd's socket ${name} is listened on by nobody; say --listen systemd:${name}`;
-      this.#logs.log.warn({}, what);
-    });
-    return ownedBy(identity, { ...read, sites });
+    return servedHere(read, passed, identity, this.#logs.log);
   }
 
   #heed(signal: NodeJS.Signals): void {
@@ -192,59 +181,24 @@ class Life {
     this.#notifier.ready();
   }
 
-  /** Has a new process take the place of this one. Never rejects. */
   async #upgrade(): Promise<void> {
-    const { log } = this.#logs;
-    const { log: logOptions, background, pidFile, upgradeTimeoutMs } = this.#configuration;
-    const answer = async (how: Parameters<typeof answerRequest>[1]): Promise<void> => {
-      if (pidFile !== undefined) await answerRequest(pidFile, how);
-    };
-    try {
-      const listeners = this.#daemon?.listeners;
-      if (listeners === undefined || this.#isEnding) {
-        throw new BridgeError('ERR_UPGRADE', 'it has only just been started, or ends already');
-      }
-      await answer({ withinMs: upgradeTimeoutMs });
-      log.info({}, 'upgrade: starting the process that takes the place of this one');
-      const successor = await Successor.start({
-        listeners,
-        pidFile: this.#pidFile,
-        background,
-        logFile: logOptions.file,
-        timeoutMs: upgradeTimeoutMs,
-        env: this.#notifier.environment,
-        signal: this.#stopping.signal,
-      });
-      this.#successor = successor;
-      this.#notifier.replacedBy(successor.pid ?? 0);
-      this.#onReplaced(successor);
-      await answer({ pid: successor.pid ?? 0 });
-    } catch (error) {
-      this.#logs.mistakes(error);
-      log.error({}, 'the upgrade has failed: this process goes on serving');
-      await this.#pidFile?.restore().catch((reason: unknown) => {
-        this.#logs.mistakes(reason);
-      });
-      await answer({ failed: linesOf(error) });
-    }
+    await upgrade({
+      listeners: this.#isEnding ? undefined : this.#daemon?.listeners,
+      configuration: this.#configuration,
+      pidFile: this.#pidFile,
+      logs: this.#logs,
+      env: this.#notifier.environment,
+      signal: this.#stopping.signal,
+      onReplaced: (successor) => {
+        this.#successor = successor;
+        this.#notifier.replacedBy(successor.pid ?? 0);
+        this.#onReplaced(successor);
+      },
+    });
   }
 
   get #isEnding(): boolean {
     return this.#stopping.signal.aborted || this.#successor !== undefined;
-  }
-
-  /** Answers what comes until whoever shares out requests among several has seen that it should get none. */
-  async #withdraw(daemon: Daemon): Promise<void> {
-    const { drainDelayMs } = this.#configuration;
-    if (drainDelayMs === 0) return;
-    daemon.withdraw();
-    this.#logs.log.info(
-      { drain_delay_ms: drainDelayMs },
-      'draining: it answers still, and its health is 503',
-    );
-    this.#drainDelay = new AbortController();
-    await delay(drainDelayMs, undefined, { signal: this.#drainDelay.signal }).catch(() => undefined);
-    this.#drainDelay = undefined;
   }
 
   /** Ends what runs, within the grace; and with it whoever this process has replaced. */
@@ -271,15 +225,4 @@ class Life {
     const signal = await Promise.race([ended, told]);
     if (typeof signal === 'string') await this.#close(daemon, signal);
   }
-}
-
-/** Sockets that are made by root belong to whoever serves, unless somebody else was named. */
-function ownedBy(identity: Identity | undefined, configuration: Configuration): Configuration {
-  if (identity === undefined) return configuration;
-  const owned = <T extends { readonly socket: UnixSocketOptions }>(what: T): T => {
-    const { owner = String(identity.uid), group = String(identity.gid) } = what.socket;
-    return { ...what, socket: { ...what.socket, owner, group } };
-  };
-  const { sites, control } = configuration;
-  return { ...configuration, sites: sites.map(owned), control: control && owned(control) };
 }

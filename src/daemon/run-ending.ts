@@ -11,6 +11,7 @@ import { failure } from './failure.js';
 const NOT_STARTED_APP_STATUS = 126;
 /** The appStatus of a response that is cut short by a program that exits with 0: a shell's for SIGTERM. */
 const CUT_SHORT_APP_STATUS = 143;
+
 /** `hasAnswered` says that the request had ended before its program has. */
 export function ran(
   outcome: Outcome,
