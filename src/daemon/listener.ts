@@ -47,7 +47,7 @@ export class Listener {
   #file: SocketFile | undefined;
   /** The descriptor that it is to listen on, of one that was bound by somebody else. */
   #descriptor: number | undefined;
-  /** Whether it is another process's, which goes on with it if nothing comes of us. */
+  /** Whether it is another process's: one that goes on with it if nothing comes of us, or that we have left it to. */
   #isBorrowed = false;
   /** Where a TCP socket listens. */
   #bound: { readonly address: string; readonly port: number } | undefined;
@@ -181,16 +181,21 @@ export class Listener {
 
   /** Accepts no more, and leaves the socket's file to another process, which listens there. */
   leave(): void {
-    // The callback of close would wait for the connections; the listening itself ends now.
-    this.#server.close();
-    for (const socket of this.#waiting.splice(0)) socket.destroy();
+    this.#isBorrowed = true;
+    this.#end();
   }
 
   /** Accepts no more and removes the socket's file; connections go on. */
   async close(): Promise<void> {
-    this.leave();
+    this.#end();
     if (this.#isBorrowed) return;
     await this.#file?.remove(this.#options.onProblem);
+  }
+
+  #end(): void {
+    // The callback of close would wait for the connections; the listening itself ends now.
+    this.#server.close();
+    for (const socket of this.#waiting.splice(0)) socket.destroy();
   }
 
   async #bind(): Promise<void> {

@@ -2,115 +2,79 @@
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, stat, symlink, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
 import { ask, connect } from '../helpers/ask.js';
-import { commandLine, fixture, main, startBridge } from '../helpers/bridge.js';
-import { type Ended, runToEnd } from '../helpers/command.js';
+import { fixture, main, startBridge } from '../helpers/bridge.js';
 import { underLoad } from '../helpers/load.js';
 import { isRunning, processesWith, until, vanished } from '../helpers/processes.js';
 import { answered, fifo } from '../helpers/served.js';
-import { temporaryDirectory } from '../helpers/temporary.js';
+import { Upgradable } from '../helpers/upgrade.js';
 import { startPassing, startWebServerWith } from '../helpers/webserver.js';
 import { keepingServer } from '../helpers/webserver-table.js';
 
 const GET = { REQUEST_METHOD: 'GET' };
 
+let daemon: Upgradable;
 let directory: string;
 let socket: string;
-let pidFile: string;
-let log: string;
 
 beforeEach(async () => {
-  directory = await temporaryDirectory();
-  [socket, pidFile, log] = [`${directory}/sock`, `${directory}/pid`, `${directory}/log`];
+  daemon = await Upgradable.make();
+  ({ directory, socket } = daemon);
 });
 
-/** Whatever a test has left. */
-afterEach(async () => {
-  for (const pid of processesWith(`${directory}/`)) {
-    process.kill(pid, 'SIGKILL');
-    await vanished(pid);
-  }
-});
-
-const pidOf = async (): Promise<number> => Number(await readFile(pidFile, 'utf8'));
-
-async function start(args: readonly string[], program = main): Promise<void> {
-  const options = ['--daemon', '--log-file', log, '--pid-file', pidFile];
-  const [file, , ...rest] = commandLine([...args, ...options]);
-  assert.deepEqual(await runToEnd(file, [program, ...rest]), { status: 0, stdout: '', stderr: '' });
-}
-
-const upgrade = (): Promise<Ended> => runToEnd(process.execPath, [main, 'upgrade', pidFile]);
-
-/** Has the daemon replaced; resolves to the id of the one before. */
-async function upgraded(): Promise<number> {
-  const before = await pidOf();
-  const ended = await upgrade();
-  const now = await pidOf();
-  const stdout = `process ${String(now)} serves in place of ${String(before)}\n`;
-  assert.deepEqual(ended, { status: 0, stdout, stderr: '' });
-  return before;
-}
-
-/** Ends the daemon, and all that it has replaced; nothing is left of any. */
-async function stop(files: readonly string[]): Promise<void> {
-  const all = processesWith(`${directory}/`);
-  process.kill(await pidOf(), 'SIGTERM');
-  for (const pid of all) await vanished(pid);
-  assert.deepEqual((await readdir(directory)).sort(), ['log', ...files].sort());
-}
+afterEach(() => daemon.destroy());
 
 describe('An upgrade under load', { timeout: 300_000 }, () => {
   it('loses none of 5,000 requests over 20 restarts, with connections kept and not, GET and POST', async () => {
     await writeFile(`${directory}/hello`, '#!/bin/sh\nprintf "A: b\\n\\nhello"\n', { mode: 0o755 });
-    await start(['script', `${directory}/hello`, '--listen', socket]);
+    await daemon.start(['script', `${directory}/hello`, '--listen', socket]);
     const nginx = await startWebServerWith('nginx', keepingServer(socket));
     const lighttpd = await startPassing('lighttpd', socket);
     try {
       const urls = [`${nginx.url}/kept`, `${nginx.url}/new`, `${lighttpd.url}/`];
       const asked = urls.flatMap((url) => [['GET', url] as const, ['POST', url] as const]);
       await underLoad(asked, 5_000, async () => {
-        for (let restarts = 0; restarts < 20; restarts++) await vanished(await upgraded());
+        for (let restarts = 0; restarts < 20; restarts++) await vanished(await daemon.upgraded());
       });
     } finally {
       await Promise.all([nginx.stop(), lighttpd.stop()]);
     }
-    await stop(['hello']);
+    await daemon.stop(['hello']);
   });
 });
 
 describe('An upgrade', { timeout: 120_000 }, () => {
   it('cuts no request that runs, and the old process ends with it', async () => {
     const line = await fifo();
-    await start(['script', fixture('cgi/waits-for-line.sh'), line, '--listen', socket]);
+    await daemon.start(['script', fixture('cgi/waits-for-line.sh'), line, '--listen', socket]);
     const requester = connect(socket);
     const running = requester.send(Object.entries(GET), { keepConn: true, hasBody: false });
     running.stdin.end();
     await answered(running, /\d+ /);
-    const replaced = [await upgraded(), await upgraded()];
+    const replaced = [await daemon.upgraded(), await daemon.upgraded()];
     assert.deepEqual(replaced.map(isRunning), [true, true]);
     await writeFile(line, 'to its end\n');
     await answered(running, /to its end\n/);
     await running.ended;
     for (const pid of replaced) await vanished(pid);
     requester.close();
-    await stop([]);
+    await daemon.stop([]);
   });
 
   it('that is stopped ends also what still runs in the process before, after the grace', async () => {
     const line = await fifo();
     const site = ['script', fixture('cgi/waits-for-line.sh'), line, '--listen', socket];
-    await start([...site, '--stop-grace', '200ms']);
+    await daemon.start([...site, '--stop-grace', '200ms']);
     const requester = connect(socket);
     const running = requester.send(Object.entries(GET), { hasBody: false });
     running.stdin.end();
     running.ended.catch(() => undefined);
     await answered(running, /\d+ /);
-    assert.equal(isRunning(await upgraded()), true);
-    await stop([]);
+    assert.equal(isRunning(await daemon.upgraded()), true);
+    await daemon.stop([]);
     requester.close();
   });
 
@@ -121,13 +85,13 @@ describe('An upgrade', { timeout: 120_000 }, () => {
     const program = `${directory}/bin/fcgi2cgi`;
     await mkdir(`${directory}/bin`);
     await symlink(main, program);
-    await start(['serve', '--config', file], program);
-    const pid = await pidOf();
+    await daemon.start(['serve', '--config', file], program);
+    const pid = await daemon.pid();
     const fails = async (reason: RegExp): Promise<void> => {
-      const { status, stdout, stderr } = await upgrade();
+      const { status, stdout, stderr } = await daemon.upgrade();
       assert.deepEqual([status, stdout], [1, '']);
       assert.match(stderr, reason);
-      assert.equal(await pidOf(), pid);
+      assert.equal(await daemon.pid(), pid);
       assert.equal((await ask(socket, { ...GET, QUERY_STRING: 'A: b\n\nold' })).stdout, 'A: b\n\nold');
       assert.deepEqual(processesWith(`${directory}/`), [pid]);
     };
@@ -142,8 +106,8 @@ describe('An upgrade', { timeout: 120_000 }, () => {
     await fails(/^fcgi2cgi: ended before it listened \(exit status 1\); see .*log$/m);
     await unlink(program);
     await symlink(main, program);
-    await upgraded();
-    await stop(['bin', 'sites.toml']);
+    await daemon.upgraded();
+    await daemon.stop(['bin', 'sites.toml']);
   });
 
   it('to a program that does not listen within --upgrade-timeout leaves the old one serving, and nothing of the new', async () => {
@@ -151,16 +115,16 @@ describe('An upgrade', { timeout: 120_000 }, () => {
     await mkdir(`${directory}/bin`);
     await symlink(main, program);
     const site = ['script', fixture('cgi/prints-query.sh'), '--listen', socket];
-    await start([...site, '--upgrade-timeout', '500ms'], program);
-    const pid = await pidOf();
+    await daemon.start([...site, '--upgrade-timeout', '500ms'], program);
+    const pid = await daemon.pid();
     await unlink(program);
     await writeFile(program, 'setInterval(() => undefined, 1_000_000);\n');
-    const { status, stderr } = await upgrade();
+    const { status, stderr } = await daemon.upgrade();
     const why = 'fcgi2cgi: the new process did not listen within 500 ms (--upgrade-timeout)\n';
     assert.deepEqual([status, stderr], [1, why]);
     assert.deepEqual(processesWith(`${directory}/`), [pid]);
     assert.equal((await ask(socket, { ...GET, QUERY_STRING: 'A: b\n\nold' })).stdout, 'A: b\n\nold');
-    await stop(['bin']);
+    await daemon.stop(['bin']);
   });
 
   it('takes the listeners that the file still names, adds others, and lets go of the rest', async () => {
@@ -168,14 +132,14 @@ describe('An upgrade', { timeout: 120_000 }, () => {
     const site = (name: string): string =>
       `[site.${name}]\nkind = "script"\nfile = "${fixture('cgi/prints-query.sh')}"\nlisten = "unix:${name}"\n`;
     await writeFile(file, site('a') + site('b'));
-    await start(['serve', '--config', file]);
+    await daemon.start(['serve', '--config', file]);
     const { ino } = await stat(`${directory}/a`);
     await writeFile(file, site('a') + site('c'));
-    await vanished(await upgraded());
+    await vanished(await daemon.upgraded());
     assert.equal((await stat(`${directory}/a`)).ino, ino);
     assert.equal(existsSync(`${directory}/b`), false);
     for (const name of ['a', 'c']) assert.equal((await ask(`${directory}/${name}`, GET)).appStatus, 0);
-    await stop(['sites.toml']);
+    await daemon.stop(['sites.toml']);
   });
 
   it('is done in the foreground as well, and by SIGUSR2 alone', async () => {
@@ -193,8 +157,8 @@ describe('An upgrade', { timeout: 120_000 }, () => {
 describe('fcgi2cgi upgrade', { timeout: 60_000 }, () => {
   it('says that there is no daemon', async () => {
     for (const content of [undefined, '999999999\n', `${String(process.pid)}\n`]) {
-      if (content !== undefined) await writeFile(pidFile, content);
-      const { status, stderr } = await upgrade();
+      if (content !== undefined) await writeFile(daemon.pidFile, content);
+      const { status, stderr } = await daemon.upgrade();
       assert.equal(status, 1);
       assert.match(stderr, /^fcgi2cgi: .*pid: (can't be read|no fcgi2cgi runs as process)/);
     }
