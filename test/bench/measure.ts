@@ -52,12 +52,19 @@ export async function measure(
   }));
 }
 
-/** How many requests take about so long. What is asked to learn that also warms up. */
+/**
+ * How many requests take about so long, once the contender has answered for about as long: the first requests of a
+ * server cost more than all later ones, and few of those that it answers in its life are among the first.
+ */
 async function requestsFor(cell: Cell, stage: Stage, seconds: number, signal: AbortSignal): Promise<number> {
   const { work, concurrency } = cell;
   const { url } = stage.running(cell);
-  const sample = await work.drive(url, stage.place, { concurrency, requests: concurrency, signal });
-  return Math.round((seconds * sample.requests) / sample.seconds);
+  for (let requests = concurrency; ;) {
+    const sample = await work.drive(url, stage.place, { concurrency, requests, signal });
+    const fitting = Math.ceil((seconds * sample.requests) / sample.seconds);
+    if (2 * sample.seconds >= seconds) return fitting;
+    requests = Math.min(fitting, 10 * requests);
+  }
 }
 
 async function measureOne(

@@ -44,6 +44,6 @@ function sectionOf(result: Result): string {
     '',
     ...table,
     '',
-    `Of several pages and ways, the worst is shown; ratios are of requests a second. ${machineOf(result)}; medians of ${String(result.rounds)} rounds of ${String(result.seconds)} s.`,
+    `Of several pages and ways, the worst is shown; ratios are of requests a second. ${machineOf(result)}; medians of ${String(result.rounds)} rounds of ${String(result.seconds)} s, after as long to warm up.`,
   ].join('\n');
 }

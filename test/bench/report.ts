@@ -30,7 +30,7 @@ export function report(result: Result): string {
     section(targets, targetsOf),
     ['', machineOf(result)],
     [
-      `medians of ${String(rounds)} rounds of ${String(seconds)} s (least–most); transfers of ${String(transferBytes / 1_000_000)} MB; CPU and memory are those of the contender and its programs`,
+      `medians of ${String(rounds)} rounds of ${String(seconds)} s, after as long to warm up (least–most); transfers of ${String(transferBytes / 1_000_000)} MB; CPU and memory are those of the contender and its programs`,
     ],
   ]
     .flat()
