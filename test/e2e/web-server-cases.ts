@@ -91,8 +91,24 @@ function pageCases(page: string, raw: string, tagged: string): Case[] {
   ];
 }
 
+/** So many changesets does a pull ask about whose own repository has as many heads. */
+const MANY_HEADS = 700;
+/** Of each header line that Mercurial puts its arguments into. */
+const ARGUMENT_LETTERS = 1_000;
+
 export const hgCases: readonly Case[] = [
   ...pageCases('/public.hg/', '/public.hg/raw-file/tip/', '/public.hg/'),
+  {
+    title: 'pass on arguments in many long header lines',
+    run: async ({ url }) => {
+      const nodes = Array.from({ length: MANY_HEADS }, () => randomBytes(20).toString('hex'));
+      const pieces = `nodes=${nodes.join('+')}`.match(new RegExp(`.{1,${String(ARGUMENT_LETTERS)}}`, 'g'));
+      const headers: Record<string, string> = {};
+      pieces?.forEach((piece, index) => (headers[`X-HgArg-${String(index + 1)}`] = piece));
+      const { status, body } = await fetchRaw(url, '/public.hg/?cmd=known', { headers });
+      assert.deepEqual([status, body.toString()], [200, '0'.repeat(MANY_HEADS)]);
+    },
+  },
   {
     title: 'clone, and push 10 MB with a password but not without one',
     run: async ({ url, repository, work }) => {
