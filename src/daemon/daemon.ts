@@ -3,33 +3,17 @@
 import type { Socket } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 
-import { throwReasons } from '../errors.js';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
 import type { Configuration, ServedSiteConfiguration } from './configuration.js';
 import { descriptorLimit, fitConnections } from './descriptors.js';
 import type { Address } from './address.js';
 import type { Listener } from './listener.js';
-import { ServedSite, siteLog } from './served-site.js';
-import { type FindListener, SiteListeners } from './site-listeners.js';
+import { destroyed, prepareSites, type StartHooks, type Wanted } from './prepare-sites.js';
+import { type ServedSite, siteLog } from './served-site.js';
+import type { FindListener } from './site-listeners.js';
 import { StatusCollector } from './status/collector.js';
 import { Control } from './status/control.js';
-
-/** A site as it was configured, and with as many connections as the descriptors allow. */
-interface Wanted {
-  readonly configured: ServedSiteConfiguration;
-  readonly fitted: ServedSiteConfiguration;
-}
-
-/** What is to happen on the way to serving. */
-export interface StartHooks {
-  /** Knows listeners that there are already, of a process whose place this one takes. */
-  readonly find?: FindListener;
-  /** When all addresses are bound, before anything is read from the network or started. */
-  readonly onBound?: () => void;
-  /** When all is ready, before anybody is answered; nothing fails after it. */
-  readonly onReady?: () => Promise<void> | void;
-}
 
 /** What another configuration has changed, by the names of sites. */
 export interface Changes extends Readonly<Record<string, unknown>> {
@@ -219,37 +203,9 @@ export class Daemon {
     return sites.map((configured, index) => ({ configured, fitted: fitted[index] ?? configured }));
   }
 
-  /** Makes sites that only have to be told to serve. */
-  async #prepare(
-    wanted: readonly Wanted[],
-    { find, onBound, onReady }: StartHooks,
-  ): Promise<ReadonlyMap<ServedSite, ServedSiteConfiguration>> {
-    const bound: (Wanted & { readonly listeners: SiteListeners })[] = [];
-    const sites = new Map<ServedSite, ServedSiteConfiguration>();
-    try {
-      for (const each of wanted) {
-        const log = siteLog(each.fitted, this.#log);
-        bound.push({ ...each, listeners: await SiteListeners.bind(each.fitted, log, find) });
-      }
-      onBound?.();
-      const prepared = await Promise.allSettled(
-        bound.map(async ({ configured, fitted, listeners }) => {
-          const site = await ServedSite.prepare(fitted, listeners, this.#log, this.#accessLog, {
-            isAccepting: () => this.#isAccepting,
-            collector: this.#collector,
-          });
-          sites.set(site, configured);
-        }),
-      );
-      throwReasons(prepared);
-      for (const { listeners } of bound) await listeners.ready();
-      await onReady?.();
-    } catch (error) {
-      await Promise.all(bound.map(({ listeners }) => listeners.close()));
-      await destroyed(sites.keys());
-      throw error;
-    }
-    return sites;
+  #prepare(wanted: readonly Wanted[], hooks: StartHooks): ReturnType<typeof prepareSites> {
+    const watch = { isAccepting: () => this.#isAccepting, collector: this.#collector };
+    return prepareSites(wanted, { daemonLog: this.#log, accessLog: this.#accessLog, watch }, hooks);
   }
 
   #show(): void {
@@ -299,8 +255,4 @@ function isSame(one: ServedSiteConfiguration, other: ServedSiteConfiguration): b
 
 function namesOf(sites: readonly ServedSite[]): readonly string[] {
   return sites.map(({ name = '' }) => name);
-}
-
-async function destroyed(sites: Iterable<ServedSite>): Promise<void> {
-  await Promise.all([...sites].map((site) => site.destroy()));
 }
