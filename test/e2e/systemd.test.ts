@@ -1,7 +1,6 @@
 /** What systemd and the daemon tell each other: sockets that outlive the daemon, and how it is. */
 
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,6 +9,7 @@ import { after, before, describe, it } from 'node:test';
 import { ask } from '../helpers/ask.js';
 import { type Bridge, commandLine, fixture, startCommand } from '../helpers/bridge.js';
 import { runToEnd } from '../helpers/command.js';
+import { receive } from '../helpers/notified.js';
 import { until } from '../helpers/processes.js';
 import { activated, startActivated } from '../helpers/socket-activation.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -22,10 +22,8 @@ before(async () => {
 });
 
 const started: Bridge[] = [];
-const others: ChildProcess[] = [];
 after(async () => {
   for (const bridge of started) await bridge.stop();
-  for (const other of others) other.kill('SIGKILL');
 });
 
 async function start(command: readonly string[], socket: string): Promise<Bridge> {
@@ -111,40 +109,6 @@ describe('--listen systemd', { timeout: 120_000 }, () => {
     }
   });
 });
-
-/** Receives datagrams as systemd does, and prints each as a line of JSON; an abstract name begins with @. */
-const receiver = `import json, socket, sys
-s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-s.bind(sys.argv[1].replace('@', '\\0', 1))
-print('"ready"', flush=True)
-while True: print(json.dumps(s.recv(4096).decode()), flush=True)`;
-
-async function receive(address: string): Promise<readonly Readonly<Record<string, string>>[]> {
-  const python = spawn('python3', ['-c', receiver, address], { stdio: ['ignore', 'pipe', 'inherit'] });
-  others.push(python);
-  const messages: Record<string, string>[] = [];
-  let text = '';
-  let isReady = false;
-  python.stdout.setEncoding('utf8').on('data', (chunk: string) => {
-    const lines = (text + chunk).split('\n');
-    text = lines.pop() ?? '';
-    for (const line of lines) {
-      const message = JSON.parse(line) as string;
-      if (message === 'ready') isReady = true;
-      else
-        messages.push(
-          Object.fromEntries(
-            message
-              .trim()
-              .split('\n')
-              .map((pair) => pair.split('=')),
-          ) as Record<string, string>,
-        );
-    }
-  });
-  await until(() => isReady);
-  return messages;
-}
 
 describe('sd_notify', { timeout: 60_000 }, () => {
   const serve = (

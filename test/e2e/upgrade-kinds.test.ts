@@ -1,15 +1,18 @@
 /** A new process takes the place of a daemon that has more than a site of scripts behind a Unix socket. */
 
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
 import type { Status } from '../../src/observe/status/status.js';
 import { ask } from '../helpers/ask.js';
-import { fixture, runBridge } from '../helpers/bridge.js';
+import { commandLine, fixture, runBridge } from '../helpers/bridge.js';
 import { underLoad } from '../helpers/load.js';
+import { receive } from '../helpers/notified.js';
 import { childrenOf, isRunning, until, vanished } from '../helpers/processes.js';
 import { fifo } from '../helpers/served.js';
+import { activated, startActivated } from '../helpers/socket-activation.js';
 import { Upgradable } from '../helpers/upgrade.js';
 import { freePort, startWebServerWith } from '../helpers/webserver.js';
 import { nginxServer } from '../helpers/webserver-table.js';
@@ -130,5 +133,32 @@ if os.environ['QUERY_STRING']: open(os.environ['QUERY_STRING']).readline()
     assert.equal(await running, server);
     for (const pid of [old, server]) await vanished(pid);
     await daemon.stop(['waits.py']);
+  });
+
+  it('hands systemd’s sockets over, and tells systemd which its main process is', async () => {
+    const notify = `${directory}/notify`;
+    const messages = await receive(notify);
+    const told = (name: string, value: string): Promise<void> =>
+      until(() => messages.some((message) => message[name] === value));
+    const options = ['--listen', 'systemd:web', '--pid-file', daemon.pidFile];
+    const command = commandLine(['script', ...options, fixture('cgi/prints-environment.sh')]);
+    const sockets = { web: socket, other: `${directory}/other` };
+    const bridge = await startActivated(activated(sockets, command, [`NOTIFY_SOCKET=${notify}`]), socket);
+    assert.match((await ask(socket)).stdout, /^GATEWAY_INTERFACE=/m);
+    for (let upgrades = 0; upgrades < 2; upgrades++) {
+      const old = await daemon.upgraded();
+      await told('MAINPID', String(await daemon.pid()));
+      await vanished(old);
+      assert.match((await ask(socket)).stdout, /^GATEWAY_INTERFACE=/m);
+    }
+    assert.equal(await bridge.exited(), 0);
+    assert.equal(messages.filter((message) => message['READY'] === '1').length, 3);
+    assert.ok(!messages.some((message) => 'STOPPING' in message), 'the service goes on');
+    const last = await daemon.pid();
+    process.kill(last, 'SIGTERM');
+    await told('STOPPING', '1');
+    await vanished(last);
+    assert.ok(existsSync(socket), 'the socket is systemd’s');
+    assert.equal(existsSync(daemon.pidFile), false);
   });
 });
