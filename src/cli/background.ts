@@ -1,11 +1,9 @@
 /** `--daemon`: starts the daemon as a process of its own and waits until it listens. */
 
-import { openSync } from 'node:fs';
-
 import type { Configuration } from '../daemon/configuration.js';
-import { as, type Identity, makeFor } from '../daemon/privileges.js';
+import type { Identity } from '../daemon/privileges.js';
+import { openLogFile } from '../daemon/succession/log-descriptor.js';
 import { startAgain } from '../daemon/succession/start-again.js';
-import { BridgeError, reasonOf } from '../errors.js';
 
 /**
  * Starts this command again, in a session of its own; resolves when it listens. Its standard error is its log file,
@@ -32,20 +30,11 @@ function descriptors(
   const sockets = sites.flatMap(({ listen }) =>
     listen.length === 0 ? [0] : listen.flatMap((address) => (address.kind === 'fd' ? [address.fd] : [])),
   );
-  const logDescriptor = openLogFile(log.file ?? '/dev/null', identity);
+  const logDescriptor = openLogFile(log.file, identity);
   const stdio: ('ignore' | 'ipc' | number)[] = ['ignore', 'ignore', logDescriptor];
   for (const socket of sockets) {
     while (stdio.length <= socket) stdio.push('ignore');
     stdio[socket] = socket;
   }
   return [...stdio, 'ipc'];
-}
-
-function openLogFile(path: string, identity: Identity | undefined): number {
-  makeFor(identity, path);
-  try {
-    return as(identity, () => openSync(path, 'a', 0o640));
-  } catch (error) {
-    throw new BridgeError('ERR_LOG_FILE', `--log-file ${path} can't be opened: ${reasonOf(error)}`);
-  }
 }

@@ -43,7 +43,7 @@ export async function serve(configuration: Configuration, reread?: () => Configu
     return;
   }
   // Mercurial takes as long to answer as what serves takes to load. Where root serves as another user, that one asks.
-  if (identity === undefined || identity.uid === process.getuid?.()) {
+  if (identity === undefined) {
     for (const { site } of configuration.sites) if (site.kind === 'hg') askMercurial(site.hg);
   }
   const { runDaemon } = await import('../daemon/run-daemon.js');

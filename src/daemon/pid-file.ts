@@ -48,7 +48,9 @@ export class PidFile {
   ): Promise<PidFile> {
     const file = new PidFile(path);
     file.#descriptor = predecessor.descriptor;
-    const holder = await holderOf(path);
+    const holder = await holderOf(path).catch((error: unknown) => {
+      throw new BridgeError('ERR_PID_FILE', `--pid-file ${path} can't be read: ${reasonOf(error)}`);
+    });
     if (holder !== predecessor.pid) throw alreadyRunning(path, holder);
     await file.#replace();
     return file;

@@ -1,13 +1,13 @@
 /** A new process takes the place of a daemon that root has started and that serves as somebody else. */
 
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readFile, stat, symlink } from 'node:fs/promises';
+import { chmod, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { ask } from '../helpers/ask.js';
 import { fixture } from '../helpers/bridge.js';
-import { vanished } from '../helpers/processes.js';
+import { processesWith, until, vanished } from '../helpers/processes.js';
 import { Upgradable } from '../helpers/upgrade.js';
 
 const checkout = fileURLToPath(new URL('../../..', import.meta.url));
@@ -56,6 +56,36 @@ describe(
       process.kill(last, 'SIGTERM');
       await vanished(last);
       assert.equal(await readFile(daemon.pidFile, 'utf8'), '');
+    });
+
+    it('says what only root could do, and leaves the old one serving', async () => {
+      const file = `${directory}/sites.toml`;
+      const script = `kind = "script"\nfile = "${fixture('cgi/prints-query.sh')}"\n`;
+      const good = `[site.a]\n${script}listen = "unix:sock"\n`;
+      await writeFile(file, good, { mode: 0o644 });
+      await start(['serve', '--config', file, '--user', 'nobody']);
+      const pid = await daemon.pid();
+      const fails = async (reason: RegExp): Promise<void> => {
+        const { status, stdout, stderr } = await daemon.upgrade();
+        assert.deepEqual([status, stdout], [1, '']);
+        assert.match(stderr, reason);
+        assert.equal(await daemon.pid(), pid);
+        assert.equal((await ask(socket, { QUERY_STRING: 'A: b\n\nold' })).stdout, 'A: b\n\nold');
+        assert.deepEqual(processesWith(`${directory}/`), [pid]);
+      };
+      await writeFile(file, `${good}[site.b]\n${script}listen = "unix:other"\n`);
+      await fails(/^fcgi2cgi: .*other: can't listen: .*EACCES/m);
+      await writeFile(file, good);
+      await chmod(file, 0o600);
+      await fails(/^fcgi2cgi: --config \S+sites\.toml: .*EACCES/m);
+      await chmod(file, 0o644);
+      await chmod(daemon.log, 0o600);
+      await chmod(directory, 0o700);
+      process.kill(pid, 'SIGUSR2');
+      const log = (): Promise<string> => readFile(daemon.log, 'utf8');
+      await until(async () => /--log-file \S+ can't be opened: EACCES/.test(await log()));
+      await chmod(directory, 0o755);
+      await daemon.upgraded();
     });
   },
 );

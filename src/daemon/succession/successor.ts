@@ -1,7 +1,7 @@
 /** The process that takes our place, as we see it. */
 
 import type { ChildProcess, StdioOptions } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 
 import { BridgeError, reasonOf } from '../../errors.js';
@@ -9,6 +9,7 @@ import { Timer } from '../../timer.js';
 import type { Listener } from '../listener.js';
 import type { PidFile } from '../pid-file.js';
 import { bequeath } from './handover.js';
+import { openLogFile } from './log-descriptor.js';
 import { type ConnectionMessage, isSuccessorMessage } from './messages.js';
 import { startAgain } from './start-again.js';
 
@@ -62,8 +63,8 @@ export class Successor {
       const what = `the new process did not listen within ${String(timeoutMs)} ms (--upgrade-timeout)`;
       late.abort(new BridgeError('ERR_UPGRADE', what));
     });
+    const log = background ? openLogFile(logFile) : undefined;
     timer.start();
-    const log = background ? openSync(logFile ?? '/dev/null', 'a', 0o640) : undefined;
     const own: StdioOptions =
       log === undefined ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'ignore', log];
     try {
