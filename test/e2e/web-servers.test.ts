@@ -22,7 +22,7 @@ const sites: Readonly<Record<'hg' | 'git' | 'script', readonly Case[]>> = {
 
 for (const server of webServerNames) {
   for (const [site, cases] of Object.entries(sites)) {
-    describe(`${server} before ${site}`, { timeout: 120_000 }, () => {
+    describe(`${server} before ${site}`, { timeout: 300_000 }, () => {
       let host: SiteHost;
       before(async () => {
         const directory = await temporaryDirectory();
