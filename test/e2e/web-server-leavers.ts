@@ -8,7 +8,7 @@ import { open, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { git, startGit, tryGit } from '../helpers/git.js';
-import { startRelay } from '../helpers/leaving.js';
+import { type Leaver, startRelay } from '../helpers/leaving.js';
 import { hg, startHg, tryHg } from '../helpers/mercurial.js';
 import { processesIn, until, vanished } from '../helpers/processes.js';
 import type { SiteHost } from '../helpers/site-host.js';
@@ -29,15 +29,15 @@ function hasAborted({ accessLog }: SiteHost, pattern: RegExp): boolean {
 }
 
 /** Has a clone begin, and its reader leave when the first of it was sent; resolves when its processes have ended. */
-async function leaveClone(host: SiteHost, start: () => () => Promise<void>): Promise<void> {
+async function leaveClone(host: SiteHost, start: () => Leaver): Promise<void> {
   const goOn = join(host.hold, 'go-on');
   const begun = join(host.hold, 'begun');
   execFileSync('mkfifo', [goOn]);
-  const leave = start();
+  const leaver = start();
   try {
     await until(() => existsSync(begun));
   } finally {
-    await leave();
+    await leaver.leave();
   }
   if (webServers[host.server].tellsOfReader !== 'at once') await (await open(goOn, 'w')).close();
   try {
@@ -53,18 +53,18 @@ async function leaveClone(host: SiteHost, start: () => () => Promise<void>): Pro
  */
 async function leavePush(
   host: SiteHost,
-  start: (url: string) => () => Promise<void>,
+  start: (url: string) => Leaver,
   pattern: RegExp,
   isHere = (): boolean => true,
 ): Promise<void> {
   const streams = webServers[host.server].passesBodies === 'as they come';
-  const relay = await startRelay(host.url, SENT_BYTES);
-  const leave = start(relay.url.replace('//', '//ann:secret@'));
+  const relay = await startRelay(host.url, SENT_BYTES, 'ann:secret');
+  const leaver = start(relay.url);
   try {
-    await relay.held;
+    await Promise.race([relay.held, leaver.ended]);
     if (streams) await until(isHere);
   } finally {
-    await leave();
+    await leaver.leave();
     await relay.close();
   }
   if (streams) await until(() => hasAborted(host, pattern));

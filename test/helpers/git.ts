@@ -4,7 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { type Ended, runToEnd, succeed } from './command.js';
-import { startGroup } from './leaving.js';
+import { type Leaver, startLeaver } from './leaving.js';
 import { temporaryDirectory } from './temporary.js';
 
 const env = {
@@ -33,8 +33,8 @@ export function tryGit(args: readonly string[], cwd = '/', variables: Variables 
 }
 
 /** Starts `git`; gives what ends it, and all that it has started, in the middle. */
-export function startGit(args: readonly string[], cwd: string): () => Promise<void> {
-  return startGroup('git', args, cwd, env);
+export function startGit(args: readonly string[], cwd: string): Leaver {
+  return startLeaver('git', args, cwd, env);
 }
 
 /** A working tree with a repository whose first commit on main has these files; names are byte strings. */

@@ -4,18 +4,35 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createConnection, createServer, type Socket } from 'node:net';
 
-/** A program with all that it starts; resolves with what kills them and waits until it has ended. */
-export function startGroup(
+export interface Leaver {
+  /** Rejects when it has ended before it has left. */
+  readonly ended: Promise<never>;
+  /** Kills it with all that it has started; resolves when it has ended. */
+  leave(): Promise<void>;
+}
+
+/** Starts a program that is to leave before it ends. */
+export function startLeaver(
   file: string,
   args: readonly string[],
   cwd: string,
   env: NodeJS.ProcessEnv,
-): () => Promise<void> {
-  const child = spawn(file, args, { cwd, env, stdio: 'ignore', detached: true });
-  const exited = once(child, 'exit');
-  return async () => {
-    process.kill(-(child.pid ?? 0), 'SIGKILL');
-    await exited;
+): Leaver {
+  const child = spawn(file, args, { cwd, env, stdio: ['ignore', 'ignore', 'pipe'], detached: true });
+  const said: Buffer[] = [];
+  child.stderr.on('data', (chunk: Buffer) => said.push(chunk));
+  const closed = once(child, 'close');
+  const ended = closed.then(() => {
+    throw new Error(`${file} ${args.join(' ')} has ended: ${Buffer.concat(said).toString()}`);
+  });
+  // Whoever doesn't wait for it needs no word of it.
+  ended.catch(() => undefined);
+  return {
+    ended,
+    leave: async () => {
+      process.kill(-(child.pid ?? 0), 'SIGKILL');
+      await closed;
+    },
   };
 }
 
@@ -27,17 +44,18 @@ export interface Relay {
   close(): Promise<void>;
 }
 
-const authorized = /POST [^]*\r\nauthorization: /i;
-
-/** Passes on to `url` all that is sent, up to so many octets of the first POST that has a password. */
-export async function startRelay(url: string, octets: number): Promise<Relay> {
+/**
+ * Passes on to `url` all that is sent, up to so many octets of the first POST, each request with the password of
+ * `user:password`: a request that has none is refused in its middle, and what follows of it would break the connection.
+ */
+export async function startRelay(url: string, octets: number, credentials: string): Promise<Relay> {
   const { hostname, port } = new URL(url);
   const sockets = new Set<Socket>();
   let isHeld = (): void => undefined;
   const held = new Promise<void>((resolve) => (isHeld = resolve));
+  const authorization = `\r\nAuthorization: Basic ${Buffer.from(credentials).toString('base64')}\r\n`;
   const server = createServer({ allowHalfOpen: false }, (near) => {
     const far = createConnection(Number(port), hostname);
-    let head = '';
     let passed = -1;
     for (const [one, other] of [
       [near, far],
@@ -52,13 +70,12 @@ export async function startRelay(url: string, octets: number): Promise<Relay> {
     }
     far.on('data', (chunk) => near.write(chunk));
     near.on('data', (chunk) => {
-      if (passed < 0) {
-        head += chunk.toString('latin1');
-        if (authorized.test(head)) passed = 0;
-        else if (head.includes('\r\n\r\n') && !head.startsWith('POST')) head = '';
-      }
-      if (passed >= 0) passed += chunk.length;
-      far.write(chunk);
+      const sent = chunk.toString('latin1');
+      if (passed < 0 && sent.startsWith('POST ')) passed = 0;
+      if (passed > 0) far.write(chunk);
+      else far.write(sent.replace('\r\n', authorization), 'latin1');
+      if (passed < 0) return;
+      passed += chunk.length;
       if (passed < octets) return;
       near.pause();
       isHeld();

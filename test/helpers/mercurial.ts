@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 
 import { fixture } from './bridge.js';
 import { type Ended, runToEnd, succeed } from './command.js';
-import { startGroup } from './leaving.js';
+import { type Leaver, startLeaver } from './leaving.js';
 import { temporaryDirectory } from './temporary.js';
 import { freePort, startProgram, type WebServer } from './webserver.js';
 
@@ -28,8 +28,8 @@ export function tryHg(args: readonly string[], cwd?: string): Promise<Ended> {
 }
 
 /** Starts `hg`; gives what ends it, and all that it has started, in the middle. */
-export function startHg(args: readonly string[], cwd: string): () => Promise<void> {
-  return startGroup('hg', args, cwd, env);
+export function startHg(args: readonly string[], cwd: string): Leaver {
+  return startLeaver('hg', args, cwd, env);
 }
 
 /** A repository whose first changeset has these files; names are byte strings. */
