@@ -10,6 +10,8 @@ export interface Invocation {
   /** The program, as an absolute path. */
   readonly file: ByteString;
   readonly args: readonly ByteString[];
+  /** What administrators know it by, where the program is but the interpreter of one of its arguments. */
+  readonly script?: ByteString;
   /** The working directory, as an absolute path (RFC 3875 §7.2). */
   readonly directory: ByteString;
   readonly variables: MetaVariables;

@@ -41,7 +41,7 @@ export class RequestsInHand extends Set<Handling> {
       client: paramText(request.params, 'REMOTE_ADDR'),
       method: paramText(request.params, 'REQUEST_METHOD'),
       uri: uriOf(request.params),
-      script: invocation === undefined ? undefined : toText(invocation.file),
+      script: invocation === undefined ? undefined : toText(invocation.script ?? invocation.file),
       pid,
       ageMs: now - request.account.paramsAt,
       inBytes: request.account.stdinBytes,

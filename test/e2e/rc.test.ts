@@ -237,6 +237,23 @@ function lifeWith(system: System): void {
     }
     assertStatus(await script('stop'), 0, 'stop');
   });
+
+  if (system.switchesUser) {
+    it('has what a file names made where only root can, for the user who serves', { timeout }, async () => {
+      const place = await makePlace(system);
+      const user = await ordinaryUser();
+      const config = join(place.directory, 'sites.toml');
+      const accessLog = join(place.directory, 'access.log');
+      const site = `[site.x]\nkind = "script"\nfile = "/bin/true"\nlisten = "unix:${dirname(place.pidFile)}/x"\n`;
+      await writeFile(config, `access-log = "${accessLog}"\n${site}`);
+      const script = await system.install(place, user, { config });
+      assertStatus(await script('start'), 0, 'start');
+      const uid = Number(await succeed('id', ['-u', user]));
+      const { pid } = await theDaemon(place);
+      for (const path of [`/proc/${String(pid)}`, accessLog]) assert.equal((await stat(path)).uid, uid, path);
+      assertStatus(await script('stop'), 0, 'stop');
+    });
+  }
 }
 
 /** The user that a script goes to by default, once nothing has to be made for him, who may not exist here. */

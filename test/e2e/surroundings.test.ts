@@ -8,6 +8,7 @@ import { after, before, describe, it } from 'node:test';
 
 import { ask } from '../helpers/ask.js';
 import { type Bridge, commandLine, runBridge, startCommand } from '../helpers/bridge.js';
+import { runToEnd } from '../helpers/command.js';
 import { commandWithDescriptor, startThrough } from '../helpers/descriptors.js';
 import { makeTree } from '../helpers/file-tree.js';
 import { childrenOf, until } from '../helpers/processes.js';
@@ -53,6 +54,19 @@ const umaskOf = (pid: number | undefined): string | undefined =>
   /^Umask:\t(\d+)$/m.exec(readFileSync(`/proc/${String(pid)}/status`, 'latin1'))?.[1];
 const modeOf = (path: string): string => (statSync(path).mode & 0o777).toString(8);
 const bodyOf = async (socket: string): Promise<string> => (await ask(socket)).stdout.split('\n\n')[1] ?? '';
+
+describe('A directory that is gone', { timeout: 60_000 }, () => {
+  it('is no place to start in, and is said to be none', async () => {
+    const [node, ...words] = commandLine(['script', '/bin/true', '--listen', join(elsewhere, 'sock')]);
+    const gone = join(elsewhere, 'gone');
+    const { status, stderr } = await runToEnd('sh', [
+      ...['-c', 'mkdir "$0" && cd "$0" && rmdir "$0" && exec "$@"'],
+      ...[gone, node, ...words],
+    ]);
+    const why = 'the directory that this was started in is gone; go to one that is there, such as /';
+    assert.deepEqual([status, stderr], [1, `fcgi2cgi: ${why}\n`]);
+  });
+});
 
 describe('--chdir', { timeout: 60_000 }, () => {
   it('is where the daemon runs, and no CGI script', async () => {

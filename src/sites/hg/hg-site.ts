@@ -132,6 +132,7 @@ class HgSite implements Site {
     return {
       file: mercurial.python,
       args: [hgwebScript, ...args],
+      script: hgwebScript,
       directory: this.#repos,
       variables: metaVariables({
         base: [['HGENCODING', 'UTF-8'], ...this.#options.base],
