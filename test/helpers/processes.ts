@@ -44,15 +44,20 @@ export function processesWith(text: string): number[] {
 /** The ids of processes that run in this directory, or in one below it. */
 export function processesIn(directory: string): number[] {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
-  return pids.map(Number).filter((pid) => `${workingDirectoryOf(pid)}/`.startsWith(`${directory}/`));
+  return pids.map(Number).filter((pid) => `${linkOf(pid, 'cwd')}/`.startsWith(`${directory}/`));
 }
 
-function workingDirectoryOf(pid: number): string {
+function linkOf(pid: number, name: 'cwd' | 'exe'): string {
   try {
-    return readlinkSync(`/proc/${String(pid)}/cwd`);
+    return readlinkSync(`/proc/${String(pid)}/${name}`);
   } catch {
     return '';
   }
+}
+
+/** The file that a process runs; empty where it has ended. */
+export function programOf(pid: number): string {
+  return linkOf(pid, 'exe');
 }
 
 /** How many descriptors `pid` has open. */

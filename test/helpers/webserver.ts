@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
+import { processesIn, programOf, vanished } from './processes.js';
 import { type WebServerName, webServers } from './webserver-table.js';
 
 export type { WebServerName } from './webserver-table.js';
@@ -88,7 +89,7 @@ export async function addressesFor(
   return { listen: [address], sockets: address };
 }
 
-function run(
+async function run(
   name: WebServerName,
   directory: string,
   port: number,
@@ -96,7 +97,23 @@ function run(
   site: string,
 ): Promise<WebServer> {
   const log = (): Promise<string> => readFile(join(directory, 'error.log'), 'utf8');
-  return startProgram(start, [name, directory, documentRoot, sockets, String(port), site], port, log);
+  const web = await startProgram(
+    start,
+    [name, directory, documentRoot, sockets, String(port), site],
+    port,
+    log,
+  );
+  return {
+    ...web,
+    stop: async () => {
+      const program = programOf(web.pid);
+      await web.stop();
+      // An Apache that is told to end while it begins leaves a process manager of mod_fcgid that never ends.
+      const left = processesIn(directory).filter((pid) => programOf(pid) === program);
+      for (const pid of left) process.kill(pid, 'SIGKILL');
+      await Promise.all(left.map(vanished));
+    },
+  };
 }
 
 /**
