@@ -1,37 +1,21 @@
 /** Keeps what a request names inside the directory that the administrator named: real paths, never strings. */
 
 import { accessSync, constants, type Stats, statSync } from 'node:fs';
-import { access, lstat, realpath, stat } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
 import { type ByteString, fromBuffer, fromText, toBuffer, toText } from '../bytes.js';
-import { OptionError, systemCodeOf } from '../errors.js';
+import { OptionError } from '../errors.js';
+import { entriesAt, later, type LookUp, realPathAt, statAt } from './look-up.js';
 
-/** What a look-up in the file system finds, or undefined where nothing is that can be reached. */
-async function orAbsent<T>(lookUp: Promise<T>): Promise<T | undefined> {
-  try {
-    return await lookUp;
-  } catch (error) {
-    // Whatever keeps us from a file keeps the request from it as well; nothing is run on a guess.
-    if (systemCodeOf(error) === undefined) throw error;
-    return undefined;
-  }
+/** The real path of what `path` names; undefined where that is nothing that can be reached. */
+export function realPath(path: ByteString): Promise<ByteString | undefined> {
+  return later(realPathAt(path));
 }
 
-/** The real path of what `path` names. */
-export async function realPath(path: ByteString): Promise<ByteString | undefined> {
-  const real = await orAbsent(realpath(toBuffer(path), { encoding: 'buffer' }));
-  return real && fromBuffer(real);
-}
-
-/** What `path` is, itself and not what a symbolic link there points to. */
-export function lstatOrAbsent(path: ByteString): Promise<Stats | undefined> {
-  return orAbsent(lstat(toBuffer(path)));
-}
-
-/** What `path` is, through symbolic links. */
+/** What `path` is, through symbolic links; undefined where that is nothing that can be reached. */
 export function statOrAbsent(path: ByteString): Promise<Stats | undefined> {
-  return orAbsent(stat(toBuffer(path)));
+  return later(statAt(path));
 }
 
 /** Whether this process may execute the file. */
@@ -64,6 +48,16 @@ export function whyUnfit(real: ByteString): 'no-file' | 'not-executable' | undef
 /** Whether the real path `path` is the real path `directory` or lies below it. */
 export function contains(directory: ByteString, path: ByteString): boolean {
   return path === directory || path.startsWith(directory.endsWith('/') ? directory : `${directory}/`);
+}
+
+/** Whether no symbolic link in a directory leads out; one that leads nowhere is a lock, or a git HEAD of old times. */
+export function* linksLeadInside(root: ByteString, directory: ByteString): LookUp<boolean> {
+  for (const entry of yield* entriesAt(directory)) {
+    if (!entry.isSymbolicLink()) continue;
+    const real = yield* realPathAt(`${directory}/${fromBuffer(entry.name)}`);
+    if (real !== undefined && !contains(root, real)) return false;
+  }
+  return true;
 }
 
 /** The real path of a directory that an option names. @throws OptionError `ERR_START` if there is none. */

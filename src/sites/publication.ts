@@ -1,11 +1,8 @@
 /** Knows which repositories are published, and under which names: by marker files, or all that there are. */
 
-import type { Dirent } from 'node:fs';
-import { readdir } from 'node:fs/promises';
-
-import { type ByteString, fromBuffer, toBuffer } from '../bytes.js';
-import { systemCodeOf } from '../errors.js';
-import { contains, lstatOrAbsent, realPath } from './contain.js';
+import { type ByteString, fromBuffer } from '../bytes.js';
+import { contains } from './contain.js';
+import { entriesAt, type LookUp, lstatAt, realPathAt, type TakeSteps } from './look-up.js';
 
 export interface PublicationOptions {
   /** The directory of repositories, as a real path: nothing outside it is ever published. */
@@ -17,7 +14,9 @@ export interface PublicationOptions {
   /** Whether a marker means a repository of exactly its name, where there is one, rather than one without the suffix. */
   readonly mayKeepSuffix?: boolean;
   /** What repository a real path is, if it is one that keeps to `repos`. */
-  readonly repositoryAt: (path: ByteString) => Promise<Repository | undefined>;
+  readonly repositoryAt: (path: ByteString) => LookUp<Repository | undefined>;
+  /** How its directories are looked at. */
+  readonly take: TakeSteps;
 }
 
 /** A repository, whether or not anybody may see it. */
@@ -36,6 +35,12 @@ export interface Published {
   readonly repository: ByteString;
 }
 
+/** A published repository, and what of a path lies behind it. */
+export interface Found {
+  readonly published: Published;
+  readonly rest: readonly ByteString[];
+}
+
 /** Reads the directories anew each time, so that a marker counts from the next request on. */
 export class Publication {
   readonly #options: PublicationOptions;
@@ -45,19 +50,21 @@ export class Publication {
   }
 
   /** The published repository that a path begins with, and the rest of the path. Segments must be safe (`contain.ts`). */
-  async find(
-    path: readonly ByteString[],
-  ): Promise<{ readonly published: Published; readonly rest: readonly ByteString[] } | undefined> {
+  find(path: readonly ByteString[]): Promise<Found | undefined> {
+    return this.#options.take(this.#find(path));
+  }
+
+  *#find(path: readonly ByteString[]): LookUp<Found | undefined> {
     for (let length = 1; length <= path.length; length++) {
       const segments = path.slice(0, length);
       if (isHidden(segments.at(-1) ?? '')) return undefined;
-      const found = await this.#repository(segments);
+      const found = yield* this.#repository(segments);
       if (found !== undefined) {
         if (!found.isPublished) return undefined;
         return { published: { segments, repository: found.path }, rest: path.slice(length) };
       }
       // Below what is no directory is nothing: of ten thousand segments most cost no look at the file system.
-      if (!(await this.#isDirectory(segments))) return undefined;
+      if (!(yield* this.#isDirectory(segments))) return undefined;
     }
     return undefined;
   }
@@ -72,16 +79,23 @@ export class Publication {
   }
 
   /** The uppermost directory, of those on the way to the path's, that has a file of this name among the markers. */
-  async directoryWithFile(
+  directoryWithFile(
     path: readonly ByteString[],
     name: ByteString,
   ): Promise<readonly ByteString[] | undefined> {
+    return this.#options.take(this.#directoryWithFile(path, name));
+  }
+
+  *#directoryWithFile(
+    path: readonly ByteString[],
+    name: ByteString,
+  ): LookUp<readonly ByteString[] | undefined> {
     const { markers } = this.#options;
     if (markers === undefined) return [];
     for (let length = 0; length <= path.length; length++) {
       const directory = path.slice(0, length);
-      if (!(await this.#isDirectory(directory))) return undefined;
-      if ((await lstatOrAbsent([markers, ...directory, name].join('/')))?.isFile() === true) return directory;
+      if (!(yield* this.#isDirectory(directory))) return undefined;
+      if ((yield* lstatAt([markers, ...directory, name].join('/')))?.isFile() === true) return directory;
     }
     return undefined;
   }
@@ -90,40 +104,42 @@ export class Publication {
    * Whether the segments name a directory among those that are walked, itself and not through a symbolic link: so
    * finding and listing agree and never go in circles.
    */
-  async #isDirectory(segments: readonly ByteString[]): Promise<boolean> {
+  *#isDirectory(segments: readonly ByteString[]): LookUp<boolean> {
     const path = [this.#options.markers ?? this.#options.repos, ...segments].join('/');
-    return (await lstatOrAbsent(path))?.isDirectory() === true;
+    return (yield* lstatAt(path))?.isDirectory() === true;
   }
 
   /** The repository that exactly these segments name; what is above the last must be directories. */
-  async #repository(segments: readonly ByteString[]): Promise<Repository | undefined> {
+  *#repository(segments: readonly ByteString[]): LookUp<Repository | undefined> {
     const { markers, repos, suffix, mayKeepSuffix } = this.#options;
-    if (markers === undefined) return this.#repositoryAt([repos, ...segments].join('/'));
+    if (markers === undefined) return yield* this.#repositoryAt([repos, ...segments].join('/'));
     const last = segments.at(-1) ?? '';
     if (!last.endsWith(suffix) || last.length === suffix.length) return undefined;
     const marker = [markers, ...segments].join('/');
-    const stats = await lstatOrAbsent(marker);
+    const stats = yield* lstatAt(marker);
     // An .hg file with something in it is a bundle that somebody offers for download.
     if (stats?.isFile() !== true || stats.size > 0) return undefined;
     const named = [repos, ...segments].join('/');
-    const exact = mayKeepSuffix === true ? await this.#repositoryAt(named) : undefined;
-    return exact ?? this.#repositoryAt(named.slice(0, -suffix.length));
+    const exact = mayKeepSuffix === true ? yield* this.#repositoryAt(named) : undefined;
+    return exact ?? (yield* this.#repositoryAt(named.slice(0, -suffix.length)));
   }
 
-  async #repositoryAt(path: ByteString): Promise<Repository | undefined> {
-    const real = await realPath(path);
+  *#repositoryAt(path: ByteString): LookUp<Repository | undefined> {
+    const real = yield* realPathAt(path);
     if (real === undefined || !contains(this.#options.repos, real)) return undefined;
-    return this.#options.repositoryAt(real);
+    return yield* this.#options.repositoryAt(real);
   }
 
   async #walk(directory: readonly ByteString[], found: Published[]): Promise<void> {
-    const path = [this.#options.markers ?? this.#options.repos, ...directory].join('/');
-    if ((await realPath(path)) !== path) return;
+    const { markers, repos, take } = this.#options;
+    const path = [markers ?? repos, ...directory].join('/');
+    if ((await take(realPathAt(path))) !== path) return;
     await Promise.all(
-      (await entriesOf(path)).map(async ({ name, entry }) => {
+      (await take(entriesAt(path))).map(async (entry) => {
+        const name = fromBuffer(entry.name);
         const segments = [...directory, name];
         if (isHidden(name)) return;
-        const repository = await this.#repository(segments);
+        const repository = await take(this.#repository(segments));
         if (repository?.isPublished === true) found.push({ segments, repository: repository.path });
         else if (repository === undefined && entry.isDirectory()) await this.#walk(segments, found);
       }),
@@ -133,15 +149,4 @@ export class Publication {
 
 function isHidden(segment: ByteString): boolean {
   return segment.startsWith('.');
-}
-
-async function entriesOf(path: ByteString): Promise<{ name: ByteString; entry: Dirent<Buffer> }[]> {
-  try {
-    const entries = await readdir(toBuffer(path), { withFileTypes: true, encoding: 'buffer' });
-    return entries.map((entry) => ({ name: fromBuffer(entry.name), entry }));
-  } catch (error) {
-    // A directory that went away or may not be read publishes nothing.
-    if (systemCodeOf(error) === undefined) throw error;
-    return [];
-  }
 }

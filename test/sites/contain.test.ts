@@ -8,7 +8,6 @@ import {
   absolutePath,
   contains,
   isExecutable,
-  lstatOrAbsent,
   realPath,
   safeSegments,
   statOrAbsent,
@@ -102,13 +101,6 @@ describe('A look at the file system', () => {
       assert.equal(await realPath(`${root}/${name}`), undefined, name);
       assert.equal(await statOrAbsent(`${root}/${name}`), undefined, name);
     }
-    assert.equal(await lstatOrAbsent(`${root}/none`), undefined);
-  });
-
-  it('tells a symbolic link from what it points to', async () => {
-    assert.equal((await lstatOrAbsent(`${root}/link`))?.isSymbolicLink(), true);
-    assert.equal((await statOrAbsent(`${root}/link`))?.isFile(), true);
-    assert.equal((await lstatOrAbsent(`${root}/dangling`))?.isSymbolicLink(), true);
   });
 
   it('knows what may be executed', async () => {

@@ -1,11 +1,21 @@
 import assert from 'node:assert/strict';
-import { lstatSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { before, describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
 import { hgRepositoryAt } from '../../src/sites/hg/repository.js';
+import { later, stepsBelow, type TakeSteps } from '../../src/sites/look-up.js';
 import { Publication } from '../../src/sites/publication.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
@@ -71,20 +81,24 @@ function expected(root: string, path: readonly string[], markers: boolean): stri
   const dotHg = real === undefined ? undefined : attempt(() => realpathSync(join(real, '.hg')));
   if (real === undefined || dotHg === undefined || !lstatSync(dotHg).isDirectory()) return undefined;
   const repos = join(root, 'repos');
-  return [real, dotHg].every((found) => found === repos || found.startsWith(`${repos}/`)) ? real : undefined;
+  const led = readdirSync(dotHg).map((name) => attempt(() => realpathSync(join(dotHg, name))));
+  const isInside = (found: string | undefined): boolean =>
+    found === undefined || found === repos || found.startsWith(`${repos}/`);
+  return [real, dotHg, ...led].every(isInside) ? real : undefined;
 }
 
 function lstat(path: string): ReturnType<typeof lstatSync> | undefined {
   return attempt(() => lstatSync(path));
 }
 
-async function check(root: string, markers: boolean): Promise<void> {
+async function check(root: string, markers: boolean, take: TakeSteps): Promise<void> {
   const repos = join(root, 'repos');
   const publication = new Publication({
     repos,
     markers: markers ? join(root, 'markers') : undefined,
     suffix: '.hg',
     repositoryAt: (path) => hgRepositoryAt(repos, path),
+    take,
   });
   const published = new Map<string, string>();
   for (const path of allPaths) {
@@ -121,7 +135,7 @@ describe('In any tree of directories, markers, repositories and symbolic links',
           const root = mkdtempSync(join(directory, 'tree-'));
           try {
             plant(root, tree);
-            await check(root, markers);
+            for (const take of [later, await stepsBelow([directory])]) await check(root, markers, take);
           } finally {
             rmSync(root, { recursive: true });
           }

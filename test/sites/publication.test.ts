@@ -6,6 +6,7 @@ import { fromText } from '../../src/bytes.js';
 import { hgRepositoryAt } from '../../src/sites/hg/repository.js';
 import { Publication } from '../../src/sites/publication.js';
 import { realPath } from '../../src/sites/contain.js';
+import { later, lstatAt, stepsBelow } from '../../src/sites/look-up.js';
 import { empty, type Entry, makeTree } from '../helpers/file-tree.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
@@ -24,6 +25,7 @@ async function publication(entries: Readonly<Record<string, Entry>>, markers = t
     markers: markers ? `${root}/markers` : undefined,
     suffix: '.hg',
     repositoryAt: (path) => hgRepositoryAt(repos, path),
+    take: await stepsBelow([root]),
   });
 }
 
@@ -284,10 +286,11 @@ describe('A repository that says itself whether it is published', () => {
       markers: markers ? `${root}/markers` : undefined,
       suffix: '.git',
       mayKeepSuffix: true,
-      repositoryAt: async (path) =>
-        /\/r[^/]*$/.test(path)
-          ? { path, isPublished: markers || (await realPath(`${path}/yes`)) !== undefined }
-          : undefined,
+      *repositoryAt(path) {
+        if (!/\/r[^/]*$/.test(path)) return undefined;
+        return { path, isPublished: markers || (yield* lstatAt(`${path}/yes`)) !== undefined };
+      },
+      take: later,
     });
   }
 

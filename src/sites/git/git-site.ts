@@ -2,7 +2,8 @@
 
 import { type ByteString, type NameValues, toBuffer } from '../../bytes.js';
 import { metaVariables } from '../../cgi/meta-variables.js';
-import { namedDirectory, safeSegments, statOrAbsent } from '../contain.js';
+import { namedDirectory, safeSegments } from '../contain.js';
+import { type LookUp, statAt, stepsBelow } from '../look-up.js';
 import { Publication, type Published, type Repository } from '../publication.js';
 import { afterSegments, belowPrefix, nonEmptyParam, percentEncode, requestPath } from '../request-path.js';
 import { namesNoPath, refuse, type Resolution, run, type Site, type SiteEnvironment } from '../site.js';
@@ -52,14 +53,21 @@ export async function gitSite(options: GitSiteOptions): Promise<Site> {
   const repos = await namedDirectory('--repos', options.repos);
   const markers =
     typeof publishedBy === 'object' ? await namedDirectory('--markers', publishedBy.markers) : undefined;
-  const repositoryAt = async (path: ByteString): Promise<Repository | undefined> => {
-    const directory = await gitDirectory(repos, path);
+  function* repositoryAt(path: ByteString): LookUp<Repository | undefined> {
+    const directory = yield* gitDirectory(repos, path);
     if (directory === undefined) return undefined;
     const isPublished =
-      publishedBy !== 'export-ok' || (await statOrAbsent(`${directory}/${EXPORT_OK}`)) !== undefined;
+      publishedBy !== 'export-ok' || (yield* statAt(`${directory}/${EXPORT_OK}`)) !== undefined;
     return { path: directory, isPublished };
-  };
-  const publication = new Publication({ repos, markers, suffix: '.git', mayKeepSuffix: true, repositoryAt });
+  }
+  const publication = new Publication({
+    repos,
+    markers,
+    suffix: '.git',
+    mayKeepSuffix: true,
+    repositoryAt,
+    take: await stepsBelow(markers === undefined ? [repos] : [repos, markers]),
+  });
   return new GitSite(options, repos, publication);
 }
 

@@ -4,6 +4,7 @@ import { type ByteString, type NameValues, toBuffer } from '../../bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
 import { metaVariables } from '../../cgi/meta-variables.js';
 import { namedDirectory, safeSegments } from '../contain.js';
+import { stepsBelow } from '../look-up.js';
 import { Publication, type Published } from '../publication.js';
 import { afterSegments, belowPrefix, nonEmptyParam, percentEncode, requestPath } from '../request-path.js';
 import { namesNoPath, type Resolution, run, type Site, type SiteEnvironment } from '../site.js';
@@ -48,6 +49,7 @@ export async function hgSite(options: HgSiteOptions): Promise<Site> {
     markers,
     suffix: '.hg',
     repositoryAt: (path) => hgRepositoryAt(repos, path),
+    take: await stepsBelow(markers === undefined ? [repos] : [repos, markers]),
   });
   return new HgSite(options, repos, publication);
 }

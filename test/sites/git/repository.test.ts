@@ -4,10 +4,11 @@ import { beforeEach, describe, it } from 'node:test';
 
 import { fromText } from '../../../src/bytes.js';
 import { realPath } from '../../../src/sites/contain.js';
-import { gitDirectory } from '../../../src/sites/git/repository.js';
+import { gitDirectory as gitDirectoryIn } from '../../../src/sites/git/repository.js';
 import { empty, type Entry, makeTree } from '../../helpers/file-tree.js';
 import { git, makeBareRepository, makeWorkTree } from '../../helpers/git.js';
 import { bare } from '../../helpers/git-invocation.js';
+import { lookUp } from '../../helpers/look-up.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
 let root: string;
@@ -16,6 +17,9 @@ beforeEach(async () => {
   root = (await realPath(fromText(await temporaryDirectory()))) ?? '';
   await makeTree(root, { repos: 'directory', outside: 'directory' });
 });
+
+const gitDirectory = (below: string, path: string): Promise<string | undefined> =>
+  lookUp(root, () => gitDirectoryIn(below, path));
 
 /** The git directory of repos/a, relative to the root. */
 async function found(entries: Readonly<Record<string, Entry>>): Promise<string | undefined> {

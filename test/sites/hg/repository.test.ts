@@ -4,8 +4,9 @@ import { beforeEach, describe, it } from 'node:test';
 
 import { fromText } from '../../../src/bytes.js';
 import { realPath } from '../../../src/sites/contain.js';
-import { isHgRepository } from '../../../src/sites/hg/repository.js';
+import { isHgRepository as isHgRepositoryIn } from '../../../src/sites/hg/repository.js';
 import { empty, type Entry, makeTree } from '../../helpers/file-tree.js';
+import { lookUp } from '../../helpers/look-up.js';
 import { hg } from '../../helpers/mercurial.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
@@ -14,6 +15,9 @@ let root: string;
 beforeEach(async () => {
   root = (await realPath(fromText(await temporaryDirectory()))) ?? '';
 });
+
+const isHgRepository = (below: string, path: string): Promise<boolean> =>
+  lookUp(root, () => isHgRepositoryIn(below, path));
 
 async function isRepository(entries: Readonly<Record<string, Entry>>): Promise<boolean> {
   await makeTree(root, entries);

@@ -1,0 +1,18 @@
+/** Look-ups taken in both ways, which must find the same. */
+
+import assert from 'node:assert/strict';
+
+import { later, type LookUp, stepsBelow } from '../../src/sites/look-up.js';
+
+/** What a look-up below `root` comes to, by other threads and at once. */
+export async function lookUp<T>(root: string, make: () => LookUp<T>): Promise<T> {
+  const takeAtOnce = await stepsBelow([root]);
+  assert.notEqual(
+    takeAtOnce,
+    later,
+    'temporary directories should be on a file system of this machine’s own',
+  );
+  const found = await later(make());
+  assert.deepEqual(await takeAtOnce(make()), found);
+  return found;
+}
