@@ -117,7 +117,7 @@ export class RequestInput {
     if (this.stdin.destroyed) return;
     this.#stdinBytes += data.length;
     // A small piece is copied, since it is a view that keeps the transport's whole chunk.
-    const piece = data.length * 4 < data.buffer.byteLength ? Buffer.from(data) : data;
+    const piece = data.length * 16 < data.buffer.byteLength ? Buffer.from(data) : data;
     if (!this.stdin.push(piece)) this.#isFull = true;
   }
 

@@ -9,8 +9,20 @@ import type { Readable, Writable } from 'node:stream';
  * `onProgress` is called with the octets of each piece that the script is given, and with 0 when it has taken them.
  */
 export function feedScript(body: Readable, scriptStdin: Writable, onProgress: (bytes: number) => void): void {
+  let isGathering = false;
+  // Records may be small, and come many at a time: each write of its own would wake the script for little.
+  const gather = (): void => {
+    if (isGathering) return;
+    isGathering = true;
+    scriptStdin.cork();
+    process.nextTick(() => {
+      isGathering = false;
+      scriptStdin.uncork();
+    });
+  };
   body.on('data', (piece: Buffer) => {
     onProgress(piece.length);
+    gather();
   });
   scriptStdin.on('drain', () => {
     onProgress(0);

@@ -231,6 +231,16 @@ describe('A request', () => {
     assert.deepEqual(request.params, [['A', 'B']]);
   });
 
+  it('copies of its STDIN only what is small beside the memory that it would keep', () => {
+    const [request] = makeRequest({ stdinBufferBytes: 65_536 });
+    const chunk = Buffer.from(new ArrayBuffer(65_536));
+    request.input.endParams();
+    request.input.takeStdin(chunk.subarray(0, 8_192));
+    assert.equal((request.stdin.read() as Buffer).buffer, chunk.buffer);
+    request.input.takeStdin(chunk.subarray(0, 4_000));
+    assert.notEqual((request.stdin.read() as Buffer).buffer, chunk.buffer);
+  });
+
   it('says when its STDIN is full and when it is wanted again', async () => {
     const [request, transport] = makeRequest({ stdinBufferBytes: 10 });
     request.input.endParams();

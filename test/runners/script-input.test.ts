@@ -23,6 +23,26 @@ describe('A request’s body', () => {
     assert.equal(bytes, body.length);
   });
 
+  it('reaches the script in one write where it comes in many small records at once', async () => {
+    const source = new PassThrough();
+    const writes: number[] = [];
+    const script = new Writable({
+      writev: (pieces, done) => {
+        writes.push(pieces.length);
+        done();
+      },
+    });
+    feedScript(source, script, ignore);
+    source.resume();
+    await settled();
+    for (let count = 0; count < 8; count++) source.write('record');
+    await settled();
+    for (let count = 0; count < 3; count++) source.write('record');
+    source.end();
+    await finished(script);
+    assert.deepEqual(writes, [8, 3]);
+  });
+
   it('that is empty ends the script’s standard input', async () => {
     const script = new Collector();
     feedScript(Readable.from([]), script, ignore);

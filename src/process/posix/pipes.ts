@@ -1,8 +1,8 @@
 /** The three pipes between a program and us. */
 
 import { closeSync, writeSync } from 'node:fs';
-import { Socket } from 'node:net';
-import { type Readable, Writable } from 'node:stream';
+import { Socket, type SocketConstructorOpts } from 'node:net';
+import { type DuplexOptions, type Readable, Writable } from 'node:stream';
 
 import { LatePipe } from './late-pipe.js';
 import type { LibC } from './libc.js';
@@ -21,6 +21,8 @@ const F_SETPIPE_SZ = 1_031;
  * program too often. The system may refuse more to a user who has many, which does no harm.
  */
 const PIPE_BYTES = 262_144;
+/** What may be gathered for one write: as much as is read from a web server at a time. */
+const WRITE_BYTES = 65_536 + 8_192;
 /** What every pipe holds, also of a user who has so many that the system gives them no more than a page. */
 const MIN_PIPE_BYTES = 4_096;
 
@@ -90,7 +92,14 @@ export class Pipes {
   #stdinStream(): Writable {
     const fd = this.#stdin.writeEnd;
     this.#libc.fcntl(fd, F_SETPIPE_SZ, 'int', PIPE_BYTES);
-    return new Socket({ fd, readable: false, writable: true });
+    // Sockets are streams, and take streams' options; Node's types know that of servers only.
+    const options: SocketConstructorOpts & DuplexOptions = {
+      fd,
+      readable: false,
+      writable: true,
+      writableHighWaterMark: WRITE_BYTES,
+    };
+    return new Socket(options);
   }
 
   /** Most requests have no body: a stream only to end it would cost 0.05 ms of CPU time. */
