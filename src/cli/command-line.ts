@@ -26,20 +26,9 @@ const allCommands = [
 
 /** Runs the command that `argv` (without node and script) asks for. @throws BridgeError and nothing else. */
 export async function runCommand(argv: readonly string[]): Promise<void> {
-  requireDirectory();
   const parser = commandLine();
   withoutUnaskedHelp(parser);
   await parser.parseAsync([...argv]);
-}
-
-/** Relative paths begin there, and yargs looks for it. @throws BridgeError `ERR_START` */
-function requireDirectory(): void {
-  try {
-    process.cwd();
-  } catch (cause) {
-    const why = 'the directory that this was started in is gone; go to one that is there, such as /';
-    throw new BridgeError('ERR_START', why, { cause });
-  }
 }
 
 /** yargs formats the help of each command that it runs, should somebody ask later: a quarter of the time to start. */

@@ -55,13 +55,20 @@ describe('The installed package', { timeout }, () => {
 
   it('has everything that other interpreters run and that its documents name, and no test', async () => {
     const at = (name: string): string => installation.at('lib', 'node_modules', 'fcgi2cgi', name);
-    for (const name of ['scripts/hgweb.cgi', 'scripts/gitweb.conf', 'CHANGELOG.md', 'README.md', 'LICENSE']) {
+    for (const name of [
+      'dist/bin/bundled/LICENSES',
+      'scripts/hgweb.cgi',
+      'scripts/gitweb.conf',
+      'CHANGELOG.md',
+      'README.md',
+      'LICENSE',
+    ]) {
       assert.equal(await readFile(at(name), 'utf8'), textOf(name));
     }
     for (const name of ['scripts/warm/', 'scripts/webservers/', 'rc.d/']) {
       for (const file of filesBelow(name)) assert.equal(await readFile(at(file), 'utf8'), textOf(file));
     }
-    assert.deepEqual(await readdir(at('dist')), ['src']);
+    assert.deepEqual((await readdir(at('dist'))).sort(), ['bin', 'src']);
   });
 
   it('prints the rc script of a system with its own path in it, and what to do with it', async () => {

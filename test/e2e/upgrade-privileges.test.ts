@@ -21,7 +21,7 @@ beforeEach(async () => {
   ({ directory, socket } = daemon);
   await chmod(directory, 0o755);
   for (const name of ['program', 'bin']) await mkdir(`${directory}/${name}`);
-  await symlink(`${directory}/program/dist/src/main.js`, `${directory}/bin/fcgi2cgi`);
+  await symlink(`${directory}/program/dist/bin/bundled/fcgi2cgi.js`, `${directory}/bin/fcgi2cgi`);
 });
 
 afterEach(() => daemon.destroy());

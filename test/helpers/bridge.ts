@@ -4,7 +4,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-export const main = fileURLToPath(new URL('../../src/main.js', import.meta.url));
+/** What is installed; what it was bundled from, where somebody wants to know which of its lines are run. */
+const command = process.env['NODE_V8_COVERAGE'] === undefined ? 'bin/bundled/fcgi2cgi.js' : 'src/main.js';
+export const main = fileURLToPath(new URL(`../../${command}`, import.meta.url));
 
 /** A file of test/fixtures, which the compiler does not copy. */
 export function fixture(name: string): string {

@@ -56,7 +56,7 @@ function writeLinesTwice(): void {
   syncBuiltinESMExports();
 }
 
-if (process.argv[1]?.endsWith('/dist/src/main.js') === true) {
+if (process.argv[1]?.endsWith('/dist/bin/bundled/fcgi2cgi.js') === true) {
   const fault = process.env['FAULT'] ?? '';
   if (fault === 'log-lines') writeLinesTwice();
   subscribe('net.server.socket', (message) => {

@@ -1,0 +1,51 @@
+/**
+ * Bundles the compiled command with all that it needs into dist/bin/bundled: to find and read 200 files, most of them others'
+ * packages, took as long as everything else that it does until it listens.
+ */
+
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+/** As deep as what is compiled, which finds by that what the package has beside it (`shipped.ts`). */
+const outdir = join(root, 'dist/bin/bundled');
+
+const { metafile } = await build({
+  absWorkingDir: root,
+  entryPoints: { fcgi2cgi: 'dist/src/main.js' },
+  outdir,
+  bundle: true,
+  // What only one command needs stays in files of its own, which are loaded when it runs.
+  splitting: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20.19',
+  // It has a part for each kind of machine, and may be missing.
+  external: ['koffi'],
+  // Packages that are not modules ask for Node's parts by it.
+  banner: {
+    js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
+  },
+  metafile: true,
+  logLevel: 'warning',
+});
+
+/** The directories of the packages that are in the bundle. */
+const packages = Object.keys(metafile.inputs)
+  .map((path) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0])
+  .filter((path) => path !== undefined);
+
+const licences = [...new Set(packages)].sort().map((path) => {
+  const name = readdirSync(join(root, path)).find((file) => /^licen[cs]e(\.\w+)?$/i.test(file));
+  const { license } = JSON.parse(readFileSync(join(root, path, 'package.json'), 'utf8')) as {
+    license: string;
+  };
+  const text = name === undefined ? license : readFileSync(join(root, path, name), 'utf8').trim();
+  return `${path.replace(/^.*node_modules\//, '')}\n\n${text}\n`;
+});
+
+writeFileSync(join(outdir, 'LICENSES'), licences.join(`\n${'-'.repeat(80)}\n\n`));
+chmodSync(join(outdir, 'fcgi2cgi.js'), 0o755);
