@@ -2,7 +2,7 @@
 
 import { execFile } from 'node:child_process';
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
-import { readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { readFile, rename, unlink } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
 import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
@@ -30,10 +30,9 @@ export class PidFile {
    */
   static async hold(path: string, identity?: Identity): Promise<PidFile> {
     const file = new PidFile(path);
-    await file.#put(async (temporary) => {
-      if (identity !== undefined) file.#descriptor = openSync(temporary, 'r+');
-      await takeOver(path, temporary);
-    });
+    const descriptor = await file.#put((temporary) => takeOver(path, temporary));
+    if (identity === undefined) closeSync(descriptor);
+    else file.#descriptor = descriptor;
     return file;
   }
 
@@ -84,7 +83,7 @@ export class PidFile {
 
   async #replace(): Promise<void> {
     try {
-      await this.#put((temporary) => rename(temporary, this.path));
+      closeSync(await this.#put((temporary) => rename(temporary, this.path)));
     } catch (error) {
       const descriptor = this.#descriptor;
       if (descriptor === undefined) throw error;
@@ -93,13 +92,21 @@ export class PidFile {
     }
   }
 
-  /** Has `take` give a file with our id its name. */
-  async #put(take: (temporary: string) => Promise<void>): Promise<void> {
+  /**
+   * Has `take` give a file with our id its name; resolves to the file, open. It is a new one: what somebody has put in its
+   * place, such as a symbolic link, root must not write to.
+   */
+  async #put(take: (temporary: string) => Promise<void>): Promise<number> {
     const temporary = `${this.path}.${String(process.pid)}`;
+    let descriptor: number | undefined;
     try {
-      await writeFile(temporary, this.#mine, { mode: 0o644 });
+      await unlink(temporary).catch(() => undefined);
+      descriptor = openSync(temporary, 'wx+', 0o644);
+      writeSync(descriptor, this.#mine);
       await take(temporary);
+      return descriptor;
     } catch (error) {
+      if (descriptor !== undefined) closeSync(descriptor);
       if (error instanceof BridgeError) throw error;
       const why = `can't be written: ${reasonOf(error)}`;
       throw new BridgeError('ERR_PID_FILE', `--pid-file ${this.path} ${why}`);

@@ -16,11 +16,18 @@ export interface UnixSocketOptions {
 
 const run = promisify(execFile);
 
-/** Has the file belong to whom `options` name. @throws Error of the system, or of chown(1), whose words are its `stderr` */
-export async function permit(path: string, { mode, owner, group }: UnixSocketOptions): Promise<void> {
-  if (owner !== undefined) await run('chown', ['--', owner, path]);
-  if (group !== undefined) await run('chgrp', ['--', group, path]);
-  await chmod(path, mode);
+/**
+ * Has the file belong to whom `options` name, but no file that a symbolic link leads to: root does that in directories
+ * whose owner may put one there in the meantime.
+ *
+ * @throws Error of the system, or of chown(1), whose words are its `stderr`
+ */
+export async function giveTo(
+  path: string,
+  { owner, group }: Pick<UnixSocketOptions, 'owner' | 'group'>,
+): Promise<void> {
+  if (owner !== undefined) await run('chown', ['-h', '--', owner, path]);
+  if (group !== undefined) await run('chgrp', ['-h', '--', group, path]);
 }
 
 /** Owns the file at its path while that is the one that was made. */
@@ -42,7 +49,8 @@ export class SocketFile {
     const owner = next.owner === old.owner ? undefined : next.owner;
     const group = next.group === old.group ? undefined : next.group;
     if (owner === undefined && group === undefined && next.mode === old.mode) return;
-    await permit(this.path, { mode: next.mode, owner, group });
+    await giveTo(this.path, { owner, group });
+    if (next.mode !== old.mode) await chmod(this.path, next.mode);
   }
 
   /** Whether connections to the path still reach the socket. */

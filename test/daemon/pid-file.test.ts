@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { beforeEach, describe, it } from 'node:test';
 
@@ -44,6 +44,17 @@ describe('The pid file', () => {
     assert.equal(await readFile(path, 'utf8'), mine);
     assert.equal((await stat(path)).mode & 0o777 & ~0o644, 0);
     assert.deepEqual(await readdir(directory), ['pid']);
+    await file.remove();
+    assert.deepEqual(await readdir(directory), []);
+  });
+
+  it('is written to no file that a symbolic link in its directory leads to', async () => {
+    const victim = `${await temporaryDirectory()}/victim`;
+    await writeFile(victim, 'as it was');
+    await symlink(victim, `${path}.${String(process.pid)}`);
+    const file = await PidFile.hold(path, { user: 'nobody', uid: 65_534, gid: 65_534, hasEntry: true });
+    assert.equal(await readFile(path, 'utf8'), mine);
+    assert.equal(await readFile(victim, 'utf8'), 'as it was');
     await file.remove();
     assert.deepEqual(await readdir(directory), []);
   });

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { lstat, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/promises';
 import { createConnection, createServer, type Server } from 'node:net';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
-import type { UnixSocketOptions } from '../../src/daemon/socket-file.js';
+import { giveTo, type UnixSocketOptions } from '../../src/daemon/socket-file.js';
 import { bindUnixSocket } from '../../src/daemon/unix-socket.js';
 import { makeTree } from '../helpers/file-tree.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -97,20 +97,20 @@ describe('The file of a Unix socket', () => {
     }
   });
 
-  it('lets nobody connect before it has its owner and permissions', async () => {
+  it('never permits more than it will, also before it has its owner', async () => {
     const path0 = process.env['PATH'];
-    const chown = `#!/bin/sh\nls -l "$3" > '${directory}/seen'\n`;
+    const chown = `#!/bin/sh\nls -l "$4" > '${directory}/seen'\n`;
     await makeTree(directory, { 'bin/chown': { content: chown, mode: 0o755 } });
     process.env['PATH'] = `${directory}/bin:${String(path0)}`;
     const before = process.umask(0);
     try {
-      await bind({ owner: 'somebody', mode: 0o666 });
+      await bind({ owner: 'somebody', mode: 0o620 });
     } finally {
       process.umask(before);
       process.env['PATH'] = path0;
     }
-    assert.match(await readFile(`${directory}/seen`, 'utf8'), /^srw-------/);
-    assert.equal((await lstat(path)).mode & 0o777, 0o666);
+    assert.match(await readFile(`${directory}/seen`, 'utf8'), /^srw--w----/);
+    assert.equal((await lstat(path)).mode & 0o777, 0o620);
   });
 
   it('gets the owner and group that it is to have, by name or number', { skip: !isRoot }, async () => {
@@ -119,6 +119,19 @@ describe('The file of a Unix socket', () => {
     assert.equal(uid, Number(execFileSync('id', ['-u', 'nobody'])));
     assert.equal(gid, 12345);
   });
+
+  it(
+    'is given to somebody by its own name, and not what a symbolic link leads to',
+    { skip: !isRoot },
+    async () => {
+      const [victim, link] = [`${directory}/victim`, `${directory}/link`];
+      await writeFile(victim, '');
+      await symlink(victim, link);
+      await giveTo(link, { owner: 'nobody', group: '12345' });
+      const [kept, given] = [await lstat(victim), await lstat(link)];
+      assert.deepEqual([kept.uid, kept.gid, given.gid], [0, process.getgid?.(), 12345]);
+    },
+  );
 
   it('is not made for an owner or group that there is not, and the error says so in one line', async () => {
     await refuses(bind({ owner: 'no-such-user' }), /can't listen: chown: .*no-such-user/);
