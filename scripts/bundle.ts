@@ -23,8 +23,9 @@ const { metafile } = await build({
   platform: 'node',
   format: 'esm',
   target: 'node20.19',
-  // It has a part for each kind of machine, and may be missing.
-  external: ['koffi'],
+  // The first has a part for each kind of machine, and may be missing; the second may be asked for long after the start,
+  // when the package is another version's.
+  external: ['koffi', 'prom-client'],
   // Packages that are not modules ask for Node's parts by it.
   banner: {
     js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
@@ -39,7 +40,7 @@ const packages = Object.keys(metafile.inputs)
   .filter((path) => path !== undefined);
 
 const licences = [...new Set(packages)].sort().map((path) => {
-  const name = readdirSync(join(root, path)).find((file) => /^licen[cs]e(\.\w+)?$/i.test(file));
+  const name = readdirSync(join(root, path)).find((file) => /^licen[cs]e([-.].*)?$/i.test(file));
   const { license } = JSON.parse(readFileSync(join(root, path, 'package.json'), 'utf8')) as {
     license: string;
   };
