@@ -6,7 +6,7 @@ import { resolve } from 'node:path';
 
 import { type ByteString, fromBuffer, fromText, toBuffer, toText } from '../bytes.js';
 import { OptionError } from '../errors.js';
-import { entriesAt, later, type LookUp, realPathAt, statAt } from './look-up.js';
+import { entriesAt, later, type LookUp, lstatAt, realPathAt, statAt } from './look-up.js';
 
 /** The real path of what `path` names; undefined where that is nothing that can be reached. */
 export function realPath(path: ByteString): Promise<ByteString | undefined> {
@@ -52,7 +52,11 @@ export function contains(directory: ByteString, path: ByteString): boolean {
 
 /** Whether no symbolic link in a directory leads out; one that leads nowhere is a lock, or a git HEAD of old times. */
 export function* linksLeadInside(root: ByteString, directory: ByteString): LookUp<boolean> {
-  for (const entry of yield* entriesAt(directory)) {
+  if ((yield* lstatAt(directory)) === undefined) return true;
+  const entries = yield* entriesAt(directory);
+  // A lack of descriptors, say: what runs later may lack none.
+  if (entries === undefined) return false;
+  for (const entry of entries) {
     if (!entry.isSymbolicLink()) continue;
     const real = yield* realPathAt(`${directory}/${fromBuffer(entry.name)}`);
     if (real !== undefined && !contains(root, real)) return false;

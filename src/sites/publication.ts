@@ -2,7 +2,7 @@
 
 import { type ByteString, fromBuffer } from '../bytes.js';
 import { contains } from './contain.js';
-import { entriesAt, type LookUp, lstatAt, realPathAt, type TakeSteps } from './look-up.js';
+import { entriesAt, type LookUp, lstatAt, realPathAt, realPathBelow, type TakeSteps } from './look-up.js';
 
 export interface PublicationOptions {
   /** The directory of repositories, as a real path: nothing outside it is ever published. */
@@ -111,23 +111,23 @@ export class Publication {
 
   /** The repository that exactly these segments name; what is above the last must be directories. */
   *#repository(segments: readonly ByteString[]): LookUp<Repository | undefined> {
-    const { markers, repos, suffix, mayKeepSuffix } = this.#options;
-    if (markers === undefined) return yield* this.#repositoryAt([repos, ...segments].join('/'));
+    const { markers, suffix, mayKeepSuffix } = this.#options;
+    if (markers === undefined) return yield* this.#repositoryAt(segments);
     const last = segments.at(-1) ?? '';
     if (!last.endsWith(suffix) || last.length === suffix.length) return undefined;
     const marker = [markers, ...segments].join('/');
     const stats = yield* lstatAt(marker);
     // An .hg file with something in it is a bundle that somebody offers for download.
     if (stats?.isFile() !== true || stats.size > 0) return undefined;
-    const named = [repos, ...segments].join('/');
-    const exact = mayKeepSuffix === true ? yield* this.#repositoryAt(named) : undefined;
-    return exact ?? (yield* this.#repositoryAt(named.slice(0, -suffix.length)));
+    const exact = mayKeepSuffix === true ? yield* this.#repositoryAt(segments) : undefined;
+    return exact ?? (yield* this.#repositoryAt([...segments.slice(0, -1), last.slice(0, -suffix.length)]));
   }
 
-  *#repositoryAt(path: ByteString): LookUp<Repository | undefined> {
-    const real = yield* realPathAt(path);
-    if (real === undefined || !contains(this.#options.repos, real)) return undefined;
-    return yield* this.#options.repositoryAt(real);
+  *#repositoryAt(segments: readonly ByteString[]): LookUp<Repository | undefined> {
+    const { repos, repositoryAt } = this.#options;
+    const real = yield* realPathBelow(repos, ...segments);
+    if (real === undefined || !contains(repos, real)) return undefined;
+    return yield* repositoryAt(real);
   }
 
   async #walk(directory: readonly ByteString[], found: Published[]): Promise<void> {
@@ -135,7 +135,7 @@ export class Publication {
     const path = [markers ?? repos, ...directory].join('/');
     if ((await take(realPathAt(path))) !== path) return;
     await Promise.all(
-      (await take(entriesAt(path))).map(async (entry) => {
+      ((await take(entriesAt(path))) ?? []).map(async (entry) => {
         const name = fromBuffer(entry.name);
         const segments = [...directory, name];
         if (isHidden(name)) return;

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 
 import type { ByteString } from '../../bytes.js';
 import { contains, linksLeadInside } from '../contain.js';
-import { type LookUp, lstatAt, realPathAt, statAt, textAt } from '../look-up.js';
+import { type LookUp, lstatAt, realPathAt, realPathBelow, statAt, textAt } from '../look-up.js';
 
 /** How far git itself follows alternates of alternates. */
 const MAX_ALTERNATES_DEPTH = 5;
@@ -23,8 +23,7 @@ export function* gitDirectory(root: ByteString, path: ByteString): LookUp<ByteSt
 }
 
 function* dotGit(path: ByteString): LookUp<ByteString | undefined> {
-  if ((yield* lstatAt(`${path}/.git`)) === undefined) return undefined;
-  const real = yield* realPathAt(`${path}/.git`);
+  const real = yield* realPathBelow(path, '.git');
   if (real === undefined || (yield* statAt(real))?.isDirectory() === true) return real;
   return yield* namedIn(real, path, /^gitdir: (.*?)[\r\n]*$/s);
 }
@@ -37,7 +36,7 @@ function* isGitDirectory(root: ByteString, path: ByteString): LookUp<boolean> {
       ? path
       : yield* namedIn(`${path}/commondir`, path, /^(.*?)[\r\n]*$/s);
   if (common === undefined || !contains(root, common)) return false;
-  const objects = yield* realPathAt(`${common}/objects`);
+  const objects = yield* realPathBelow(common, 'objects');
   if (objects === undefined || (yield* statAt(`${common}/refs`))?.isDirectory() !== true) return false;
   return (
     (yield* linksLeadInside(root, path)) &&
@@ -53,8 +52,11 @@ function* objectsAreInside(root: ByteString, objects: ByteString, depth = 0): Lo
     if (!(yield* linksLeadInside(root, directory))) return false;
   }
   if (depth > MAX_ALTERNATES_DEPTH) return true;
-  const text = yield* textAt(`${objects}/info/alternates`);
-  const lines = text?.split('\n').filter((line) => line !== '' && !line.startsWith('#')) ?? [];
+  const alternates = `${objects}/info/alternates`;
+  if ((yield* lstatAt(alternates)) === undefined) return true;
+  const text = yield* textAt(alternates);
+  if (text === undefined) return false;
+  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
   for (const line of lines) {
     // Git unquotes such a line; nobody needs one who has no line end in a path.
     if (line.startsWith('"')) return false;

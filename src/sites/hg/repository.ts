@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 
 import type { ByteString } from '../../bytes.js';
 import { contains, linksLeadInside } from '../contain.js';
-import { type LookUp, lstatAt, realPathAt, statAt, textAt } from '../look-up.js';
+import { type LookUp, realPathAt, realPathBelow, statAt, textAt } from '../look-up.js';
 import type { Repository } from '../publication.js';
 
 /** The Mercurial repository at the real path `path`, if it keeps to the real path `root`; each may be published. */
@@ -17,13 +17,12 @@ export function* hgRepositoryAt(root: ByteString, path: ByteString): LookUp<Repo
  * `.hg`, what symbolic links there lead to, and for a shared repository (`hg share`) what it shares.
  */
 export function* isHgRepository(root: ByteString, path: ByteString): LookUp<boolean> {
-  const dotHg = yield* realPathAt(`${path}/.hg`);
+  const dotHg = yield* realPathBelow(path, '.hg');
   if (dotHg === undefined || !contains(root, dotHg) || (yield* statAt(dotHg))?.isDirectory() !== true) {
     return false;
   }
   if (!(yield* linksLeadInside(root, dotHg))) return false;
-  if ((yield* lstatAt(`${dotHg}/sharedpath`)) === undefined) return true;
-  const sharedPath = yield* realPathAt(`${dotHg}/sharedpath`);
+  const sharedPath = yield* realPathBelow(dotHg, 'sharedpath');
   if (sharedPath === undefined) return true;
   if (!contains(root, sharedPath)) return false;
   const shared = yield* textAt(sharedPath);
