@@ -38,12 +38,41 @@ function sectionOf(result: Result): string {
     return [target.name, against, bound(target), between(worst.measured), worst.name, reached];
   });
   const head = ['what', 'against', 'at least, at most', 'measured (least–most)', 'which is', 'reached'];
-  const table = [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`);
   return [
     `![Requests a second of fcgi2cgi and its peers](${RESULTS}/chart.svg)`,
     '',
-    ...table,
+    ...table(head, rows),
     '',
     `Of several pages and ways, the worst is shown; ratios are of requests a second. ${machineOf(result)}; medians of ${String(result.rounds)} rounds of ${String(result.seconds)} s, after as long to warm up.`,
+    ...growthOf(result),
   ].join('\n');
+}
+
+/** What becomes of time and memory from the first to the last request, where that was measured. */
+function growthOf({ growth }: Result): readonly string[] {
+  const [first] = growth;
+  if (first === undefined) return [];
+  const to = first.marks.map(({ requests }) => `to the ${String(requests)}th`);
+  const head = [
+    'work',
+    'of',
+    ...to.map((mark) => `ms a request ${mark}`),
+    ...to.map((mark) => `MiB, ${mark}`),
+  ];
+  const rows = growth.map(({ work, contender, marks }) => [
+    work,
+    contender,
+    ...marks.map(({ msPerRequest }) => msPerRequest.toPrecision(3)),
+    ...marks.map(({ pssMiB }) => pssMiB.toFixed(1)),
+  ]);
+  return [
+    '',
+    'Time and memory (PSS, of all processes that stay) as requests go by:',
+    '',
+    ...table(head, rows),
+  ];
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): readonly string[] {
+  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`);
 }
