@@ -4,6 +4,17 @@ import assert from 'node:assert/strict';
 
 import { later, type LookUp, stepsBelow } from '../../src/sites/look-up.js';
 
+/** Names below which, or at which, nothing can be reached; `file` is a file, `dangling` and `circle` are links that are so. */
+export const unreachable = [
+  'none',
+  'file/below',
+  'dangling',
+  'circle',
+  'a\0b',
+  'x'.repeat(300),
+  'x/'.repeat(5000),
+];
+
 /** What a look-up below `root` comes to, by other threads and at once. */
 export async function lookUp<T>(root: string, make: () => LookUp<T>): Promise<T> {
   const takeAtOnce = await stepsBelow([root]);
