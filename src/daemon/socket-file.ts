@@ -1,7 +1,8 @@
 /** The file of a Unix socket that listens: who may connect there, and its end, unless another one has taken its path. */
 
 import { execFile } from 'node:child_process';
-import { chmod, lstat, unlink } from 'node:fs/promises';
+import { constants, existsSync } from 'node:fs';
+import { chmod, lstat, open, unlink } from 'node:fs/promises';
 import { promisify } from 'node:util';
 
 import { reasonOf } from '../errors.js';
@@ -16,18 +17,32 @@ export interface UnixSocketOptions {
 
 const run = promisify(execFile);
 
+/** `O_PATH` of Linux, which Node does not name. */
+const O_PATH = 0o10_000_000;
+const OPEN_FILES = '/proc/self/fd';
+
 /**
- * Has the file belong to whom `options` name, but no file that a symbolic link leads to: root does that in directories
+ * Has the socket belong to whom `options` name, but nothing that a symbolic link leads to: root does that in directories
  * whose owner may put one there in the meantime.
  *
  * @throws Error of the system, or of chown(1), whose words are its `stderr`
  */
-export async function giveTo(
-  path: string,
-  { owner, group }: Pick<UnixSocketOptions, 'owner' | 'group'>,
-): Promise<void> {
+export async function permit(path: string, { mode, owner, group }: UnixSocketOptions): Promise<void> {
   if (owner !== undefined) await run('chown', ['-h', '--', owner, path]);
   if (group !== undefined) await run('chgrp', ['-h', '--', group, path]);
+  await setMode(path, mode);
+}
+
+/** As the C library does it where it must follow no link, which chmod(2) does. */
+async function setMode(path: string, mode: number): Promise<void> {
+  if (process.platform !== 'linux' || !existsSync(OPEN_FILES)) return chmod(path, mode);
+  const file = await open(path, O_PATH | constants.O_NOFOLLOW);
+  try {
+    if (!(await file.stat()).isSocket()) throw new Error('what was made there is no socket any more');
+    await chmod(`${OPEN_FILES}/${String(file.fd)}`, mode);
+  } finally {
+    await file.close();
+  }
 }
 
 /** Owns the file at its path while that is the one that was made. */
@@ -49,8 +64,7 @@ export class SocketFile {
     const owner = next.owner === old.owner ? undefined : next.owner;
     const group = next.group === old.group ? undefined : next.group;
     if (owner === undefined && group === undefined && next.mode === old.mode) return;
-    await giveTo(this.path, { owner, group });
-    if (next.mode !== old.mode) await chmod(this.path, next.mode);
+    await permit(this.path, { mode: next.mode, owner, group });
   }
 
   /** Whether connections to the path still reach the socket. */

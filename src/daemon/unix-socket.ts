@@ -8,7 +8,7 @@ import { basename, dirname, join } from 'node:path';
 
 import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
 import { linked } from './linked.js';
-import { giveTo, SocketFile, type UnixSocketOptions } from './socket-file.js';
+import { permit, SocketFile, type UnixSocketOptions } from './socket-file.js';
 
 /** The longest path that the system's `sockaddr_un` holds. */
 const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103;
@@ -37,8 +37,8 @@ export async function bindUnixSocket(
   }
   await staleSocket(path, failed);
   try {
-    await bind(server, temporary, options.mode);
-    await giveTo(temporary, options);
+    await bind(server, temporary);
+    await permit(temporary, options);
     await takePath(path, temporary, failed);
   } catch (error) {
     await unlink(temporary).catch(() => undefined);
@@ -60,15 +60,15 @@ async function whyNot(path: string, error: unknown, temporary: string): Promise<
   return (stderr?.trim() || reasonOf(error)).replaceAll(temporary, path);
 }
 
-function bind(server: Server, path: string, mode: number): Promise<void> {
+function bind(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.once('listening', () => {
       server.off('error', reject);
       resolve();
     });
-    // The file exists from here on, with these permissions: to change them later would follow a symbolic link.
-    const umask = process.umask(0o777 & ~mode);
+    // The file exists from here on: nobody but us may connect before its owner and permissions are set.
+    const umask = process.umask(0o177);
     try {
       server.listen(path);
     } finally {

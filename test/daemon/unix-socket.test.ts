@@ -6,7 +6,7 @@ import { lstat, mkdir, readdir, readFile, rename, symlink, writeFile } from 'nod
 import { createConnection, createServer, type Server } from 'node:net';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
-import { giveTo, type UnixSocketOptions } from '../../src/daemon/socket-file.js';
+import { permit, type UnixSocketOptions } from '../../src/daemon/socket-file.js';
 import { bindUnixSocket } from '../../src/daemon/unix-socket.js';
 import { makeTree } from '../helpers/file-tree.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -97,20 +97,20 @@ describe('The file of a Unix socket', () => {
     }
   });
 
-  it('never permits more than it will, also before it has its owner', async () => {
+  it('lets nobody connect before it has its owner and permissions', async () => {
     const path0 = process.env['PATH'];
     const chown = `#!/bin/sh\nls -l "$4" > '${directory}/seen'\n`;
     await makeTree(directory, { 'bin/chown': { content: chown, mode: 0o755 } });
     process.env['PATH'] = `${directory}/bin:${String(path0)}`;
     const before = process.umask(0);
     try {
-      await bind({ owner: 'somebody', mode: 0o620 });
+      await bind({ owner: 'somebody', mode: 0o666 });
     } finally {
       process.umask(before);
       process.env['PATH'] = path0;
     }
-    assert.match(await readFile(`${directory}/seen`, 'utf8'), /^srw--w----/);
-    assert.equal((await lstat(path)).mode & 0o777, 0o620);
+    assert.match(await readFile(`${directory}/seen`, 'utf8'), /^srw-------/);
+    assert.equal((await lstat(path)).mode & 0o777, 0o666);
   });
 
   it('gets the owner and group that it is to have, by name or number', { skip: !isRoot }, async () => {
@@ -127,9 +127,13 @@ describe('The file of a Unix socket', () => {
       const [victim, link] = [`${directory}/victim`, `${directory}/link`];
       await writeFile(victim, '');
       await symlink(victim, link);
-      await giveTo(link, { owner: 'nobody', group: '12345' });
+      const before = await lstat(victim);
+      await assert.rejects(permit(link, { mode: 0o666, owner: 'nobody', group: '12345' }), /no socket/);
       const [kept, given] = [await lstat(victim), await lstat(link)];
-      assert.deepEqual([kept.uid, kept.gid, given.gid], [0, process.getgid?.(), 12345]);
+      assert.deepEqual(
+        [kept.uid, kept.gid, kept.mode, given.gid],
+        [0, process.getgid?.(), before.mode, 12345],
+      );
     },
   );
 
