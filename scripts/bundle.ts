@@ -10,13 +10,14 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-/** As deep as what is compiled, which finds by that what the package has beside it (`shipped.ts`). */
+/** As deep as what is compiled, which finds by that what the package has beside it (`package.ts`). */
 const outdir = join(root, 'dist/bin/bundled');
 
 const { metafile } = await build({
   absWorkingDir: root,
-  entryPoints: { fcgi2cgi: 'dist/src/main.js' },
+  entryPoints: { main: 'dist/src/main.js' },
   outdir,
+  outExtension: { '.js': '.mjs' },
   bundle: true,
   // What only one command needs stays in files of its own, which are loaded when it runs.
   splitting: true,
@@ -49,4 +50,15 @@ const licences = [...new Set(packages)].sort().map((path) => {
 });
 
 writeFileSync(join(outdir, 'LICENSES'), licences.join(`\n${'-'.repeat(80)}\n\n`));
+writeFileSync(
+  join(outdir, 'fcgi2cgi.js'),
+  `#!/usr/bin/env node
+'use strict';
+// Read once, when Node makes its threads: to load a module is enough for that. src/base/threads.ts shares them out; serve may
+// have many sites.
+process.env.UV_THREADPOOL_SIZE ??= process.argv.includes('serve') ? '128' : '16';
+import('./main.mjs');
+`,
+);
 chmodSync(join(outdir, 'fcgi2cgi.js'), 0o755);
+writeFileSync(join(outdir, 'package.json'), '{ "type": "commonjs" }\n');

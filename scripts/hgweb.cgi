@@ -1,23 +1,30 @@
 #!/usr/bin/env python3
 """Runs Mercurial's own hgweb as a CGI script, for one repository or for the index of those that are published.
 
-usage: hgweb.cgi repository PATH NAME
+usage: hgweb.cgi repository PATH NAME PUBLISHED-NAME
        hgweb.cgi index STATIC-URL      reads NAME\\0PATH\\0 ... on standard input
+       hgweb.cgi bundle PATH           sends a file
 
-fcgi2cgi decides which repository that is and sets SCRIPT_NAME and PATH_INFO to fit (RFC 3875 section 3.3);
-FCGI2CGI_HG_MODULES is the directory of the `mercurial` package, FCGI2CGI_HGWEB_CONFIG the user's own settings.
+fcgi2cgi starts it in the directory of --repos, decides which repository that is and sets SCRIPT_NAME and PATH_INFO to
+fit (RFC 3875 section 3.3); FCGI2CGI_HG_MODULES is the directory of the `mercurial` package, FCGI2CGI_HGWEB_CONFIG the
+user's own settings, and FCGI2CGI_NO_PUSHES why nobody may push, where that is so.
 """
 
+import builtins
+import errno
 import gc
 import os
+import re
+import stat
 import sys
-from urllib.parse import quote
+import traceback
+from urllib.parse import parse_qs, parse_qsl, quote
 
 # What this process leaves, it leaves soon: to look for garbage less often saves a twentieth of its time.
 gc.set_threshold(20_000)
 
 # This script's own directory has nothing to import; Mercurial's may be one that this Python would not look into.
-modules = os.path.dirname(os.environ.pop('FCGI2CGI_HG_MODULES', ''))
+modules = os.path.dirname(os.environ.get('FCGI2CGI_HG_MODULES', ''))
 sys.path[:1] = [] if modules in sys.path else [modules]
 
 from mercurial import demandimport
@@ -25,25 +32,173 @@ from mercurial import demandimport
 # As Mercurial's own hgweb.cgi does: half of a page's time would be modules that it has no use for.
 demandimport.enable()
 
-from mercurial import extensions, hg, ui as uimod
+from mercurial import error, extensions, hg, localrepo, policy, ui as uimod, util, wireprotov1server
 from mercurial.hgweb import hgweb_mod, hgwebdir_mod, request as requestmod, wsgicgi
-from mercurial.hgweb.common import ErrorResponse, statusmessage
+from mercurial.hgweb.common import HTTP_FORBIDDEN, HTTP_NOT_FOUND, ErrorResponse, permhooks, statusmessage
+from mercurial.utils import urlutil
 
 SOURCE = b'fcgi2cgi'
+# Where a fork server has this script get ready ahead: returns in the process of each request. See fcgi2cgi_prepared.py.
+wait_for_request = globals().get('__prepared__')
+
+
+class Outside(error.RepoLookupError):
+    """What Mercurial was about to use is not inside --repos: to hgweb, a repository or revision that is not there."""
+
+
+class Malformed(KeyError):
+    """What a request says is nothing that Mercurial can be asked."""
+
+
+class Inside:
+    """Keeps Mercurial inside --repos. The owner of a repository may put a link in the place of anything, at any time:
+
+    so what counts is not where a name leads when somebody looks, but what has been opened by it.
+    """
+
+    def __init__(self):
+        self.root = os.getcwdb()
+        self.below = os.path.join(self.root, b'')
+        # Whether not even what others name may lie outside.
+        self.is_strict = False
+        self.has_request = wait_for_request is None
+        # So that they can be told from the ones below.
+        self.expandpath, self.makelocalrepository = util.expandpath, localrepo.makelocalrepository
+
+    def keep(self):
+        """From now on."""
+        builtins.open = self.open
+        util.expandpath = lambda path: path if self.has(path) else self.expandpath(path)
+        localrepo.makelocalrepository = self.make_repository
+        self.keep_settings(uimod.ui.readconfig, uimod.ui._trusted)
+
+    def keep_settings(self, readconfig, trusted):
+        """An hgrc that Mercurial does not trust may not %include what its owner may not read."""
+
+        def is_trusted(ui, fp, name):
+            is_trusted = trusted(ui, fp, name)
+            self.is_strict = self.has(name) and not is_trusted and os.fstat(fp.fileno()).st_uid != 0
+            return is_trusted
+
+        def read(ui, *arguments, **named):
+            try:
+                return readconfig(ui, *arguments, **named)
+            finally:
+                self.is_strict = False
+
+        uimod.ui.readconfig, uimod.ui._trusted = read, is_trusted
+
+    def has(self, path):
+        return path == self.root or path.startswith(self.below)
+
+    def open(self, file, *arguments, original=open, **named):
+        """As the built-in function, which all that Mercurial reads or writes files with comes to in the end."""
+        if not isinstance(file, int):
+            name = os.fsencode(file)
+            if b'\0' in name:
+                raise Malformed('%s is no name of a file' % ascii(name))
+            if self.is_strict or self.has(os.path.join(self.root, name)):
+                named['opener'] = self.descriptor
+        return original(file, *arguments, **named)
+
+    def descriptor(self, name, flags):
+        name = os.fsencode(name)
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            descriptor = self.open_to_write(os.path.realpath(name) if os.path.islink(name) else name, flags)
+        else:
+            # A FIFO would have it wait for somebody to write.
+            descriptor = os.open(name, flags | os.O_NONBLOCK)
+        try:
+            self.check(descriptor, name)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def open_to_write(self, name, flags):
+        """Looks at the directory before anything is made there or cut short."""
+        parent, last = os.path.split(name)
+        directory = os.open(parent or b'.', getattr(os, 'O_PATH', os.O_RDONLY) | os.O_DIRECTORY)
+        try:
+            self.check(directory, parent)
+            return os.open(last, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666, dir_fd=directory)
+        finally:
+            os.close(directory)
+
+    def check(self, descriptor, name):
+        if not stat.S_IFMT(os.fstat(descriptor).st_mode) in (stat.S_IFREG, stat.S_IFDIR):
+            self.refuse(name, b'it is neither a file nor a directory')
+        try:
+            real = os.readlink(b'/proc/self/fd/%d' % descriptor)
+        except OSError:
+            real = self.real_path(descriptor, name)
+        if not self.has(real):
+            self.refuse(name, b'it is ' + real)
+
+    def real_path(self, descriptor, name):
+        """Where the system does not tell: the path by which no link leads to what was opened."""
+        real = os.path.realpath(name)
+        if not self.has(real):
+            return real
+        found = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        for part in real[len(self.below):].split(b'/') if real != self.root else []:
+            above = found
+            try:
+                found = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=above)
+            finally:
+                os.close(above)
+        try:
+            return real if os.path.sameopenfile(descriptor, found) else b'something else by now'
+        finally:
+            os.close(found)
+
+    def make_repository(self, baseui, path, *arguments, **named):
+        repo = self.makelocalrepository(baseui, path, *arguments, **named)
+        self.check_repository(repo)
+        keep_largefiles(repo)
+        keep_lfs()
+        return repo
+
+    def check_repository(self, repo):
+        for base in repo.root, repo.path, repo.sharedpath, repo.spath, repo.cachevfs.base, repo.wcachevfs.base:
+            real = os.path.realpath(base)
+            if not (self.has(base) and self.has(real)):
+                self.refuse(base, b'it is ' + real)
+
+    def refuse(self, name, why):
+        say(b'%s is not used: %s, and --repos is %s' % (name, why, self.root))
+        raise Outside(b'not published')
 
 
 class Response(requestmod.wsgiresponse):
-    """hgweb's own response, but for one fault: it fails on a file name that is not ASCII."""
+    """hgweb's own response, but that a browser takes it for what it is said to be, and for two faults."""
 
     def sendresponse(self):
         disposition = self.headers.get(b'Content-Disposition', b'')
         if not disposition.isascii():
             self.headers[b'Content-Disposition'] = encode_filename(disposition)
+        if not self.status.startswith(b'304'):
+            self.headers[b'X-Content-Type-Options'] = b'nosniff'
         return super().sendresponse()
+
+    def setbodybytes(self, body):
+        """A raw file is said to be in the encoding of hgweb's own pages, which it may not be."""
+        kind, _, charset = self.headers.get(b'Content-Type', b'').partition(b'; charset=')
+        if charset and kind.startswith(b'text/') and not is_text(body, charset.strip(b'"')):
+            self.headers[b'Content-Type'] = kind
+        super().setbodybytes(body)
+
+
+def is_text(body, charset):
+    try:
+        body.decode(charset.decode('ascii'))
+        return True
+    except (UnicodeError, LookupError):
+        return False
 
 
 def encode_filename(disposition):
-    """The file name in the form of RFC 6266 section 4.3, besides one in ASCII for who does not know that."""
+    """The file name in the form of RFC 6266 section 4.3, after one in ASCII for clients that do not know that."""
     kind, _, quoted = disposition.partition(b'; filename=')
     name = quoted[1:-1].replace(b'\\"', b'"').replace(b'\\\\', b'\\')
     try:
@@ -65,41 +220,342 @@ def static_file(templatepath, directory, fname, res, original=hgwebdir_mod.stati
         res.setbodybytes(b'There is no such file.\n')
 
 
+def query(parse):
+    """Reads names and values byte by byte: some Pythons' own fail on those that are not ASCII."""
+
+    def parse_bytes(text, *arguments, **named):
+        def encoded(value):
+            return value.encode('latin-1') if isinstance(value, str) else type(value)(map(encoded, value))
+
+        parsed = parse(text.decode('latin-1'), *arguments, encoding='latin-1', **named)
+        return dict(map(encoded, parsed.items())) if isinstance(parsed, dict) else encoded(parsed)
+
+    return parse_bytes
+
+
+def value_of(values, name, original=requestmod.multidict.__getitem__):
+    try:
+        return original(values, name)
+    except KeyError as problem:
+        raise Malformed('it has no value for %s' % ascii(name)) from problem
+
+
+def dispatch(repo, proto, command, *more, original=wireprotov1server.dispatch, **named):
+    """Mercurial's own, which takes the arguments of a client's command for what they should be."""
+    try:
+        return original(repo, proto, command, *more, **named)
+    except (AssertionError, IndexError, KeyError, ValueError, error.Abort) as problem:
+        raise Malformed('%s of %s' % (told(problem), ascii(command))) from problem
+
+
+def told(problem):
+    # What Mercurial's own say to repr() is not what has happened.
+    message = getattr(problem, 'message', None)
+    return ascii(problem) if message is None else '%s(%s)' % (type(problem).__name__, ascii(message))
+
+
+def refuse_pushes(why):
+    """Has hgweb refuse all that writes, whatever its settings say, and whichever way it is asked."""
+
+    def refuse(hgweb, req, operation):
+        if operation not in (None, b'read', b'pull'):
+            raise ErrorResponse(HTTP_FORBIDDEN, why)
+
+    permhooks.insert(0, refuse)
+
+
+def tell_refusals():
+    """Has the log say what hgweb refuses, and to whom: its page tells only the one who has asked."""
+
+    def telling(hook):
+        def check(hgweb, req, operation):
+            try:
+                return hook(hgweb, req, operation)
+            except ErrorResponse as refusal:
+                user = b'nobody' if not req.remoteuser else b'user ' + req.remoteuser
+                say(b'%s, by %s' % (refusal.args[0].encode(), user))
+                raise
+
+        return check
+
+    permhooks[:] = [telling(hook) for hook in permhooks]
+
+
+def take_variables():
+    """Has what Mercurial starts find what it would find otherwise; gives the file with the user's own settings."""
+    # Where extensions and hooks look for it; Mercurial itself asks the system, as here.
+    home = os.path.expanduser('~')
+    if os.path.isabs(home):
+        os.environ['HOME'] = home
+    os.environb.pop(b'FCGI2CGI_HG_MODULES', None)
+    return os.environb.pop(b'FCGI2CGI_HGWEB_CONFIG', None)
+
+
 def load_ui():
+    config = take_variables()
     ui = uimod.ui.load()
-    config = os.environb.pop(b'FCGI2CGI_HGWEB_CONFIG', None)
     if config is not None:
         ui.readconfig(config, trust=True)
     # What hgweb sets for itself where it loads the settings: nobody sits at a terminal.
     ui.setconfig(b'ui', b'report_untrusted', b'off', SOURCE)
     ui.setconfig(b'ui', b'nontty', b'true', SOURCE)
     ui.setconfig(b'progress', b'disable', b'true', SOURCE)
+    # What one repository's users have put there, another's may not see; and it may well be that nobody can write there.
+    if not ui.hasconfig(b'lfs', b'usercache'):
+        ui.setconfig(b'experimental', b'lfs.disableusercache', b'true', SOURCE)
     extensions.loadall(ui)
     extensions.populateui(ui)
     return ui
 
 
-def repository(path, name):
-    repo = hg.repository(load_ui(), path)
-    return hgweb_mod.hgweb(repo, name=repo.ui.config(b'web', b'name', untrusted=True) or name)
+def keep_largefiles(repo):
+    """Largefiles takes any path for the name of a file in its store. As for its cache, see `load_ui`."""
+    try:
+        extensions.find(b'largefiles')
+    except KeyError:
+        return
+    from hgext.largefiles import lfutil
+    if not repo.ui.hasconfig(b'largefiles', b'usercache'):
+        repo.ui.setconfig(b'largefiles', b'usercache', os.path.join(repo.sharedpath, b'largefiles'), SOURCE)
+    if hasattr(lfutil.storepath, 'original'):
+        return
+
+    def storepath(repo, hash, *arguments, original=lfutil.storepath):
+        if not re.fullmatch(b'[0-9a-f]{40}|', hash):
+            inside.refuse(hash, b'it names no file in a store of largefiles')
+        return original(repo, hash, *arguments)
+
+    storepath.original = lfutil.storepath
+    lfutil.storepath = storepath
 
 
-def index(static_url):
-    published = sys.stdin.buffer.read().split(b'\0')[:-1]
+def keep_lfs():
+    """Has the server of large files (LFS) say what is missing or malformed, where it would fail."""
+    try:
+        extensions.find(b'lfs')
+    except KeyError:
+        return
+    from hgext.lfs import blobstore, wireprotolfsserver
+    if hasattr(wireprotolfsserver._processbasictransfer, 'original'):
+        return
+
+    def transfer(repo, req, *arguments, original=wireprotolfsserver._processbasictransfer):
+        if not re.fullmatch(b'[0-9a-f]{64}', req.dispatchparts[-1]):
+            raise ErrorResponse(HTTP_NOT_FOUND, b'no such object')
+        try:
+            return original(repo, req, *arguments)
+        except FileNotFoundError:
+            raise ErrorResponse(HTTP_NOT_FOUND, b'no such object')
+        except blobstore.LfsRemoteError as problem:
+            raise Malformed(told(problem)) from problem
+
+    def batch(*arguments, original=wireprotolfsserver._processbatchrequest):
+        try:
+            return original(*arguments)
+        except (AttributeError, KeyError, TypeError, ValueError, error.ProgrammingError) as problem:
+            raise Malformed(told(problem)) from problem
+
+    transfer.original = wireprotolfsserver._processbasictransfer
+    wireprotolfsserver._processbasictransfer, wireprotolfsserver._processbatchrequest = transfer, batch
+
+
+def repository(path, name, published):
+    """hgweb for one repository, with all that hgwebdir does for one whose name ends SCRIPT_NAME, `published`."""
     ui = load_ui()
-    if not ui.config(b'web', b'staticurl'):
-        ui.setconfig(b'web', b'staticurl', static_url, SOURCE)
-    if not ui.config(b'web', b'prefix'):
-        # For the links above the list; those in it come from SCRIPT_NAME.
-        ui.setconfig(b'web', b'prefix', os.environb.get(b'SCRIPT_NAME', b''), SOURCE)
-    return hgwebdir_mod.hgwebdir(list(zip(published[::2], published[1::2])), baseui=ui)
+    base_url = ui.config(b'web', b'baseurl')
+    repo = hg.repository(ui, path)
+    app = hgweb_mod.hgweb(repo, name=repo.ui.config(b'web', b'name', untrusted=True) or name)
+    if wait_for_request is not None and policy.policy in (b'c', b'py'):
+        wait_for_request()
+        inside.has_request = True
+        take_variables()
+        inside.check_repository(repo)
+    os.environb[b'SCRIPT_NAME'] = os.environb[b'SCRIPT_NAME'][:-len(published) - 1]
+    os.environb[b'PATH_INFO'] = b'/' + published + os.environb.get(b'PATH_INFO', b'')
+
+    def run(env, respond):
+        try:
+            request = requestmod.parserequestfromenv(env, reponame=published, altbaseurl=base_url)
+        except ValueError as problem:
+            raise Malformed(told(problem)) from problem
+        return app.run_wsgi(request, requestmod.wsgiresponse(request, respond))
+
+    return run
+
+
+class Index(hgwebdir_mod.hgwebdir):
+    """hgwebdir for what is published, and nothing that it would find by itself, by a * in a path for example."""
+
+    def __init__(self, static_url):
+        published = sys.stdin.buffer.read().split(b'\0')[:-1]
+        self.published = [(name, as_long(path, name)) for name, path in zip(published[::2], published[1::2])]
+        ui = load_ui()
+        mount = script_name = os.environb[b'SCRIPT_NAME']
+        base_url = ui.config(b'web', b'baseurl')
+        if base_url:
+            path = (urlutil.url(base_url).path or b'').strip(b'/')
+            mount = path and b'/' + path
+        if not ui.config(b'web', b'staticurl'):
+            ui.setconfig(b'web', b'staticurl', mount + static_url[len(script_name):], SOURCE)
+        if not ui.config(b'web', b'prefix'):
+            # For the links above the list; those in it come from SCRIPT_NAME or web.baseurl.
+            ui.setconfig(b'web', b'prefix', mount, SOURCE)
+        super().__init__([], baseui=ui)
+
+    def refresh(self):
+        super().refresh()
+        self.repos = self.published
+
+
+def index_entries(ui, repos, req, original=hgwebdir_mod.rawindexentries, **named):
+    """hgwebdir's own, but that a repository which Mercurial fails at takes no other one off the list."""
+    last = None
+
+    def each():
+        nonlocal last
+        for last in repos:
+            yield last
+
+    rest = each()
+    while True:
+        begun = last
+        try:
+            return (yield from original(ui, rest, req, **named))
+        except Exception as problem:
+            if last is begun:
+                # It is no repository's fault.
+                raise
+            say(b'%s is not listed: %s' % (last[1], ascii(problem).encode()))
+
+
+def as_long(path, name):
+    """The path, written long enough that web.collapse may cut off from it what it cuts off from the name."""
+    return path + b'/./' if (path + b'.hg').endswith(b'/' + name) else path
+
+
+def bundle(path):
+    """What hg can be told to unbundle."""
+    # Not needed for anything else, and slow to load.
+    from email.utils import formatdate
+    file = open(path, 'rb', opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK))
+    status = os.fstat(file.fileno())
+
+    def run(env, respond):
+        respond('200 OK', [
+            ('Content-Type', 'application/octet-stream'),
+            ('Content-Length', str(status.st_size)),
+            ('Last-Modified', formatdate(status.st_mtime, usegmt=True)),
+            ('X-Content-Type-Options', 'nosniff'),
+        ])
+        return util.filechunkiter(file, limit=status.st_size if env['REQUEST_METHOD'] != 'HEAD' else 0)
+
+    return run
+
+
+def answer(make, arguments):
+    """What is asked for, or a page that says that it is not there."""
+    try:
+        app = make(*arguments)
+    except Exception as problem:
+        app = refusal(problem)
+
+    def run(env, respond):
+        try:
+            yield from app(env, respond)
+        except Exception as problem:
+            page = refusal(problem)(env, respond, sys.exc_info())
+            try:
+                text = next(page)
+            except Exception:
+                # A part of the body has gone out: that the rest is missing must be visible.
+                sys.exit(1)
+            yield text
+
+    return run
+
+
+def system_refusal(problem):
+    """The same for what the system, or a lock, has kept Mercurial from."""
+    name = problem.filename or b''
+    name = os.fsencode(name) if isinstance(name, (str, bytes)) else b''
+    say(b'%s: %s; this is user %d' % (name, os.fsencode(os.strerror(problem.errno)), os.geteuid()))
+    if problem.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return '403 The server may not write here', b'The server may not write to this repository.\n'
+    return '500 Internal Server Error', b'The system keeps Mercurial from it.\n'
+
+
+def text_of(problem):
+    try:
+        return bytes(problem)
+    except TypeError:
+        return str(problem).encode(errors='surrogateescape')
+
+
+# What is said before the response makes HAProxy 2.6 crash.
+said = []
+
+
+def say(text):
+    """Has the log say something, in one line, after the response."""
+    said.append(b'hgweb.cgi: %s\n' % text.replace(b'\n', b' '))
+
+
+def refusal(problem):
+    """A page for strangers, and for others the reason on standard error."""
+    # hg shows people the status's phrase.
+    if isinstance(problem, Outside):
+        status, text = '404 Not Found', b'No repository is published at this address.\n'
+    elif isinstance(problem, Malformed):
+        status, text = '400 Bad Request', b'Mercurial does not understand this request.\n'
+        say(b'a request is malformed: ' + problem.args[0].encode())
+    elif isinstance(problem, error.ConfigError):
+        status, text = '500 Broken settings', b'There is an error in the settings of this repository or site.\n'
+        say(problem.format().strip() if hasattr(problem, 'format') else bytes(problem))
+    elif isinstance(problem, PermissionError) or isinstance(getattr(problem, 'errno', None), int):
+        status, text = system_refusal(problem)
+    elif isinstance(problem, error.RepoError):
+        status, text = '500 Internal Server Error', b'Mercurial cannot open this repository.\n'
+        say(bytes(problem))
+    else:
+        status, text = '500 Internal Server Error', b'Mercurial has failed.\n'
+        last = traceback.extract_tb(problem.__traceback__)[-1]
+        name, line = os.path.basename(last.filename), last.lineno
+        say(b'%s: %s (%s, line %d)' % (type(problem).__name__.encode(), text_of(problem), name.encode(), line))
+
+    def run(env, respond, *exception):
+        respond(status, [('Content-Type', 'text/plain'), ('Content-Length', str(len(text)))], *exception)
+        yield text
+
+    return run
+
+
+inside = Inside()
 
 
 def main(kind, *arguments):
-    make = {'repository': repository, 'index': index}[kind]
+    make = {'repository': repository, 'index': Index, 'bundle': bundle}[kind]
+    if make is not repository and not inside.has_request:
+        # Nothing of it is made ahead.
+        return
+    inside.keep()
     requestmod.wsgiresponse = Response
+    requestmod.multidict.__getitem__ = value_of
+    wireprotov1server.dispatch = dispatch
     hgwebdir_mod.staticfile = static_file
-    wsgicgi.launch(make(*map(os.fsencode, arguments)))
+    hgwebdir_mod.rawindexentries = index_entries
+    util.urlreq.parseqs, util.urlreq.parseqsl = query(parse_qs), query(parse_qsl)
+    app = answer(make, map(os.fsencode, arguments))
+    if not inside.has_request:
+        sys.exit(1)
+    no_pushes = os.environb.pop(b'FCGI2CGI_NO_PUSHES', None)
+    if no_pushes is not None:
+        refuse_pushes(no_pushes)
+    tell_refusals()
+    try:
+        wsgicgi.launch(app)
+    finally:
+        sys.stderr.buffer.writelines(said)
+        sys.stderr.flush()
 
 
 if __name__ == '__main__':

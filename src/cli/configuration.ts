@@ -1,44 +1,50 @@
-/** Makes the one frozen configuration from what the options say. */
+/** Makes the one frozen configuration from what was given, or picks the site of a command that serves nothing. */
 
-import { type ByteString, fromText } from '../bytes.js';
-import { isLegalName } from '../cgi/meta-variables.js';
-import { parseAddress } from '../daemon/address.js';
-import { AllowFrom } from '../daemon/allow-from.js';
-import type {
-  Configuration,
-  ControlConfiguration,
-  RunnerConfiguration,
-  ServedSiteConfiguration,
-  SiteConfiguration,
-} from '../daemon/configuration.js';
-import { requireKnown } from '../daemon/privileges.js';
-import { OptionError } from '../errors.js';
-import type { LogLevel } from '../observe/log.js';
-import type { SpawnWay } from '../process/start-process.js';
-import { OptionReader } from './option-reader.js';
-import type { CommonArguments } from './options/common.js';
-import { umask } from './units.js';
+import { fromText } from '../base/bytes.js';
+import { OptionError } from '../base/errors.js';
+import type { Configuration, ServedSiteConfiguration, SiteConfiguration } from '../daemon/configuration.js';
+import { AllowFrom } from '../daemon/listening/address.js';
+import { daemonOptions } from './options/command-options.js';
+import { atOnce, type Given, type Reading, readOptions, rowsOf } from './options/option.js';
+import { readSiteKind, type SiteKindName, siteKindNames, siteKinds } from './options/site-kinds.js';
+import { siteOptions } from './options/site-options.js';
+import { readConfigurationFile } from './toml-file/configuration-file.js';
 
 const STDERR_TAIL_BYTES = 4_096;
-/** The system has no more. */
-const MAX_NICENESS = 19;
 
 /**
- * The configuration of a command that serves one site; yargs has checked that each option is one of its own and has
- * put the defaults in.
- *
- * @throws BridgeError `ERR_USAGE`
+ * Connections beyond those of requests that run or wait: for what is refused, for bodies that still arrive, and for
+ * connections that the web server keeps.
  */
-export function readConfiguration(site: SiteConfiguration, given: CommonArguments): Configuration {
-  const reader = new OptionReader(given);
-  const served = readServedSite(reader, { name: undefined, site });
-  return wholeConfiguration([served], readDaemonWide(reader));
+const SPARE_CONNECTIONS = 128;
+
+type DaemonWide = Omit<Configuration, 'sites'>;
+
+/** The configuration of a command that serves one site. @throws BridgeError `ERR_USAGE` */
+export function readConfiguration(site: SiteConfiguration, given: Given): Configuration {
+  return wholeConfiguration([readServedSite({ name: undefined, site }, given)], readDaemonWide(given));
+}
+
+/**
+ * The configuration of a daemon that serves these sites, with the defaults of the command line for all that is not said.
+ * Descriptor 0 is the listening socket of a site that names no other.
+ */
+export function defaultConfiguration(
+  sites: readonly (Pick<ServedSiteConfiguration, 'site'> & Partial<ServedSiteConfiguration>)[],
+  daemonWide: Partial<DaemonWide> = {},
+): Configuration {
+  const given: Given = new Map();
+  const served = sites.map((each) => {
+    const read = readServedSite({ name: undefined, site: each.site }, given);
+    return { ...read, maxConnections: connectionsFor({ ...read, ...each }), ...each };
+  });
+  return wholeConfiguration(served, { ...readDaemonWide(given), ...daemonWide });
 }
 
 /** The configuration of a daemon with these sites; FastCGI applications run in its directory, if it was told one. */
 export function wholeConfiguration(
   sites: readonly ServedSiteConfiguration[],
-  daemonWide: Omit<Configuration, 'sites'>,
+  daemonWide: DaemonWide,
 ): Configuration {
   const { chdir } = daemonWide;
   const placed = sites.map((served): ServedSiteConfiguration =>
@@ -49,141 +55,51 @@ export function wholeConfiguration(
   return Object.freeze({ sites: placed, ...daemonWide });
 }
 
-/** Reads what each site has of its own. */
+/** Reads what each site has of its own, whatever its kind. */
 export function readServedSite(
-  reader: OptionReader,
   what: Pick<ServedSiteConfiguration, 'name' | 'site' | 'locate'>,
+  given: Given,
+  reading: Reading = atOnce,
 ): ServedSiteConfiguration {
+  const values = readOptions(siteOptions, given, reading);
+  const { statusPath, healthPath } = values;
+  if (statusPath !== undefined && statusPath === healthPath) {
+    const why = 'is --status-path as well; expected a path of its own';
+    const value = String(given.get('health-path'));
+    reading.report(new OptionError('ERR_USAGE', { option: 'health-path', value, why }));
+  }
   return {
     ...what,
-    ...readOwnPages(reader),
-    listen: reader.each('listen', (text, directory) => parseAddress(text, directory)),
-    socket: {
-      mode: reader.fileMode('socket-mode'),
-      owner: reader.text('socket-owner'),
-      group: reader.text('socket-group'),
-    },
-    allowFrom: [...reader.each('allow-from', allowedAddress), ...webServerAddresses()],
-    maxConnections: reader.count('max-connections', 1),
-    maxRequestsPerConnection: reader.count('max-requests-per-connection', 1),
-    maxParamsBytes: reader.sizeBytes('max-params-size'),
-    stdinBufferBytes: reader.sizeBytes('stdin-buffer'),
-    maxSpoolBytes: reader.sizeBytes('max-spool-size'),
-    runner: readRunner(reader),
-    run: {
-      startTimeoutMs: reader.durationMs('start-timeout'),
-      idleTimeoutMs: reader.durationMs('idle-timeout'),
-      maxTimeMs: reader.durationMs('max-time'),
-      killGraceMs: reader.durationMs('kill-grace'),
-      maxHeaderBytes: reader.sizeBytes('max-header-size'),
-      stderrTailBytes: STDERR_TAIL_BYTES,
-      holdBytes: reader.sizeBytes('hold-size'),
-      holdAnswerBytes: reader.text('hold-answer') === undefined ? 0 : reader.sizeBytes('hold-answer'),
-    },
-    limits: {
-      memoryBytes: reader.text('max-memory') === undefined ? undefined : reader.sizeBytes('max-memory'),
-      // The system counts whole seconds.
-      cpuSeconds: Math.ceil(reader.durationMs('max-cpu') / 1_000) || undefined,
-      niceness: reader.count('nice', 0, MAX_NICENESS) || undefined,
-    },
-    spawn: reader.required('spawn') as SpawnWay,
-    admission: {
-      maxProcesses: reader.count('max-processes', 1),
-      maxQueue: reader.count('max-queue', 0),
-      queueTimeoutMs: reader.durationMs('queue-timeout'),
-    },
-    env: new Map(reader.each('env', variable)),
-    passEnv: reader.texts('pass-env'),
+    ...values,
+    maxConnections: values.maxConnections ?? connectionsFor({ ...what, ...values }),
+    allowFrom: [...values.allowFrom, ...webServerAddresses()],
+    env: new Map(values.env),
+    holdUntilExitBytes: values.holdUntilExitBytes ?? 0,
+    stderrTailBytes: STDERR_TAIL_BYTES,
   };
 }
 
-/** Where the bridge answers by itself. */
-function readOwnPages(reader: OptionReader): Pick<ServedSiteConfiguration, 'statusPath' | 'healthPath'> {
-  const [statusPath, healthPath] = ['status-path', 'health-path'].map((option) =>
-    reader.read(undefined, () => {
-      const value = reader.text(option);
-      if (value === undefined || /^\/[^?#]*$/.test(value)) return value && fromText(value);
-      const why = 'expected a path that begins with a slash, as in /status, without a query';
-      throw new OptionError('ERR_USAGE', { option, value, why });
-    }),
-  );
-  if (statusPath !== undefined && statusPath === healthPath) {
-    reader.read(undefined, () => {
-      const why = 'is --status-path as well; expected a path of its own';
-      throw new OptionError('ERR_USAGE', {
-        option: 'health-path',
-        value: reader.required('health-path'),
-        why,
-      });
-    });
-  }
-  return { statusPath, healthPath };
-}
-
-/** All of it is read, so that a mistake is told whichever runner it is. */
-function readRunner(reader: OptionReader): RunnerConfiguration {
-  const maxForkServers = reader.count('max-fork-servers', 1);
-  const idleTimeoutMs = reader.durationMs('fork-server-idle');
-  return reader.required('runner') === 'warm'
-    ? { kind: 'warm', maxForkServers, idleTimeoutMs }
-    : { kind: 'spawn' };
+/** As many connections as a site may have unless it is told: else the queue could never fill up. */
+function connectionsFor({
+  site,
+  maxProcesses,
+  maxQueue,
+}: Pick<ServedSiteConfiguration, 'site' | 'maxProcesses' | 'maxQueue'>): number {
+  return (site.kind === 'worker' ? site.workers : maxProcesses) + maxQueue + SPARE_CONNECTIONS;
 }
 
 /** Reads what all sites of a daemon have in common. */
-export function readDaemonWide(reader: OptionReader): Omit<Configuration, 'sites'> {
-  const format = reader.required('log-format') as 'text' | 'json';
-  const logFile = reader.path('log-file');
-  const accessLog = reader.path('access-log');
-  const background = reader.flag('daemon');
-  if (background && logFile === undefined) reader.read(undefined, refuseUnseenLog);
-  return {
-    drainDelayMs: reader.durationMs('drain-delay'),
-    stopGraceMs: reader.durationMs('stop-grace'),
-    upgradeTimeoutMs: reader.durationMs('upgrade-timeout'),
-    user: known(reader, 'user'),
-    group: known(reader, 'group'),
-    chdir: reader.path('chdir'),
-    umask: reader.one('umask', (text) => umask('umask', text)),
-    control: reader.one('control', controlConfiguration),
-    pidFile: reader.path('pid-file'),
-    background,
-    log: { level: reader.required('log-level') as LogLevel, format, file: logFile },
-    accessLog: accessLog === undefined ? undefined : { file: accessLog, format },
-  };
+export function readDaemonWide(given: Given, reading: Reading = atOnce): DaemonWide {
+  const values = readOptions(daemonOptions, given, reading);
+  if (values.background && values.log.file === undefined) {
+    const example = '--log-file /var/log/fcgi2cgi.log';
+    const why = `needs a file for its log, since nobody reads its standard error: add for example ${example}`;
+    reading.report(new OptionError('ERR_USAGE', { option: 'daemon', why }));
+  }
+  return values;
 }
 
-/** A name that the system knows: told with all other mistakes, wherever it was given. */
-function known(reader: OptionReader, option: 'user' | 'group'): string | undefined {
-  const name = reader.text(option);
-  if (name === undefined) return undefined;
-  return reader.read(undefined, () => {
-    requireKnown(option, name);
-    return name;
-  });
-}
-
-/** The control socket is its owner's alone, who is whoever serves. */
-function controlConfiguration(text: string, directory: string): ControlConfiguration {
-  const address = parseAddress(text, directory, { option: 'control' });
-  if (address.kind === 'unix')
-    return { address, socket: { mode: 0o600, owner: undefined, group: undefined } };
-  const why = 'only a Unix socket can be kept from others; expected unix:/path or /path';
-  throw new OptionError('ERR_USAGE', { option: 'control', value: text, why });
-}
-
-function refuseUnseenLog(): never {
-  const example = '--log-file /var/log/fcgi2cgi.log';
-  const why = `needs a file for its log, since nobody reads its standard error: add for example ${example}`;
-  throw new OptionError('ERR_USAGE', { option: 'daemon', why });
-}
-
-/** An error in it is one of usage, to be told before anything is opened. */
-function allowedAddress(entry: string): string {
-  new AllowFrom([entry]);
-  return entry;
-}
-
-/** Addresses that the one who started us allows besides (FastCGI 1.0 §3.2); a comma-separated list. */
+/** Further addresses, which the process that started this one allows (FastCGI 1.0 §3.2): a comma-separated list. */
 function webServerAddresses(): readonly string[] {
   const entries = (process.env['FCGI_WEB_SERVER_ADDRS'] ?? '')
     .split(',')
@@ -192,10 +108,67 @@ function webServerAddresses(): readonly string[] {
   return entries;
 }
 
-function variable(entry: string): [name: ByteString, value: ByteString] {
-  const [name = '', ...value] = entry.split('=');
-  if (value.length === 0 || !isLegalName(name)) {
-    throw new OptionError('ERR_USAGE', { option: 'env', value: entry, why: 'expected NAME=VALUE' });
+/** A site, and its daemon. */
+export interface NamedSite {
+  readonly served: ServedSiteConfiguration;
+  readonly configuration: Configuration;
+}
+
+/**
+ * The site of `--config` and `--site`, or that of `site-command` with its options and arguments, which `words` continue.
+ *
+ * @throws BridgeError `ERR_USAGE`, `ERR_START`
+ */
+export function namedSite(
+  { config, site }: { readonly config: string | undefined; readonly site: string | undefined },
+  given: Given,
+  words: readonly string[] = [],
+): NamedSite {
+  const configuration =
+    config === undefined ? configurationOfCommand(given, words) : readConfigurationFile(config, new Map());
+  return { served: siteNamed(configuration.sites, config === undefined ? undefined : site), configuration };
+}
+
+/** The site of that name, or the only one. @throws OptionError `ERR_USAGE` */
+function siteNamed(
+  sites: readonly ServedSiteConfiguration[],
+  name: string | undefined,
+): ServedSiteConfiguration {
+  const [first, ...more] = sites;
+  const found =
+    name === undefined && more.length === 0
+      ? first
+      : sites.find((site) => site.name === name && name !== undefined);
+  if (found !== undefined) return found;
+  const expected = `expected one of ${sites.map((site) => site.name ?? '').join(', ')}`;
+  throw name === undefined
+    ? new OptionError('ERR_USAGE', { option: 'site', why: `is missing; ${expected}` })
+    : new OptionError('ERR_USAGE', {
+        option: 'site',
+        value: name,
+        why: `there is no such site; ${expected}`,
+      });
+}
+
+/** What the site's own command would serve. @throws OptionError `ERR_USAGE` */
+function configurationOfCommand(given: Given, words: readonly string[]): Configuration {
+  const kind = given.get('site-command') as SiteKindName | undefined;
+  if (kind === undefined) {
+    const why = 'is missing; name a configuration file, or the command of a site with its options';
+    throw new OptionError('ERR_USAGE', { option: 'config', why });
   }
-  return [fromText(name), fromText(value.join('='))];
+  const argument = [...((given.get('argument') as readonly string[] | undefined) ?? []), ...words];
+  const all = new Map([...given, ['argument', argument] as const]);
+  const own = rowsOf(siteKinds[kind]);
+  for (const { name } of siteKindNames.flatMap((each) => rowsOf(siteKinds[each]))) {
+    if (all.has(name) && name !== 'argument' && !own.some((row) => row.name === name)) {
+      throw new OptionError('ERR_USAGE', { option: name, why: `is no option of ${kind}` });
+    }
+  }
+  for (const { name, isRequired } of own) {
+    if (isRequired === true && !all.has(name)) {
+      throw new OptionError('ERR_USAGE', { option: name, why: `is missing; ${kind} needs it` });
+    }
+  }
+  return readConfiguration(readSiteKind(kind, all), all);
 }

@@ -1,4 +1,7 @@
-/** What the exit statuses of the commands mean, whichever command has them. */
+/** How commands end: what their exit statuses mean, and where their errors go. */
+
+import { hasStarter, tellFailure } from '../daemon/upgrade/start-again.js';
+import { BridgeError, linesOf } from '../base/errors.js';
 
 export const ExitStatus = {
   /** Ended as asked. */
@@ -29,4 +32,15 @@ export const ExitStatus = {
 export function exitStatusOfHttp(status: number): number {
   if (status < 400) return ExitStatus.DONE;
   return status < 500 ? ExitStatus.REQUEST_REFUSED : ExitStatus.REQUEST_FAILED;
+}
+
+/**
+ * Says why a command has failed, a line for each reason: on standard error, or to the process that has started this one and
+ * waits, which has more of an audience. Resolves to the exit status.
+ */
+export async function reportFailure(error: unknown): Promise<number> {
+  if (hasStarter()) await tellFailure(error);
+  else for (const line of linesOf(error)) process.stderr.write(`fcgi2cgi: ${line}\n`);
+  const known = error instanceof BridgeError ? error : undefined;
+  return known?.code === 'ERR_USAGE' ? ExitStatus.USAGE : (known?.exitStatus ?? ExitStatus.FAILED);
 }

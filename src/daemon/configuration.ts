@@ -1,25 +1,25 @@
-/** All that a daemon is told, read once and frozen. Times are in milliseconds, sizes in octets. */
+/** All that a daemon is told, read once and frozen. Times are in milliseconds, sizes in bytes. */
 
-import type { ByteString } from '../bytes.js';
-import type { BridgeError } from '../errors.js';
-import type { AccessLogOptions } from '../observe/access-log.js';
+import type { ByteString } from '../base/bytes.js';
+import { BridgeError } from '../base/errors.js';
 import type { LogOptions } from '../observe/log.js';
 import type { ProcessLimits } from '../process/limits.js';
-import type { SpawnWay } from '../process/start-process.js';
+import type { SpawnMethod } from '../process/start-process.js';
 import type { RunLimits } from '../runners/runner.js';
-import type { Address } from './address.js';
-import type { AdmissionOptions } from './admission.js';
-import type { UnixSocketOptions } from './socket-file.js';
+import type { Address } from './listening/address.js';
+import type { AdmissionOptions } from './requests/admission.js';
+import type { UnixSocketOptions } from './listening/socket-file.js';
 
 /** What a site is; paths are absolute. */
 export type SiteConfiguration =
   | { readonly kind: 'script'; readonly file: ByteString; readonly args: readonly ByteString[] }
-  | { readonly kind: 'dir'; readonly root: ByteString }
+  | { readonly kind: 'dir'; readonly roots: readonly ByteString[] }
   | {
       readonly kind: 'hg';
       readonly repos: ByteString;
       readonly markers: ByteString | undefined;
       readonly urlPrefix: ByteString;
+      readonly trustRemoteUser: boolean;
       readonly hgwebConfig: ByteString | undefined;
       /** The `hg` program: a path, or a name to look up in PATH. */
       readonly hg: string;
@@ -27,8 +27,11 @@ export type SiteConfiguration =
   | {
       readonly kind: 'git';
       readonly repos: ByteString;
-      readonly publishedBy: 'all' | 'export-ok' | { readonly markers: ByteString };
+      /** Without it `exportAll` says whether all repositories are published, or those that have `git-daemon-export-ok`. */
+      readonly markers: ByteString | undefined;
+      readonly exportAll: boolean;
       readonly urlPrefix: ByteString;
+      readonly trustRemoteUser: boolean;
       readonly gitwebConfig: ByteString | undefined;
       /** The path of gitweb; without it, it is looked for. */
       readonly gitweb: string | undefined;
@@ -48,13 +51,15 @@ export interface WorkerConfiguration {
   readonly maxRequests: number;
 }
 
-/** How processes are made; times in milliseconds. */
-export type RunnerConfiguration =
-  | { readonly kind: 'spawn' }
-  | { readonly kind: 'warm'; readonly maxForkServers: number; readonly idleTimeoutMs: number };
+/** How processes are made; the rest is about fork servers. Times in milliseconds. */
+interface RunnerConfiguration {
+  readonly kind: 'spawn' | 'warm';
+  readonly maxForkServers: number;
+  readonly idleTimeoutMs: number;
+}
 
 /** A site with all that is its own: where it listens, who may connect, and how much it may use. */
-export interface ServedSiteConfiguration {
+export interface ServedSiteConfiguration extends RunLimits, AdmissionOptions {
   /** What the logs call it; undefined where a daemon has but one. */
   readonly name: string | undefined;
   /** Puts into an error that the site is at fault for where it is described, if that is in a file. */
@@ -66,18 +71,24 @@ export interface ServedSiteConfiguration {
   /** Empty: descriptor 0 is the listening socket. */
   readonly listen: readonly Address[];
   readonly socket: UnixSocketOptions;
+  /** Connections that the system keeps for each socket until they are accepted, as far as it allows. */
+  readonly backlog: number;
   readonly allowFrom: readonly string[];
   readonly maxConnections: number;
   readonly maxRequestsPerConnection: number;
   readonly maxParamsBytes: number;
-  /** Octets of a request's body that are kept in memory, and on disk. */
+  /** Of all requests that have not ended. */
+  readonly maxParamsTotalBytes: number;
+  /** Bytes of a request's body that are kept in memory, and on disk. */
   readonly stdinBufferBytes: number;
   readonly maxSpoolBytes: number;
+  /** Of all bodies on disk. */
+  readonly maxSpoolTotalBytes: number;
   readonly runner: RunnerConfiguration;
-  readonly run: RunLimits;
   readonly limits: ProcessLimits;
-  readonly spawn: SpawnWay;
-  readonly admission: AdmissionOptions;
+  readonly spawnMethod: SpawnMethod;
+  /** How long it may take to find out what a request is for; 0 for as long as it takes. */
+  readonly lookUpTimeoutMs: number;
   /** Variables of every script that win over what the web server sends. */
   readonly env: ReadonlyMap<ByteString, ByteString>;
   /** Variables of the daemon's own that every script gets. */
@@ -93,6 +104,8 @@ export interface ControlConfiguration {
 export interface Configuration {
   /** At least one. */
   readonly sites: readonly ServedSiteConfiguration[];
+  /** Processes of all sites, workers aside; undefined for 16 a core, at least 32, and as many as one site may have. */
+  readonly maxProcessesTotal: number | undefined;
   /** How long it goes on after SIGTERM, while it says of its health that it takes no new work. */
   readonly drainDelayMs: number;
   /** How long running requests may take after that. */
@@ -111,6 +124,11 @@ export interface Configuration {
   readonly pidFile: string | undefined;
   readonly background: boolean;
   readonly log: LogOptions;
-  /** Without it there is no access log. */
-  readonly accessLog: AccessLogOptions | undefined;
+  /** The file of the access log, which has the format of the log; undefined for none. */
+  readonly accessLog: string | undefined;
+}
+
+/** What was thrown for a site's sake, saying where the site is described. */
+export function located({ locate }: ServedSiteConfiguration, error: unknown): unknown {
+  return error instanceof BridgeError && locate !== undefined ? locate(error) : error;
 }

@@ -1,17 +1,25 @@
 /** A running bridge: the sites that it serves, from their common start to their common end. */
 
 import type { Socket } from 'node:net';
-import { isDeepStrictEqual } from 'node:util';
 
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
+import { Spool } from '../runners/spool.js';
+import { fewThreads } from '../base/threads.js';
 import type { Configuration, ServedSiteConfiguration } from './configuration.js';
-import { descriptorLimit, fitConnections } from './descriptors.js';
-import type { Address } from './address.js';
-import type { Listener } from './listener.js';
-import { destroyed, prepareSites, type StartHooks, type Wanted } from './prepare-sites.js';
+import { descriptorLimit, fitConnections } from './process/descriptors.js';
+import type { Listener } from './listening/listener.js';
+import {
+  destroyed,
+  inOrder,
+  isSame,
+  oneOf,
+  prepareSites,
+  type StartHooks,
+  type Wanted,
+} from './prepare-sites.js';
+import { maxOfAll, ProcessTotal } from './requests/process-total.js';
 import { type ServedSite, siteLog } from './served-site.js';
-import type { FindListener } from './site-listeners.js';
 import { StatusCollector } from './status/collector.js';
 import { Control } from './status/control.js';
 
@@ -31,6 +39,7 @@ export class Daemon {
   #stopGraceMs: number;
   readonly #log: Log;
   readonly #accessLog: AccessLog | undefined;
+  readonly #processes = new ProcessTotal();
   #collector: StatusCollector | undefined;
   #control: Control | undefined;
   /** Whether it takes new work. */
@@ -46,7 +55,7 @@ export class Daemon {
    * Starts to serve; resolves when every listener accepts. First all addresses are bound, then all sites are made.
    *
    * @throws BridgeError `ERR_START`, `ERR_MERCURIAL`, `ERR_GIT`, `ERR_LISTEN`, `ERR_USAGE`, and what the hooks throw;
-   *   nothing is left behind then, unless `onBound` has given up the right to remove it.
+   *   nothing is left behind then.
    */
   static async start(
     configuration: Configuration,
@@ -69,7 +78,9 @@ export class Daemon {
       throw error;
     }
     daemon.#control = bound;
-    daemon.#serve(daemon.#sites);
+    daemon.#processes.max = maxOfAll(configuration);
+    daemon.#show();
+    for (const site of daemon.#sites.keys()) site.serve();
     return daemon;
   }
 
@@ -92,12 +103,10 @@ export class Daemon {
     await this.#watch(configuration);
     const started = await this.#prepare(added, { find: oneOf(ending), onReady });
     // Nothing fails from here on, and nothing is waited for.
+    this.#processes.max = maxOfAll(configuration);
     for (const site of started.keys()) site.serve();
     const taken = new Set([...started.keys()].flatMap(({ listeners }) => listeners.all));
-    for (const site of ending) {
-      site.listeners.forget(taken);
-      this.#end(site, taken);
-    }
+    for (const site of ending) this.#end(site, taken);
     for (const { site, fitted } of kept) site.maxConnections = fitted.maxConnections;
     const unchanged = kept.map(({ site, configured }) => [site, configured] as const);
     this.#sites = inOrder([...unchanged, ...started], configuration);
@@ -134,30 +143,21 @@ export class Daemon {
 
   /**
    * Takes no new work and lets running requests end, however long that takes. Another process has `taken` over these
-   * listeners: what has come to them is for `give` as soon as no request runs on it.
+   * listeners: what has come to them is for `detach` as soon as no request runs on it.
    */
   async drain(
     taken: ReadonlySet<Listener>,
-    give: (connection: Socket, listener: Listener) => void,
+    detach: (connection: Socket, listener: Listener) => void,
   ): Promise<void> {
     this.#isAccepting = false;
-    for (const listener of taken) listener.leave();
-    const ended = this.#all.map((site) => {
-      site.listeners.forget(taken);
-      return site.close((listener) =>
-        taken.has(listener)
-          ? (connection) => {
-              give(connection, listener);
-            }
-          : undefined,
-      );
-    });
+    for (const listener of taken) listener.release();
+    const ended = this.#all.map((site) => closeWithout(taken, site, detach));
     await Promise.all([...ended, ...this.#leaving.values()]);
     await this.#control?.close();
   }
 
   /** Serves as before, but says of its health that it takes no new work: nobody should send any. */
-  withdraw(): void {
+  startDraining(): void {
     this.#isAccepting = false;
   }
 
@@ -186,25 +186,27 @@ export class Daemon {
     return [...this.#sites.keys()];
   }
 
-  #serve(sites: ReadonlyMap<ServedSite, ServedSiteConfiguration>): void {
-    this.#collector?.watch([...sites.keys()]);
-    for (const site of sites.keys()) site.serve();
-  }
-
   /** Begins to count, once somebody may ask. */
   async #watch({ control, sites }: Configuration): Promise<void> {
     const isWatched = control !== undefined || sites.some(({ statusPath }) => statusPath !== undefined);
     if (isWatched) this.#collector ??= await StatusCollector.open(() => this.#isAccepting);
   }
 
-  #fit({ sites }: Configuration): readonly Wanted[] {
-    const { sites: fitted, warning } = fitConnections(sites, descriptorLimit());
-    if (warning !== undefined) this.#log.warn({}, warning);
+  #fit(configuration: Configuration): readonly Wanted[] {
+    const { sites } = configuration;
+    const limit = descriptorLimit();
+    const { sites: fitted, maxSpools, warning } = fitConnections(sites, limit, maxOfAll(configuration));
+    Spool.maxOpen = maxSpools;
+    for (const why of [warning, fewThreads(sites.length)]) if (why !== undefined) this.#log.warn({}, why);
     return sites.map((configured, index) => ({ configured, fitted: fitted[index] ?? configured }));
   }
 
   #prepare(wanted: readonly Wanted[], hooks: StartHooks): ReturnType<typeof prepareSites> {
-    const watch = { isAccepting: () => this.#isAccepting, collector: this.#collector };
+    const watch = {
+      isAccepting: () => this.#isAccepting,
+      collector: this.#collector,
+      processes: this.#processes,
+    };
     return prepareSites(wanted, { daemonLog: this.#log, accessLog: this.#accessLog, watch }, hooks);
   }
 
@@ -212,15 +214,11 @@ export class Daemon {
     this.#collector?.watch(this.#all, [...this.#leaving.keys()]);
   }
 
-  /** Has a site end with its last request; connections that it keeps are then those of whoever has their listener. */
+  /** Has a site end with its last request; connections that it keeps then belong to the site that has their listener. */
   #end(site: ServedSite, taken: ReadonlySet<Listener>): void {
-    const ended = site.close((listener) =>
-      taken.has(listener)
-        ? (socket) => {
-            listener.take(socket);
-          }
-        : undefined,
-    );
+    const ended = closeWithout(taken, site, (connection, listener) => {
+      listener.take(connection);
+    });
     const reported = ended.then(() => {
       this.#leaving.delete(site);
       this.#show();
@@ -230,27 +228,20 @@ export class Daemon {
   }
 }
 
-/** Sites in the order in which they were configured, whichever was there first. */
-function inOrder(
-  sites: Iterable<readonly [ServedSite, ServedSiteConfiguration]>,
-  { sites: all }: Configuration,
-): ReadonlyMap<ServedSite, ServedSiteConfiguration> {
-  return new Map([...sites].sort(([, one], [, other]) => all.indexOf(one) - all.indexOf(other)));
-}
-
-/** Finds a listener of these sites, each but once. */
-function oneOf(sites: readonly ServedSite[]): FindListener {
-  const open = new Set(sites.flatMap(({ listeners }) => listeners.all));
-  return (address: Address) => {
-    const found = [...open].find((listener) => listener.isAt(address));
-    if (found !== undefined) open.delete(found);
-    return found;
-  };
-}
-
-/** Whether two sites are the same, wherever in its file each is described. */
-function isSame(one: ServedSiteConfiguration, other: ServedSiteConfiguration): boolean {
-  return isDeepStrictEqual({ ...one, locate: undefined }, { ...other, locate: undefined });
+/** Closes a site; the listeners that others have `taken` stay open, and what has come to them is for `detach`. */
+function closeWithout(
+  taken: ReadonlySet<Listener>,
+  site: ServedSite,
+  detach: (connection: Socket, listener: Listener) => void,
+): Promise<void> {
+  site.listeners.release(taken);
+  return site.close((listener) =>
+    taken.has(listener)
+      ? (connection) => {
+          detach(connection, listener);
+        }
+      : undefined,
+  );
 }
 
 function namesOf(sites: readonly ServedSite[]): readonly string[] {

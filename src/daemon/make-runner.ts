@@ -1,22 +1,21 @@
-/** Makes the runner that a configuration asks for. */
+/** Makes the runner that a configuration asks for, and has the log tell of its workers. */
 
-import { reasonOf } from '../errors.js';
+import { reasonOf } from '../base/errors.js';
+import { Threads } from '../base/threads.js';
 import type { Log } from '../observe/log.js';
+import { describeExit } from '../process/exit-status.js';
 import { limited, type SetLimits, startLimited } from '../process/limits.js';
 import { chooseStart } from '../process/start-process.js';
-import { PatientStart } from '../runners/patient-start.js';
 import { ProcessRunner, type StartScript } from '../runners/process-runner.js';
 import type { Runner } from '../runners/runner.js';
-import { spawnScript } from '../runners/spawn-script.js';
+import { spawnScript, StartQueue } from '../runners/start-queue.js';
 import { type WarmOptions, WarmScripts } from '../runners/warm/warm-scripts.js';
-import { WorkerPool } from '../runners/worker/worker-pool.js';
+import type { WorkerEnd } from '../runners/worker/supervisor.js';
+import { WorkerPool, type WorkerReport } from '../runners/worker/worker-pool.js';
 import { WorkerRunner } from '../runners/worker/worker-runner.js';
 import type { ServedSiteConfiguration, WorkerConfiguration } from './configuration.js';
-import { findLimits } from './find-limits.js';
-import { findProgram } from './find-program.js';
-import { baseEnvironment } from './make-site.js';
-import { shippedFile } from './shipped.js';
-import { workerReport } from './worker-report.js';
+import { baseEnvironment, findLimits, findProgram } from './make-site.js';
+import { shippedFile } from './package.js';
 
 /**
  * The caller owns the runner, and destroys it.
@@ -29,19 +28,16 @@ export function makeRunner(configuration: ServedSiteConfiguration, log: Log): Pr
 }
 
 async function processRunner(configuration: ServedSiteConfiguration, log: Log): Promise<Runner> {
-  const { run, runner } = configuration;
+  const { runner } = configuration;
   const limits = await findLimits(configuration);
-  const spawn = startAnew(configuration, log, limits);
-  if (runner.kind === 'spawn') return new ProcessRunner(run, spawn);
-  const warm = warmScripts(configuration, {
-    ...runner,
-    spawn,
-    limits,
-    onEvent: (level, fields, message) => {
-      log[level](fields, message);
-    },
-  });
-  const processes = new ProcessRunner(run, warm.start);
+  const threads = new Threads();
+  const spawn = startAnew(configuration, log, limits, threads);
+  if (runner.kind === 'spawn') return new ProcessRunner(configuration, spawn);
+  const onEvent: WarmOptions['onEvent'] = (level, fields, message) => {
+    log[level](fields, message);
+  };
+  const warm = warmScripts(configuration, { ...runner, spawn, limits, onEvent }, threads);
+  const processes = new ProcessRunner(configuration, warm.start);
   return {
     run: (invocation, streams, signal) => processes.run(invocation, streams, signal),
     status: () => ({ ...processes.status(), warm: warm.status() }),
@@ -52,35 +48,39 @@ async function processRunner(configuration: ServedSiteConfiguration, log: Log): 
   };
 }
 
-/** The way of `--runner spawn`, with these limits. @throws BridgeError `ERR_START` where that of `--spawn` is not to be had. */
+/** The way of `--runner spawn`, with these limits. @throws BridgeError `ERR_START` where that of `--spawn-method` is not to be had. */
 export function startAnew(
-  { spawn, admission }: ServedSiteConfiguration,
+  { spawnMethod, queueTimeoutMs, lookUpTimeoutMs }: ServedSiteConfiguration,
   log: Log,
   limits: SetLimits,
+  threads?: Threads,
 ): StartScript {
-  const { start, fallback } = chooseStart(spawn);
+  const { start, fallback } = chooseStart(spawnMethod);
   if (fallback !== undefined) log.info({}, `programs are started by Node, at a higher cost: ${fallback}`);
-  const patient = new PatientStart(spawnScript(startLimited(start, limits)), {
-    timeoutMs: admission.queueTimeoutMs,
+  const queue = new StartQueue(spawnScript(startLimited(start, limits), lookUpTimeoutMs, threads), {
+    timeoutMs: queueTimeoutMs,
     onShortage: (cause) => {
       log.warn({}, `requests wait until programs can be started again: ${reasonOf(cause)}`);
     },
-    onRelief: () => {
+    onRecovered: () => {
       log.info({}, 'programs can be started again');
     },
   });
-  return patient.start;
+  return queue.start;
 }
 
 /** What makes the processes of `--runner warm`. The caller owns it, and closes it. */
 export function warmScripts(
-  { run }: ServedSiteConfiguration,
-  options: Omit<WarmOptions, 'programs' | 'loadTimeoutMs'>,
+  { spawnMethod, startTimeoutMs, lookUpTimeoutMs }: ServedSiteConfiguration,
+  options: Omit<WarmOptions, 'startServer' | 'programs' | 'loadTimeoutMs' | 'lookUpTimeoutMs'>,
+  threads?: Threads,
 ): WarmScripts {
   return new WarmScripts({
     ...options,
+    startServer: spawnScript(chooseStart(spawnMethod).start, lookUpTimeoutMs, threads),
     programs: shippedFile('scripts/warm'),
-    loadTimeoutMs: run.startTimeoutMs,
+    loadTimeoutMs: startTimeoutMs,
+    lookUpTimeoutMs,
   });
 }
 
@@ -89,7 +89,7 @@ async function workerRunner(
   { command: [name, ...args], directory, workers, maxCrashes, maxRequests }: WorkerConfiguration,
   log: Log,
 ): Promise<Runner> {
-  const { run, env, passEnv } = configuration;
+  const { env, passEnv, killGraceMs } = configuration;
   const environment = new Map([...baseEnvironment(passEnv), ...env]);
   const file = await findProgram(name, environment);
   const pool = await WorkerPool.open({
@@ -97,8 +97,40 @@ async function workerRunner(
     workers,
     maxCrashes,
     maxRequests,
-    killGraceMs: run.killGraceMs,
+    killGraceMs,
     report: workerReport(log),
   });
-  return new WorkerRunner(run, pool);
+  return new WorkerRunner(configuration, pool);
+}
+
+/** Writes to the log what happens to workers; ends on purpose, of which there may be many, at the level `debug`. */
+export function workerReport(log: Log): WorkerReport {
+  return {
+    started: (pid) => {
+      log.debug({ pid }, 'worker started');
+    },
+    accepts: (pid) => {
+      log.debug({ pid }, 'worker accepts connections');
+    },
+    ended: (end, requests) => {
+      logEnd(log, end, requests);
+    },
+    said: (pid, line) => {
+      log.warn({ pid }, `worker: ${line}`);
+    },
+  };
+}
+
+/** `requests` are those that the worker was sent, where that is known. */
+export function logEnd(log: Log, end: WorkerEnd<{ readonly pid: number }>, requests?: number): void {
+  const { process, exit, error, failed, failures, restartMs } = end;
+  const fields = { pid: process?.pid, ...(exit && { exit: describeExit(exit) }), requests };
+  if (!failed) {
+    log.debug(fields, 'worker ended');
+    return;
+  }
+  const isEarly = exit?.kind === 'exited' && exit.code === 0;
+  const what = isEarly ? 'worker ended before it has answered a request' : 'worker crashed';
+  const next = restartMs === undefined ? '' : `; starting another in ${String(restartMs)} ms`;
+  log.error({ ...fields, failures }, `${error?.message ?? what}${next}`);
 }

@@ -1,17 +1,19 @@
-/** Makes the site that a configuration describes. */
+/** Makes the site that a configuration describes, and finds the programs that commands and limits name. */
 
-import { type ByteString, fromText } from '../bytes.js';
-import { BridgeError } from '../errors.js';
+import { type ByteString, fromText, toText } from '../base/bytes.js';
+import { BridgeError, OptionError } from '../base/errors.js';
+import { whyNotExecutable } from '../base/permission.js';
+import { type SetLimits, setLimits } from '../process/limits.js';
+import { isExecutable, statOrAbsent } from '../sites/contain.js';
 import { directorySite } from '../sites/directory.js';
 import { gitSite } from '../sites/git/git-site.js';
+import { findGit } from '../sites/git/installation.js';
 import { hgSite } from '../sites/hg/hg-site.js';
-import { scriptSite } from '../sites/script.js';
+import { findMercurial } from '../sites/hg/installation.js';
+import { scriptSite, workerSite } from '../sites/script.js';
 import type { Site } from '../sites/site.js';
-import { workerSite } from '../sites/worker.js';
-import type { ServedSiteConfiguration } from './configuration.js';
-import { findGit } from './find-git.js';
-import { findMercurial } from './find-mercurial.js';
-import { shippedFile } from './shipped.js';
+import { located, type ServedSiteConfiguration } from './configuration.js';
+import { shippedFile } from './package.js';
 
 /** Where programs are found when the daemon itself was not told. */
 const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin';
@@ -25,11 +27,6 @@ export async function makeSite(configuration: ServedSiteConfiguration): Promise<
   }
 }
 
-/** What was thrown for a site's sake, saying where the site is described. */
-export function located({ locate }: ServedSiteConfiguration, error: unknown): unknown {
-  return error instanceof BridgeError && locate !== undefined ? locate(error) : error;
-}
-
 async function siteOf({ site, env, passEnv }: ServedSiteConfiguration): Promise<Site> {
   const environment = { base: baseEnvironment(passEnv), administrator: env };
   switch (site.kind) {
@@ -38,7 +35,7 @@ async function siteOf({ site, env, passEnv }: ServedSiteConfiguration): Promise<
     case 'worker':
       return workerSite({ command: site.command, directory: site.directory, administrator: env });
     case 'dir':
-      return directorySite({ ...environment, root: site.root });
+      return directorySite({ ...environment, roots: site.roots });
     case 'hg':
       return hgSite({
         ...environment,
@@ -46,6 +43,7 @@ async function siteOf({ site, env, passEnv }: ServedSiteConfiguration): Promise<
         ...(site.markers === undefined ? {} : { markers: site.markers }),
         ...(site.hgwebConfig === undefined ? {} : { hgwebConfig: site.hgwebConfig }),
         urlPrefix: site.urlPrefix,
+        trustRemoteUser: site.trustRemoteUser,
         mercurial: await findMercurial(site.hg),
         hgwebScript: shippedFile('scripts/hgweb.cgi'),
       });
@@ -53,9 +51,11 @@ async function siteOf({ site, env, passEnv }: ServedSiteConfiguration): Promise<
       return gitSite({
         ...environment,
         repos: site.repos,
-        publishedBy: site.publishedBy,
+        publishedBy:
+          site.markers === undefined ? (site.exportAll ? 'all' : 'export-ok') : { markers: site.markers },
         ...(site.gitwebConfig === undefined ? {} : { gitwebConfig: site.gitwebConfig }),
         urlPrefix: site.urlPrefix,
+        trustRemoteUser: site.trustRemoteUser,
         git: await findGit(site.git, site.gitweb),
         gitwebSettings: shippedFile('scripts/gitweb.conf'),
       });
@@ -70,4 +70,42 @@ export function baseEnvironment(passEnv: readonly string[]): ReadonlyMap<ByteStr
     if (value !== undefined) base.set(fromText(name), fromText(value));
   }
   return base;
+}
+
+/**
+ * The path of the program: itself where it has a slash, else the first of that name in the directories of the
+ * environment's PATH.
+ *
+ * @throws BridgeError `ERR_START` if it is missing.
+ */
+export async function findProgram(
+  name: ByteString,
+  environment: ReadonlyMap<ByteString, ByteString>,
+): Promise<ByteString> {
+  const path = environment.get('PATH') ?? '';
+  const candidates = name.includes('/') ? [name] : path.split(':').map((directory) => `${directory}/${name}`);
+  let problem = name.includes('/') ? 'there is no such file' : 'there is no such program in PATH';
+  const shown = toText(name);
+  for (const candidate of candidates) {
+    const stats = await statOrAbsent(candidate);
+    if (stats?.isFile() !== true) continue;
+    if (await isExecutable(candidate)) return candidate;
+    if (name.includes('/')) problem = whyNotExecutable(shown, stats);
+  }
+  throw new BridgeError('ERR_START', `worker ${shown}: ${problem}`);
+}
+
+/** @throws OptionError `ERR_START` where there are limits, and nothing to set them with. */
+export async function findLimits({ limits }: Pick<ServedSiteConfiguration, 'limits'>): Promise<SetLimits> {
+  return setLimits(limits, async () => {
+    try {
+      return await findProgram('prlimit', baseEnvironment([]));
+    } catch {
+      const option = limits.memoryBytes === undefined ? 'max-cpu' : 'max-memory';
+      throw new OptionError('ERR_START', {
+        option,
+        why: 'needs prlimit(1) of util-linux, which is not in PATH',
+      });
+    }
+  });
 }

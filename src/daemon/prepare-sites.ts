@@ -1,11 +1,19 @@
-/** Makes several sites together, or none: first all addresses are bound, then all that they need is made. */
+/**
+ * Makes several sites together, or none: first all addresses are bound, then all that they need is made. SIGHUP does so with
+ * what has changed in the configuration.
+ */
 
-import { throwReasons } from '../errors.js';
+import { isDeepStrictEqual } from 'node:util';
+
+import { throwReasons } from '../base/errors.js';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
-import type { ServedSiteConfiguration } from './configuration.js';
+import type { Configuration, ServedSiteConfiguration } from './configuration.js';
+import type { Daemon } from './daemon.js';
+import type { Address } from './listening/address.js';
+import { type FindListener, SiteListeners } from './listening/site-listeners.js';
+import type { Logs } from './process/logs.js';
 import { ServedSite, siteLog, type Watch } from './served-site.js';
-import { type FindListener, SiteListeners } from './site-listeners.js';
 
 /** A site as it was configured, and with as many connections as the descriptors allow. */
 export interface Wanted {
@@ -17,8 +25,6 @@ export interface Wanted {
 export interface StartHooks {
   /** Knows listeners that there are already, of a process whose place this one takes. */
   readonly find?: FindListener;
-  /** When all addresses are bound, before anything is read from the network or started. */
-  readonly onBound?: () => void;
   /** When all is ready, before anybody is answered; nothing fails after it. */
   readonly onReady?: () => Promise<void> | void;
 }
@@ -31,15 +37,15 @@ export interface Common {
 }
 
 /**
- * Resolves to sites that only have to be told to serve, each with what was configured; whoever connects waits still.
+ * Resolves to sites that only have to be told to serve, each with what was configured; web servers that connect wait still.
  *
  * @throws BridgeError as `SiteListeners.bind` and `ServedSite.prepare`, and what the hooks throw; nothing is left behind
- *   then, unless `onBound` has given up the right to remove it.
+ *   then.
  */
 export async function prepareSites(
   wanted: readonly Wanted[],
   { daemonLog, accessLog, watch }: Common,
-  { find, onBound, onReady }: StartHooks,
+  { find, onReady }: StartHooks,
 ): Promise<ReadonlyMap<ServedSite, ServedSiteConfiguration>> {
   const bound: (Wanted & { readonly listeners: SiteListeners })[] = [];
   const sites = new Map<ServedSite, ServedSiteConfiguration>();
@@ -48,7 +54,6 @@ export async function prepareSites(
       const log = siteLog(each.fitted, daemonLog);
       bound.push({ ...each, listeners: await SiteListeners.bind(each.fitted, log, find) });
     }
-    onBound?.();
     const prepared = await Promise.allSettled(
       bound.map(async ({ configured, fitted, listeners }) => {
         const site = await ServedSite.prepare(fitted, listeners, daemonLog, accessLog, watch);
@@ -69,4 +74,61 @@ export async function prepareSites(
 /** Ends these sites now; resolves when the last process is gone. */
 export async function destroyed(sites: Iterable<ServedSite>): Promise<void> {
   await Promise.all([...sites].map((site) => site.destroy()));
+}
+
+/** Sites in the order in which they were configured, whichever was there first. */
+export function inOrder(
+  sites: Iterable<readonly [ServedSite, ServedSiteConfiguration]>,
+  { sites: all }: Configuration,
+): ReadonlyMap<ServedSite, ServedSiteConfiguration> {
+  return new Map([...sites].sort(([, one], [, other]) => all.indexOf(one) - all.indexOf(other)));
+}
+
+/** Finds a listener of these sites, each but once. */
+export function oneOf(sites: readonly ServedSite[]): FindListener {
+  const open = new Set(sites.flatMap(({ listeners }) => listeners.all));
+  return (address: Address) => {
+    const found = [...open].find((listener) => listener.isAt(address));
+    if (found !== undefined) open.delete(found);
+    return found;
+  };
+}
+
+/** Whether two sites are the same, wherever in its file each is described. */
+export function isSame(one: ServedSiteConfiguration, other: ServedSiteConfiguration): boolean {
+  return isDeepStrictEqual({ ...one, locate: undefined }, { ...other, locate: undefined });
+}
+
+/** What only a new process can change. */
+const fixed = ['pidFile', 'background', 'user', 'group', 'chdir', 'umask', 'control'] as const;
+
+/**
+ * Has `daemon` serve what `read` returns in place of `running`; where that can't be, all stays as it is, and the log has
+ * every mistake. Resolves to what is served then; never rejects.
+ */
+export async function reload(
+  daemon: Daemon,
+  logs: Logs,
+  running: Configuration,
+  read: () => Configuration,
+): Promise<Configuration> {
+  const { log } = logs;
+  try {
+    const next = read();
+    const changes = await daemon.reconfigure(next, () => {
+      logs.change(next);
+    });
+    const waiting = fixed.filter((name) => !isDeepStrictEqual(next[name], running[name]));
+    if (waiting.length > 0) log.warn({ options: waiting }, 'these wait for the next start');
+    log.info(changes, 'configuration read again');
+    return { ...next, ...only(running, fixed) };
+  } catch (error) {
+    logs.mistakes(error);
+    log.error({}, 'the configuration stays as it was');
+    return running;
+  }
+}
+
+function only<T extends object, Name extends keyof T>(from: T, names: readonly Name[]): Pick<T, Name> {
+  return Object.fromEntries(names.map((name) => [name, from[name]])) as Pick<T, Name>;
 }

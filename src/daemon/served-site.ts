@@ -1,21 +1,20 @@
 /** A site that is served: its listeners, connections and requests, from the first to the last. */
 
-import type { Socket } from 'node:net';
-
-import { Connection, type ConnectionOptions } from '../fastcgi/connection.js';
-import type { Request } from '../fastcgi/request.js';
+import type { ConnectionOptions } from '../fastcgi/connection.js';
+import { ByteBudget } from '../base/bytes.js';
 import type { Access, AccessLog } from '../observe/access-log.js';
 import { type Log, withFields } from '../observe/log.js';
 import type { RequestStatus } from '../observe/status/status.js';
-import { endAtOnce } from '../process/end-at-once.js';
+import { endAtOnce, hasUnread } from '../posix/descriptors.js';
 import type { Runner } from '../runners/runner.js';
-import { Admission, type AdmissionOptions } from './admission.js';
+import { Admission, type AdmissionOptions } from './requests/admission.js';
 import type { ServedSiteConfiguration } from './configuration.js';
-import type { Listener } from './listener.js';
+import { Connections, type ReceiverOf } from './connections.js';
 import { makeRunner } from './make-runner.js';
 import { makeSite } from './make-site.js';
-import { Responder } from './responder.js';
-import type { SiteListeners } from './site-listeners.js';
+import type { ProcessTotal } from './requests/process-total.js';
+import { Handler } from './requests/handler.js';
+import type { SiteListeners } from './listening/site-listeners.js';
 import type { StatusCollector, WatchedSite } from './status/collector.js';
 import { ownPage } from './status/pages.js';
 
@@ -24,75 +23,63 @@ export interface Watch {
   readonly isAccepting: () => boolean;
   /** Undefined where nobody may ask for its status. */
   readonly collector: StatusCollector | undefined;
+  readonly processes: ProcessTotal;
 }
 
-/** Takes a connection on which nothing is under way, as if it had just been made. */
-type Heir = (socket: Socket) => void;
-
-/** Who takes over the connections that have come to a listener; undefined where they end with what they carry. */
-export type HeirOf = (listener: Listener) => Heir | undefined;
-
-/** Where a connection has come from. */
-interface Origin {
-  readonly socket: Socket;
-  readonly listener: Listener;
-}
-
-const nobody: HeirOf = () => undefined;
+const nobody: ReceiverOf = () => undefined;
 
 /** Owns its listeners, connections and processes until `close` or `destroy` has resolved. */
 export class ServedSite implements WatchedSite {
   readonly #configuration: ServedSiteConfiguration;
-  readonly #log: Log;
   readonly #runner: Runner;
-  readonly #responder: Responder;
+  readonly #handler: Handler;
   readonly #admission: Admission;
-  readonly #connectionOptions: Omit<ConnectionOptions, 'onRequest' | 'endAtOnce'>;
-  readonly #connections = new Map<Connection, Origin>();
-  readonly #responses = new Set<Promise<void>>();
+  readonly #connections: Connections;
   readonly #listeners: SiteListeners;
-  #maxConnections: number;
-  /** Who gets the connections, once it takes no new work. */
-  #heirOf: HeirOf | undefined;
 
   private constructor(
     configuration: ServedSiteConfiguration,
     listeners: SiteListeners,
     runner: Runner,
-    responder: Responder,
+    handler: Handler,
     admission: Admission,
     log: Log,
   ) {
     this.#configuration = configuration;
     this.#listeners = listeners;
-    this.#maxConnections = configuration.maxConnections;
-    this.#log = log;
     this.#runner = runner;
-    this.#responder = responder;
+    this.#handler = handler;
     this.#admission = admission;
     const { maxProcesses, maxQueue } = admissionOf(configuration);
     const maxRequests = configuration.maxRequestsPerConnection;
-    this.#connectionOptions = {
+    const max = configuration.maxConnections;
+    const options: ConnectionOptions = {
       maxParamsBytes: configuration.maxParamsBytes,
-      // What is kept of a body, its RequestBody keeps: nothing needs to wait before it gets there.
-      stdinBufferBytes: 1,
+      paramsBudget: new ByteBudget(configuration.maxParamsTotalBytes),
       maxRequests,
-      idleTimeoutMs: configuration.run.idleTimeoutMs,
+      idleTimeoutMs: configuration.idleTimeoutMs,
       values: {
-        FCGI_MAX_CONNS: String(configuration.maxConnections),
+        FCGI_MAX_CONNS: String(max),
         // HAProxy, the one that asks, takes it for what a single connection may carry.
         FCGI_MAX_REQS: String(Math.min(maxRequests, maxProcesses + maxQueue)),
         FCGI_MPXS_CONNS: '1',
       },
-      refuse: (why) => responder.refuse(why),
+      refuse: (why) => handler.refuse(why),
+      onRequest: (request, connection) =>
+        handler.handle(request, connection, () => {
+          this.#connections.makeRoom();
+        }),
       onProblem: (problem) => {
-        log.warn({ code: problem.code }, `connection closed: ${problem.message}`);
+        this.#connections.report(problem);
       },
+      endAtOnce,
+      hasUnread,
     };
+    this.#connections = new Connections({ max, options, listeners, log });
   }
 
   /**
-   * Makes all that the site needs; whoever connects waits still. The listeners are its own from then on.
+   * Makes all that the site needs; web servers that connect wait still. The listeners are its own from then on.
    *
    * @throws BridgeError `ERR_START`, `ERR_MERCURIAL`, `ERR_USAGE`
    */
@@ -107,9 +94,13 @@ export class ServedSite implements WatchedSite {
     const log = siteLog(configuration, daemonLog);
     const site = await makeSite(configuration);
     const runner = await makeRunner(configuration, log);
-    const admission = new Admission(admissionOf(configuration));
-    const { isAccepting, collector } = watch;
-    const responder = new Responder({
+    const { isAccepting, collector, processes } = watch;
+    const admission = new Admission(
+      admissionOf(configuration),
+      // Workers run all the time.
+      configuration.site.kind === 'worker' ? undefined : processes,
+    );
+    const handler = new Handler({
       name,
       site,
       runner,
@@ -117,21 +108,21 @@ export class ServedSite implements WatchedSite {
       body: {
         bufferBytes: configuration.stdinBufferBytes,
         maxSpoolBytes: configuration.maxSpoolBytes,
-        idleTimeoutMs: configuration.run.idleTimeoutMs,
+        spoolBudget: new ByteBudget(configuration.maxSpoolTotalBytes),
+        idleTimeoutMs: configuration.idleTimeoutMs,
       },
+      lookUpTimeoutMs: configuration.lookUpTimeoutMs,
       log,
       accessLog,
       ownPage: ownPage(configuration, isAccepting, collector),
       count: collector?.counter(shownNameOf(configuration)),
     });
-    return new ServedSite(configuration, listeners, runner, responder, admission, log);
+    return new ServedSite(configuration, listeners, runner, handler, admission, log);
   }
 
   /** Starts to serve, once its listeners are ready. */
   serve(): void {
-    this.#listeners.accept((connection, listener) => {
-      this.#accept(connection, listener);
-    });
+    this.#listeners.accept(this.#connections.accept);
   }
 
   get name(): string | undefined {
@@ -144,7 +135,7 @@ export class ServedSite implements WatchedSite {
 
   /** As many connections as it may have from now on, whatever was configured. */
   set maxConnections(count: number) {
-    this.#maxConnections = count;
+    this.#connections.max = count;
   }
 
   get shownName(): string {
@@ -158,10 +149,10 @@ export class ServedSite implements WatchedSite {
     return {
       kind: site.kind,
       listen: this.#listeners.addresses,
-      connections: this.#connections.size,
-      maxConnections: this.#maxConnections,
-      places: this.#admission.running,
-      maxPlaces: maxProcesses,
+      connections: this.#connections.count,
+      maxConnections: this.#connections.max,
+      slots: this.#admission.running,
+      maxSlots: maxProcesses,
       queue: this.#admission.waiting,
       maxQueue,
       processesStarted,
@@ -171,73 +162,41 @@ export class ServedSite implements WatchedSite {
   }
 
   get requests(): readonly RequestStatus[] {
-    return this.#responder.inHand.statuses(this.shownName);
+    return this.#handler.active.statuses(this.shownName);
   }
 
-  endByHand(id: string): Promise<Access> | undefined {
-    return this.#responder.inHand.endByHand(id);
+  cancel(id: string): Promise<Access> | undefined {
+    return this.#handler.active.cancel(id);
   }
 
   /** Requests that are being answered. */
   get running(): number {
-    return this.#responses.size;
+    return this.#handler.running;
   }
 
   /**
-   * Takes no new work and lets running requests end, however long that takes; a connection that has an heir goes there as
-   * soon as none runs on it. May be called again, with other heirs.
+   * Takes no new work and lets running requests end, however long that takes; a connection that has a receiver goes there as
+   * soon as none runs on it. May be called again, with other receivers.
    */
-  async close(heirOf: HeirOf = nobody): Promise<void> {
-    this.#heirOf = heirOf;
+  async close(receiverOf: ReceiverOf = nobody): Promise<void> {
     await this.#listeners.close();
-    for (const [connection, origin] of this.#connections) leave(connection, origin, heirOf);
-    await this.#ended();
+    await this.#connections.close(receiverOf);
+    await this.#handler.ended();
+    this.#handler.close();
+    this.#admission.leaveTotal();
     await this.#runner.destroy();
   }
 
   /** Ends everything now: connections are cut, processes terminated. Resolves when the last process is gone. */
   async destroy(): Promise<void> {
     await this.#listeners.close();
-    for (const connection of this.#connections.keys()) connection.destroy();
+    this.#connections.destroy();
     // Also scripts that go on after their answer was complete, which no connection ends any more.
     await this.#runner.destroy();
-    await this.#ended();
-  }
-
-  #accept(socket: Socket, listener: Listener): void {
-    const maxConnections = this.#maxConnections;
-    if (this.#connections.size >= maxConnections) {
-      this.#log.warn({}, `connection beyond --max-connections (${String(maxConnections)})`);
-      socket.destroy();
-      return;
-    }
-    const connection = new Connection(socket, {
-      ...this.#connectionOptions,
-      onRequest: (request) => {
-        this.#respond(request, connection);
-      },
-      endAtOnce: () => {
-        endAtOnce(socket);
-      },
-    });
-    socket.resume();
-    const origin = { socket, listener };
-    this.#connections.set(connection, origin);
-    void connection.closed.then(() => this.#connections.delete(connection));
-    // One that somebody has inherited who has ended meanwhile.
-    if (this.#heirOf !== undefined) leave(connection, origin, this.#heirOf);
-  }
-
-  #respond(request: Request, connection: Connection): void {
-    const response = this.#responder
-      .respond(request, connection)
-      .finally(() => this.#responses.delete(response));
-    this.#responses.add(response);
-  }
-
-  async #ended(): Promise<void> {
-    await Promise.all([...this.#connections.keys()].map((connection) => connection.closed));
-    await Promise.all(this.#responses);
+    await this.#connections.ended();
+    await this.#handler.ended();
+    this.#handler.close();
+    this.#admission.leaveTotal();
   }
 }
 
@@ -246,20 +205,10 @@ function shownNameOf({ name, site }: ServedSiteConfiguration): string {
   return name ?? site.kind;
 }
 
-function leave(connection: Connection, { socket, listener }: Origin, heirOf: HeirOf): void {
-  const heir = heirOf(listener);
-  if (heir === undefined) {
-    connection.close();
-    return;
-  }
-  connection.passOn(() => {
-    heir(socket);
-  });
-}
-
 /** An application has as many requests at once as it has workers. */
-function admissionOf({ site, admission }: ServedSiteConfiguration): AdmissionOptions {
-  return site.kind === 'worker' ? { ...admission, maxProcesses: site.workers } : admission;
+function admissionOf(configuration: ServedSiteConfiguration): AdmissionOptions {
+  const { site } = configuration;
+  return site.kind === 'worker' ? { ...configuration, maxProcesses: site.workers } : configuration;
 }
 
 /** The log for what happens to a site. */

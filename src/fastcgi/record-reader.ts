@@ -1,6 +1,6 @@
 /** Cuts what arrives on a FastCGI connection into records, however the transport has cut it (FastCGI 1.0 §3.3). */
 
-import { BridgeError } from '../errors.js';
+import { BridgeError } from '../base/errors.js';
 import { HEADER_BYTES, RecordType, VERSION_1 } from './constants.js';
 
 /**

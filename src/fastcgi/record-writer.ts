@@ -1,5 +1,7 @@
-/** Writes FastCGI records as octets (FastCGI 1.0 §3.3, §5); sends nothing. */
+/** Writes FastCGI records as octets (FastCGI 1.0 §3.3, §5), also what answers management records (§4); sends nothing. */
 
+import { toText } from '../base/bytes.js';
+import { BridgeError } from '../base/errors.js';
 import {
   BeginRequest,
   EndRequest,
@@ -7,9 +9,12 @@ import {
   MAX_CONTENT_BYTES,
   NULL_REQUEST_ID,
   RecordType,
+  recordTypeName,
   UnknownType,
   VERSION_1,
 } from './constants.js';
+import { decodeParams } from './params.js';
+import type { RecordEvent } from './record-reader.js';
 
 /** The largest content that is a multiple of eight, so that a full record needs no padding (FastCGI 1.0 §3.3). */
 const FULL_CONTENT_BYTES = MAX_CONTENT_BYTES & ~7;
@@ -86,4 +91,24 @@ export function unknownType(type: number): Buffer {
 /** A management record of a type that FastCGI 1.0 does not define, which UNKNOWN_TYPE answers (§4.2). */
 export function unknownManagementRecord(): Buffer {
   return header(UNDEFINED_TYPE, NULL_REQUEST_ID, 0);
+}
+
+/**
+ * The answer to a record with the null request id; `values` are what GET_VALUES may ask for (§4.1).
+ *
+ * @throws BridgeError `ERR_FASTCGI_SEQUENCE` for a record that belongs to a request, `ERR_FASTCGI_PARAMS`.
+ */
+export function managementAnswer(event: RecordEvent, values: Readonly<Record<string, string>>): Buffer {
+  if (event.kind === 'control' && event.type === RecordType.GET_VALUES) {
+    const asked = new Set(decodeParams(event.content).map(([name]) => toText(name)));
+    // Each once, however often it is asked for: the answer must fit into one record.
+    return getValuesResult(Object.entries(values).filter(([name]) => asked.has(name)));
+  }
+  if (event.type > RecordType.UNKNOWN_TYPE || event.type === 0) return unknownType(event.type);
+  throw outOfSequence(`${recordTypeName(event.type)} with the null request id (FastCGI 1.0 §3.3)`);
+}
+
+/** A record that may not come at that point, or not from a web server. */
+export function outOfSequence(what: string): BridgeError {
+  return new BridgeError('ERR_FASTCGI_SEQUENCE', `the web server sent ${what}`);
 }

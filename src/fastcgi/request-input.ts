@@ -1,35 +1,20 @@
 /** What a request is sent: PARAMS, then STDIN (FastCGI 1.0 §3.3, §5.2, §5.3). */
 
-import { Readable } from 'node:stream';
+import type { Writable } from 'node:stream';
 
-import { BridgeError, reasonOf } from '../errors.js';
-import { Timer } from '../timer.js';
-import { OctetCollector } from './octet-collector.js';
-import { decodeParams, type Params } from './params.js';
+import { BridgeError, reasonOf } from '../base/errors.js';
+import { Timer } from '../base/timer.js';
+import { type Params, ParamsCollector, type ParamsLimits } from './params.js';
 
-export interface RequestLimits {
-  /** Octets of PARAMS content that are kept; a request with more is delivered with `problem` and no params. */
-  readonly maxParamsBytes: number;
+export interface RequestLimits extends ParamsLimits {
   /** From BEGIN_REQUEST to the end of PARAMS, in milliseconds, 0 for no limit; then `problem` and no params. */
   readonly paramsTimeoutMs: number;
-  /** Octets of STDIN that are kept for a reader that is slower than the web server. */
-  readonly stdinBufferBytes: number;
-}
-
-export interface InputEvents {
-  /** The params are complete, or there is a `problem` with them. */
-  readonly onReady: () => void;
-  /** STDIN has room again, after it had none. */
-  readonly onRoom: () => void;
 }
 
 /** Takes a request's input from the connection and keeps it for the request's handler. Owns a timer until `close`. */
 export class RequestInput {
-  readonly stdin: Readable;
   readonly #requestId: number;
-  readonly #limits: RequestLimits;
-  readonly #events: InputEvents;
-  readonly #paramsOctets: OctetCollector;
+  readonly #collector: ParamsCollector;
   readonly #late: Timer;
   /** Where the web server is; `given-up` is one that has taken too long to get past its params. */
   #at: 'params' | 'stdin' | 'ended' | 'given-up' = 'params';
@@ -37,38 +22,29 @@ export class RequestInput {
   #problem: BridgeError | undefined;
   #paramsAt = performance.now();
   #stdinBytes = 0;
-  #isFull = false;
+  #body: Writable | undefined;
 
-  constructor(requestId: number, limits: RequestLimits, events: InputEvents) {
+  constructor(requestId: number, limits: RequestLimits, onLate: () => void) {
     this.#requestId = requestId;
-    this.#limits = limits;
-    this.#events = events;
-    this.#paramsOctets = new OctetCollector(limits.maxParamsBytes);
+    this.#collector = new ParamsCollector(limits);
     this.#late = new Timer(limits.paramsTimeoutMs, () => {
-      this.#giveUp();
+      this.#at = 'given-up';
+      const waited = `${String(limits.paramsTimeoutMs)} ms (--idle-timeout)`;
+      const why = `the web server has begun a request and not ended its params within ${waited}`;
+      this.#ready(new BridgeError('ERR_PARAMS_TIMEOUT', why));
+      onLate();
     });
     this.#late.start();
-    const hasRoom = (): void => {
-      if (!this.#isFull) return;
-      this.#isFull = false;
-      events.onRoom();
-    };
-    this.stdin = new Readable({
-      highWaterMark: limits.stdinBufferBytes,
-      read: hasRoom,
-      // A reader that has left wants none of the rest.
-      destroy: (error, done) => {
-        hasRoom();
-        done(error);
-      },
-    });
   }
 
   get params(): Params {
     return this.#params;
   }
 
-  /** Why the params can't be used: `ERR_MAX_PARAMS_SIZE`, `ERR_FASTCGI_PARAMS` or `ERR_PARAMS_TIMEOUT`. */
+  /**
+   * Why the params can't be used: `ERR_MAX_PARAMS_SIZE`, `ERR_MAX_PARAMS_TOTAL`, `ERR_FASTCGI_PARAMS` or
+   * `ERR_PARAMS_TIMEOUT`.
+   */
   get problem(): BridgeError | undefined {
     return this.#problem;
   }
@@ -85,28 +61,38 @@ export class RequestInput {
 
   /** Whether STDIN holds as much as it may, so that the connection should read no further. */
   get isFull(): boolean {
-    return this.#isFull;
+    const body = this.#body;
+    if (body === undefined || body.destroyed || body.writableEnded) return false;
+    return body.writableNeedDrain && body.writableLength > 0;
+  }
+
+  /** Says where STDIN goes to, once the params are complete. */
+  set body(body: Writable) {
+    this.#body = body;
+    if (this.#at !== 'stdin') body.end();
   }
 
   /** Takes a PARAMS record's content. @throws BridgeError `ERR_FASTCGI_SEQUENCE` after the stream's end. */
   takeParams(data: Buffer): void {
     if (this.#at === 'given-up') return;
     if (this.#at !== 'params') throw this.#outOfSequence('PARAMS after the end of PARAMS');
-    this.#paramsOctets.take(data);
+    this.#collector.take(data);
   }
 
-  /** Takes PARAMS' end: from here on the request can be handled. */
-  endParams(): void {
-    if (this.#at === 'given-up') return;
+  /** Takes PARAMS' end; returns whether the request can be handled from here on, which it can but once. */
+  endParams(): boolean {
+    if (this.#at === 'given-up') return false;
     if (this.#at !== 'params') throw this.#outOfSequence('a second end of PARAMS');
     this.#at = 'stdin';
     try {
-      this.#params = this.#decodedParams();
+      this.#params = this.#collector.decoded();
+      this.#ready();
     } catch (error) {
-      this.#problem =
-        error instanceof BridgeError ? error : new BridgeError('ERR_FASTCGI_PARAMS', reasonOf(error));
+      this.#ready(
+        error instanceof BridgeError ? error : new BridgeError('ERR_FASTCGI_PARAMS', reasonOf(error)),
+      );
     }
-    this.#ready();
+    return true;
   }
 
   /** Takes a STDIN record's content; a request that has ended forgets it. */
@@ -114,11 +100,11 @@ export class RequestInput {
     if (this.#at === 'given-up') return;
     if (this.#at === 'params') throw this.#outOfSequence('STDIN before the end of PARAMS');
     if (this.#at === 'ended') throw this.#outOfSequence('STDIN after the end of STDIN');
-    if (this.stdin.destroyed) return;
+    if (this.#body === undefined || this.#body.destroyed) return;
     this.#stdinBytes += data.length;
     // A small piece is copied, since it is a view that keeps the transport's whole chunk.
     const piece = data.length * 16 < data.buffer.byteLength ? Buffer.from(data) : data;
-    if (!this.stdin.push(piece)) this.#isFull = true;
+    this.#body.write(piece);
   }
 
   /** Takes STDIN's end; a repeated one says nothing new. */
@@ -126,44 +112,21 @@ export class RequestInput {
     if (this.#at === 'params') throw this.#outOfSequence('STDIN before the end of PARAMS');
     if (this.#at !== 'stdin') return;
     this.#at = 'ended';
-    // Nothing more will come that the reader would have to make room for.
-    this.#isFull = false;
-    if (!this.stdin.destroyed) this.stdin.push(null);
+    if (this.#body?.destroyed === false) this.#body.end();
   }
 
   /** Nobody reads it any more. */
   close(): void {
     this.#late.stop();
-    this.stdin.destroy();
+    this.#body?.destroy();
+    this.#collector.close();
   }
 
-  #decodedParams(): Params {
-    const { bytes } = this.#paramsOctets;
-    const { maxParamsBytes } = this.#limits;
-    if (bytes > maxParamsBytes) {
-      throw new BridgeError(
-        'ERR_MAX_PARAMS_SIZE',
-        `the web server sent ${String(bytes)} octets of params, more than --max-params-size allows (${String(maxParamsBytes)})`,
-      );
-    }
-    return decodeParams(this.#paramsOctets.collected());
-  }
-
-  #giveUp(): void {
-    this.#at = 'given-up';
-    const waited = `${String(this.#limits.paramsTimeoutMs)} ms (--idle-timeout)`;
-    this.#problem = new BridgeError(
-      'ERR_PARAMS_TIMEOUT',
-      `the web server has begun a request and not ended its params within ${waited}`,
-    );
-    this.stdin.push(null);
-    this.#ready();
-  }
-
-  #ready(): void {
+  #ready(problem?: BridgeError): void {
     this.#late.stop();
+    this.#problem = problem;
+    if (problem !== undefined) this.#collector.close();
     this.#paramsAt = performance.now();
-    this.#events.onReady();
   }
 
   #outOfSequence(what: string): BridgeError {

@@ -2,7 +2,7 @@
 
 import { type Duplex, PassThrough, type Readable, Writable } from 'node:stream';
 
-import { BridgeError, reasonOf } from '../errors.js';
+import { BridgeError, reasonOf } from '../base/errors.js';
 import { EndRequest, KEEP_CONN, NULL_REQUEST_ID, RecordType, recordTypeName, Role } from './constants.js';
 import { encodeParams, type Params } from './params.js';
 import { type RecordEvent, RecordReader } from './record-reader.js';
@@ -28,7 +28,7 @@ export interface SentRequest {
   readonly stderr: Readable;
   /** Rejects with `ERR_FASTCGI_DISCONNECTED` when the connection ends first. */
   readonly ended: Promise<EndOfRequest>;
-  /** Octets of STDOUT and STDERR that have come, whoever has read them. */
+  /** Octets of STDOUT and STDERR that have come, also those that nobody has read. */
   answerBytes(): number;
   /** Sends ABORT_REQUEST (FastCGI 1.0 §5.4); the answer still ends with END_REQUEST. */
   abort(): void;
@@ -66,9 +66,9 @@ export class Requester {
   }
 
   /**
-   * Begins a request and sends its params; `keepConn` asks for the connection to be kept (§5.1). Without a body the end
-   * of STDIN goes with them: an application that answers and leaves at once has then left nothing unread, which would
-   * make us lose its answer.
+   * Begins a request and sends its params; `keepConn` asks for the connection to be kept (§5.1). The end of STDIN
+   * goes with the last of `bodyBytes`, where they are known, and what is beyond them is dropped: an application that
+   * answers and leaves at once has then left nothing unread, which would make us lose its answer.
    */
   send(
     params: Params,
@@ -76,8 +76,8 @@ export class Requester {
       requestId = 1,
       role = Role.RESPONDER,
       keepConn = false,
-      hasBody = true,
-    }: { requestId?: number; role?: number; keepConn?: boolean; hasBody?: boolean } = {},
+      bodyBytes,
+    }: { requestId?: number; role?: number; keepConn?: boolean; bodyBytes?: number | undefined } = {},
   ): SentRequest {
     const stdout = new PassThrough();
     const stderr = new PassThrough();
@@ -99,14 +99,22 @@ export class Requester {
       beginRequest(requestId, role, keepConn ? KEEP_CONN : 0),
       ...streamRecords(RecordType.PARAMS, requestId, encodeParams(params)),
       streamEnd(RecordType.PARAMS, requestId),
-      ...(hasBody ? [] : [streamEnd(RecordType.STDIN, requestId)]),
+      ...(bodyBytes === 0 ? [streamEnd(RecordType.STDIN, requestId)] : []),
     ]);
+    let restBytes = bodyBytes ?? Infinity;
     const stdin = new Writable({
       write: (chunk: Buffer, _encoding, done) => {
-        this.#write(streamRecords(RecordType.STDIN, requestId, chunk), done);
+        const data = chunk.subarray(0, restBytes);
+        if (data.length === 0) {
+          done();
+          return;
+        }
+        restBytes -= data.length;
+        const end = restBytes === 0 ? [streamEnd(RecordType.STDIN, requestId)] : [];
+        this.#write([...streamRecords(RecordType.STDIN, requestId, data), ...end], done);
       },
       final: (done) => {
-        if (hasBody) this.#write([streamEnd(RecordType.STDIN, requestId)], done);
+        if (restBytes > 0) this.#write([streamEnd(RecordType.STDIN, requestId)], done);
         else done();
       },
     });

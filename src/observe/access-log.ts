@@ -1,5 +1,6 @@
 /** The access log: one line for each request, written when it has ended. */
 
+import type { ResultWord } from '../base/results.js';
 import { quoted, visible } from './escape.js';
 import { LineFile } from './line-file.js';
 
@@ -8,33 +9,10 @@ export interface AccessLogOptions {
   readonly format: 'text' | 'json';
 }
 
-/** What may have ended a request. */
-export const requestEnds = [
-  'completed',
-  'refused',
-  'not-admitted',
-  'aborted',
-  'ended-by-hand',
-  'start-timeout',
-  'idle-timeout',
-  'max-time',
-  'max-cpu',
-  'max-header-size',
-  'max-spool-size',
-  'invalid-header',
-  'spool-error',
-  'start-error',
-  'no-header',
-  'cut-short',
-  'bridge-error',
-] as const;
-
-export type RequestEnd = (typeof requestEnds)[number];
-
 /** What the access log says of a request. Text that is empty is not known, nor is what is undefined. */
 export interface Access {
   readonly id: string;
-  /** The address of whoever asked the web server. */
+  /** The address of the web server's client. */
   readonly client: string;
   readonly method: string;
   readonly uri: string;
@@ -48,7 +26,7 @@ export interface Access {
   readonly pid: number | undefined;
   readonly exitStatus: number | undefined;
   readonly signal: string | undefined;
-  readonly end: RequestEnd;
+  readonly end: ResultWord;
   /** Undefined where the daemon has but one. */
   readonly site: string | undefined;
 }
@@ -57,7 +35,7 @@ export interface AccessLog {
   write(access: Access): void;
 }
 
-/** An access log can be begun anew, once somebody has moved its file away. */
+/** An access log can be reopened, once somebody has moved its file away. */
 export interface OpenAccessLog extends AccessLog {
   /**
    * With options, or null for no access log, it goes on as they say.

@@ -2,7 +2,7 @@
 
 import { closeSync, openSync, writeSync } from 'node:fs';
 
-import { BridgeError, reasonOf, systemCodeOf } from '../errors.js';
+import { BridgeError, reasonOf, systemCodeOf } from '../base/errors.js';
 
 const STANDARD_ERROR = 2;
 /** For standard error that somebody has made non-blocking, and whose reader is slow. */
@@ -26,11 +26,11 @@ export class LineFile {
   /** Appends one line; what can't be written (the disk is full, the reader has left) is lost and costs nothing else. */
   write(line: string): void {
     // A line that was cut off must not swallow the next one.
-    const octets = Buffer.from(`${this.#isTorn ? '\n' : ''}${line}\n`);
+    const bytes = Buffer.from(`${this.#isTorn ? '\n' : ''}${line}\n`);
     let writtenBytes = 0;
     try {
-      while (writtenBytes < octets.length) {
-        writtenBytes += writeSome(this.#descriptor, octets.subarray(writtenBytes));
+      while (writtenBytes < bytes.length) {
+        writtenBytes += writeSome(this.#descriptor, bytes.subarray(writtenBytes));
       }
       this.#isTorn = false;
     } catch {
@@ -39,7 +39,7 @@ export class LineFile {
   }
 
   /**
-   * Begins the file anew, once somebody has moved the old one away.
+   * Opens the file again, once somebody has moved the old one away.
    *
    * @throws BridgeError `ERR_LOG_FILE`; lines then go on to where they went before.
    */
@@ -71,10 +71,10 @@ export class LineFile {
   }
 }
 
-function writeSome(descriptor: number, octets: Buffer): number {
+function writeSome(descriptor: number, bytes: Buffer): number {
   for (let retries = 0; ; retries++) {
     try {
-      return writeSync(descriptor, octets);
+      return writeSync(descriptor, bytes);
     } catch (error) {
       if (systemCodeOf(error) !== 'EAGAIN' || retries === MAX_RETRIES) throw error;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);

@@ -1,8 +1,11 @@
-/** The daemon's log: one event a line, as text for people or as JSON, with nothing in it that the network can forge. */
+/**
+ * The daemon's log: one event a line, as text for people or as JSON, with nothing in it that the network can forge. What
+ * comes again and again is told at once, and then how many there are.
+ */
 
 import { type Logger, pino } from 'pino';
 
-import { visible } from './escape.js';
+import { visible, withoutFields } from './escape.js';
 import { LineFile } from './line-file.js';
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
@@ -29,7 +32,7 @@ export function withFields(log: Log, fields: Fields): Log {
   return { error: at('error'), warn: at('warn'), info: at('info'), debug: at('debug') };
 }
 
-/** A log that goes to a file can begin that file anew, once somebody has moved the old one away. */
+/** A log that goes to a file can open that file again, once somebody has moved the old one away. */
 export interface OpenLog extends Log {
   /** With options, it goes on as they say. @throws BridgeError `ERR_LOG_FILE`; the log then goes on as it was. */
   reopen(options?: LogOptions): void;
@@ -84,10 +87,75 @@ function loggerOf({ level, format }: LogOptions, lines: LineFile): Logger {
 function textLine(json: string): string {
   const { time, level, msg, ...fields } = JSON.parse(json) as Record<string, unknown>;
   const pairs = Object.entries(fields).map(([name, value]) => ` ${name}=${printable(value)}`);
-  return `${String(time)} ${String(level)} ${visible(String(msg))}${pairs.join('')}`;
+  return `${String(time)} ${String(level)} ${withoutFields(closed(String(msg)))}${pairs.join('')}`;
+}
+
+/** The text without a quote that nothing closes: it would hide the fields behind it from who minds quotes. */
+function closed(text: string): string {
+  return /^[^"\\]*("[^"\\]*"[^"\\]*)*$/.test(text) ? text : text.replace(/["\\]/g, '\\$&');
 }
 
 function printable(value: unknown): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value);
-  return /^[\w./:@%+,-]+$/.test(text) ? text : visible(JSON.stringify(value));
+  return /^[\w./:@%+,-]+$/.test(text) ? text : withoutFields(JSON.stringify(value));
+}
+
+/** How long events of a kind are counted before the log says how many there were. */
+const INTERVAL_MS = 10_000;
+
+interface Kind {
+  /** Those that the log has not said. */
+  count: number;
+  /** Says how many there were, with what the last one had to say. */
+  tell: () => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** Owns its timers, which keep no process alive. */
+export class RepeatedEvents {
+  readonly #log: Log;
+  readonly #kinds = new Map<string, Kind>();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** Logs an event, or counts it, if one of its kind was logged within the last 10 s; only the former asks for fields. */
+  log(kind: string, level: LogLevel, fields: () => Fields, message: string): void {
+    const known = this.#kinds.get(kind);
+    if (known === undefined) {
+      this.#log[level](fields(), message);
+      const timer = setInterval(() => {
+        this.#tell(kind);
+      }, INTERVAL_MS).unref();
+      this.#kinds.set(kind, { count: 0, tell: () => undefined, timer });
+      return;
+    }
+    known.count += 1;
+    known.tell = () => {
+      const more = `${String(known.count)} more within ${String(INTERVAL_MS / 1_000)} s`;
+      this.#log[level]({ ...fields(), count: known.count }, `${more}: ${message}`);
+    };
+  }
+
+  /** Says what it has counted, and that is all. */
+  close(): void {
+    for (const [kind, { timer, count, tell }] of this.#kinds) {
+      clearInterval(timer);
+      if (count > 0) tell();
+      this.#kinds.delete(kind);
+    }
+  }
+
+  #tell(kind: string): void {
+    const known = this.#kinds.get(kind);
+    if (known === undefined) return;
+    if (known.count > 0) {
+      known.tell();
+      known.count = 0;
+      return;
+    }
+    clearInterval(known.timer);
+    this.#kinds.delete(kind);
+  }
 }

@@ -1,19 +1,25 @@
-/** Turns a command in octets into one that Node can start, whose strings it encodes as UTF-8. */
+/** Turns a command in bytes into one that Node can start, whose strings it encodes as UTF-8. */
 
-import { type ByteString, isText, toText } from '../bytes.js';
-import { refuseNul, startError } from './start-error.js';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 
-/** A program to start, octet by octet. */
+import { type ByteString, isText, toBuffer, toText } from '../base/bytes.js';
+import { BridgeError, reasonOf, systemCodeOf } from '../base/errors.js';
+import { interpreterFault } from './limits.js';
+import { whyNotExecutable } from '../base/permission.js';
+
+/** A program to start, byte by byte. */
 export interface Command {
   readonly file: ByteString;
   readonly args: readonly ByteString[];
   readonly directory: ByteString;
   readonly environment: ReadonlyMap<ByteString, ByteString>;
   /**
-   * All of its standard input, where that is known. Whoever starts it may give it that: the process's `stdin` is
+   * All of its standard input, where that is known. What starts it may give it that: the process's `stdin` is
    * destroyed then, else it is still to be written.
    */
   readonly input?: Buffer;
+  /** How much nicer than the daemon it is, from right after its start on. */
+  readonly niceness?: number | undefined;
 }
 
 /** The same in the strings that `child_process` takes. */
@@ -25,9 +31,9 @@ export interface TextCommand {
 }
 
 const SHELL = '/bin/sh';
-/** Octets of a value that one line of shell holds, four times as long: an argument of Linux has at most 128 KiB. */
-const PIECE_OCTETS = 16_384;
-/** Octets that an argument or a variable of a program has at most (Linux: MAX_ARG_STRLEN, with pages of 4 KiB). */
+/** Bytes of a value that one line of shell holds, four times as long: an argument of Linux has at most 128 KiB. */
+const PIECE_BYTES = 16_384;
+/** Bytes that an argument or a variable of a program has at most (Linux: MAX_ARG_STRLEN, with pages of 4 KiB). */
 const MAX_STRING_BYTES = 131_071;
 /** A name that a POSIX shell keeps in its environment; others it may drop on its way to the program. */
 const shellName = /^[A-Za-z_][A-Za-z0-9_]*$/;
@@ -45,7 +51,7 @@ const shellOwn = new Set([
  * not UTF-8 from octal escapes, then becomes the program. Only that part appears in the process list, and only until
  * then; all other variables go through the environment as they always do.
  *
- * @throws BridgeError `ERR_SPAWN` for a NUL octet, which no command can hold and a shell would leave out; with a cause
+ * @throws BridgeError `ERR_SPAWN` for a NUL byte, which no command can hold and a shell would leave out; with a cause
  *   of E2BIG for what the system would refuse the shell, which could tell nobody.
  */
 export function textCommand(command: Command): TextCommand {
@@ -89,23 +95,23 @@ export function textCommand(command: Command): TextCommand {
   };
 }
 
-/** Lines of shell that give a variable exactly these octets. */
+/** Lines of shell that give a variable exactly these bytes. */
 function assign(name: string, bytes: ByteString): string[] {
   const lines = [`${name}=`];
-  for (let from = 0; from < bytes.length; from += PIECE_OCTETS) {
-    lines.push(`fcgi2cgi_piece=$(${print(bytes.slice(from, from + PIECE_OCTETS))})`);
+  for (let from = 0; from < bytes.length; from += PIECE_BYTES) {
+    lines.push(`fcgi2cgi_piece=$(${print(bytes.slice(from, from + PIECE_BYTES))})`);
     lines.push(`${name}=$${name}\${fcgi2cgi_piece%.}`);
   }
   return lines;
 }
 
 /**
- * A printf of exactly these octets. Command substitution drops newlines at the end, so a dot guards them (no encoding
+ * A printf of exactly these bytes. Command substitution drops newlines at the end, so a dot guards them (no encoding
  * has it as the second half of a character); a dash is escaped, since at the start it would be an option.
  */
 function print(bytes: ByteString): string {
-  const escaped = Array.from(bytes, (octet) =>
-    /[A-Za-z0-9_./=:,]/.test(octet) ? octet : `\\${octet.charCodeAt(0).toString(8).padStart(3, '0')}`,
+  const escaped = Array.from(bytes, (byte) =>
+    /[A-Za-z0-9_./=:,]/.test(byte) ? byte : `\\${byte.charCodeAt(0).toString(8).padStart(3, '0')}`,
   ).join('');
   return `printf '${escaped}.'`;
 }
@@ -121,4 +127,40 @@ function refuseTooLong(command: Command): void {
   }
   const cause = Object.assign(new Error('argument list too long'), { code: 'E2BIG' });
   throw startError(command, cause);
+}
+
+/** The `ERR_SPAWN` of a command, with what the system has said as its cause. */
+export function startError(command: Command, cause: unknown): BridgeError {
+  const reason = missing(command, cause) ?? forbidden(command, cause) ?? reasonOf(cause);
+  return new BridgeError('ERR_SPAWN', `${toText(command.file)} could not be started: ${reason}`, { cause });
+}
+
+/** What it is that the system says is not there; it names the program, whatever is missing. */
+function missing({ file, directory }: Command, cause: unknown): string | undefined {
+  if (systemCodeOf(cause) !== 'ENOENT') return undefined;
+  if (!existsSync(toBuffer(directory))) return `there is no directory ${toText(directory)}`;
+  if (!existsSync(toBuffer(file))) return 'there is no such file';
+  return interpreterFault(file) ?? 'the interpreter that its first line names does not exist';
+}
+
+/** What it is that the system does not let this process execute. */
+function forbidden({ file }: Command, cause: unknown): string | undefined {
+  if (systemCodeOf(cause) !== 'EACCES') return undefined;
+  const stats = statSync(toBuffer(file), { throwIfNoEntry: false });
+  if (stats === undefined) return undefined;
+  try {
+    accessSync(toBuffer(file), constants.X_OK);
+  } catch {
+    return whyNotExecutable(toText(file), stats);
+  }
+  return 'the interpreter that its first line names may not be executed';
+}
+
+/** @throws BridgeError `ERR_SPAWN` for a NUL byte, which no command can hold. */
+export function refuseNul(command: Command): void {
+  const { file, args, directory, environment } = command;
+  const all = [file, ...args, directory, ...environment.keys(), ...environment.values()];
+  if (!all.some((bytes) => bytes.includes('\0'))) return;
+  const reason = 'an argument, a variable or its directory contains a NUL byte';
+  throw new BridgeError('ERR_SPAWN', `${toText(file)} could not be started: ${reason}`);
 }

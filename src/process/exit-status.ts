@@ -13,6 +13,17 @@ export function exitStatus(code: number | null, signal: NodeJS.Signals | null): 
   return { kind: 'exited', code: code ?? 0 };
 }
 
+const signalNames = new Map(
+  Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]),
+);
+
+/** The exit status from what waitpid(2) says, as WIFEXITED, WEXITSTATUS and WTERMSIG take it apart. */
+export function exitStatusOfWait(status: number): ExitStatus {
+  const number = status & 0x7f;
+  if (number === 0) return { kind: 'exited', code: (status >> 8) & 0xff };
+  return { kind: 'signaled', signal: signalNames.get(number) ?? (`SIG${String(number)}` as `SIG${number}`) };
+}
+
 /** The number for an END_REQUEST's appStatus (FastCGI 1.0 §5.5): the exit status, or as a shell has it, 128 + signal. */
 export function appStatusOf(status: ExitStatus): number {
   if (status.kind === 'exited') return status.code;

@@ -1,28 +1,30 @@
-/** What each process of a program may use, which the system sees to: limits that it has before its first instruction. */
+/** What each process of a program may use, which the system sees to; and what is known of a program before it is started. */
 
-import type { ByteString } from '../bytes.js';
-import { BridgeError } from '../errors.js';
-import type { Command } from './command.js';
-import { Executables } from './executables.js';
-import { startError } from './start-error.js';
+import { closeSync, constants, existsSync, openSync, readSync } from 'node:fs';
+import { access, open, stat } from 'node:fs/promises';
+
+import { type ByteString, fromBuffer, toBuffer, toText } from '../base/bytes.js';
+import { BridgeError } from '../base/errors.js';
+import { type Command, refuseNul, startError } from './command.js';
 import type { StartProcess } from './start-process.js';
 
-/** Of each process, in the program's and in those that it starts; undefined for what has no limit of ours. */
+/** Of each process, in the program's and in those that it starts; undefined for no limit. */
 export interface ProcessLimits {
-  /** Octets of address space. */
+  /** Bytes of address space. */
   readonly memoryBytes: number | undefined;
   readonly cpuSeconds: number | undefined;
   /** How much nicer than the daemon. */
   readonly niceness: number | undefined;
 }
 
-/** One that ignores SIGXCPU is killed so many seconds later. */
+/** A process that ignores SIGXCPU is killed after these seconds. */
 const CPU_GRACE_SECONDS = 1;
 
 /** Limits in the words of who sets them. */
 export interface SetLimits {
-  /** A program, and its arguments, that sets them and then becomes the command that follows; empty for no limits. */
+  /** prlimit(1) with its arguments, which sets them and then becomes the command that follows; empty where it has none to set. */
   readonly launcher: readonly ByteString[];
+  readonly niceness: number | undefined;
   /**
    * For who sets them in a process of its own making: `as` and `cpu` with their soft and hard limits as prlimit(1) has
    * them, `prlimit`, where that is, and `nice`, the number that is added.
@@ -30,15 +32,15 @@ export interface SetLimits {
   readonly values: ReadonlyMap<ByteString, ByteString>;
 }
 
-export const noLimits: SetLimits = { launcher: [], values: new Map() };
-
-/** Standard tools: neither posix_spawn(3) nor Node has a way to set limits, and a shell would change the environment. */
-export type LimitTool = 'prlimit' | 'nice';
-
-/** The limits as they are set by the tools whose paths `find` resolves to. @throws what `find` rejects with */
+/**
+ * The limits as they are set by prlimit(1), whose path `find` resolves to: neither posix_spawn(3) nor Node has a way to, and
+ * a shell would change the environment.
+ *
+ * @throws what `find` rejects with
+ */
 export async function setLimits(
   { memoryBytes, cpuSeconds, niceness }: ProcessLimits,
-  find: (tool: LimitTool) => Promise<ByteString>,
+  find: () => Promise<ByteString>,
 ): Promise<SetLimits> {
   const values = new Map<ByteString, ByteString>();
   if (memoryBytes !== undefined) values.set('as', `${String(memoryBytes)}:${String(memoryBytes)}`);
@@ -46,27 +48,24 @@ export async function setLimits(
     values.set('cpu', `${String(cpuSeconds)}:${String(cpuSeconds + CPU_GRACE_SECONDS)}`);
   const launcher: ByteString[] = [];
   if (values.size > 0) {
-    const prlimit = await find('prlimit');
+    const prlimit = await find();
     launcher.push(prlimit, ...[...values].map(([name, value]) => `--${name}=${value}`), '--');
     values.set('prlimit', prlimit);
   }
-  if (niceness !== undefined) {
-    launcher.push(await find('nice'), '-n', String(niceness));
-    values.set('nice', String(niceness));
-  }
-  return { launcher, values };
+  if (niceness !== undefined) values.set('nice', String(niceness));
+  return { launcher, niceness, values };
 }
 
-/** The command as one that sets these limits and then becomes it; its file is a path. */
-export function limited(command: Command, { launcher: [file, ...options] }: SetLimits): Command {
+/** The command as one that has these limits; its file is a path. */
+export function limited(command: Command, { launcher: [file, ...options], niceness }: SetLimits): Command {
   return file === undefined
-    ? command
-    : { ...command, file, args: [...options, command.file, ...command.args] };
+    ? { ...command, niceness }
+    : { ...command, niceness, file, args: [...options, command.file, ...command.args] };
 }
 
 /** Starts programs with these limits; what can't be started is told as `start` itself would tell it. */
 export function startLimited(start: StartProcess, limits: SetLimits): StartProcess {
-  if (limits.launcher.length === 0) return start;
+  if (limits.launcher.length === 0) return (command) => start(limited(command, limits));
   const executables = new Executables();
   return async (command) => {
     await executables.require(command);
@@ -78,4 +77,101 @@ export function startLimited(start: StartProcess, limits: SetLimits): StartProce
         : error;
     }
   };
+}
+
+const MAX_REMEMBERED = 1_000;
+/** Interpreters that are scripts themselves: Linux goes no further. */
+const MAX_INTERPRETERS = 5;
+
+export class Executables {
+  readonly #lines = new FirstLines(MAX_REMEMBERED);
+
+  /**
+   * Resolves if the program is there and may be executed, and so may the interpreter that its first line names.
+   *
+   * @throws BridgeError `ERR_SPAWN` with the system's error as `cause`.
+   */
+  async require(command: Command): Promise<void> {
+    refuseNul(command);
+    let file: ByteString | undefined = command.file;
+    try {
+      for (let depth = 0; file !== undefined && depth <= MAX_INTERPRETERS; depth++) {
+        // As the new process would find it, from its own directory.
+        const path: ByteString = file.startsWith('/') ? file : `${command.directory}/${file}`;
+        await access(toBuffer(path), constants.X_OK);
+        file = /^#![ \t]*([^ \t]+)/.exec((await this.#lines.of(path)) ?? '')?.[1];
+      }
+    } catch (cause) {
+      throw startError(command, cause);
+    }
+  }
+}
+
+/** Linux takes that much of a first line; what is longer has no meaning that all systems agree on. */
+const MAX_FIRST_LINE_BYTES = 255;
+
+/** Reads first lines, and remembers each until its file changes. */
+export class FirstLines {
+  readonly #maxRemembered: number;
+  readonly #lines = new Map<
+    ByteString,
+    { readonly identity: string; readonly line: ByteString | undefined }
+  >();
+
+  constructor(maxRemembered: number) {
+    this.#maxRemembered = maxRemembered;
+  }
+
+  /** That of a file that we may execute and read; undefined without one, or for a longer one. */
+  async of(path: ByteString): Promise<ByteString | undefined> {
+    const status = await stat(toBuffer(path), { bigint: true }).catch(() => undefined);
+    if (status === undefined) return undefined;
+    const identity = [status.dev, status.ino, status.mtimeNs, status.ctimeNs, status.size].join(' ');
+    const known = this.#lines.get(path);
+    if (known?.identity === identity) return known.line;
+    const line = await firstLine(path);
+    if (this.#lines.size >= this.#maxRemembered) this.#lines.clear();
+    this.#lines.set(path, { identity, line });
+    return line;
+  }
+}
+
+async function firstLine(path: ByteString): Promise<ByteString | undefined> {
+  try {
+    await access(toBuffer(path), constants.X_OK);
+    // What was a file may be a named pipe by now, which nobody writes to.
+    const file = await open(toBuffer(path), constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_FIRST_LINE_BYTES));
+      const [line, ...rest] = fromBuffer(buffer.subarray(0, bytesRead)).split('\n');
+      return rest.length > 0 ? line : undefined;
+    } finally {
+      await file.close();
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+/** What is wrong with the line by which a script names its interpreter, if that can be told; looks at once. */
+export function interpreterFault(path: ByteString): string | undefined {
+  let line;
+  try {
+    const descriptor = openSync(toBuffer(path), constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const buffer = Buffer.alloc(MAX_FIRST_LINE_BYTES);
+      [line = ''] = fromBuffer(buffer.subarray(0, readSync(descriptor, buffer))).split('\n');
+    } finally {
+      closeSync(descriptor);
+    }
+  } catch {
+    return undefined;
+  }
+  if (!line.startsWith('#!')) return undefined;
+  if (line.endsWith('\r')) {
+    return `its first line ends as Windows ends lines (${toText(line.slice(0, -1))}\\r); try dos2unix ${toText(path)}`;
+  }
+  const interpreter = /^#![ \t]*([^ \t]+)/.exec(line)?.[1] ?? '';
+  if (existsSync(toBuffer(interpreter))) return undefined;
+  return `the interpreter that its first line names does not exist: ${toText(interpreter)}`;
 }

@@ -4,13 +4,12 @@ import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { ExitStatus } from './exit-status.js';
-import { groupRuns, signalGroup, signalLeader } from './process-group.js';
-import { hasEnded } from './process-state.js';
+import { groupRuns, hasEnded, signalGroup, signalLeader } from './process-group.js';
 
 /** The longest pause between looks at a process group that has lost its leader: nothing reports its end. */
 const MAX_GROUP_POLL_MS = 200;
 
-/** What whoever has started a program hands over; `Input` is undefined where its standard input is no pipe. */
+/** What the code that has started a program hands over; `Input` is undefined where its standard input is no pipe. */
 export interface StartedProgram<Input extends Writable | undefined = Writable> {
   /** Of the program, which leads a process group of its own. */
   readonly pid: number;
@@ -24,7 +23,7 @@ export interface StartedProgram<Input extends Writable | undefined = Writable> {
 }
 
 /**
- * A running program with its pipes. It owns the process and, until `terminate` has resolved, its group; whoever
+ * A running program with its pipes. It owns the process and, until `terminate` has resolved, its group; who
  * started it reads `stdout` and `stderr` to their end or destroys them.
  */
 export class OwnedProcess<Input extends Writable | undefined = Writable> {

@@ -1,8 +1,9 @@
-/** Process groups: what is left of one, and signals to all of it. */
+/** Processes and their groups: what is left of them, and signals to all of a group. */
 
+import { readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 
-import { systemCodeOf } from '../errors.js';
+import { systemCodeOf } from '../base/errors.js';
 
 /** Sends a signal to every process of the group; says whether there was one that could be signalled. */
 export function signalGroup(group: number, signal: NodeJS.Signals | 0): boolean {
@@ -43,4 +44,40 @@ export async function groupRuns(group: number): Promise<boolean> {
     }),
   );
   return running.includes(true);
+}
+
+/** `PF_EXITING` of Linux, in the flags of proc(5): set from before a process's descriptors are closed. */
+const PF_EXITING = 0x4;
+
+/**
+ * Whether the process has ended or is about to. If its pipes have ended and it has not, it has
+ * closed them by itself. Where the system has no /proc, a process that nobody has waited for
+ * counts as one that lives.
+ */
+export function hasEnded(pid: number): boolean {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${String(pid)}/stat`, 'latin1');
+  } catch {
+    // It was reaped, unless the system shows its processes to nobody.
+    return !exists(pid);
+  }
+  return isEnding(stat);
+}
+
+/** The same of what Linux's /proc says of it. */
+export function isEnding(stat: string): boolean {
+  // proc(5): pid (comm) state ppid pgrp session tty_nr tpgid flags; the command's name may contain anything.
+  const [state = '', , , , , , flags] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return /[ZX]/.test(state) || (Number(flags) & PF_EXITING) !== 0;
+}
+
+/** Whether a process has that number, also one of another user. */
+export function exists(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return systemCodeOf(error) === 'EPERM';
+  }
 }

@@ -1,55 +1,58 @@
 /** A request's body on its way to its script, however slowly that reads: through memory, and through disk if it must. */
 
-import { Readable } from 'node:stream';
+import { Duplex } from 'node:stream';
 
-import { BridgeError, reasonOf } from '../errors.js';
-import { Timer } from '../timer.js';
+import type { ByteBudget } from '../base/bytes.js';
+import { BridgeError, reasonOf } from '../base/errors.js';
+import { Timer } from '../base/timer.js';
 import { Spool } from './spool.js';
 
 /** How long the connection waits for a script that does not read on, before the rest of the body goes to disk. */
 const PATIENCE_MS = 1_000;
 
 export interface RequestBodyOptions {
-  /** Octets that are kept in memory for a script that reads slowly. */
+  /** Bytes that are kept in memory for a script that reads slowly. */
   readonly bufferBytes: number;
-  /** Octets that are kept on disk. */
+  /** Bytes that are kept on disk. */
   readonly maxSpoolBytes: number;
-  /** Whether `source` may be left unread: no other request waits behind it. */
+  /** What all requests' bodies have of the disk, together. */
+  readonly spoolBudget: ByteBudget;
+  /** Whether what comes may be left unread: no other request waits behind it. */
   readonly mayWait: () => boolean;
-  /** Told once why `source` is left unread until the script reads on. */
+  /** Told once why what comes is left unread until the script reads on. */
   readonly onProblem: (problem: BridgeError) => void;
   readonly patienceMs?: number;
 }
 
 /**
- * What a script is fed from in place of `source`, which is read on whether the script reads or not: what else its
- * connection brings, other requests and the web server's leaving, must not wait behind it.
+ * The connection writes it, the script reads it. It is taken on whether the script reads or not: what else the connection
+ * brings, other requests and the web server's leaving, must not wait behind it.
  *
  * - A script that reads gets the body through memory, no faster than it reads.
  * - When it has left the buffer full for a while, what follows goes to disk, until it has caught up. That is at once so
  *   where other requests wait, or once `takeIn` was called.
  * - What the disk can't take either is waited for if that is no other request's loss. Otherwise the body fails with
- *   `ERR_MAX_SPOOL_SIZE` or `ERR_SPOOL`: the stream is destroyed with that error.
+ *   `ERR_MAX_SPOOL_SIZE`, `ERR_MAX_SPOOL_TOTAL` or `ERR_SPOOL`: the stream is destroyed with that error.
  *
- * Whoever makes it destroys it: that gives the disk space back, and the rest of `source` is read and thrown away. It
- * emits `arrival` with the octets of each piece that comes.
+ * Its maker destroys it, which gives the disk space back. It emits `arrival` with the bytes of each piece that comes.
  */
-export class RequestBody extends Readable {
+export class RequestBody extends Duplex {
   /** Resolves when all of it has come, or when no more of it can be taken in or is wanted. */
   readonly arrived: Promise<void>;
 
-  readonly #source: Readable;
   readonly #options: RequestBodyOptions;
   readonly #patience: Timer;
   #arrive: () => void = () => undefined;
-  /** What becomes of the next piece: in `waiting`, there is none before the script reads or patience ends. */
+  /** What becomes of the next piece: in `waiting`, none comes before the script reads or patience ends. */
   #way: 'memory' | 'waiting' | 'disk' = 'memory';
   /** Whether somebody waits for the body to come. */
   #isDue = false;
   /** Whether all of it must fit. */
   #mustFit = false;
   #hasEnded = false;
-  /** Whether the reader has asked for octets and has not got any. */
+  /** Lets the next piece come. */
+  #next: (() => void) | undefined;
+  /** Whether the reader has asked for bytes and has not got any. */
   #isAsked = false;
   #spool: Spool | undefined;
   /** A piece on its way to disk, or one that the disk could not take. */
@@ -59,9 +62,8 @@ export class RequestBody extends Readable {
   #hasToldProblem = false;
   #bytes = 0;
 
-  constructor(source: Readable, options: RequestBodyOptions) {
-    super({ highWaterMark: options.bufferBytes });
-    this.#source = source;
+  constructor(options: RequestBodyOptions) {
+    super({ readableHighWaterMark: options.bufferBytes, writableHighWaterMark: 1 });
     this.#options = options;
     this.#patience = new Timer(options.patienceMs ?? PATIENCE_MS, () => {
       this.#overflow();
@@ -69,23 +71,13 @@ export class RequestBody extends Readable {
     this.arrived = new Promise((resolve) => {
       this.#arrive = resolve;
     });
-    // Its error is found in `errored`, by whoever finds that it was destroyed before its end.
+    // Its error is found in `errored`, once it is seen to be destroyed before its end.
     this.on('error', () => undefined);
-    source.on('data', (piece: Buffer) => {
-      if (!this.destroyed) this.#take(piece);
-    });
-    source.once('end', () => {
-      this.#hasEnded = true;
-      this.#goOn();
-    });
-    source.once('close', () => {
-      if (!source.readableEnded) this.destroy(source.errored ?? undefined);
-    });
   }
 
   /** Whether all of it has come and that is nothing. */
   get isEmpty(): boolean {
-    return this.#hasEnded && this.#bytes === 0;
+    return this.writableEnded && this.#bytes === 0;
   }
 
   /** Has the rest come in whether the script reads or not, since it waits for that itself. */
@@ -95,14 +87,25 @@ export class RequestBody extends Readable {
   }
 
   /**
-   * Takes all of it in before any of it is read. Resolves to its length.
+   * Takes all of it in before any of it is read. Resolves to its length. The web server may send nothing of it for
+   * `idleTimeoutMs`, or with 0 for as long as it likes.
    *
-   * @throws BridgeError `ERR_MAX_SPOOL_SIZE`, `ERR_SPOOL`; what it is destroyed with.
+   * @throws BridgeError `ERR_MAX_SPOOL_SIZE`, `ERR_MAX_SPOOL_TOTAL`, `ERR_SPOOL`, `ERR_BODY_TIMEOUT`; what it is destroyed with.
    */
-  async whole(): Promise<number> {
+  async whole(idleTimeoutMs = 0): Promise<number> {
     this.#mustFit = true;
-    this.takeIn();
+    const idle = new Timer(idleTimeoutMs, () => {
+      const why = `nothing of the request’s body came for ${String(idleTimeoutMs)} ms (--idle-timeout)`;
+      this.destroy(new BridgeError('ERR_BODY_TIMEOUT', why));
+    });
+    const putOff = (): void => {
+      idle.putOff();
+    };
+    idle.start();
+    this.on('arrival', putOff).takeIn();
     await this.arrived;
+    this.off('arrival', putOff);
+    idle.stop();
     if (this.destroyed) throw this.errored ?? new Error('the request’s body was given up');
     return this.#bytes;
   }
@@ -112,33 +115,45 @@ export class RequestBody extends Readable {
     this.#goOn();
   }
 
-  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
-    this.#patience.stop();
-    this.#inHand = undefined;
-    void this.#spool?.close();
-    // The rest is wanted by nobody, but what comes behind it is.
-    this.#source.resume();
-    this.#arrive();
-    done(error);
-  }
-
-  #take(piece: Buffer): void {
+  override _write(piece: Buffer, _encoding: BufferEncoding, done: () => void): void {
     this.#bytes += piece.length;
+    this.#next = done;
     this.emit('arrival', piece.length);
     if (this.#way === 'disk') {
       void this.#store(piece);
-    } else if (!this.#offer(piece)) {
+    } else if (this.#offer(piece)) {
+      this.#goNext();
+    } else {
       this.#way = 'waiting';
-      this.#source.pause();
       if (this.#isDue || !this.#options.mayWait()) this.#overflow();
       else this.#patience.start();
     }
   }
 
+  override _final(done: () => void): void {
+    this.#hasEnded = true;
+    done();
+    this.#goOn();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#patience.stop();
+    this.#inHand = undefined;
+    void this.#spool?.close();
+    this.#arrive();
+    done(error);
+  }
+
   #overflow(): void {
     this.#patience.stop();
     this.#way = 'disk';
-    this.#source.resume();
+    this.#goNext();
+  }
+
+  #goNext(): void {
+    const next = this.#next;
+    this.#next = undefined;
+    next?.();
   }
 
   #offer(piece: Buffer | null): boolean {
@@ -159,7 +174,7 @@ export class RequestBody extends Readable {
       this.#way = 'memory';
       if (piece !== undefined) this.#offer(piece);
       else if (this.#hasEnded) this.#offer(null);
-      this.#source.resume();
+      this.#goNext();
     }
   }
 
@@ -178,7 +193,6 @@ export class RequestBody extends Readable {
   }
 
   async #store(piece: Buffer): Promise<void> {
-    this.#source.pause();
     this.#inHand = piece;
     this.#isWriting = true;
     const problem = await this.#write(piece);
@@ -186,7 +200,7 @@ export class RequestBody extends Readable {
     if (this.destroyed) return;
     if (problem === undefined) {
       this.#inHand = undefined;
-      this.#source.resume();
+      this.#goNext();
     } else if (this.#mustFit || !this.#options.mayWait()) {
       this.destroy(problem);
       return;
@@ -200,12 +214,12 @@ export class RequestBody extends Readable {
 
   /** Says why it could not be written. */
   async #write(piece: Buffer): Promise<BridgeError | undefined> {
-    const { maxSpoolBytes } = this.#options;
+    const { maxSpoolBytes, spoolBudget } = this.#options;
     try {
-      this.#spool ??= await Spool.open(maxSpoolBytes);
+      this.#spool ??= await Spool.open(maxSpoolBytes, spoolBudget);
       if (this.destroyed) await this.#spool.close();
       else if (!(await this.#spool.write(piece))) {
-        const reason = `more of a request’s body is waiting than --max-spool-size allows (${String(maxSpoolBytes)} octets)`;
+        const reason = `more of a request’s body is waiting than --max-spool-size allows (${String(maxSpoolBytes)} bytes)`;
         return new BridgeError('ERR_MAX_SPOOL_SIZE', reason);
       }
       return undefined;
@@ -216,5 +230,7 @@ export class RequestBody extends Readable {
 }
 
 function spoolProblem(error: unknown): BridgeError {
-  return error instanceof BridgeError ? error : new BridgeError('ERR_SPOOL', reasonOf(error));
+  return error instanceof BridgeError
+    ? error
+    : new BridgeError('ERR_SPOOL', reasonOf(error), { cause: error });
 }

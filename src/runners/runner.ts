@@ -3,11 +3,12 @@
 import type { Writable } from 'node:stream';
 
 import type { Invocation } from '../cgi/invocation.js';
-import type { BridgeError } from '../errors.js';
+import type { BridgeError } from '../base/errors.js';
 import type { ExitStatus } from '../process/exit-status.js';
+import type { EndedBy } from '../base/results.js';
 import type { RequestBody } from './request-body.js';
 
-/** Where a run's octets come from and go to; the runner ends none of them. */
+/** Where a run's bytes come from and go to; the runner ends none of them. */
 export interface RunStreams {
   readonly stdin: RequestBody;
   readonly stdout: Writable;
@@ -22,33 +23,22 @@ export interface RunStreams {
 export interface RunLimits {
   /** From the end of the request's body to the end of the response's header. */
   readonly startTimeoutMs: number;
-  /** Without an octet in either direction. */
+  /** Without an byte in either direction. */
   readonly idleTimeoutMs: number;
   /** From the start to the end. */
   readonly maxTimeMs: number;
   /** Between SIGTERM and SIGKILL. */
   readonly killGraceMs: number;
   readonly maxHeaderBytes: number;
-  /** Octets of the end of standard error that are kept for the log. */
+  /** Bytes of the end of standard error that are kept for the log. */
   readonly stderrTailBytes: number;
-  /** Octets of a response that are held back while the request's body still arrives. */
-  readonly holdBytes: number;
-  /** A response of fewer octets is held back until its script has ended; 0 for none. */
-  readonly holdAnswerBytes: number;
+  /** Bytes of a response that are held back while the request's body still arrives. */
+  readonly holdDuringUploadBytes: number;
+  /** A response of fewer bytes is held back until its script has ended; 0 for none. */
+  readonly holdUntilExitBytes: number;
 }
 
-/** Why a run was ended before it ended by itself. */
-export type EndedBy =
-  | 'start-timeout'
-  | 'idle-timeout'
-  | 'max-time'
-  | 'max-header-size'
-  | 'invalid-header'
-  | 'max-spool-size'
-  | 'spool-error'
-  | 'abort';
-
-/** What a runner keeps besides the processes of its runs, and has made since its start; times in milliseconds. */
+/** What a runner keeps beside the processes of its runs, and has made since its start; times in milliseconds. */
 export interface RunnerStatus {
   /** For runs, or as workers. */
   readonly processesStarted: number;
@@ -62,6 +52,8 @@ export interface RunnerStatus {
       readonly state: string;
       readonly ageMs: number;
       readonly forks: number;
+      /** Of these, by processes in which the script had got ready. */
+      readonly prepared: number;
     }[];
   };
   readonly workers?: {
@@ -78,7 +70,7 @@ export interface RunnerStatus {
 }
 
 /** How a run went. `status` is undefined while no complete header has been sent on: the answer is then the caller's. */
-export interface Outcome {
+export interface RunResult {
   readonly status: number | undefined;
   readonly pid: number | undefined;
   readonly exit: ExitStatus | undefined;
@@ -89,13 +81,14 @@ export interface Outcome {
   readonly bodyError?: Error | undefined;
   /** What is wrong with the header, where that has ended the run. */
   readonly headerError?: BridgeError | undefined;
-  /** Whether the body has fewer octets than its Content-Length says; with HEAD it has every right to. */
+  /** Whether the body has fewer bytes than its Content-Length says; with HEAD it has every right to. */
   readonly isShort: boolean;
   /** Whether the script has written more than its status or Content-Length allows, which was thrown away. */
   readonly isLong?: boolean;
   /** Whether a part of a response was there, and was thrown away as it was held to be sent whole. */
   readonly isWithheld?: boolean;
-  readonly stdinBytes: number;
+  /** How what the script has written began, where that had no complete header. */
+  readonly firstLine?: string;
   readonly stdoutBytes: number;
   /** Whether the web server has left before the whole response could be handed to it. */
   readonly lost: boolean;
@@ -109,9 +102,9 @@ export interface Runner {
    * Runs the invocation to its end: resolves once the process is gone and nobody holds its answer open; where the run
    * was ended, its whole group is gone then. What a script put into the background, with outputs of its own, goes on.
    * Never rejects. Aborting `signal` ends the run, unless the answer was complete by then; if its reason is
-   * `ERR_ENDED_BY_HAND`, even so.
+   * `ERR_CANCELLED`, even so.
    */
-  run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<Outcome>;
+  run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<RunResult>;
   status(): RunnerStatus;
   /** Ends all runs, also those that have answered completely, and resolves when what it keeps for further ones is gone. */
   destroy(): Promise<void>;

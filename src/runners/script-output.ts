@@ -2,32 +2,32 @@
 
 import type { Readable, Writable } from 'node:stream';
 
-import { type ResponseHead, ResponseHeadObserver } from '../cgi/response-head.js';
-import { reasonOf } from '../errors.js';
-import { carried } from '../young-generation.js';
-import { drained } from './drained.js';
+import { type ResponseHeader, ResponseHeaderReader } from '../cgi/response-header.js';
+import { reasonOf } from '../base/errors.js';
+import { noteBytesRead } from '../base/memory-pressure.js';
+import { drained } from './script-streams.js';
 
-/** What is held is sent as one record up to so much; more is not copied. */
+/** What is held is sent as one record up to this size; more is not copied. */
 const COPIED_BYTES = 16_384;
 
-/** So many pieces are held apart: each costs memory besides its octets, and a script may write one octet at a time. */
+/** The number of pieces that are held apart: each costs memory beside its bytes, and a script may write one byte at a time. */
 const MAX_HELD_PIECES = 256;
 
 export interface ScriptOutputOptions {
   readonly maxHeaderBytes: number;
-  readonly holdBytes: number;
-  /** An answer of fewer octets is held back until `scriptEnded`, whatever comes of its request's body; 0 for none. */
-  readonly holdAnswerBytes: number;
+  readonly holdDuringUploadBytes: number;
+  /** An answer of fewer bytes is held back until `scriptEnded`, whatever comes of its request's body; 0 for none. */
+  readonly holdUntilExitBytes: number;
   /** The request's method is HEAD: a body, which the script should not write, is thrown away (RFC 3875 §4.3.2). */
   readonly headOnly?: boolean;
   /** Aborts when the run is over whatever the web server takes. */
   readonly givenUp: AbortSignal;
-  /** Called with the octets of each piece that was read or sent on. */
-  readonly onProgress: (bytes: number) => void;
+  /** Called for each piece that was read or sent on. */
+  readonly onProgress: () => void;
   /** Called once, when the response's header is complete. */
-  readonly onHead: (head: ResponseHead) => void;
+  readonly onHeader: () => void;
   /**
-   * Called when as much is held as may be. Who gives it has the rest of the body taken in and then calls `release`;
+   * Called when as much is held as may be. Who gives it has the rest of the body taken in and then calls `bodyArrived`;
    * until then the script's output is not read. Without it, the answer is sent.
    */
   readonly onFull?: () => void;
@@ -38,23 +38,23 @@ export interface ScriptOutputOptions {
  * web server takes it; it ends neither.
  *
  * A web server may stop sending the body once it sees the beginning of an answer (nginx with
- * `fastcgi_request_buffering off` does), and both would wait for ever. So the answer is held back until `release` is
- * called, as the body has ended or nobody reads it, or until `holdBytes` are held (see `onFull`).
+ * `fastcgi_request_buffering off` does), and both would wait for ever. So the answer is held back until `bodyArrived` is
+ * called, as the body has ended or nobody reads it, or until `holdDuringUploadBytes` are held (see `onFull`).
  *
  * Nor can a web server ask elsewhere for an answer of which it has passed a part on. So one that is not too large for it
- * (`holdAnswerBytes`) is held back until it is known to be whole.
+ * (`holdUntilExitBytes`) is held back until it is known to be whole.
  */
 export class ScriptOutput {
   readonly #source: Readable;
   readonly #sink: Writable;
   readonly #options: ScriptOutputOptions;
-  readonly #observer: ResponseHeadObserver;
-  #head: ResponseHead | undefined;
+  readonly #reader: ResponseHeaderReader;
+  #header: ResponseHeader | undefined;
   #held: Buffer[] = [];
   #heldBytes = 0;
-  #released = false;
+  #bodyHasArrived = false;
   #keepsWhole: boolean;
-  #onRelease: (() => void) | undefined;
+  #onBodyArrived: (() => void) | undefined;
   #sentBytes = 0;
   #bodyBytes = 0;
   #lost = false;
@@ -66,28 +66,38 @@ export class ScriptOutput {
     this.#source = source;
     this.#sink = sink;
     this.#options = options;
-    this.#keepsWhole = options.holdAnswerBytes > 0;
-    this.#observer = new ResponseHeadObserver(options.maxHeaderBytes);
+    this.#keepsWhole = options.holdUntilExitBytes > 0;
+    this.#reader = new ResponseHeaderReader(options.maxHeaderBytes);
   }
 
   /** The status of the response, once its header was complete; undefined if `cut` came before any of it was sent. */
   get status(): number | undefined {
-    return this.#cut ? undefined : this.#head?.status;
+    return this.#cut ? undefined : this.#header?.status;
+  }
+
+  /** Whether the response's header is complete. */
+  get hasHeader(): boolean {
+    return this.#header !== undefined;
+  }
+
+  /** The first line of what was written in place of a header. */
+  get firstLine(): string {
+    return this.#reader.firstLine;
   }
 
   /** Whether the script has written all that the response consists of: a web server that leaves now has had it all. */
   get complete(): boolean {
-    return this.#sourceEnded || this.#bodyBytes >= (this.#head?.contentBytes ?? Infinity);
+    return this.#sourceEnded || this.#bodyBytes >= (this.#header?.contentBytes ?? Infinity);
   }
 
   /** Whether the script has ended before it wrote as much as it had announced. */
   get short(): boolean {
-    return this.#bodyBytes < (this.#head?.contentBytes ?? 0);
+    return this.#bodyBytes < (this.#header?.contentBytes ?? 0);
   }
 
   /** Whether the script has written more than it had announced. */
   get long(): boolean {
-    return this.#bodyBytes > (this.#head?.contentBytes ?? Infinity);
+    return this.#bodyBytes > (this.#header?.contentBytes ?? Infinity);
   }
 
   /** Whether what there was of the answer has been forgotten, since it was not whole. */
@@ -100,7 +110,7 @@ export class ScriptOutput {
     return this.#lost;
   }
 
-  /** Octets that were handed to the web server. */
+  /** Bytes that were handed to the web server. */
   get sentBytes(): number {
     return this.#sentBytes;
   }
@@ -115,7 +125,9 @@ export class ScriptOutput {
     await new Promise<void>((resolve, reject) => {
       source.on('data', (chunk: Buffer) => {
         try {
-          const sent = this.#take(chunk);
+          noteBytesRead(chunk.length);
+          this.#options.onProgress();
+          const sent = this.#hold(this.#observe(chunk));
           if (sent === undefined) return;
           source.pause();
           void sent.then(() => source.resume());
@@ -135,15 +147,15 @@ export class ScriptOutput {
     await this.#sendOn();
   }
 
-  /** Sends what is held, and from now on everything at once, unless it is held to be sent whole. */
-  release(): void {
-    this.#released = true;
-    this.#onRelease?.();
+  /** The request's body has arrived, or is not wanted: a web server may see the response begin. */
+  bodyArrived(): void {
+    this.#bodyHasArrived = true;
+    this.#onBodyArrived?.();
     void this.#sendOn();
   }
 
   /**
-   * Sends what was held to be sent whole; whoever ends the sink has it and the end go out as one. What is not whole is
+   * Sends what was held to be sent whole; the caller, who ends the sink, has it and the end go out as one. What is not whole is
    * forgotten: nobody has seen anything of it, and an answer that says so is better than a part.
    */
   scriptEnded({ isWhole }: { isWhole: boolean }): void {
@@ -151,7 +163,7 @@ export class ScriptOutput {
     this.#keepsWhole = false;
     if (isWhole) {
       this.#sink.cork();
-      void this.#flush();
+      void this.#sendOn();
     } else {
       this.#withheld = this.#heldBytes > 0;
       this.cut();
@@ -166,28 +178,24 @@ export class ScriptOutput {
     this.#heldBytes = 0;
   }
 
-  get #wholeBytes(): number {
-    return this.#head === undefined ? Infinity : this.#head.header.length + this.#wantedBytes;
+  /** The one place that decides whether what is held may leave. */
+  get #mayLeave(): boolean {
+    const isAwaited = this.#bodyHasArrived || this.#sourceEnded || this.#source.destroyed;
+    return isAwaited && !this.#keepsWhole;
   }
 
-  /** Octets of the body that are sent: more than announced, HAProxy answers with 502, and Caddy not at all. */
+  /** Bytes of the body that are sent: more than announced, HAProxy answers with 502, and Caddy not at all. */
   get #wantedBytes(): number {
-    return this.#options.headOnly === true ? 0 : (this.#head?.contentBytes ?? Infinity);
-  }
-
-  #take(chunk: Buffer): Promise<void> | undefined {
-    carried(chunk.length);
-    this.#options.onProgress(chunk.length);
-    return this.#send(this.#observe(chunk));
+    return this.#options.headOnly === true ? 0 : (this.#header?.contentBytes ?? Infinity);
   }
 
   #observe(chunk: Buffer): readonly Buffer[] {
     if (this.#cut) return [];
-    if (this.#head !== undefined) return this.#wanted(chunk);
-    this.#head = this.#observer.push(chunk);
-    if (this.#head === undefined) return [];
-    this.#options.onHead(this.#head);
-    return [this.#head.header, ...this.#wanted(this.#head.body)];
+    if (this.#header !== undefined) return this.#wanted(chunk);
+    this.#header = this.#reader.push(chunk);
+    if (this.#header === undefined) return [];
+    this.#options.onHeader();
+    return [this.#header.header, ...this.#wanted(this.#header.body)];
   }
 
   /** What of a piece of the body is sent. */
@@ -197,50 +205,45 @@ export class ScriptOutput {
     return left === 0 || piece.length === 0 ? [] : [piece.subarray(0, left)];
   }
 
-  /** Returns what is to be waited for before more is taken, if anything is. */
-  #send(octets: readonly Buffer[]): Promise<void> | undefined {
-    this.#held.push(...octets);
+  /** Holds what has come, and sends what may leave; returns what is to be waited for before more is taken, if anything is. */
+  #hold(pieces: readonly Buffer[]): Promise<void> | undefined {
+    this.#held.push(...pieces);
     if (this.#held.length > MAX_HELD_PIECES) this.#held = [Buffer.concat(this.#held)];
-    this.#heldBytes += octets.reduce((sum, buffer) => sum + buffer.length, 0);
-    if (this.#heldBytes >= this.#options.holdAnswerBytes) this.#keepsWhole = false;
-    if (!this.#released && this.#heldBytes >= this.#options.holdBytes) {
+    for (const { length } of pieces) this.#heldBytes += length;
+    if (this.#heldBytes >= this.#options.holdUntilExitBytes) this.#keepsWhole = false;
+    if (!this.#bodyHasArrived && this.#heldBytes >= this.#options.holdDuringUploadBytes) {
       if (this.#options.onFull === undefined) {
         // Once the web server has seen a part of the answer, holding back more helps nobody.
-        this.#released = true;
+        this.#bodyHasArrived = true;
       } else {
         const released = new Promise<void>((resolve) => {
-          this.#onRelease = resolve;
+          this.#onBodyArrived = resolve;
         });
         this.#options.onFull();
         return released.then(() => this.#sendOn());
       }
     }
-    return this.#released ? this.#sendOn() : undefined;
+    return this.#sendOn();
   }
 
+  /** Sends what is held, if it may leave; returns what is to be waited for before more is taken. */
   #sendOn(): Promise<void> | undefined {
-    return this.#keepsWhole ? undefined : this.#flush();
-  }
-
-  #flush(): Promise<void> | undefined {
-    if (this.#heldBytes === 0) return undefined;
+    if (this.#heldBytes === 0 || !this.#mayLeave) return undefined;
     const [held, bytes] = [this.#held, this.#heldBytes];
-    const octets = bytes <= COPIED_BYTES ? [Buffer.concat(held)] : held;
+    const pieces = bytes <= COPIED_BYTES ? [Buffer.concat(held)] : held;
     this.#held = [];
     this.#heldBytes = 0;
     if (this.#sink.destroyed) {
       // What a script adds to a response that was complete, nobody misses.
-      this.#lost ||= this.#sentBytes < this.#wholeBytes;
+      this.#lost ||= this.#sentBytes < (this.#header?.header.length ?? Infinity) + this.#wantedBytes;
       return undefined;
     }
     this.#sentBytes += bytes;
     this.#sink.cork();
     let takesMore = true;
-    for (const piece of octets) takesMore = this.#sink.write(piece);
+    for (const piece of pieces) takesMore = this.#sink.write(piece);
     this.#sink.uncork();
     if (takesMore) return undefined;
-    return drained(this.#sink, this.#options.givenUp).then(() => {
-      this.#options.onProgress(0);
-    });
+    return drained(this.#sink, this.#options.givenUp).then(this.#options.onProgress);
   }
 }

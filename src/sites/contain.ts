@@ -1,12 +1,15 @@
 /** Keeps what a request names inside the directory that the administrator named: real paths, never strings. */
 
-import { accessSync, constants, type Stats, statSync } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
-import { type ByteString, fromBuffer, fromText, toBuffer, toText } from '../bytes.js';
-import { OptionError } from '../errors.js';
-import { entriesAt, later, type LookUp, lstatAt, realPathAt, statAt } from './look-up.js';
+import { type ByteString, fromText, toBuffer, toText } from '../base/bytes.js';
+import { OptionError } from '../base/errors.js';
+import { whyNotExecutable } from '../base/permission.js';
+import { type LookUp, lstatAt, mayExecute, realPathAt, statAt } from './look-up.js';
+import { whyUnreachable } from './refusal-reason.js';
+import { byThreads, later } from './steps.js';
 
 /** The real path of what `path` names; undefined where that is nothing that can be reached. */
 export function realPath(path: ByteString): Promise<ByteString | undefined> {
@@ -26,23 +29,13 @@ export async function isExecutable(path: ByteString): Promise<boolean> {
   );
 }
 
-/**
- * What keeps a file from being run whose real path was found just now, if anything does. It is asked for at once: the
- * system has the answer at hand, and to wake another thread for it would take longer.
- */
-export function whyUnfit(real: ByteString): 'no-file' | 'not-executable' | undefined {
-  const path = toBuffer(real);
-  try {
-    if (!statSync(path).isFile()) return 'no-file';
-  } catch {
-    return 'no-file';
-  }
-  try {
-    accessSync(path, constants.X_OK);
-  } catch {
-    return 'not-executable';
-  }
-  return undefined;
+/** What keeps a file from being run whose real path was found just now, if anything does: for visitors, and in detail. */
+export function* whyUnfit(real: ByteString): LookUp<readonly [reason: string, detail: string] | undefined> {
+  const [stats, shown] = [yield* lstatAt(real), toText(real)];
+  if (stats?.isFile() !== true)
+    return ['The script is not a regular file.', `${shown} is not a regular file`];
+  if (yield* mayExecute(real)) return undefined;
+  return ['The script is not executable.', whyNotExecutable(shown, stats)];
 }
 
 /** Whether the real path `path` is the real path `directory` or lies below it. */
@@ -50,30 +43,30 @@ export function contains(directory: ByteString, path: ByteString): boolean {
   return path === directory || path.startsWith(directory.endsWith('/') ? directory : `${directory}/`);
 }
 
-/** Whether no symbolic link in a directory leads out; one that leads nowhere is a lock, or a git HEAD of old times. */
-export function* linksLeadInside(root: ByteString, directory: ByteString): LookUp<boolean> {
-  if ((yield* lstatAt(directory)) === undefined) return true;
-  const entries = yield* entriesAt(directory);
-  // A lack of descriptors, say: what runs later may lack none.
-  if (entries === undefined) return false;
-  for (const entry of entries) {
-    if (!entry.isSymbolicLink()) continue;
-    const real = yield* realPathAt(`${directory}/${fromBuffer(entry.name)}`);
-    if (real !== undefined && !contains(root, real)) return false;
-  }
-  return true;
-}
+/** How long a directory that an option names may take to be found. */
+const MAX_START_MS = 30_000;
 
-/** The real path of a directory that an option names. @throws OptionError `ERR_START` if there is none. */
+/** The real path of a directory that an option names. @throws OptionError `ERR_START` if it is missing, or can't be found. */
 export async function namedDirectory(option: string, path: ByteString): Promise<ByteString> {
-  const real = await realPath(path);
-  if (real === undefined || (await statOrAbsent(real))?.isDirectory() !== true) {
-    throw new OptionError('ERR_START', { option, value: toText(path), why: 'there is no such directory' });
+  const wrong = (why: string): OptionError =>
+    new OptionError('ERR_START', { option, value: toText(path), why });
+  function* directory(): LookUp<{ readonly real?: ByteString; readonly why: string }> {
+    const real = yield* realPathAt(path);
+    const why = real === undefined ? yield* whyUnreachable(path) : '';
+    if (real !== undefined && (yield* lstatAt(real))?.isDirectory() === true) return { real, why };
+    return { why: why === '' || why === `there is no ${toText(path)}` ? 'there is no such directory' : why };
   }
+  const signal = AbortSignal.timeout(MAX_START_MS);
+  // A share of its own: another site's may be held.
+  const { real, why } = await byThreads()(directory(), signal).catch((error: unknown) => {
+    const late = `its file system has not answered within ${String(MAX_START_MS / 1_000)} s`;
+    throw signal.aborted ? wrong(late) : error;
+  });
+  if (real === undefined) throw wrong(why);
   return real;
 }
 
-/** The absolute form of a path that the administrator gave, as octets. */
+/** The absolute form of a path that the administrator gave, as bytes. */
 export function absolutePath(path: string): ByteString {
   return fromText(resolve(path));
 }
@@ -86,4 +79,18 @@ export function safeSegments(path: ByteString): ByteString[] | undefined {
   const segments = path.split('/').filter((segment) => segment !== '');
   const unsafe = segments.some((segment) => segment === '.' || segment === '..' || segment.includes('\0'));
   return unsafe ? undefined : segments;
+}
+
+/** A text without the characters of `ends` at its end; in one pass, however many there are. */
+export function withoutEnd(text: ByteString, ends: string): ByteString {
+  let end = text.length;
+  while (end > 0 && ends.includes(text.charAt(end - 1))) end -= 1;
+  return text.slice(0, end);
+}
+
+/** A text without white space before and after it, as C has it: what is white space only in Unicode may be half a letter. */
+export function trimmed(text: ByteString, space = ' \t\n\v\f\r'): ByteString {
+  let begin = 0;
+  while (begin < text.length && space.includes(text.charAt(begin))) begin += 1;
+  return withoutEnd(text.slice(begin), space);
 }

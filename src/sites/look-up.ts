@@ -1,13 +1,23 @@
-/** Look-ups in the file system, told in steps: each is taken at once, or by another thread where that might take long. */
+/** Look-ups in the file system, told in steps: questions that somebody else asks, at once or by another thread (`steps.ts`). */
 
-import { type Dirent, lstatSync, readdirSync, type Stats } from 'node:fs';
-import { lstat, readdir, readFile, realpath, stat, statfs } from 'node:fs/promises';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  type Dirent,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  type Stats,
+} from 'node:fs';
+import { access, lstat, open, opendir, readlink, realpath, stat } from 'node:fs/promises';
 
-import { type ByteString, fromBuffer, toBuffer } from '../bytes.js';
-import { systemCodeOf } from '../errors.js';
+import { type ByteString, fromBuffer, toBuffer } from '../base/bytes.js';
 
-/** One question to the file system. Without `now` the answer has to be waited for: the file may be a named pipe by then. */
-interface Step {
+/** One question to the file system. Without `now` the answer has to be waited for. */
+export interface Step {
   readonly now?: () => unknown;
   readonly later: () => Promise<unknown>;
 }
@@ -59,112 +69,101 @@ export function* statAt(path: ByteString): LookUp<Stats | undefined> {
   return found?.isSymbolicLink() === true ? yield* step({ later: () => stat(toBuffer(path)) }) : found;
 }
 
-/** What is in a directory; undefined where it can't be read. */
-export function entriesAt(path: ByteString): LookUp<readonly Dirent<Buffer>[] | undefined> {
-  const bytes = toBuffer(path);
-  const options = { withFileTypes: true, encoding: 'buffer' } as const;
-  return step<readonly Dirent<Buffer>[]>({
-    now: () => readdirSync(bytes, options),
-    later: () => readdir(bytes, options),
-  });
+/** Whether this process may execute a file, or go through a directory. */
+export function mayExecute(path: ByteString): LookUp<boolean> {
+  return may(path, constants.X_OK);
 }
 
-/** The text of a regular file. */
-export function* textAt(path: ByteString): LookUp<ByteString | undefined> {
-  if ((yield* statAt(path))?.isFile() !== true) return undefined;
-  const text = yield* step({ later: () => readFile(toBuffer(path)) });
+/** Whether this process may read a file, or list a directory. */
+export function mayRead(path: ByteString): LookUp<boolean> {
+  return may(path, constants.R_OK);
+}
+
+function* may(path: ByteString, mode: number): LookUp<boolean> {
+  const bytes = toBuffer(path);
+  const allowed = yield* step({
+    now: () => {
+      accessSync(bytes, mode);
+      return true;
+    },
+    later: () => access(bytes, mode).then(() => true),
+  });
+  return allowed === true;
+}
+
+/** What a symbolic link says, as it stands there. */
+export function* linkAt(path: ByteString): LookUp<ByteString | undefined> {
+  const text = yield* step({ later: () => readlink(toBuffer(path), 'buffer') });
   return text && fromBuffer(text);
 }
 
-/** Takes steps one after the other. */
-export type TakeSteps = <T>(lookUp: LookUp<T>) => Promise<T>;
+/** A directory that takes more says what it has in pieces: to read it in one go would keep the event loop. */
+const MAX_DIRECTORY_BYTES = 65_536;
+const ENTRIES_AT_ONCE = 1_000;
 
-/** Takes each step by another thread, which costs as much as 15 that are taken at once. */
-export const later: TakeSteps = (lookUp) => take(lookUp, undefined);
-
-/** How long look-ups may keep the event loop in one turn, before the next steps are left to other threads. */
-const MAX_TURN_MS = 5;
-
-/** How long all steps are left to them after one that has taken so long by itself: a disk has to be waited for. */
-const SLOW_MS = 1_000;
-
-/** Knows how long steps that are taken at once keep the event loop, by a clock of milliseconds. */
-export class Turns {
-  readonly #clock: () => number;
-  #keptMs = 0;
-  #slowUntil = -Infinity;
-
-  constructor(clock: () => number = () => performance.now()) {
-    this.#clock = clock;
-  }
-
-  /** Whether one more may be taken in this turn of the loop. */
-  get mayGoOn(): boolean {
-    return this.#keptMs < MAX_TURN_MS && this.#clock() >= this.#slowUntil;
-  }
-
-  /** What `now` returns or throws. */
-  take(now: () => unknown): unknown {
-    if (this.#keptMs === 0) setImmediate(() => (this.#keptMs = 0));
-    const start = this.#clock();
-    try {
-      return now();
-    } finally {
-      const end = this.#clock();
-      this.#keptMs += end - start;
-      if (end - start > MAX_TURN_MS) this.#slowUntil = end + SLOW_MS;
-    }
-  }
-}
-
-const turns = new Turns();
-
-/** The file systems of a machine's own disks and memory, as Linux's statfs(2) knows them: others may never answer. */
-const ownFileSystems = new Set([
-  0xef53, 0x58465342, 0x9123683e, 0x2fc12fc1, 0xf2f52010, 0xca451a4e, 0x52654973, 0x01021994, 0x858458f6,
-  0x794c7630,
-]);
-
-/**
- * How steps below these directories are best taken: at once where the system has the answer at hand, which is as a rule on
- * a disk of this machine with nothing else mounted below them as yet. Web servers do the same.
- */
-export async function stepsBelow(directories: readonly ByteString[], within = turns): Promise<TakeSteps> {
-  const areOwn = await Promise.all(directories.map(isOwn));
-  return areOwn.every(Boolean) ? (lookUp) => take(lookUp, within) : later;
-}
-
-async function isOwn(directory: ByteString): Promise<boolean> {
-  if (process.platform !== 'linux') return false;
-  const system = await statfs(toBuffer(directory)).catch(() => undefined);
-  if (system === undefined || !ownFileSystems.has(system.type)) return false;
-  const mounts = await later(textAt('/proc/self/mountinfo'));
-  return mounts !== undefined && !hasMountBelow(directory, mounts);
-}
-
-/** Whether anything is mounted below a directory, by proc_pid_mountinfo(5). */
-function hasMountBelow(directory: ByteString, mounts: ByteString): boolean {
-  const below = directory === '/' ? directory : `${directory}/`;
-  return mounts.split('\n').some((line) => {
-    const point = line
-      .split(' ')[4]
-      ?.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-    return point !== undefined && point !== directory && point.startsWith(below);
+/** What is in a directory, of which `stats` are; undefined where it can't be read. */
+export function entriesAt(path: ByteString, stats: Stats): LookUp<readonly Dirent<Buffer>[] | undefined> {
+  const bytes = toBuffer(path);
+  const isSmall = stats.size <= MAX_DIRECTORY_BYTES;
+  return step<readonly Dirent<Buffer>[]>({
+    ...(isSmall && { now: () => readdirSync(bytes, { withFileTypes: true, encoding: 'buffer' }) }),
+    later: async () => {
+      // Its types know of no names that are bytes.
+      const encoding = 'buffer' as BufferEncoding;
+      const entries: Dirent<Buffer>[] = [];
+      for await (const entry of await opendir(bytes, { encoding, bufferSize: ENTRIES_AT_ONCE })) {
+        entries.push(entry as unknown as Dirent<Buffer>);
+      }
+      return entries;
+    },
   });
 }
 
-async function take<T>(lookUp: LookUp<T>, within: Turns | undefined): Promise<T> {
-  let at = lookUp.next();
-  while (at.done !== true) {
-    const { now, later } = at.value;
-    let answer: unknown;
-    try {
-      answer = now !== undefined && within?.mayGoOn === true ? within.take(now) : await later();
-    } catch (error) {
-      // Whatever keeps us from a file keeps the request from it as well; nothing is run on a guess.
-      if (systemCodeOf(error) === undefined) throw error;
-    }
-    at = lookUp.next(answer);
-  }
-  return at.value;
+/** What of a file in a repository is read at most: what such files say is one path, or a few lines. */
+const MAX_TEXT_BYTES = 65_536;
+
+/** Opens at once also what nobody writes to: a named pipe, or a terminal. */
+const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+
+/** The text of a regular file; undefined where that is another file, or one of more than `maxBytes`. */
+export function* textAt(path: ByteString, maxBytes = MAX_TEXT_BYTES): LookUp<ByteString | undefined> {
+  // To open a device may do something by itself.
+  if (!isText(yield* statAt(path), maxBytes)) return undefined;
+  const bytes = toBuffer(path);
+  const text = yield* step<Buffer | undefined>({
+    now: () => {
+      const descriptor = openSync(bytes, FLAGS);
+      try {
+        // What was a file may be another by now.
+        const buffer = bufferFor(fstatSync(descriptor), maxBytes);
+        return buffer && whole(buffer, readSync(descriptor, buffer, 0, buffer.length, 0));
+      } finally {
+        closeSync(descriptor);
+      }
+    },
+    later: async () => {
+      const file = await open(bytes, FLAGS);
+      try {
+        const buffer = bufferFor(await file.stat(), maxBytes);
+        return buffer && whole(buffer, (await file.read(buffer, 0, buffer.length, 0)).bytesRead);
+      } finally {
+        await file.close();
+      }
+    },
+  });
+  return text && fromBuffer(text);
+}
+
+function isText(stats: Stats | undefined, maxBytes: number): boolean {
+  return stats?.isFile() === true && stats.size <= maxBytes;
+}
+
+/** Has room for a byte more than there are. */
+function bufferFor(stats: Stats, maxBytes: number): Buffer | undefined {
+  return isText(stats, maxBytes) ? Buffer.allocUnsafe(stats.size + 1) : undefined;
+}
+
+/** A file that has grown meanwhile is being written: half of it says something else. */
+function whole(buffer: Buffer, bytesRead: number): Buffer | undefined {
+  return bytesRead < buffer.length ? buffer.subarray(0, bytesRead) : undefined;
 }

@@ -1,6 +1,6 @@
 /** Finds the path of a request's URI in what the different web servers send. */
 
-import { type ByteString, fromBuffer, type NameValues, valueOf } from '../bytes.js';
+import { type ByteString, type NameValues, percentDecode, valueOf } from '../base/bytes.js';
 
 /**
  * The decoded path of the request: SCRIPT_NAME and PATH_INFO together, wherever the web server has cut it (RFC 3875
@@ -21,20 +21,15 @@ export function belowPrefix(path: ByteString, urlPrefix: ByteString): ByteString
   return path === urlPrefix || path.startsWith(`${urlPrefix}/`) ? path.slice(urlPrefix.length) : undefined;
 }
 
-/** Decodes `%XX` to octets; what is not one stays. */
-function percentDecode(path: ByteString): ByteString {
-  return path.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => fromBuffer(Buffer.of(parseInt(hex, 16))));
-}
-
 /** What follows the first `count` segments of a path, as it came: scripts tell `/file/tip/` from `/file/tip`. */
 export function afterSegments(path: ByteString, count: number): ByteString {
   return path.replace(new RegExp(`^(?:/+[^/]+){${String(count)}}`), '');
 }
 
-/** Encodes a segment for a URL, octet by octet. */
+/** Encodes a segment for a URL, byte by byte. */
 export function percentEncode(segment: ByteString): string {
-  return segment.replace(/[^A-Za-z0-9_.~-]/g, (octet) => {
-    return `%${octet.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
+  return segment.replace(/[^A-Za-z0-9_.~-]/g, (byte) => {
+    return `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
   });
 }
 

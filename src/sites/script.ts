@@ -1,11 +1,14 @@
-/** The site of one script: every request runs it. */
+/** The sites of one program, which every request runs: a script, or a FastCGI application. */
 
 import { dirname } from 'node:path';
 
-import { type ByteString, toText } from '../bytes.js';
-import { metaVariables } from '../cgi/meta-variables.js';
-import { OptionError } from '../errors.js';
+import { type ByteString, toText } from '../base/bytes.js';
+import { OptionError } from '../base/errors.js';
+import { whyNotExecutable } from '../base/permission.js';
+import { metaVariables } from '../cgi/invocation.js';
 import { isExecutable, realPath, statOrAbsent } from './contain.js';
+import { whyUnreachable } from './refusal-reason.js';
+import { later } from './steps.js';
 import { run, type Site, type SiteEnvironment } from './site.js';
 
 export interface ScriptSiteOptions extends SiteEnvironment {
@@ -25,10 +28,13 @@ export async function scriptSite(options: ScriptSiteOptions): Promise<Site> {
   const real = await realPath(options.file);
   const unfit = (why: string): OptionError =>
     new OptionError('ERR_START', { option: 'file', value: shown, why, shown: 'script' });
-  if (real === undefined) throw unfit('there is no such file');
-  if ((await statOrAbsent(real))?.isFile() !== true || !(await isExecutable(real))) {
-    throw unfit(`not an executable file; try chmod +x ${shown}`);
+  if (real === undefined) {
+    const why = await later(whyUnreachable(options.file));
+    throw unfit(why === `there is no ${shown}` ? 'there is no such file' : why);
   }
+  const stats = await statOrAbsent(real);
+  if (stats?.isFile() !== true) throw unfit('this is no file');
+  if (!(await isExecutable(real))) throw unfit(whyNotExecutable(shown, stats));
   return {
     resolve: (params) =>
       Promise.resolve(
@@ -39,5 +45,25 @@ export async function scriptSite(options: ScriptSiteOptions): Promise<Site> {
           variables: metaVariables({ ...options, params }),
         }),
       ),
+  };
+}
+
+export interface WorkerSiteOptions extends Pick<SiteEnvironment, 'administrator'> {
+  readonly command: readonly [ByteString, ...ByteString[]];
+  readonly directory: ByteString;
+}
+
+/**
+ * Makes the site. The params reach the application byte by byte, less those that a CGI program would not get either:
+ * CGI::Fast makes its environment of them, which every program that it starts inherits. `administrator` wins over them.
+ */
+export function workerSite({ command, directory, administrator }: WorkerSiteOptions): Site {
+  const [file, ...args] = command;
+  return {
+    resolve: (params) => {
+      const variables = metaVariables({ base: [], params, administrator });
+      // Most read no body of which they don't know the length; a web server that starts applications itself tells it.
+      return Promise.resolve(run({ file, args, directory, variables, body: 'with-length' }));
+    },
   };
 }

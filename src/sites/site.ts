@@ -1,7 +1,7 @@
 /** What every site has in common: params in, an invocation, a refusal or a small document out. */
 
-import { type ByteString, type NameValues, toText } from '../bytes.js';
-import type { DocumentResponse } from '../cgi/document-response.js';
+import { type ByteString, type NameValues, toText } from '../base/bytes.js';
+import type { DocumentResponse } from '../cgi/document.js';
 import type { Invocation, Refusal } from '../cgi/invocation.js';
 
 export type Resolution =
@@ -9,22 +9,40 @@ export type Resolution =
   | { readonly kind: 'refuse'; readonly refusal: Refusal }
   | { readonly kind: 'answer'; readonly answer: DocumentResponse };
 
-/** Decides what a request runs, and starts nothing. Names in the params are octets from an enemy. */
-export interface Site {
-  /** Never rejects for what the params say; a rejection means that the bridge itself is at fault. */
-  resolve(params: NameValues): Promise<Resolution>;
+/** What a request needs a slot to find out, since that takes long. */
+export interface Deferred {
+  readonly kind: 'defer';
+  readonly resolve: (signal?: AbortSignal) => Promise<Resolution>;
 }
 
-/** What the site says; what no environment can hold is refused. */
-export async function resolveRequest(site: Site, params: NameValues): Promise<Resolution> {
-  const resolution = await site.resolve(params);
+/** Decides what a request runs, and starts nothing. Names in the params are bytes from an enemy. */
+export interface Site {
+  /**
+   * Never rejects for what the params say, but with what `signal` aborts with; another rejection means that the bridge
+   * itself is at fault.
+   */
+  resolve(params: NameValues, signal?: AbortSignal): Promise<Resolution | Deferred>;
+}
+
+/** What the site says, once all of it is found out. */
+export async function resolveRequest(
+  site: Site,
+  params: NameValues,
+  signal?: AbortSignal,
+): Promise<Resolution> {
+  const resolution = await site.resolve(params, signal);
+  return checked(resolution.kind === 'defer' ? await resolution.resolve(signal) : resolution);
+}
+
+/** The same, but that what no environment can hold is refused. */
+export function checked(resolution: Resolution): Resolution {
   if (resolution.kind !== 'run') return resolution;
   const withNul = [...resolution.invocation.variables].find(([, value]) => value.includes('\0'))?.[0];
   if (withNul === undefined) return resolution;
-  return refuse(400, `${toText(withNul)} contains a NUL octet, which no variable can hold.`);
+  return refuse(400, `${toText(withNul)} contains a NUL byte, which no variable can hold.`);
 }
 
-/** The environment that a site's scripts get besides the params. */
+/** The environment that a site's scripts get in addition to the params. */
 export interface SiteEnvironment {
   /** What the daemon passes on: PATH, and the names of `--pass-env`. */
   readonly base: ReadonlyMap<ByteString, ByteString>;

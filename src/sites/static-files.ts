@@ -1,11 +1,12 @@
-/** Files that a site shows besides what its programs print: styles, scripts and images of theirs. */
+/** Files that a site shows beside what its programs print: styles, scripts and images of theirs. */
 
-import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 
-import { type ByteString, type NameValues, toBuffer, valueOf } from '../bytes.js';
-import type { DocumentResponse } from '../cgi/document-response.js';
+import { type ByteString, type NameValues, toBuffer, valueOf } from '../base/bytes.js';
+import type { DocumentResponse } from '../cgi/document.js';
 import { contains, realPath, statOrAbsent } from './contain.js';
+import { textAt } from './look-up.js';
+import { later } from './steps.js';
 
 /** What may be shown at all: a directory of such files may well have programs in it. */
 const contentTypes: Readonly<Record<string, string>> = {
@@ -18,12 +19,14 @@ const contentTypes: Readonly<Record<string, string>> = {
   '.ico': 'image/x-icon',
 };
 
+const MAX_FILE_BYTES = 4_194_304;
+
 /** How long a browser need not ask again; an upgrade is seen after that. */
 const MAX_AGE_SECONDS = 3_600;
 
 /**
- * The file `name` of a directory as an answer to a GET or HEAD, or undefined where there is none to be shown. The file
- * is read anew each time, and tells a browser that has it so (RFC 9110 §13.1.2).
+ * The file `name` of a directory as an answer to a GET or HEAD, or undefined where none may be shown. The file
+ * is read again each time, and tells a browser that has it so (RFC 9110 §13.1.2).
  */
 export async function staticFile(
   directory: ByteString,
@@ -36,8 +39,9 @@ export async function staticFile(
   const path = await realPath(`${root}/${name}`);
   const stats = path === undefined ? undefined : await statOrAbsent(path);
   if (path === undefined || !contains(root, path) || stats?.isFile() !== true) return undefined;
-  const body = await readFile(toBuffer(path)).catch(() => undefined);
-  if (body === undefined) return undefined;
+  const text = await later(textAt(path, MAX_FILE_BYTES));
+  if (text === undefined) return undefined;
+  const body = toBuffer(text);
   const etag = `"${stats.mtimeMs.toString(36)}-${String(body.length)}"`;
   const always = [
     ['ETag', etag],

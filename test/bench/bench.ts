@@ -3,7 +3,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
-import { reasonOf } from '../../src/errors.js';
+import { reasonOf } from '../../src/base/errors.js';
 import { drawChart } from './chart.js';
 import { ours } from './ours.js';
 import { peers } from './peers.js';
@@ -35,7 +35,7 @@ a second of each peer fcgi2cgi has answered. Without WORK everything that there 
 
 --concurrency is the number of connections, in place of what each work has. --requests says how many requests there are
 in a round, in place of their time; --megabytes is the size of transfers (1000). --quick does very little of each, to see
-that it works. chart draws a result; publish writes it into README.md, with its chart in scripts/bench-results.
+that it works. chart draws a result; publish writes it into scripts/bench-results, and a chart and three figures into README.md.
 
 works:      ${works.map(({ name }) => name).join('; ')}
 contenders: ${contenders.map(({ name }) => name).join('; ')}`;

@@ -1,4 +1,4 @@
-/** Puts a result where README.md shows it: its chart, its targets, and the figures themselves. */
+/** Puts a result where readers find it: a chart and three figures into README.md, the rest into scripts/bench-results. */
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,6 +13,13 @@ import type { Result } from './result.js';
 const [BEGIN, END] = ['<!-- bench: what `./scripts/bench publish` has written -->', '<!-- bench: end -->'];
 const RESULTS = 'scripts/bench-results';
 
+/** What README.md shows: pages with `--runner warm`, beside what people use now. */
+const shown = [
+  ['a page of hgweb, against fcgiwrap', 'hgweb page, warm, 4 connections', 'fcgiwrap'],
+  ['a page of hgweb, against hg serve', 'hgweb page, warm, 4 connections', 'hg serve'],
+  ['a page of gitweb, against fcgiwrap', 'gitweb summary, warm, 4 connections', 'fcgiwrap'],
+] as const;
+
 export const repository = fileURLToPath(new URL('../../..', import.meta.url));
 
 /** Rewrites README.md and `scripts/bench-results` of the tree in `directory`. @throws Error without markers or targets */
@@ -25,12 +32,30 @@ export async function publish(result: Result, directory: string): Promise<void> 
   mkdirSync(join(directory, RESULTS), { recursive: true });
   writeFileSync(join(directory, RESULTS, 'result.json'), `${JSON.stringify(result)}\n`);
   await drawChart(result, join(directory, RESULTS, 'chart.svg'));
-  const written = `${text.slice(0, begin)}${BEGIN}\n\n${sectionOf(result)}\n\n${text.slice(end)}`;
-  const config = await resolveConfig(readme);
-  writeFileSync(readme, await format(written, { ...config, parser: 'markdown' }));
+  await write(readme, `${text.slice(0, begin)}${BEGIN}\n\n${shortOf(result)}\n\n${text.slice(end)}`);
+  await write(join(directory, RESULTS, 'README.md'), wholeOf(result));
 }
 
-function sectionOf(result: Result): string {
+async function write(file: string, text: string): Promise<void> {
+  const config = await resolveConfig(file);
+  writeFileSync(file, await format(text, { ...config, parser: 'markdown' }));
+}
+
+function shortOf({ targets }: Result): string {
+  const figures = shown.flatMap(([words, name, peer]) => {
+    const found = targets.find(
+      ({ target }) => target.name === name && 'peer' in target && target.peer === peer,
+    );
+    return found === undefined ? [] : [`${words}: **${found.parts[0].measured.median.toFixed(1)} ×**`];
+  });
+  const sentence = `Requests a second at 4 connections, warm: ${figures.join('; ')}.`;
+  return [
+    `![Requests a second of fcgi2cgi and its peers](${RESULTS}/chart.svg)`,
+    ...(figures.length > 0 ? ['', sentence] : []),
+  ].join('\n');
+}
+
+function wholeOf(result: Result): string {
   const rows = result.targets.map(({ target, parts }) => {
     const [worst] = parts;
     const against = target.kind === 'ratio' ? target.peer : '';
@@ -39,7 +64,11 @@ function sectionOf(result: Result): string {
   });
   const head = ['what', 'against', 'at least, at most', 'measured (least–most)', 'which is', 'reached'];
   return [
-    `![Requests a second of fcgi2cgi and its peers](${RESULTS}/chart.svg)`,
+    '# Results of `./scripts/bench`',
+    '',
+    'fcgi2cgi and its peers serve the same repositories behind the same nginx, in turns. A ratio compares requests a second: 2 means twice as many as the peer. `no` in the last column means that fcgi2cgi has not reached what it is to reach. `result.json` has every figure; `./scripts/bench publish RESULT.json` writes this file.',
+    '',
+    '![Requests a second of fcgi2cgi and its peers](chart.svg)',
     '',
     ...table(head, rows),
     '',

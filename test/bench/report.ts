@@ -3,7 +3,7 @@
 import type { Growth, Memory, Result, Startup } from './result.js';
 import type { Spread } from './statistics.js';
 import { alignTable } from './table.js';
-import type { Outcome, Target } from './targets.js';
+import type { RunResult, Target } from './targets.js';
 
 const digits = (value: number): string => (value >= 100 ? value.toFixed() : value.toPrecision(3));
 const known = (value: Spread | null): string => (value === null ? '-' : digits(value.median));
@@ -108,7 +108,7 @@ function growthOf(growth: readonly Growth[]): string[] {
 }
 
 /** Every part of each: which one is worst, is seen first. */
-function targetsOf(targets: readonly Outcome[]): string[] {
+function targetsOf(targets: readonly RunResult[]): string[] {
   const lines = targets.flatMap(({ target, parts }) =>
     parts.map(({ name, measured, isReached }, index) => [
       ...(index === 0

@@ -1,7 +1,7 @@
 /** The machine-readable result of the bench, and what follows from its measurements. */
 
 import { spread, type Spread } from './statistics.js';
-import type { Outcome } from './targets.js';
+import type { RunResult } from './targets.js';
 
 /** One contender's round of one work with so many connections. */
 export interface Measurement {
@@ -94,7 +94,7 @@ export interface Result {
   readonly startups: readonly Startup[];
   readonly memory: readonly Memory[];
   readonly growth: readonly Growth[];
-  readonly targets: readonly Outcome[];
+  readonly targets: readonly RunResult[];
 }
 
 const rate = ({ requests, seconds }: Measurement): number => requests / seconds;

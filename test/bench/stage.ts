@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { reasonOf } from '../../src/errors.js';
+import { reasonOf } from '../../src/base/errors.js';
 import type { Contender } from './contender.js';
 import { Cost } from './cost.js';
 import { type Backend, startFront } from './front.js';

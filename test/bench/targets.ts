@@ -74,14 +74,14 @@ export interface Reached {
   readonly isReached: boolean;
 }
 
-export interface Outcome {
+export interface RunResult {
   readonly target: Target;
   /** Those that were measured, the worst first; a target is reached when all are. */
   readonly parts: readonly [Reached, ...Reached[]];
 }
 
 /** The targets of which something was measured. */
-export function judge(rows: Result['rows'], startups: readonly Startup[]): Outcome[] {
+export function judge(rows: Result['rows'], startups: readonly Startup[]): RunResult[] {
   return targets.flatMap((target) => {
     const parts = target.kind === 'ratio' ? ratiosOf(target, rows) : startupsOf(target, startups);
     const [first, ...others] = parts;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { isLegalName, mayBecomeVariable, metaVariables } from '../../src/cgi/meta-variables.js';
+import { isLegalName, mayBecomeVariable, metaVariables } from '../../src/cgi/invocation.js';
 
 /** What metaVariables makes of params alone. */
 function fromParams(params: Readonly<Record<string, string>>): Record<string, string> {
@@ -25,11 +25,14 @@ describe('The params that become meta-variables', () => {
     'SHELLOPTS',
     'BASHOPTS',
     'CDPATH',
+    'GLOBIGNORE',
+    'MALLOC_CHECK_',
     'BASH_FUNC_cat%%',
     'PERL5OPT',
     'PERL5LIB',
     'PERLLIB',
     'PERL5DB',
+    'PERLIO',
     'PYTHONPATH',
     'PYTHONHOME',
     'PYTHONSTARTUP',
@@ -39,6 +42,8 @@ describe('The params that become meta-variables', () => {
     'NODE_OPTIONS',
     'NODE_PATH',
     'JAVA_TOOL_OPTIONS',
+    '_JAVA_OPTIONS',
+    'TCLLIBPATH',
     'LUA_INIT',
   ];
   for (const name of steering) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { responseFields } from '../../src/cgi/response-fields.js';
+import { responseFields } from '../../src/cgi/response-header.js';
 
 const CT = 'Content-Type: a/b';
 

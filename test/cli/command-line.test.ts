@@ -3,11 +3,14 @@ import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { before, describe, it } from 'node:test';
 
-import { commonOptions } from '../../src/cli/options/common.js';
-import { dirOptions, hgOptions } from '../../src/cli/options/sites.js';
+import { daemonOptions } from '../../src/cli/options/command-options.js';
+import { siteKinds } from '../../src/cli/options/site-kinds.js';
+import { rowsOf } from '../../src/cli/options/option.js';
+import { siteOptions } from '../../src/cli/options/site-options.js';
 import { ask } from '../helpers/ask.js';
 import { fixture, runBridge, startBridge } from '../helpers/bridge.js';
 import { makeTree } from '../helpers/file-tree.js';
+import { runHere } from '../helpers/run-here.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 const packageJson = new URL('../../../package.json', import.meta.url);
@@ -22,8 +25,14 @@ before(async () => {
 });
 
 /** The command ends with that status and one line on standard error, and prints nothing else. */
-async function fails(status: number, args: readonly string[], line: RegExp): Promise<void> {
-  const ended = await runBridge(args);
+async function fails(
+  status: number,
+  args: readonly string[],
+  line: RegExp,
+  // A mistake is found before anything begins.
+  run: typeof runBridge = status === 2 ? runHere : runBridge,
+): Promise<void> {
+  const ended = await run(args);
   assert.equal(ended.status, status, `${args.join(' ')}: ${ended.stderr}`);
   assert.equal(ended.stdout, '');
   assert.match(ended.stderr, /^fcgi2cgi: [^\n]+\n$/);
@@ -67,8 +76,8 @@ describe('A command line that can’t be understood ends with status 2 and one l
   it('an option twice that has one value', async () => {
     await fails(
       2,
-      ['dir', '--root', '/', '--root', '/tmp', ...listen],
-      /--root is given 2 times, but has one value/,
+      ['hg', '--repos', '/', '--repos', '/tmp', ...listen],
+      /--repos is given 2 times, but has one value/,
     );
     await fails(
       2,
@@ -110,6 +119,7 @@ describe('A command line that can’t be understood ends with status 2 and one l
       2,
       ['dir', '--root', '/'],
       /nowhere to listen: .*descriptor is no socket.*--listen unix:\/run/,
+      runBridge,
     );
   });
 });
@@ -161,7 +171,7 @@ describe('A command that can’t be done ends with status 1 and one line:', () =
 describe('Help', () => {
   it('lists every command and ends with status 0', async () => {
     for (const args of [['--help'], ['-h']]) {
-      const { status, stdout, stderr } = await runBridge(args);
+      const { status, stdout, stderr } = await runHere(args);
       assert.deepEqual([status, stderr], [0, '']);
       for (const command of ['fcgi2cgi hg', 'fcgi2cgi script <file>', 'fcgi2cgi dir']) {
         assert.ok(stdout.includes(command), command);
@@ -170,22 +180,15 @@ describe('Help', () => {
   });
 
   it('of a command lists every option with its description and default', async () => {
-    for (const [command, options] of Object.entries({
-      hg: { ...hgOptions, ...commonOptions },
-      dir: { ...dirOptions, ...commonOptions },
-      script: commonOptions,
-    })) {
-      const { status, stdout } = await runBridge([command, '--help']);
+    for (const [command, own] of Object.entries({ hg: siteKinds.hg, dir: siteKinds.dir, script: {} })) {
+      const { status, stdout } = await runHere([command, '--help']);
       assert.equal(status, 0);
       const text = stdout.replaceAll(/\s+/g, ' ');
-      for (const [name, option] of Object.entries(options)) {
-        assert.ok(text.includes(` --${name} ${option.description}`), `${command} --help lacks --${name}`);
-        if ('default' in option && option.default !== '' && typeof option.default === 'string') {
-          assert.ok(
-            text.includes(`[default: "${option.default}"]`),
-            `${command} --help: default of --${name}`,
-          );
-        }
+      for (const row of rowsOf({ own, siteOptions, daemonOptions })) {
+        const { name, description, default: usual = '' } = row;
+        assert.ok(text.includes(` --${name} ${description}`), `${command} --help lacks --${name}`);
+        if (usual === '') continue;
+        assert.ok(text.includes(`[default: "${usual}"]`), `${command} --help: default of --${name}`);
       }
     }
   });

@@ -1,22 +1,19 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 
-import { readConfiguration } from '../../src/cli/configuration.js';
-import { commonOptions } from '../../src/cli/options/common.js';
+import { defaultConfiguration, readConfiguration } from '../../src/cli/configuration.js';
+import { daemonOptions } from '../../src/cli/options/command-options.js';
+import { rowsOf } from '../../src/cli/options/option.js';
+import { siteOptions } from '../../src/cli/options/site-options.js';
 import type { Configuration, ServedSiteConfiguration } from '../../src/daemon/configuration.js';
 
-/** The options as yargs gives them, defaults included. */
-const defaults = Object.fromEntries(
-  Object.entries(commonOptions).flatMap(([name, option]) =>
-    'default' in option ? [[name, option.default]] : [],
-  ),
-);
+type GivenValues = Readonly<Record<string, string | boolean | readonly string[]>>;
 
-const read = (given: Readonly<Record<string, unknown>> = {}): Configuration =>
-  readConfiguration({ kind: 'dir', root: '/srv' }, { ...defaults, ...given });
+const read = (given: GivenValues = {}): Configuration =>
+  readConfiguration({ kind: 'dir', roots: ['/srv'] }, new Map(Object.entries(given)));
 
 /** The one site of a command that serves one. */
-function readSite(given: Readonly<Record<string, unknown>> = {}): ServedSiteConfiguration {
+function readSite(given: GivenValues = {}): ServedSiteConfiguration {
   const { sites } = read(given);
   assert.equal(sites.length, 1);
   return sites[0] ?? assert.fail();
@@ -32,35 +29,40 @@ describe('The configuration', () => {
       sites: [
         {
           name: undefined,
-          site: { kind: 'dir', root: '/srv' },
+          site: { kind: 'dir', roots: ['/srv'] },
           statusPath: undefined,
           healthPath: undefined,
           listen: [],
           socket: { mode: 0o660, owner: undefined, group: undefined },
+          backlog: 4_096,
           allowFrom: [],
-          maxConnections: 512,
+          maxConnections: 3_232,
           maxRequestsPerConnection: 64,
           maxParamsBytes: 262_144,
+          maxParamsTotalBytes: 33_554_432,
           stdinBufferBytes: 65_536,
           maxSpoolBytes: 1_073_741_824,
-          runner: { kind: 'spawn' },
-          run: {
-            startTimeoutMs: 300_000,
-            idleTimeoutMs: 300_000,
-            maxTimeMs: 0,
-            killGraceMs: 5000,
-            maxHeaderBytes: 65_536,
-            stderrTailBytes: 4096,
-            holdBytes: 1_048_576,
-            holdAnswerBytes: 0,
-          },
-          limits: { memoryBytes: undefined, cpuSeconds: undefined, niceness: undefined },
-          spawn: 'auto',
-          admission: { maxProcesses: 32, maxQueue: 512, queueTimeoutMs: 30_000 },
+          maxSpoolTotalBytes: 4_294_967_296,
+          runner: { kind: 'spawn', maxForkServers: 16, idleTimeoutMs: 600_000 },
+          startTimeoutMs: 300_000,
+          idleTimeoutMs: 300_000,
+          maxTimeMs: 0,
+          killGraceMs: 5000,
+          maxHeaderBytes: 65_536,
+          stderrTailBytes: 4096,
+          holdDuringUploadBytes: 1_048_576,
+          holdUntilExitBytes: 0,
+          limits: { memoryBytes: undefined, cpuSeconds: undefined, niceness: 5 },
+          spawnMethod: 'auto',
+          maxProcesses: 32,
+          maxQueue: 3_072,
+          queueTimeoutMs: 30_000,
+          lookUpTimeoutMs: 30_000,
           env: new Map(),
           passEnv: [],
         },
       ],
+      maxProcessesTotal: undefined,
       drainDelayMs: 0,
       stopGraceMs: 30_000,
       upgradeTimeoutMs: 60_000,
@@ -81,33 +83,38 @@ describe('The configuration', () => {
       listen: ['unix:/a', '127.0.0.1:1', 'fd:3'],
       'max-memory': '100mb',
       'max-cpu': '1500ms',
-      nice: '5',
+      nice: '6',
       'socket-mode': '600',
       'socket-owner': 'ann',
       'socket-group': 'www',
+      backlog: '32',
       'allow-from': ['192.0.2.0/24'],
       'max-connections': '1',
       'max-requests-per-connection': '2',
       'max-params-size': '3b',
+      'max-params-total': '30b',
       'stdin-buffer': '4b',
       'start-timeout': '5ms',
       'idle-timeout': '6ms',
       'max-time': '7ms',
       'kill-grace': '8ms',
       'max-header-size': '9b',
-      'hold-size': '10b',
-      'hold-answer': '18b',
+      'hold-during-upload': '10b',
+      'hold-until-exit': '18b',
       runner: 'warm',
       'max-fork-servers': '14',
       'fork-server-idle': '15ms',
       'max-spool-size': '13b',
+      'max-spool-total': '31b',
       'max-processes': '11',
       'max-queue': '0',
       'queue-timeout': '12ms',
+      'look-up-timeout': '19ms',
+      'max-processes-total': '33',
       'drain-delay': '16ms',
       'stop-grace': '0',
       'upgrade-timeout': '17ms',
-      spawn: 'node',
+      'spawn-method': 'node',
       'pass-env': ['LANG'],
       'status-path': '/statusé',
       'health-path': '/health',
@@ -126,7 +133,7 @@ describe('The configuration', () => {
       sites: [
         {
           name: undefined,
-          site: { kind: 'dir', root: '/srv' },
+          site: { kind: 'dir', roots: ['/srv'] },
           statusPath: '/status\xc3\xa9',
           healthPath: '/health',
           listen: [
@@ -135,30 +142,35 @@ describe('The configuration', () => {
             { kind: 'fd', fd: 3 },
           ],
           socket: { mode: 0o600, owner: 'ann', group: 'www' },
+          backlog: 32,
           allowFrom: ['192.0.2.0/24'],
           maxConnections: 1,
           maxRequestsPerConnection: 2,
           maxParamsBytes: 3,
+          maxParamsTotalBytes: 30,
           stdinBufferBytes: 4,
           maxSpoolBytes: 13,
+          maxSpoolTotalBytes: 31,
           runner: { kind: 'warm', maxForkServers: 14, idleTimeoutMs: 15 },
-          run: {
-            startTimeoutMs: 5,
-            idleTimeoutMs: 6,
-            maxTimeMs: 7,
-            killGraceMs: 8,
-            maxHeaderBytes: 9,
-            stderrTailBytes: 4096,
-            holdBytes: 10,
-            holdAnswerBytes: 18,
-          },
-          limits: { memoryBytes: 104_857_600, cpuSeconds: 2, niceness: 5 },
-          spawn: 'node',
-          admission: { maxProcesses: 11, maxQueue: 0, queueTimeoutMs: 12 },
+          startTimeoutMs: 5,
+          idleTimeoutMs: 6,
+          maxTimeMs: 7,
+          killGraceMs: 8,
+          maxHeaderBytes: 9,
+          stderrTailBytes: 4096,
+          holdDuringUploadBytes: 10,
+          holdUntilExitBytes: 18,
+          limits: { memoryBytes: 104_857_600, cpuSeconds: 2, niceness: 6 },
+          spawnMethod: 'node',
+          maxProcesses: 11,
+          maxQueue: 0,
+          queueTimeoutMs: 12,
+          lookUpTimeoutMs: 19,
           env: new Map(),
           passEnv: ['LANG'],
         },
       ],
+      maxProcessesTotal: 33,
       drainDelayMs: 16,
       stopGraceMs: 0,
       upgradeTimeoutMs: 17,
@@ -173,9 +185,26 @@ describe('The configuration', () => {
       pidFile: '/run/x.pid',
       background: true,
       log: { level: 'debug', format: 'json', file: '/var/log/x' },
-      accessLog: { file: '/var/log/y', format: 'json' },
+      accessLog: '/var/log/y',
     } satisfies Configuration);
     assert.ok(Object.isFrozen(configuration));
+  });
+
+  it('has 128 connections more than requests that may run or wait, unless it is told', () => {
+    assert.equal(readSite({ 'max-processes': '3', 'max-queue': '20' }).maxConnections, 151);
+    assert.equal(readSite({ 'max-processes': '3', 'max-connections': '5' }).maxConnections, 5);
+  });
+
+  it('is of use to a program that says what it serves, and what is to be otherwise', () => {
+    const site = { kind: 'script', file: '/srv/report.cgi', args: [] } as const;
+    const listen = [{ kind: 'unix', path: '/run/report' }] as const;
+    const configuration = defaultConfiguration([{ site, listen, maxProcesses: 2 }], { stopGraceMs: 100 });
+    const [usual] = read().sites;
+    assert.deepEqual(configuration, {
+      ...read(),
+      sites: [{ ...usual, site, listen, maxProcesses: 2, maxConnections: 2 + 3_072 + 128 }],
+      stopGraceMs: 100,
+    });
   });
 
   it('has absolute paths, since the daemon leaves its directory', () => {
@@ -187,7 +216,7 @@ describe('The configuration', () => {
     });
     assert.equal(pidFile, `${process.cwd()}/pid`);
     assert.equal(log.file, `${process.cwd()}/log`);
-    assert.equal(accessLog?.file, `${process.cwd()}/access`);
+    assert.equal(accessLog, `${process.cwd()}/access`);
     assert.deepEqual(sites[0]?.listen, [{ kind: 'unix', path: `${process.cwd()}/sock` }]);
   });
 
@@ -215,22 +244,27 @@ describe('The configuration', () => {
 describe('A wrong value', () => {
   const wrong: readonly (readonly [option: string, value: string, expected: RegExp])[] = [
     ['socket-mode', '999', /permissions in octal/],
+    ['backlog', '0', /a whole number, 1 or more/],
     ['max-connections', '0', /a whole number, 1 or more/],
     ['max-requests-per-connection', '0', /a whole number, 1 or more/],
     ['max-params-size', '64', /a size with its unit/],
+    ['max-params-total', '64', /a size with its unit/],
     ['max-header-size', 'big', /a size with its unit/],
     ['stdin-buffer', '0b', /a size with its unit/],
-    ['hold-size', '-1kb', /a size with its unit/],
-    ['hold-answer', '0', /a size with its unit/],
+    ['hold-during-upload', '-1kb', /a size with its unit/],
+    ['hold-until-exit', '0', /a size with its unit/],
     ['max-spool-size', '1', /a size with its unit/],
+    ['max-spool-total', '1', /a size with its unit/],
     ['max-fork-servers', '0', /a whole number, 1 or more/],
     ['fork-server-idle', '1', /a duration with its unit/],
     ['max-processes', '0', /a whole number, 1 or more/],
     ['max-memory', '1', /a size with its unit/],
     ['max-cpu', '1', /a duration with its unit/],
     ['nice', '20', /a whole number, 0 to 19/],
+    ['max-processes-total', '0', /a whole number, 1 or more/],
     ['max-queue', '-1', /a whole number, 0 or more/],
     ['queue-timeout', '30', /a duration with its unit/],
+    ['look-up-timeout', '30', /a duration with its unit/],
     ['start-timeout', '1', /a duration with its unit/],
     ['idle-timeout', 'long', /a duration with its unit/],
     ['max-time', '99d', /a duration with its unit/],
@@ -282,13 +316,15 @@ describe('A wrong value', () => {
       'log-level',
       'log-format',
       'access-log',
-      'spawn',
+      'spawn-method',
       'daemon',
       'runner',
     ];
     const tried = new Set([...cases.map(({ option }) => option), ...free]);
     assert.deepEqual(
-      Object.keys(commonOptions).filter((name) => !tried.has(name)),
+      rowsOf({ siteOptions, daemonOptions })
+        .map(({ name }) => name)
+        .filter((name) => !tried.has(name)),
       [],
     );
   });

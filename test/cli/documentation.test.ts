@@ -4,15 +4,15 @@
  */
 
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { before, describe, it } from 'node:test';
 
-import { mayBecomeVariable } from '../../src/cgi/meta-variables.js';
+import { mayBecomeVariable } from '../../src/cgi/invocation.js';
 import { ExitStatus } from '../../src/cli/exit-status.js';
-import { readConfigurationFile } from '../../src/cli/file/configuration-file.js';
-import { keysOfKind, topKeys } from '../../src/cli/file/keys.js';
-import { siteKinds } from '../../src/cli/site-kinds.js';
-import { requestEnds } from '../../src/observe/access-log.js';
+import { keysOfKind, topKeys } from '../../src/cli/toml-file/keys.js';
+import { siteKindNames } from '../../src/cli/options/site-kinds.js';
+import { results, resultWords } from '../../src/base/results.js';
+import { saysWho } from '../../src/sites/remote-user.js';
 import {
   describedOptions,
   filesBelow,
@@ -20,16 +20,14 @@ import {
   type HelpEntry,
   helpOfCommands,
   items,
-  manual,
   parts,
   prose,
   readme,
-  readmeTable,
   section,
   sources,
   textOf,
 } from '../helpers/documents.js';
-import { temporaryDirectory } from '../helpers/temporary.js';
+import { pages } from '../helpers/examples.js';
 
 /** An option of the help, where it was first seen, and the heading of the manual's OPTIONS that is to describe it. */
 interface Option extends HelpEntry {
@@ -38,15 +36,17 @@ interface Option extends HelpEntry {
 }
 
 const builtIn = ['help', 'version'];
-/** Of gitweb.cgi. */
-const ofOthers = ['fcgi'];
+/** Of gitweb.cgi, hg serve, git and scripts/bench. */
+const ofOthers = ['fcgi', 'prefix', 'mirror', 'file', 'short', 'concurrency', 'against', 'rounds'];
 
 /** What the manual's OPTIONS say under each heading. */
 const described = new Map(
   [...parts(section('OPTIONS'), 'Ss')].map(([heading, text]) => [heading, describedOptions(text)]),
 );
 const commandItems = new Map(items(section('COMMANDS'), /^Cm (\w+)/));
-const keyItems = items(section('CONFIGURATION FILE'), /^Va (.*)/).flatMap(([names]) => names.split(' , '));
+const keyItems = items(textOf('src/man/fcgi2cgi.toml.5'), /^Va (.*)/).flatMap(([names]) =>
+  names.split(' , '),
+);
 
 let helps: ReadonlyMap<string, Help>;
 /** Each option once, with the first command that has it with this description: one name may mean different things. */
@@ -93,7 +93,7 @@ const matches = (text: string, pattern: RegExp): string[] =>
 /** What the manual says of an option. */
 const textOfOption = ({ heading, name }: Option): string => described.get(heading)?.get(name) ?? '';
 
-describe('The options in the help, the manual and README.md', () => {
+describe('The options in the help and the manual', () => {
   it('are described in the manual, under the heading of their command or group', () => {
     complete(
       options
@@ -108,8 +108,7 @@ describe('The options in the help, the manual and README.md', () => {
   it('are in the manual in the order of the help, and no others are', () => {
     const inHelp = new Map<string, string[]>([['Other', builtIn]]);
     for (const [command, help] of helps) {
-      // A command's own options are the last in its help.
-      for (const [group, entries] of [...help].reverse()) {
+      for (const [group, entries] of help) {
         const heading = described.has(group) ? group : command;
         const names = inHelp.get(heading) ?? [];
         inHelp.set(heading, names);
@@ -173,38 +172,15 @@ describe('The options in the help, the manual and README.md', () => {
     );
   });
 
-  it('that are named anywhere in the manual are there', () => {
-    const named = matches(manual, /(?:\bFl -|(?<![\w-])--)([a-z][a-z-]*)/g);
+  it('that are named anywhere in the manual pages and README.md are there', () => {
     const known = [...options.map(({ name }) => name), ...builtIn, ...ofOthers];
-    assert.ok(named.length > options.length);
-    assert.deepEqual(
-      sorted(named).filter((name) => !known.includes(name)),
-      [],
-    );
-  });
-
-  it('are named in README.md', () => {
-    complete(
-      sorted(options.map(({ name }) => name))
-        .filter((name) => !new RegExp(`--${name}(?![\\w-])`).test(readme))
-        .map((name) => `README.md: lacks --${name}`),
-    );
-  });
-
-  it('have their defaults in the table of README.md', () => {
-    const rows = readmeTable('option').map(([names = '', defaults = '']) => ({
-      names: matches(names, /--([a-z-]+)/g),
-      defaults: defaults.split(', '),
-    }));
-    complete(
-      options.flatMap(({ name, default: shown = '' }) => {
-        const value = /^"(.+)"$/.exec(shown)?.[1];
-        const found = rows.filter((row) => row.names.includes(name));
-        return value === undefined || found.some(({ defaults }) => defaults.includes(value))
-          ? []
-          : [`README.md, the table of options: no row has --${name} and the default ${value}`];
-      }),
-    );
+    for (const text of [readme, ...pages.map(textOf)]) {
+      const named = matches(text, /(?:\bFl -|(?<![\w-])--)([a-z][a-z-]*)/g);
+      assert.deepEqual(
+        sorted(named).filter((name) => !known.includes(name)),
+        [],
+      );
+    }
   });
 });
 
@@ -218,7 +194,8 @@ describe('The commands in the help, the manual and README.md', () => {
       [...helps].flatMap(([command, help]) => {
         const [, usage = ''] = section('SYNOPSIS').split(`.Cm ${command}\n`);
         const lines = (usage.split('\n.Nm')[0] ?? '').split('\n');
-        return (help.get('Options') ?? []).flatMap(({ name, isRequired, takesValue }) => {
+        const own = [...(help.get('Required') ?? []), ...(help.get('Options') ?? [])];
+        return own.flatMap(({ name, isRequired, takesValue }) => {
           const start = `${isRequired ? '.Fl' : '.Op Fl'} -${name}`;
           const isThere = lines.some((line) => line.startsWith(takesValue ? `${start} ` : start));
           // Alternatives stand on one line.
@@ -261,53 +238,36 @@ describe('The commands in the help, the manual and README.md', () => {
 describe('The keys of the configuration file', () => {
   const keys = {
     '': topKeys,
-    ...Object.fromEntries(Object.keys(siteKinds).map((kind) => [kind, keysOfKind(kind)])),
+    ...Object.fromEntries(siteKindNames.map((kind) => [kind, keysOfKind(kind)])),
   };
 
   it('are options, or described in the manual', () => {
     const names = new Set(options.map(({ name }) => name));
     complete(
       Object.entries(keys).flatMap(([kind, table]) =>
-        Object.keys(table)
+        [...table.keys()]
           .filter((key) => !names.has(key) && !keyItems.includes(key))
-          .map((key) => `the manual, CONFIGURATION FILE: lacks ".It Va ${key}", of kind "${kind}"`),
+          .map((key) => `fcgi2cgi.toml(5): lacks ".It Va ${key}", of kind "${kind}"`),
       ),
     );
   });
-
-  it('that are no options are in the file of README.md', () => {
-    complete(
-      keyItems
-        .filter((key) => !new RegExp(`^${key} = `, 'm').test(readme))
-        .map((key) => `README.md, the configuration file: lacks ${key}`),
-    );
-  });
-
-  const [, inManual = ''] =
-    /^\.Bd -literal -offset indent\n(# \/etc\/.*?)^\.Ed$/ms.exec(section('CONFIGURATION FILE')) ?? [];
-  const [, inReadme = ''] = /^```toml\n(.*?)^```$/ms.exec(readme) ?? [];
-  for (const [where, text] of Object.entries({ 'the manual': inManual, 'README.md': inReadme })) {
-    it(`are right in the file of ${where}`, async () => {
-      const file = `${await temporaryDirectory()}/sites.toml`;
-      await writeFile(file, text);
-      assert.ok(readConfigurationFile(file, {}).sites.length > 1);
-    });
-  }
 });
 
-describe('The error codes of the source, the manual and README.md', () => {
-  const codes = matches(sources.get('src/errors.ts') ?? '', /^ +\| '(ERR_[A-Z_]+)'/gm);
+describe('The error codes of the source and the manual', () => {
+  const ofResults = Object.values(results).flatMap(({ code = [] }) => code);
+  const ofOthers = matches(sources.get('src/base/errors.ts') ?? '', /^ +\| '(ERR_[A-Z_]+)'/gm);
+  const codes = [...new Set([...ofOthers, ...ofResults])];
   const explained = new Map(items(section('DIAGNOSTICS'), /^Er (ERR_[A-Z_]+)$/m));
 
   it('are used', () => {
     const used = [...sources].flatMap(([path, text]) =>
-      path === 'src/errors.ts' ? [] : matches(text, /'(ERR_[A-Z_]+)'/g),
+      path === 'src/base/errors.ts' ? [] : matches(text, /'(ERR_[A-Z_]+)'/g),
     );
-    same(used, 'the source', codes, 'an error code of src/errors.ts');
+    same(used, 'the source', codes, 'an error code of src/base/errors.ts');
   });
 
   it('are explained in the manual, with what to do', () => {
-    same([...explained.keys()], 'the manual, DIAGNOSTICS,', codes, 'an error code of src/errors.ts');
+    same([...explained.keys()], 'the manual, DIAGNOSTICS,', codes, 'an error code of src/base/errors.ts');
     complete(
       [...explained]
         .filter(([, text]) => (prose(text).match(/[.:;] /g) ?? []).length < 2)
@@ -316,13 +276,9 @@ describe('The error codes of the source, the manual and README.md', () => {
         ),
     );
   });
-
-  it('are in README.md', () => {
-    same(matches(readme, /\b(ERR_[A-Z_]+)/g), 'README.md', codes, 'an error code of src/errors.ts');
-  });
 });
 
-describe('The signals of the source, the manual and README.md', () => {
+describe('The signals of the source and the manual', () => {
   // Those that are sent are not meant; those of programs are not looked for.
   const signals = [...sources]
     .filter(([path]) => /^src\/(daemon|cli)\//.test(path))
@@ -332,17 +288,9 @@ describe('The signals of the source, the manual and README.md', () => {
     const explained = items(section('SIGNALS'), /^Dv (.*)$/m).flatMap(([names]) => names.split(' , '));
     same(explained, 'the manual, SIGNALS,', signals, 'a signal that the daemon takes');
   });
-
-  it('are in README.md', () => {
-    complete(
-      sorted(signals)
-        .filter((name) => !new RegExp(`\\b${name}\\b`).test(readme))
-        .map((name) => `README.md: lacks ${name}`),
-    );
-  });
 });
 
-describe('The exit statuses of the source, the manual and README.md', () => {
+describe('The exit statuses of the source and the manual', () => {
   const statuses = Object.values(ExitStatus).map(String);
 
   it('have their names in the source', () => {
@@ -358,11 +306,6 @@ describe('The exit statuses of the source, the manual and README.md', () => {
   it('are explained in the manual', () => {
     const explained = matches(section('EXIT STATUS'), /^\.It (\d+)$/gm);
     same(explained, 'the manual, EXIT STATUS,', statuses, 'an exit status of src/cli/exit-status.ts');
-  });
-
-  it('are in the table of README.md', () => {
-    const rows = readmeTable('exit status').flatMap(([cell = '']) => cell.split(', '));
-    same(rows, 'README.md, the table of exit statuses,', statuses, 'one of src/cli/exit-status.ts');
   });
 });
 
@@ -387,11 +330,42 @@ describe('The files that are shipped', () => {
     );
   });
 
-  it('as configurations of web servers are all in README.md', () => {
+  const configurations = installed.filter((path) => /^scripts\/webservers\/[^/]*$/.test(path));
+
+  it('as configurations that ask for a password say that pushes need --trust-remote-user', () => {
+    const asking = configurations.filter((path) => /htpasswd|password THE-HASH|basicauth/.test(textOf(path)));
+    assert.ok(asking.length > 10);
     complete(
-      installed
-        .filter((path) => /^scripts\/webservers\/[^/]*$/.test(path) && !readme.includes(path))
-        .map((path) => `README.md: lacks ${path}`),
+      asking
+        .filter((path) => !textOf(path).includes('--trust-remote-user'))
+        .map((path) => `${path}: lacks --trust-remote-user`),
+    );
+  });
+
+  it('as configurations of web servers are all in fcgi2cgi-publishing(7) or fcgi2cgi-cluster(7)', () => {
+    const text = ['publishing', 'cluster'].map((name) => textOf(`src/man/fcgi2cgi-${name}.7`)).join('');
+    complete(configurations.map((path) => basename(path)).filter((name) => !text.includes(name)));
+  });
+});
+
+describe('README.md', () => {
+  it('has at most 170 lines and 13 kB', () => {
+    assert.ok(readme.split('\n').length <= 171 && readme.length <= 13_000);
+  });
+
+  it('has links to files that are there', () => {
+    const links = matches(readme, /\]\(([^)#]+)\)/g);
+    assert.ok(links.length > 10);
+    for (const link of links) textOf(link);
+  });
+});
+
+describe('package.json', () => {
+  it('has every manual page for man(1)', () => {
+    const { man } = JSON.parse(textOf('package.json')) as { man: string[] };
+    assert.deepEqual(
+      man,
+      pages.map((path) => `./${path}`),
     );
   });
 });
@@ -405,16 +379,44 @@ describe('The manual page', () => {
     const words = (macro: string): string[] =>
       matches(text, new RegExp(`^\\.It ${macro} (.*)$`, 'gm')).flatMap((names) => names.split(' , '));
     assert.deepEqual(words('Va'), fields);
-    assert.deepEqual(words('Cm'), requestEnds);
-    for (const end of requestEnds) assert.ok(readme.includes(`\`${end}\``), `README.md lacks ${end}`);
+    assert.deepEqual(words('Cm'), resultWords);
   });
 
   it('explains every HTTP status that the bridge answers with, and no other', () => {
     const sent = [...sources]
       .filter(([path]) => path.startsWith('src/sites/') || path.startsWith('src/daemon/'))
-      .flatMap(([, text]) => matches(text.replaceAll(/^ *(?:\/?\*|\/\/).*$/gm, ''), /\b([45]\d\d)\b/g));
+      .flatMap(([, text]) =>
+        matches(text.replaceAll(/^ *(?:\/?\*|\/\/).*$|^const [A-Z_]+ = \d+;$/gm, ''), /\b([45]\d\d)\b/g),
+      );
+    const ofResults = Object.values(results)
+      .flatMap(({ status = [] }) => status)
+      .map(String);
     const explained = items(section('DESCRIPTION'), /^(\d{3})$/m).map(([name]) => name);
-    same(explained, 'the manual, DESCRIPTION,', sent, 'a status that the bridge answers with');
+    same(
+      explained,
+      'the manual, DESCRIPTION,',
+      [...sent, ...ofResults],
+      'a status that the bridge answers with',
+    );
+  });
+
+  it('explains the code of every result, with the option that sets its limit and the status of its page', () => {
+    const diagnostics = section('DIAGNOSTICS');
+    complete(
+      Object.entries(results).flatMap(([name, { code, option, status }]) => {
+        if (code === undefined) return [];
+        const [, text] = new RegExp(`^\\.It Er ${code}\\n(.*?)^\\.(?:It|El)`, 'ms').exec(diagnostics) ?? [];
+        if (text === undefined) return [`the manual, DIAGNOSTICS, lacks ${code} (${name})`];
+        return [
+          option !== undefined && !text.includes(`.Fl -${option}`)
+            ? `${code} lacks --${option} (${name})`
+            : '',
+          status !== undefined && !text.includes(String(status))
+            ? `${code} lacks ${String(status)} (${name})`
+            : '',
+        ].filter((lack) => lack !== '');
+      }),
+    );
   });
 
   it('calls only those params dropped that are', () => {
@@ -423,6 +425,16 @@ describe('The manual page', () => {
     assert.ok(dropped.length > 0);
     for (const [, name = '', star = ''] of dropped) {
       assert.ok(!mayBecomeVariable(star ? `${name}X` : name), `${name}${star} is not dropped`);
+    }
+  });
+
+  it('calls only those params dropped without --trust-remote-user that are', () => {
+    const [, list = ''] = section('DESCRIPTION').split('also drop what says who somebody is');
+    const dropped = [...(list.split('.Fl -env')[0] ?? '').matchAll(/^\.Ev ([A-Z0-9_]+)(\*?)/gm)];
+    assert.ok(dropped.length > 0);
+    for (const [, name = '', star = ''] of dropped) {
+      const shown = name === 'REDIRECT_' ? `${name}REMOTE_USER` : name;
+      assert.ok(saysWho(star ? `${shown}X` : shown), `${name}${star} is not dropped`);
     }
   });
 

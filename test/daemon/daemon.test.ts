@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { before, describe, it } from 'node:test';
 
-import type { Configuration, ServedSiteConfiguration } from '../../src/daemon/configuration.js';
+import { defaultConfiguration } from '../../src/cli/configuration.js';
+import type { Configuration } from '../../src/daemon/configuration.js';
 import { Daemon } from '../../src/daemon/daemon.js';
 import type { Log } from '../../src/observe/log.js';
 import { ask } from '../helpers/ask.js';
@@ -17,55 +18,16 @@ before(async () => {
 const ignore = (): void => undefined;
 const log: Log = { error: ignore, warn: ignore, info: ignore, debug: ignore };
 
+type SiteOfTest = Parameters<typeof defaultConfiguration>[0][number];
+
 /** A site that runs a script, on a socket of that name. */
-function scriptSite(name: string, file: string): ServedSiteConfiguration {
-  return {
-    name,
-    site: { kind: 'script', file, args: [] },
-    listen: [{ kind: 'unix', path: `${directory}/${name}` }],
-    socket: { mode: 0o600, owner: undefined, group: undefined },
-    allowFrom: [],
-    statusPath: undefined,
-    healthPath: undefined,
-    maxConnections: 8,
-    maxRequestsPerConnection: 8,
-    maxParamsBytes: 10_000,
-    stdinBufferBytes: 10_000,
-    maxSpoolBytes: 10_000,
-    runner: { kind: 'spawn' },
-    run: {
-      startTimeoutMs: 0,
-      idleTimeoutMs: 0,
-      maxTimeMs: 0,
-      killGraceMs: 100,
-      maxHeaderBytes: 1_000,
-      stderrTailBytes: 1_000,
-      holdBytes: 1_000,
-      holdAnswerBytes: 0,
-    },
-    limits: { memoryBytes: undefined, cpuSeconds: undefined, niceness: undefined },
-    spawn: 'auto',
-    admission: { maxProcesses: 2, maxQueue: 2, queueTimeoutMs: 0 },
-    env: new Map(),
-    passEnv: [],
-  };
+function scriptSite(name: string, file: string): SiteOfTest {
+  const site = { kind: 'script', file, args: [] } as const;
+  return { name, site, listen: [{ kind: 'unix', path: `${directory}/${name}` }], killGraceMs: 100 };
 }
 
-const configuration = (...sites: ServedSiteConfiguration[]): Configuration => ({
-  sites,
-  drainDelayMs: 0,
-  stopGraceMs: 100,
-  upgradeTimeoutMs: 0,
-  user: undefined,
-  group: undefined,
-  chdir: undefined,
-  umask: undefined,
-  control: undefined,
-  pidFile: undefined,
-  background: false,
-  log: { level: 'error', format: 'text', file: undefined },
-  accessLog: undefined,
-});
+const configuration = (...sites: SiteOfTest[]): Configuration =>
+  defaultConfiguration(sites, { stopGraceMs: 100 });
 
 describe('A daemon of several sites', () => {
   it('serves each on its own listeners, and leaves no socket when it is closed', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { findProgram } from '../../src/daemon/find-program.js';
+import { findProgram } from '../../src/daemon/make-site.js';
 import { makeTree } from '../helpers/file-tree.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
@@ -24,7 +24,7 @@ describe('A program', () => {
     });
     await assert.rejects(find(`${root}/a/app`), {
       code: 'ERR_START',
-      message: /not an executable file; try chmod/,
+      message: /is not executable; try chmod/,
     });
     await assert.rejects(find(`${root}/d/app`), { code: 'ERR_START' });
   });

@@ -51,11 +51,18 @@ describe('A configuration’s site', () => {
       code: 'ERR_START',
       message: /^script \/missing/,
     });
-    await assert.rejects(site({ site: { kind: 'dir', root: '/missing' } }), {
+    await assert.rejects(site({ site: { kind: 'dir', roots: ['/missing'] } }), {
       code: 'ERR_START',
       message: /^--root \/missing/,
     });
-    const hg = { kind: 'hg', repos: '/', markers: undefined, urlPrefix: '', hgwebConfig: undefined } as const;
+    const hg = {
+      kind: 'hg',
+      repos: '/',
+      markers: undefined,
+      urlPrefix: '',
+      trustRemoteUser: false,
+      hgwebConfig: undefined,
+    } as const;
     await assert.rejects(site({ site: { ...hg, hg: '/missing' } }), {
       code: 'ERR_MERCURIAL',
       message: /^--hg \/missing/,

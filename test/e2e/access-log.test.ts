@@ -10,13 +10,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe, it } from 'node:test';
 
 import { Role } from '../../src/fastcgi/constants.js';
-import { requestEnds } from '../../src/observe/access-log.js';
+import { resultWords } from '../../src/base/results.js';
 import { ask, connect } from '../helpers/ask.js';
 import { fixture, runBridge } from '../helpers/bridge.js';
 import { until } from '../helpers/processes.js';
 import { begin, record } from '../helpers/records.js';
-import { answered, fifo, page, serve, type Served } from '../helpers/served.js';
-import { temporaryDirectory } from '../helpers/temporary.js';
+import { type Asked, answered, page, serve, type Served, serveHere } from '../helpers/served.js';
+import { fifo, temporaryDirectory } from '../helpers/temporary.js';
 
 const names = [
   ...['time', 'id', 'client', 'method', 'uri', 'status', 'in_bytes', 'out_bytes'],
@@ -24,8 +24,8 @@ const names = [
 ] as const;
 type Line = Readonly<Record<(typeof names)[number], string>>;
 
-interface Logged {
-  readonly served: Served;
+interface Logged<T extends Asked = Asked> {
+  readonly served: T;
   readonly file: string;
   /** The lines, once there are so many. */
   readonly lines: (count: number) => Promise<Line[]>;
@@ -33,10 +33,13 @@ interface Logged {
 
 const octets = (file: string): string => readFileSync(file, 'utf8');
 
-async function serveLogged(args: readonly string[]): Promise<Logged> {
+async function logTo<T extends Asked>(
+  args: readonly string[],
+  start: (args: readonly string[]) => Promise<T>,
+): Promise<Logged<T>> {
   const file = join(await temporaryDirectory(), 'access');
   const [command = '', ...rest] = args;
-  const served = await serve([command, '--access-log', file, ...rest]);
+  const served = await start([command, '--access-log', file, ...rest]);
   return {
     served,
     file,
@@ -52,6 +55,9 @@ async function serveLogged(args: readonly string[]): Promise<Logged> {
     },
   };
 }
+
+const serveLogged = (args: readonly string[]): Promise<Logged> => logTo(args, serveHere);
+const serveLoggedCommand = (args: readonly string[]): Promise<Logged<Served>> => logTo(args, serve);
 
 const script = (name: string, ...options: string[]): string[] => [
   'script',
@@ -83,7 +89,7 @@ async function oneLine(args: readonly string[], expected: Partial<Line>, body = 
   return line;
 }
 
-describe('The line of a request', { timeout: 60_000 }, () => {
+describe('The line of a request', { timeout: 300_000 }, () => {
   it('that was answered says how large, how long and by whom', async () => {
     const line = await oneLine(
       script('echoes-body.sh'),
@@ -137,7 +143,7 @@ describe('The line of a request', { timeout: 60_000 }, () => {
   }
 
   it('whose answer was cut by a limit has the status that was sent', async () => {
-    const args = script('stalls-in-body.sh', '--max-time', '1500ms');
+    const args = script('stalls-in-body.sh', '--max-time', '3s');
     await oneLine(args, { status: '200', exit: 'SIGTERM', end: 'max-time' });
   });
 
@@ -185,7 +191,7 @@ describe('The line of a request', { timeout: 60_000 }, () => {
   });
 });
 
-describe('The line of a request that was given up', { timeout: 60_000 }, () => {
+describe('The line of a request that was given up', { timeout: 300_000 }, () => {
   for (const how of ['abort', 'close'] as const) {
     it(`while it was answered (${how})`, async () => {
       const { served, lines } = await serveLogged(script('hangs-with-grandchild.sh'));
@@ -235,7 +241,7 @@ describe('The line of a request that was given up', { timeout: 60_000 }, () => {
   });
 
   it('since the daemon had to stop is there before it ends', async () => {
-    const { served, lines } = await serveLogged(script('stalls-in-body.sh'));
+    const { served, lines } = await serveLoggedCommand(script('stalls-in-body.sh'));
     const connection = connect(served.socket);
     const request = connection.send([]);
     request.stdin.end();
@@ -246,10 +252,10 @@ describe('The line of a request that was given up', { timeout: 60_000 }, () => {
   });
 });
 
-describe('The lines of requests that have to wait', { timeout: 60_000 }, () => {
+describe('The lines of requests that have to wait', { timeout: 300_000 }, () => {
   it('say how long, and what became of it', async () => {
     const goOn = await fifo();
-    const options = ['--max-processes', '1', '--max-queue', '2', '--queue-timeout', '1s'];
+    const options = ['--max-processes', '1', '--max-queue', '2', '--queue-timeout', '3s'];
     const { served, lines } = await serveLogged([...script('waits-for-line.sh', ...options), goOn]);
     const connection = connect(served.socket);
     const send = (requestId: number) => {
@@ -320,7 +326,7 @@ describe('The lines of requests that have to wait', { timeout: 60_000 }, () => {
     const hangs = 'case $REQUEST_URI in */hangs) exec sleep 1000; esac';
     const command = `cat > /dev/null; : < '${gate}'; printf 'Content-Type: text/plain\\n\\nyes'; ${hangs}`;
     const options = ['--max-processes', '4', '--max-queue', '30', '--queue-timeout', '1m'];
-    const { served, file } = await serveLogged(shell(command, ...options));
+    const { served, file } = await serveLoggedCommand(shell(command, ...options));
     const all = await Promise.all(
       Array.from({ length: 50 }, async (_, index) => {
         const number = index + 1;
@@ -371,11 +377,11 @@ describe('The lines of requests that have to wait', { timeout: 60_000 }, () => {
     assert.equal(new Set(lines.map(([, id]) => id)).size, 50);
     const ends = new Set(lines.map((fields) => fields[13]));
     for (const end of ['completed', 'aborted', 'not-admitted']) assert.ok(ends.has(end), [...ends].join());
-    for (const end of ends) assert.ok((requestEnds as readonly unknown[]).includes(end), end);
+    for (const end of ends) assert.ok((resultWords as readonly unknown[]).includes(end), end);
   });
 });
 
-describe('The access log', { timeout: 60_000 }, () => {
+describe('The access log', { timeout: 300_000 }, () => {
   const forged = '2026-11-22T10:00:00.000Z x-1 "1.2.3.4" "GET" "/" 200 0 0 0.0 0.0 0.0 1 0 completed -';
   const evil = ['\n', '\r', '\u2028', '\x85', '"', '\\"', '\\', '\t', '\x1b[2K', '\u202e', '" 200 0 '].map(
     (text) => Buffer.from(`/${text}${forged}${text}`).toString('latin1'),
@@ -384,7 +390,7 @@ describe('The access log', { timeout: 60_000 }, () => {
 
   for (const format of ['text', 'json'] as const) {
     it(`as ${format} has one line a request, whatever URI, address and method are`, async () => {
-      const { served, file } = await serveLogged(script('writes-stderr.sh', '--log-format', format));
+      const { served, file } = await serveLoggedCommand(script('writes-stderr.sh', '--log-format', format));
       for (const REQUEST_URI of evil) {
         await ask(served.socket, { REQUEST_URI, REMOTE_ADDR: REQUEST_URI, REQUEST_METHOD: REQUEST_URI });
       }
@@ -440,7 +446,7 @@ describe('The access log', { timeout: 60_000 }, () => {
 
   for (const signal of ['SIGHUP', 'SIGUSR1'] as const) {
     it(`is opened anew at ${signal}, and no line is lost`, async () => {
-      const { served, file, lines } = await serveLogged(script('writes-stderr.sh'));
+      const { served, file, lines } = await serveLoggedCommand(script('writes-stderr.sh'));
       await ask(served.socket, { REQUEST_URI: '/before' });
       await lines(1);
       await rename(file, `${file}.1`);

@@ -11,10 +11,9 @@ import { decodeParams, encodeParams } from '../../src/fastcgi/params.js';
 import type { Requester, SentRequest } from '../../src/fastcgi/requester.js';
 import { connect } from '../helpers/ask.js';
 import { fixture } from '../helpers/bridge.js';
-import { until } from '../helpers/processes.js';
 import { received, record } from '../helpers/records.js';
-import { answered, fifo, page, serve } from '../helpers/served.js';
-import { temporaryDirectory } from '../helpers/temporary.js';
+import { answered, page, serveHere } from '../helpers/served.js';
+import { fifo, temporaryDirectory } from '../helpers/temporary.js';
 
 const retry = /^Status: 503 Service Unavailable\r\n(?:.*\r\n)*Retry-After: 5\r\n/;
 
@@ -58,10 +57,16 @@ function isAccepted(socket: string): Promise<boolean> {
   });
 }
 
-describe('The place that becomes free', { timeout: 60_000 }, () => {
+describe('The place that becomes free', { timeout: 300_000 }, () => {
   it('goes to each connection in turn, however many requests one of them has', async () => {
     const goOn = await fifo();
-    const served = await serve(['script', '--max-processes', '1', fixture('cgi/waits-for-line.sh'), goOn]);
+    const served = await serveHere([
+      'script',
+      '--max-processes',
+      '1',
+      fixture('cgi/waits-for-line.sh'),
+      goOn,
+    ]);
     const [busy, modest] = [connect(served.socket), connect(served.socket)];
     const order: string[] = [];
     const requests = new Map<string, SentRequest>();
@@ -93,11 +98,11 @@ describe('The place that becomes free', { timeout: 60_000 }, () => {
   });
 });
 
-describe('What GET_VALUES is told', { timeout: 60_000 }, () => {
+describe('What GET_VALUES is told', { timeout: 300_000 }, () => {
   it('is what one connection may carry: the next request is a 503 that the log explains', async () => {
     const goOn = await fifo();
     const limits = ['--max-requests-per-connection', '3', '--max-connections', '7'];
-    const served = await serve(['script', ...limits, fixture('cgi/waits-for-line.sh'), goOn]);
+    const served = await serveHere(['script', ...limits, fixture('cgi/waits-for-line.sh'), goOn]);
     const values = await valuesOf(served.socket);
     assert.deepEqual(values, { FCGI_MAX_CONNS: '7', FCGI_MAX_REQS: '3', FCGI_MPXS_CONNS: '1' });
     const connection = connect(served.socket);
@@ -123,14 +128,14 @@ describe('What GET_VALUES is told', { timeout: 60_000 }, () => {
 
   it('is no more than may run and wait', async () => {
     const limits = ['--max-processes', '2', '--max-queue', '4'];
-    const served = await serve(['script', ...limits, fixture('cgi/echoes-body.sh')]);
+    const served = await serveHere(['script', ...limits, fixture('cgi/echoes-body.sh')]);
     assert.equal((await valuesOf(served.socket))['FCGI_MAX_REQS'], '6');
   });
 
-  it('is what all listeners together accept', async () => {
+  it('is what all listeners together accept: of connections that idle, the oldest is closed for a new one', async () => {
     const other = join(await temporaryDirectory(), 'other');
     const limits = ['--max-connections', '3', '--listen', other];
-    const served = await serve(['script', ...limits, fixture('cgi/echoes-body.sh')]);
+    const served = await serveHere(['script', ...limits, fixture('cgi/echoes-body.sh')]);
     assert.equal((await valuesOf(other))['FCGI_MAX_CONNS'], '3');
     const open: Socket[] = [];
     for (const path of [served.socket, other, served.socket]) {
@@ -139,11 +144,37 @@ describe('What GET_VALUES is told', { timeout: 60_000 }, () => {
       socket.write(record(254, 0));
       await once(socket, 'data');
     }
-    assert.equal(await isAccepted(other), false);
-    await served.logged(/ warn connection beyond --max-connections \(3\)/);
-    open[0]?.destroy();
-    // Until the daemon has seen that, the next one may be refused, too.
-    await until(() => isAccepted(other));
+    const [oldest] = open;
+    assert.ok(oldest);
+    const [accepted] = await Promise.all([isAccepted(other), once(oldest.resume(), 'end')]);
+    assert.ok(accepted);
+    assert.deepEqual(
+      open.map((socket) => socket.readableEnded),
+      [true, false, false],
+    );
     for (const socket of open) socket.destroy();
+  });
+
+  it('is what may be busy: who connects then waits until one of them is free', async () => {
+    const goOn = await fifo();
+    const served = await serveHere([
+      'script',
+      ...['--max-connections', '2'],
+      fixture('cgi/waits-for-line.sh'),
+      goOn,
+    ]);
+    const busy = [connect(served.socket), connect(served.socket)];
+    const running = busy.map((connection) => send(connection, 1));
+    for (const connection of busy) await taken(connection);
+    const later = Array.from({ length: 5 }, () => connect(served.socket));
+    const waiting = later.map((connection) => send(connection, 1));
+    await served.logged(/ warn connection waits: --max-connections \(2\) reached, and none is idle/);
+    for (const request of running) request.abort();
+    const lines = await open(goOn, 'r+');
+    // A script that is being ended may take a line as well.
+    await lines.write('a\n'.repeat(running.length + waiting.length));
+    for (const { stdout } of waiting) assert.match((await buffer(stdout)).toString(), /^Content-Type/);
+    await lines.close();
+    for (const connection of [...busy, ...later]) connection.close();
   });
 });

@@ -73,7 +73,7 @@ async function assertFails(ended: Ended, line: RegExp, files: readonly string[])
   assert.deepEqual((await readdir(directory)).sort(), [...files].sort());
 }
 
-describe('--daemon', { skip: !linux, timeout: 120_000 }, () => {
+describe('--daemon', { skip: !linux && 'needs Linux', timeout: 300_000 }, () => {
   it('returns without a word when the daemon listens', async () => {
     assert.deepEqual(await start(), { status: 0, stdout: '', stderr: '' });
     await assertAnswers();
@@ -178,7 +178,7 @@ describe('--daemon', { skip: !linux, timeout: 120_000 }, () => {
   });
 });
 
-describe('The pid file of a daemon', { skip: !linux, timeout: 120_000 }, () => {
+describe('The pid file of a daemon', { skip: !linux && 'needs Linux', timeout: 300_000 }, () => {
   it('has the process that serves, and is gone with it', async () => {
     await start();
     const pid = await pidOf();

@@ -7,11 +7,14 @@ import { after, before, describe, it } from 'node:test';
 
 import { makeBareRepository } from '../helpers/git.js';
 import { fetchRaw } from '../helpers/http.js';
+import { lacking } from '../helpers/release.js';
 import { serve } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 import { startWebServer, type WebServer } from '../helpers/webserver.js';
 
-describe('cgit by fcgi2cgi script', { timeout: 120_000 }, () => {
+const skip = lacking('/usr/lib/cgit/cgit.cgi', 'cgit');
+
+describe('cgit by fcgi2cgi script', { skip, timeout: 300_000 }, () => {
   let web: WebServer;
   let directory: string;
   before(async () => {
@@ -20,7 +23,7 @@ describe('cgit by fcgi2cgi script', { timeout: 120_000 }, () => {
     const config = join(directory, 'cgitrc');
     await writeFile(
       config,
-      `css=/cgit-css/cgit.css\nlogo=/cgit-css/cgit.png\nfavicon=/cgit-css/favicon.ico\nvirtual-root=/\nscan-path=${directory}/repos\n`,
+      `css=/cgit-css/cgit.css\nlogo=/cgit-css/cgit.png\nfavicon=/cgit-css/favicon.ico\njs=/cgit-css/cgit.js\nvirtual-root=/\nscan-path=${directory}/repos\n`,
     );
     const { socket } = await serve(['script', '/usr/lib/cgit/cgit.cgi', '--env', `CGIT_CONFIG=${config}`]);
     await mkdir(join(directory, 'web'));

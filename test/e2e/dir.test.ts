@@ -6,15 +6,15 @@ import { before, describe, it } from 'node:test';
 import { type Answer, ask } from '../helpers/ask.js';
 import { fixture, runBridge } from '../helpers/bridge.js';
 import { parseInvocation, type SeenInvocation } from '../helpers/invocation.js';
-import { page, type Served, serve } from '../helpers/served.js';
+import { page, type Asked, serveHere } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 type Params = Readonly<Record<string, string>>;
 
-describe('fcgi2cgi dir', { timeout: 60_000 }, () => {
+describe('fcgi2cgi dir', { timeout: 300_000 }, () => {
   let base: string;
   let root: string;
-  let served: Served;
+  let served: Asked;
 
   before(async () => {
     base = await temporaryDirectory();
@@ -34,7 +34,7 @@ describe('fcgi2cgi dir', { timeout: 60_000 }, () => {
     await symlink(join(base, 'outside'), join(root, 'dir-outside'));
     await symlink('nowhere', join(root, 'dangling.pl'));
     await symlink(root, join(base, 'root-by-link'));
-    served = await serve(['dir', '--root', root]);
+    served = await serveHere(['dir', '--root', root]);
   });
 
   /** What the script saw that was run. */
@@ -76,7 +76,7 @@ describe('fcgi2cgi dir', { timeout: 60_000 }, () => {
   });
 
   it('compares real paths where --root is a symbolic link, too', async () => {
-    const linked = await serve(['dir', '--root', join(base, 'root-by-link')]);
+    const linked = await serveHere(['dir', '--root', join(base, 'root-by-link')]);
     assert.equal((await ran({ SCRIPT_FILENAME: `${base}/root-by-link/a.pl` }, linked)).directory, root);
     assert.equal((await ran({ SCRIPT_FILENAME: `${root}/a.pl` }, linked)).directory, root);
   });
@@ -167,7 +167,7 @@ describe('fcgi2cgi dir', { timeout: 60_000 }, () => {
   });
 
   it('refuses with 404 a name with NUL, and in SCRIPT_NAME one with ..', async () => {
-    const nul = 'The script’s name contains a NUL octet.';
+    const nul = 'The script’s name contains a NUL byte.';
     const path = 'The path is not one that a script can have.';
     const reasons: readonly (readonly [params: Params, text: string])[] = [
       [{ SCRIPT_FILENAME: `${root}/a.pl\0.txt` }, nul],
@@ -200,7 +200,7 @@ describe('fcgi2cgi dir', { timeout: 60_000 }, () => {
     for (const PATH_INFO of ['/a\0b', '/\xff\0b']) {
       const { stdout } = await ask(served.socket, { SCRIPT_FILENAME: `${root}/a.pl`, PATH_INFO });
       assert.equal(page(stdout).status, 400);
-      assert.match(stdout, /PATH_INFO contains a NUL octet/);
+      assert.match(stdout, /PATH_INFO contains a NUL byte/);
     }
   });
 

@@ -8,7 +8,8 @@ import { describe, it } from 'node:test';
 
 import { ask, connect } from '../helpers/ask.js';
 import { fixture } from '../helpers/bridge.js';
-import { answered, fifo, serve, type Served } from '../helpers/served.js';
+import { answered, serve, type Served } from '../helpers/served.js';
+import { fifo } from '../helpers/temporary.js';
 
 const draining = / info draining: it answers still, and its health is 503 drain_delay_ms=/;
 
@@ -18,12 +19,12 @@ async function start(delay: string, ...script: readonly string[]): Promise<Serve
   });
 }
 
-describe('A daemon that is told to stop', { timeout: 60_000 }, () => {
+describe('A daemon that is told to stop', { timeout: 300_000 }, () => {
   it('answers on new and on kept connections in --drain-delay, while its health is 503 on both', async () => {
     const served = await start('10m', fixture('cgi/prints-query.sh'));
     const kept = connect(served.socket);
     const onKept = async (params: Readonly<Record<string, string>>): Promise<string> => {
-      const request = kept.send(Object.entries(params), { keepConn: true, hasBody: false });
+      const request = kept.send(Object.entries(params), { keepConn: true, bodyBytes: 0 });
       request.stdin.end();
       return text(request.stdout);
     };
@@ -47,7 +48,7 @@ describe('A daemon that is told to stop', { timeout: 60_000 }, () => {
     const line = await fifo();
     const served = await start('10m', fixture('cgi/waits-for-line.sh'), line);
     const requester = connect(served.socket);
-    const running = requester.send([], { hasBody: false });
+    const running = requester.send([], { bodyBytes: 0 });
     running.stdin.end();
     await answered(running, /\d+ /);
     served.process.kill('SIGINT');

@@ -11,8 +11,8 @@ import { encodeParams } from '../../src/fastcgi/params.js';
 import { beginRequest, streamEnd, streamRecords } from '../../src/fastcgi/record-writer.js';
 import { ask, connect } from '../helpers/ask.js';
 import { fixture } from '../helpers/bridge.js';
-import { answered, failed, fifo, page, serve } from '../helpers/served.js';
-import { temporaryDirectory } from '../helpers/temporary.js';
+import { answered, failed, page, serve, serveHere } from '../helpers/served.js';
+import { fifo, temporaryDirectory } from '../helpers/temporary.js';
 import { isRunning, vanished } from '../helpers/processes.js';
 
 const script = (name: string, ...options: string[]): string[] => [
@@ -22,13 +22,13 @@ const script = (name: string, ...options: string[]): string[] => [
 ];
 const noGrace = ['--kill-grace', '200ms'];
 
-describe('A web server that leaves', { timeout: 60_000 }, () => {
+describe('A web server that leaves', { timeout: 300_000 }, () => {
   for (const [how, leave] of [
     ['with ABORT_REQUEST', 'abort'],
     ['by closing the connection', 'close'],
   ] as const) {
     it(`${how} ends the whole process group, a grandchild that ignores SIGTERM too`, async () => {
-      const served = await serve(script('hangs-with-grandchild.sh'));
+      const served = await serveHere(script('hangs-with-grandchild.sh'));
       const connection = connect(served.socket);
       const request = connection.send([], { keepConn: true });
       request.stdin.end();
@@ -46,7 +46,7 @@ describe('A web server that leaves', { timeout: 60_000 }, () => {
 
   for (const size of [1_000, 1_000_000, 50_000_000]) {
     it(`in the middle of sending a body of ${String(size)} octets ends a script that reads nothing`, async () => {
-      const served = await serve(script('never-reads.sh'));
+      const served = await serveHere(script('never-reads.sh'));
       const connection = connect(served.socket);
       const request = connection.send([]);
       request.stdin.write(Buffer.alloc(size));
@@ -58,7 +58,7 @@ describe('A web server that leaves', { timeout: 60_000 }, () => {
   }
 });
 
-describe('A script that gives no answer', { timeout: 60_000 }, () => {
+describe('A script that gives no answer', { timeout: 300_000 }, () => {
   const timeouts: readonly (readonly [fixture: string, option: string])[] = [
     ['sleeps-before-header.sh', 'max-time'],
     ['sleeps-before-header.sh', 'idle-timeout'],
@@ -66,7 +66,7 @@ describe('A script that gives no answer', { timeout: 60_000 }, () => {
   ];
   for (const [name, option] of timeouts) {
     it(`in time (--${option}) is a 504, and ended`, async () => {
-      const served = await serve(script(name, `--${option}`, '300ms'));
+      const served = await serveHere(script(name, `--${option}`, '300ms'));
       const { status, text, appStatus, line } = await failed(served);
       assert.deepEqual([status, appStatus], [504, 128 + 15]);
       assert.ok(text.includes(`(--${option})`), text);
@@ -77,7 +77,7 @@ describe('A script that gives no answer', { timeout: 60_000 }, () => {
   }
 
   it('and ends without a header is a 502', async () => {
-    const { status, appStatus, line } = await failed(await serve(script('ends-without-header.sh')));
+    const { status, appStatus, line } = await failed(await serveHere(script('ends-without-header.sh')));
     assert.deepEqual([status, appStatus], [502, 3]);
     assert.match(line, /without a complete header.* exit="exit status 3" stderr="no header today"$/);
   });
@@ -88,7 +88,7 @@ describe('A script that gives no answer', { timeout: 60_000 }, () => {
     ['TERM', 15],
   ] as const) {
     it(`since SIG${signal} has ended it is a 502`, async () => {
-      const served = await serve([...script('dies-by-signal.sh'), signal]);
+      const served = await serveHere([...script('dies-by-signal.sh'), signal]);
       const { status, appStatus, text, line } = await failed(served);
       assert.deepEqual([status, appStatus], [502, 128 + number]);
       assert.match(text, new RegExp(`signal SIG${signal}`));
@@ -97,14 +97,14 @@ describe('A script that gives no answer', { timeout: 60_000 }, () => {
   }
 
   it('but a header without end is a 502', async () => {
-    const served = await serve(script('huge-header.sh', '--max-header-size', '10kb'));
+    const served = await serveHere(script('huge-header.sh', '--max-header-size', '10kb'));
     const { status, line } = await failed(served);
     assert.equal(status, 502);
     assert.match(line, /\(--max-header-size\).*ended_by=max-header-size/);
   });
 
   it('but a header that is not valid is a 502, whose reason only the log has', async () => {
-    const served = await serve(script('prints-query.sh'));
+    const served = await serveHere(script('prints-query.sh'));
     for (const [header, why] of [
       ['', /header has no field \(RFC 3875 §6\.3\)/],
       ["Can't open /srv/secret\n", /a line that is no field: "Can't open \/srv\/secret"/],
@@ -113,7 +113,7 @@ describe('A script that gives no answer', { timeout: 60_000 }, () => {
       const { stdout } = await ask(served.socket, { QUERY_STRING: `${header}\nbody` });
       const { status, id, text } = page(stdout);
       assert.equal(status, 502);
-      assert.match(text, /a header that is not valid .*log has the details/);
+      assert.match(text, /a header that is not valid; .*log has the details/);
       const line = (await served.logged(new RegExp(` id=${id} `))).replaceAll('\\"', '"');
       assert.match(line, why);
       assert.match(line, / error .* ended_by=invalid-header .*code=ERR_INVALID_HEADER/);
@@ -121,7 +121,7 @@ describe('A script that gives no answer', { timeout: 60_000 }, () => {
   });
 
   it('has no page for HEAD, but the fields of one', async () => {
-    const served = await serve(script('ends-without-header.sh'));
+    const served = await serveHere(script('ends-without-header.sh'));
     const { stdout } = await ask(served.socket, { REQUEST_METHOD: 'HEAD' });
     assert.match(
       stdout,
@@ -132,11 +132,11 @@ describe('A script that gives no answer', { timeout: 60_000 }, () => {
   it('as it can’t be started any more is a 500, until it can', async () => {
     const file = join(await temporaryDirectory(), 'script.sh');
     await copyFile(fixture('cgi/writes-stderr.sh'), file);
-    const served = await serve(['script', file]);
+    const served = await serveHere(['script', file]);
     await chmod(file, 0o644);
     const denied = await failed(served);
     assert.deepEqual([denied.status, denied.appStatus], [500, 126]);
-    assert.match(denied.line, /could not be started: .*EACCES/);
+    assert.match(denied.line, /could not be started: .* is not executable; try chmod/);
     assert.ok(!denied.text.includes(file), 'the page shows a path of this machine');
     await unlink(file);
     assert.match((await failed(served)).line, /could not be started: there is no such file .*code=ERR_SPAWN/);
@@ -149,14 +149,14 @@ describe('A script that gives no answer', { timeout: 60_000 }, () => {
   });
 });
 
-describe('An answer that --hold-answer has held', { timeout: 60_000 }, () => {
-  const hold = ['--hold-answer', '64kb', '--log-level', 'debug'];
+describe('An answer that --hold-until-exit has held', { timeout: 300_000 }, () => {
+  const hold = ['--hold-until-exit', '64kb', '--log-level', 'debug'];
 
   it('is sent when the script has ended, or has closed its outputs', async () => {
-    const served = await serve(script('writes-stderr.sh', ...hold));
+    const served = await serveHere(script('writes-stderr.sh', ...hold));
     assert.match((await ask(served.socket)).stdout, /answer\n$/);
     const goOn = await fifo();
-    const closed = await serve([...script('closes-stdout.sh', ...hold), goOn]);
+    const closed = await serveHere([...script('closes-stdout.sh', ...hold), goOn]);
     const { stdout, appStatus } = await ask(closed.socket);
     assert.match(stdout, /\n\n\d+\n$/);
     assert.equal(appStatus, 0);
@@ -165,7 +165,7 @@ describe('An answer that --hold-answer has held', { timeout: 60_000 }, () => {
 
   it('is sent as it comes beyond that', async () => {
     const bytes = 200_000;
-    const served = await serve(script('writes-as-much-as-asked.sh', ...hold));
+    const served = await serveHere(script('writes-as-much-as-asked.sh', ...hold));
     const { stdout } = await ask(served.socket, { QUERY_STRING: String(bytes) });
     assert.ok(stdout.length >= bytes);
   });
@@ -175,7 +175,7 @@ describe('An answer that --hold-answer has held', { timeout: 60_000 }, () => {
       ['dies-in-body.sh', 'signal SIGKILL'],
       ['writes-less-than-announced.sh', 'exit status 0'],
     ] as const) {
-      const { status, text, line } = await failed(await serve(script(name, ...hold)));
+      const { status, text, line } = await failed(await serveHere(script(name, ...hold)));
       assert.equal(status, 502);
       assert.match(text, /before its answer was whole/);
       assert.ok(line.includes(`exit="${exit}"`), line);
@@ -183,21 +183,23 @@ describe('An answer that --hold-answer has held', { timeout: 60_000 }, () => {
   });
 
   it('answers HEAD, however long it says that it were', async () => {
-    const served = await serve(script('writes-less-than-announced.sh', ...hold));
+    const served = await serveHere(script('writes-less-than-announced.sh', ...hold));
     const { stdout, appStatus } = await ask(served.socket, { REQUEST_METHOD: 'HEAD' });
     assert.deepEqual([stdout, appStatus], ['Content-Type: text/plain\nContent-Length: 100\n\n', 0]);
   });
 
   it('is a 504 if the script does not end in time', async () => {
-    const { status } = await failed(await serve(script('stalls-in-body.sh', ...hold, '--max-time', '1s')));
+    const { status } = await failed(
+      await serveHere(script('stalls-in-body.sh', ...hold, '--max-time', '1s')),
+    );
     assert.equal(status, 504);
   });
 });
 
-describe('A web server that stops reading', { timeout: 60_000 }, () => {
+describe('A web server that stops reading', { timeout: 300_000 }, () => {
   it('loses its connection, and keeps no place of --max-processes', async () => {
-    const limits = ['--max-processes', '1', '--idle-timeout', '500ms', '--queue-timeout', '20s'];
-    const served = await serve(script('writes-for-ever-or-once.sh', ...limits));
+    const limits = ['--max-processes', '1', '--idle-timeout', '3s', '--queue-timeout', '60s'];
+    const served = await serveHere(script('writes-for-ever-or-once.sh', ...limits));
     const stuck = createConnection(served.socket);
     stuck.on('error', () => undefined);
     const params = encodeParams([['QUERY_STRING', 'endless']]);
@@ -209,28 +211,28 @@ describe('A web server that stops reading', { timeout: 60_000 }, () => {
         streamEnd(RecordType.STDIN, 1),
       ]),
     );
-    await served.logged(/the web server has read nothing for 500 ms \(--idle-timeout\)/);
+    await served.logged(/the web server has read nothing for 3000 ms \(--idle-timeout\)/);
     assert.match((await ask(served.socket)).stdout, /answer\n$/);
     stuck.destroy();
   });
 });
 
-describe('An answer that was begun', { timeout: 60_000 }, () => {
+describe('An answer that was begun', { timeout: 300_000 }, () => {
   it('and is shorter than it announced is cut short, unless it answers HEAD', async () => {
-    const served = await serve(script('writes-less-than-announced.sh', '--log-level', 'debug'));
+    const served = await serveHere(script('writes-less-than-announced.sh', '--log-level', 'debug'));
     assert.equal((await ask(served.socket, { REQUEST_METHOD: 'HEAD' })).appStatus, 0);
     assert.equal((await ask(served.socket)).appStatus, 128 + 15);
     assert.match(await served.logged(/cut short/), /exit="exit status 0"/);
   });
 
   it('and is cut by us has an appStatus that is not 0, even if the script says that all is well', async () => {
-    const served = await serve(script('exits-0-on-term.sh', '--max-time', '1s'));
+    const served = await serveHere(script('exits-0-on-term.sh', '--max-time', '3s'));
     assert.equal((await ask(served.socket)).appStatus, 128 + 15);
     assert.match(await served.logged(/cut short/), /exit="exit status 0" ended_by=max-time/);
   });
 
   it('but held back until the script had to be ended is no answer: a 504', async () => {
-    const served = await serve(script('answers-before-reading.sh', '--max-time', '1s'));
+    const served = await serveHere(script('answers-before-reading.sh', '--max-time', '1s'));
     const requester = connect(served.socket);
     try {
       const request = requester.send([['REQUEST_METHOD', 'POST']]);
@@ -244,7 +246,7 @@ describe('An answer that was begun', { timeout: 60_000 }, () => {
 
   for (const option of ['max-time', 'idle-timeout']) {
     it(`and goes on for too long (--${option}) is cut, and the log and appStatus say so`, async () => {
-      const served = await serve(script('stalls-in-body.sh', `--${option}`, '1s'));
+      const served = await serveHere(script('stalls-in-body.sh', `--${option}`, '1s'));
       const { stdout, appStatus } = await ask(served.socket);
       assert.match(stdout, /^Content-Type: text\/plain\n\n\d+\n$/, 'there is no page behind it');
       assert.equal(appStatus, 128 + 15);
@@ -254,7 +256,7 @@ describe('An answer that was begun', { timeout: 60_000 }, () => {
   }
 });
 
-describe('A daemon that is told to stop', { timeout: 60_000 }, () => {
+describe('A daemon that is told to stop', { timeout: 300_000 }, () => {
   const graces = ['--stop-grace', '10m', ...noGrace];
 
   it('accepts no more, lets the running request end, and leaves nothing', async () => {
@@ -325,12 +327,12 @@ describe('A daemon that is told to stop', { timeout: 60_000 }, () => {
   });
 });
 
-describe('A daemon that has as much to do as it may', { timeout: 60_000 }, () => {
+describe('A daemon that has as much to do as it may', { timeout: 300_000 }, () => {
   const retry = /^Status: 503 Service Unavailable\r\n(?:.*\r\n)*Retry-After: 5\r\n/;
 
   it('queues --max-queue requests, runs them in turn, and refuses the next with 503', async () => {
     const goOn = await fifo();
-    const served = await serve([
+    const served = await serveHere([
       ...script('waits-for-line.sh', '--max-processes', '1', '--max-queue', '1', '--queue-timeout', '10m'),
       goOn,
     ]);
@@ -361,7 +363,7 @@ describe('A daemon that has as much to do as it may', { timeout: 60_000 }, () =>
   it('refuses with 503 what has waited for --queue-timeout', async () => {
     const goOn = await fifo();
     const options = ['--max-processes', '1', '--queue-timeout', '100ms'];
-    const served = await serve([...script('waits-for-line.sh', ...options), goOn]);
+    const served = await serveHere([...script('waits-for-line.sh', ...options), goOn]);
     const connection = connect(served.socket);
     const running = connection.send([]);
     running.stdin.end();
@@ -372,6 +374,8 @@ describe('A daemon that has as much to do as it may', { timeout: 60_000 }, () =>
     const rest = buffer(running.stdout);
     await writeFile(goOn, 'done\n');
     assert.match((await rest).toString(), /done\n$/);
+    // Its process has ended, and takes no slot any more.
+    await running.ended;
     connection.close();
     assert.match((await Promise.all([ask(served.socket), writeFile(goOn, 'again\n')]))[0].stdout, /again\n$/);
   });

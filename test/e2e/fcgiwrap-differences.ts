@@ -26,10 +26,13 @@ function page(status: string, reason: string): { stdout: string } {
   return { stdout: `Status: ${status}\r\nContent-Type: text/html; charset=utf-8\r\n<${reason}>` };
 }
 
-const noHeader = page('502 Bad Gateway', 'The program ended without a complete header (RFC 3875 §6).');
+const noHeader = page(
+  '502 Bad Gateway',
+  'The program ended without a complete header; the server’s log has the reason.',
+);
 const invalid = page(
   '502 Bad Gateway',
-  'The program wrote a header that is not valid (RFC 3875 §6.3); the server’s log has the details.',
+  'The program wrote a header that is not valid; the server’s log has the details.',
 );
 
 export const crlf: Difference = {

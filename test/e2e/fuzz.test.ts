@@ -13,7 +13,7 @@ import { temporaryDirectory } from '../helpers/temporary.js';
 
 const fuzz = fileURLToPath(new URL('../fuzz/fuzz.js', import.meta.url));
 
-describe('The fuzz command', { timeout: 120_000 }, () => {
+describe('The fuzz command', { timeout: 300_000 }, () => {
   it('finds that 2,000 mutated streams do no harm', async () => {
     const { status, stdout, stderr } = await runToEnd(process.execPath, [
       fuzz,

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
@@ -12,6 +13,7 @@ import { fixture, main } from '../helpers/bridge.js';
 import { startFcgiwrap } from '../helpers/fcgiwrap.js';
 import { peakMiB } from '../helpers/processes.js';
 import { record } from '../helpers/records.js';
+import { lacking, pathOf } from '../helpers/release.js';
 import { serve, type Served } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
@@ -78,7 +80,7 @@ describe('fcgi2cgi get', () => {
       ['/nothing', 3, 'the application answered with status 404'],
       ['/missing-interpreter.sh', 4, 'the application answered with status 500'],
       ['/ends-without-header.sh', 4, 'the application answered with status 502'],
-      ['/dies-in-body.sh', 7, 'the answer was cut short: it lacks 985 octets of its Content-Length'],
+      ['/dies-in-body.sh', 7, 'the answer was cut short: it lacks 985 bytes of its Content-Length'],
       ['/exits-3-after-body.sh', 7, 'the application ended with appStatus 3: its answer may be cut short'],
     ] as const;
     for (const [path, status, line] of cases) {
@@ -114,7 +116,7 @@ describe('fcgi2cgi get', () => {
         5,
         /no complete header/,
       ],
-      [Buffer.concat(begun), 7, /cut short after 17 octets: the connection was closed/],
+      [Buffer.concat(begun), 7, /cut short after 17 bytes: the connection was closed/],
       [undefined, 7, /closed before any answer: did the application crash/],
     ] as const;
     for (const [octets, expected, line] of cases) {
@@ -129,7 +131,7 @@ describe('fcgi2cgi get', () => {
   it('is wrong usage without an address, or with a body that can be read but once', async () => {
     for (const [args, line] of [
       [['nowhere', '/'], /^fcgi2cgi: ADDRESS nowhere: this is no address/],
-      [['fd:3', '/'], /^fcgi2cgi: ADDRESS fd:3: nobody can be asked through a descriptor/],
+      [['fd:3', '/'], /^fcgi2cgi: ADDRESS fd:3: a descriptor of this process leads to no application/],
       [['/sock'], /need at least 2/],
       [
         ['/sock', '/', '--data', '-', '--repeat', '2'],
@@ -221,7 +223,7 @@ describe('fcgi2cgi get', () => {
 });
 
 describe('fcgi2cgi get asks applications of others:', () => {
-  it('fcgiwrap', async () => {
+  it('fcgiwrap', { skip: lacking('fcgiwrap') }, async () => {
     const socket = await startFcgiwrap(process.env);
     const args = [socket, '/prints-environment.sh', ...atFixtures, '--repeat', '3', '--keep'];
     const got = await get(args);
@@ -229,7 +231,9 @@ describe('fcgi2cgi get asks applications of others:', () => {
     assert.match(got.stdout, /^GATEWAY_INTERFACE=CGI\/1.1$/m);
   });
 
-  it('PHP-FPM', async () => {
+  const php = readdirSync('/usr/sbin').find((name) => name.startsWith('php-fpm')) ?? 'php-fpm';
+  it('PHP-FPM', { skip: lacking(php, 'php-fpm') }, async () => {
+    assert.ok(pathOf(php), 'it is not installed');
     const place = await temporaryDirectory();
     await chmod(place, 0o755);
     await mkdir(join(place, 'www'));
@@ -242,11 +246,7 @@ describe('fcgi2cgi get asks applications of others:', () => {
       join(place, 'fpm.conf'),
       `[global]\nerror_log = ${place}/log\ndaemonize = no\n[www]\n${user}listen = ${place}/sock\npm = static\npm.max_children = 1\n`,
     );
-    const PATH = `${process.env['PATH'] ?? ''}:/usr/local/sbin:/usr/sbin:/sbin`;
-    const fpm = spawn('sh', ['-c', `exec "$(ls /usr/sbin/php-fpm* | head -1)" -R -y ${place}/fpm.conf`], {
-      stdio: 'ignore',
-      env: { ...process.env, PATH },
-    });
+    const fpm = spawn(`/usr/sbin/${php}`, ['-R', '-y', `${place}/fpm.conf`], { stdio: 'ignore' });
     try {
       const at = ['--param', `DOCUMENT_ROOT=${place}/www`];
       let got = await get([`${place}/sock`, '/index.php', ...at]);

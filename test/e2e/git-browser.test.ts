@@ -31,7 +31,8 @@ describe('gitweb in a browser', { timeout: 240_000 }, () => {
   }
 
   async function makeHost(server: WebServerName): Promise<GitHost> {
-    const host = await startGitHost(server, await temporaryDirectory());
+    const options = ['--runner', 'warm'];
+    const host = await startGitHost(server, await temporaryDirectory(), { options });
     const one = join(host.repos, 'group/one +é.git');
     const files = {
       'read me.txt': 'hello\n',

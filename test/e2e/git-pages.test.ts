@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 
 import { git, makeBareRepository, makeWorkTree } from '../helpers/git.js';
 import { type GitHost, startGitHost } from '../helpers/git-site.js';
@@ -11,6 +12,7 @@ import { touch } from '../helpers/hg-site.js';
 import { fetchRaw, type HttpAnswer } from '../helpers/http.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 import type { WebServerName } from '../helpers/webserver.js';
+import { strangers } from './web-server-strangers.js';
 
 /** The links of a list's first column. */
 const listed = (page: string): string[] =>
@@ -24,7 +26,7 @@ const same = ({ status, headers, body }: HttpAnswer): unknown => [
 ];
 
 for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) {
-  describe(`gitweb behind ${server}`, { timeout: 120_000 }, () => {
+  describe(`gitweb behind ${server}`, { timeout: 300_000 }, () => {
     let host: GitHost;
     const get = (path: string, headers: Record<string, string> = {}): Promise<HttpAnswer> =>
       fetchRaw(host.url, path, { headers });
@@ -36,7 +38,9 @@ for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) 
 
     before(async () => {
       const directory = await temporaryDirectory();
-      host = await startGitHost(server, directory);
+      // By both runners, whose pages are the same; what is started for each page is most of a test's time.
+      const options = ['--runner', server === 'lighttpd' ? 'spawn' : 'warm'];
+      host = await startGitHost(server, directory, { options });
       const one = join(host.repos, 'one.git');
       const files = {
         'read me.txt': 'hello\n',
@@ -55,6 +59,8 @@ for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) 
       const secret = { secret: 'the secret\n' };
       await makeBareRepository(join(host.repos, 'hidden.git'), secret, { exported: false });
       await makeBareRepository(join(host.repos, 'group/hidden.git'), secret, { exported: false });
+      // As the bytes of the one above are when they are taken for characters.
+      await makeBareRepository(join(host.repos, 'group/b c+%Ã©.git'), secret, { exported: false });
       await makeBareRepository(join(directory, 'outside.git'), secret);
       await symlink(join(directory, 'outside.git'), join(host.repos, 'linked.git'));
     });
@@ -70,7 +76,7 @@ for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) 
       assert.deepEqual(listed(await shown('/?s=First')), ['/one.git']);
       assert.match(
         await shown('/?a=project_index'),
-        /^group\/b\+c%2B%25%C3%A9\.git \S+\none\.git Bela\+B%C3%A1nki$/m,
+        /^group\/b\+c%2B%25%C3%A9\.git \S*\none\.git Bela\+B%C3%A1nki$/m,
       );
       assert.match(await shown('/?a=opml'), /xmlUrl="http:\/\/[^"/]+\/one\.git\/rss"/);
     });
@@ -106,6 +112,13 @@ for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) 
         assert.equal(body.toString('latin1', 0, 2), magic);
         assert.match(String(headers['content-disposition']), /one-HEAD/);
       }
+    });
+
+    it('gives snapshots of the repository whose name has these bytes, and of no other', async () => {
+      const { body } = await get('/group/b%20c+%25%C3%A9.git/snapshot/HEAD.tar.gz');
+      const archive = gunzipSync(body).toString('latin1');
+      assert.match(archive, /\0a\n\0/);
+      assert.doesNotMatch(archive, /the secret/);
     });
 
     it('says where to clone from', async () => {
@@ -191,12 +204,16 @@ for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) 
         '/one.gitx',
         '/group/nothing/',
         '/index.fcgi/x',
-        '/one',
+        '/on',
         '/.git',
         '/static',
       ]) {
         assert.equal((await get(path)).status, 404, path);
       }
+    });
+
+    it('finds NAME.git where nothing is called NAME', async () => {
+      assert.equal((await get('/one')).status, 200);
     });
 
     it('answers 405 to what is neither GET nor HEAD', async () => {
@@ -242,13 +259,23 @@ for (const markers of [true, 'lighttpd too'] as const) {
       for (const path of ['/one.git', '/two.git/log', '/group/three.git/tree/HEAD', '/?p=two.git']) {
         assert.equal(await status(path), 200, path);
       }
-      for (const path of ['/hidden.git', '/two', '/group/three', '/none.git', '/?p=hidden.git', '/?p=two']) {
+      for (const path of ['/hidden.git', '/hidden', '/none.git', '/?p=hidden.git', '/?p=hidden']) {
         assert.equal(await status(path), 404, path);
       }
       const work = join(await temporaryDirectory(), 'clone');
       await git(['clone', '-q', `${host.url}/group/three.git`, work]);
       await git(['push', '-q', `${host.urlOf('ann')}/one.git`, 'HEAD:refs/heads/pushed'], work);
       assert.equal(await status('/one.git/log/pushed'), 200);
+    });
+
+    it('asks for a password where a push begins, and where it is', async () => {
+      for (const headers of strangers) {
+        const begun = '/one.git/info/refs?service=git-receive-pack';
+        const asked = await fetchRaw(host.url, begun, { headers });
+        const pushed = await fetchRaw(host.url, '/one.git/git-receive-pack', { method: 'POST', headers });
+        // What is no name and password at all is 400.
+        for (const { status } of [asked, pushed]) assert.ok(status === 401 || status === 400, String(status));
+      }
     });
 
     /** Where a page has its style, which must be there. */

@@ -7,13 +7,13 @@ import { before, describe, it } from 'node:test';
 
 import { type Answer, ask } from '../helpers/ask.js';
 import { git, makeBareRepository, tryGit } from '../helpers/git.js';
-import { serve, type Served } from '../helpers/served.js';
+import { type Asked, serveHere } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 import { startPassing } from '../helpers/webserver.js';
 
 const GITWEB = '/usr/share/gitweb/gitweb.cgi';
 
-describe('fcgi2cgi git', { timeout: 120_000 }, () => {
+describe('fcgi2cgi git', { timeout: 300_000 }, () => {
   let directory: string;
   let repos: string;
 
@@ -29,10 +29,10 @@ describe('fcgi2cgi git', { timeout: 120_000 }, () => {
     await writeFile(join(directory, 'secret'), 'the secret\n');
   });
 
-  const start = (options: readonly string[] = []): Promise<Served> =>
-    serve(['git', '--repos', repos, ...options]);
+  const start = (options: readonly string[] = []): Promise<Asked> =>
+    serveHere(['git', '--repos', repos, ...options]);
   const get = (
-    { socket }: Served,
+    { socket }: Asked,
     path: string,
     params: Readonly<Record<string, string>> = {},
   ): Promise<Answer> => {
@@ -98,14 +98,6 @@ describe('fcgi2cgi git', { timeout: 120_000 }, () => {
     assert.doesNotMatch(refs.stdout, /filter/);
   });
 
-  it('lets REMOTE_USER push and nobody else, unless the repository says otherwise', async () => {
-    const served = await start();
-    const query = '/one.git/info/refs?service=git-receive-pack';
-    assert.match((await get(served, query)).stdout, /^Status: 403 /m);
-    assert.match((await get(served, query, { REMOTE_USER: '' })).stdout, /^Status: 403 /m);
-    assert.match((await get(served, query, { REMOTE_USER: 'ann' })).stdout, /# service=git-receive-pack/);
-  });
-
   it('publishes every repository with --export-all', async () => {
     const served = await start(['--export-all']);
     assert.match((await get(served, '/')).stdout, /href="\/hidden\.git"/);
@@ -163,6 +155,11 @@ describe('fcgi2cgi git', { timeout: 120_000 }, () => {
     for (const [text, why] of [
       ['$x = 1;\n$y = ;\n', /syntax error at \S+wrong\.conf line 2/],
       ['die "oh no"', /oh no at \S+wrong\.conf line 1/],
+      ['$site_name = "never ends;\n', /Can't find string terminator/],
+      ['BEGIN { die "early" }', /early at \S+wrong\.conf line 1/],
+      ['eval "1 +"; die $@ if $@', /syntax error at/],
+      ['$export_auth_hook = sub { 0 };', /\$export_auth_hook and \$export_ok hide pages, but no clone/],
+      ['$export_ok = "shown";', /\$export_auth_hook and \$export_ok hide pages, but no clone/],
     ] as const) {
       await writeFile(config, text);
       const { stdout } = await get(served, '/one.git');
@@ -170,6 +167,58 @@ describe('fcgi2cgi git', { timeout: 120_000 }, () => {
       assert.doesNotMatch(stdout, /wrong\.conf/);
       assert.match(await served.logged(why), / warn .*--gitweb-config: /);
     }
+  });
+
+  it('says of a raw file what its bytes say, and lets no browser guess', async () => {
+    const utf8 = 'gr\xc3\xbc\xc3\x9fe\n';
+    const files = {
+      'utf8.txt': utf8,
+      'latin1.txt': 'gr\xfc\xdfe\n',
+      'late.txt': `${utf8.repeat(9_000)}\xff`,
+      'no-end.txt': 'gr\xc3',
+      NAME: utf8,
+      'empty.txt': '',
+      'page.html': utf8,
+      'image.png': '\x89PNG\r\n\x1a\n\0\0',
+    };
+    const contents = Object.entries(files).map(
+      ([name, text]) => [name, Buffer.from(text, 'latin1')] as const,
+    );
+    await makeBareRepository(join(repos, 'raw.git'), Object.fromEntries(contents));
+    const served = await start();
+    for (const [name, type] of [
+      ['utf8.txt', 'text/plain; charset=utf-8'],
+      ['latin1.txt', 'text/plain'],
+      ['late.txt', 'text/plain'],
+      ['no-end.txt', 'text/plain'],
+      ['NAME', 'text/plain; charset=utf-8'],
+      ['empty.txt', 'text/plain; charset=utf-8'],
+      ['page.html', 'text/plain; charset=utf-8'],
+      ['image.png', 'image/png'],
+    ] as const) {
+      const { stdout } = await get(served, `/raw.git/blob_plain/HEAD:/${name}`);
+      const end = stdout.indexOf('\r\n\r\n');
+      assert.equal(/^Content-Type: (.*?)\r$/m.exec(stdout)?.[1], type, name);
+      assert.match(stdout.slice(0, end + 2), /^X-Content-Type-Options: nosniff\r$/im, name);
+      assert.equal(stdout.slice(end + 4), files[name], name);
+    }
+  });
+
+  it('does not start with settings that hide pages, but no clone', async () => {
+    const config = join(directory, 'hiding.conf');
+    for (const [text, name] of [
+      ['1;\n$export_auth_hook = sub { 0 };', '$export_auth_hook'],
+      ["  our $export_ok='shown';", '$export_ok'],
+    ] as const) {
+      await writeFile(config, text);
+      const why = new RegExp(`${name.replace('$', '\\$')}, which hides pages, but no clone`);
+      await assert.rejects(start(['--gitweb-config', config]), why);
+    }
+    await writeFile(
+      config,
+      '# $export_ok = 1;\n$export_auth_hook = undef; $export_ok = ""; $x = $export_ok == 1;',
+    );
+    assert.match((await get(await start(['--gitweb-config', config]), '/one.git')).stdout, /^Status: 200/);
   });
 
   it('keeps what repositories have from running scripts in browsers', async () => {

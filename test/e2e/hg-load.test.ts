@@ -9,8 +9,10 @@ import { fetchRaw } from '../helpers/http.js';
 import { makeLongRepository } from '../helpers/mercurial.js';
 import { childrenOf, descriptorsOf, residentMiB, until } from '../helpers/processes.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
+import { isFull } from '../helpers/webserver-table.js';
 
 const CONCURRENCY = 8;
+const REQUESTS = isFull ? 80 : 40;
 const pages = ['/', '/log.hg/', '/log.hg/file/tip/', '/log.hg/rev/tip', '/log.hg/graph'];
 
 describe('hg under load', () => {
@@ -40,20 +42,22 @@ describe('hg under load', () => {
   });
   after(() => host.stop());
 
-  it('answers 200 requests at concurrency 8 and is then as it was', async () => {
+  it('answers a lot of requests at concurrency 8 and is then as it was', async () => {
     await load(2 * CONCURRENCY);
     await until(() => childrenOf(pid).length === 0);
     const descriptors = descriptorsOf(pid);
     const memory = residentMiB(pid);
-    assert.deepEqual(await load(200), { 200: 200 });
+    assert.deepEqual(await load(REQUESTS), { 200: REQUESTS });
     await until(() => childrenOf(pid).length === 0);
-    await until(() => descriptorsOf(pid) === descriptors);
+    // One of a connection that was ending may have been counted before.
+    await until(() => descriptorsOf(pid) <= descriptors);
     assert.ok(residentMiB(pid) < memory + 32, `${String(memory)} MiB before`);
   });
 
   it('loses only the request whose process is killed', async () => {
     const kills = 5;
-    const loading = load(100);
+    const requests = REQUESTS / 2;
+    const loading = load(requests);
     const killed = new Set<number>();
     while (killed.size < kills) {
       await until(() => childrenOf(pid).some((child) => !killed.has(child)));
@@ -62,7 +66,7 @@ describe('hg under load', () => {
       process.kill(victim, 'SIGKILL');
       killed.add(victim);
     }
-    assert.deepEqual(await loading, { 200: 100 - kills, 502: kills });
+    assert.deepEqual(await loading, { 200: requests - kills, 502: kills });
     for (const victim of killed) {
       const line = await host.bridge.logged(new RegExp(`pid=${String(victim)} `));
       assert.match(

@@ -6,19 +6,48 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
 import { fetchRaw, type HttpAnswer } from '../helpers/http.js';
-import { type HgHost, startHgHost, touch } from '../helpers/hg-site.js';
+import { type HgHost, type HgSite, startHgHost, startHgSite, touch } from '../helpers/hg-site.js';
 import { makeRepository, startHgServe } from '../helpers/mercurial.js';
 import { hgPages } from '../helpers/pages.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
-import type { WebServerName } from '../helpers/webserver.js';
+import { addressesFor, startWebServer, type WebServer, type WebServerName } from '../helpers/webserver.js';
 
 const LATIN1_NAME = 'caf\xe9 (1).txt';
 const UTF8_NAME = 'gr\xc3\xbc\xc3\x9fe.txt';
 const ALL_OCTETS = Buffer.from(Array.from({ length: 256 }, (_, octet) => octet));
 
+let site: HgSite;
+let sockets: string;
+before(async () => {
+  const directory = await temporaryDirectory();
+  let listen: readonly string[];
+  ({ listen, sockets } = await addressesFor('lighttpd', directory));
+  // What is started for each page would be most of a test's time; test/e2e/hg-warm.test.ts compares these pages.
+  site = await startHgSite(directory, listen, { options: ['--runner', 'warm'] });
+  const files = {
+    'read.me': 'hello\n',
+    [LATIN1_NAME]: ALL_OCTETS,
+    [UTF8_NAME]: 'gr\xfc\xdfe\n',
+    'sub/deep.txt': 'deep\n',
+  };
+  await makeRepository(
+    join(site.repos, 'public'),
+    files,
+    '[web]\nname = public\nallow-archive = gz zip bz2\n',
+  );
+  await makeRepository(join(site.repos, 'group/inner'), { a: 'a\n' }, '[web]\nname = inner\n');
+  await makeRepository(join(site.repos, 'private'), { a: 'a\n' });
+  await makeRepository(join(directory, 'outside'), { secret: 'secret\n' });
+  await symlink(join(directory, 'outside'), join(site.repos, 'linked'));
+  await mkdir(join(site.repos, 'no-repository'));
+  const published = ['index.fcgi', 'public.hg', 'group/inner.hg', 'linked.hg'];
+  for (const name of [...published, 'no-repository.hg', 'missing.hg']) await touch(join(site.markers, name));
+});
+after(() => site.bridge.stop());
+
 for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) {
   describe(`hg behind ${server}`, () => {
-    let host: HgHost;
+    let host: WebServer;
     const get = (path: string, headers: Record<string, string> = {}): Promise<HttpAnswer> =>
       fetchRaw(host.url, path, { headers });
     const status = async (path: string): Promise<number> => (await get(path)).status;
@@ -30,27 +59,8 @@ for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) 
     };
 
     before(async () => {
-      const directory = await temporaryDirectory();
-      host = await startHgHost(server, directory);
-      const files = {
-        'read.me': 'hello\n',
-        [LATIN1_NAME]: ALL_OCTETS,
-        [UTF8_NAME]: 'gr\xfc\xdfe\n',
-        'sub/deep.txt': 'deep\n',
-      };
-      await makeRepository(
-        join(host.repos, 'public'),
-        files,
-        '[web]\nname = public\nallow-archive = gz zip bz2\n',
-      );
-      await makeRepository(join(host.repos, 'group/inner'), { a: 'a\n' }, '[web]\nname = inner\n');
-      await makeRepository(join(host.repos, 'private'), { a: 'a\n' });
-      await makeRepository(join(directory, 'outside'), { secret: 'secret\n' });
-      await symlink(join(directory, 'outside'), join(host.repos, 'linked'));
-      await mkdir(join(host.repos, 'no-repository'));
-      const published = ['index.fcgi', 'public.hg', 'group/inner.hg', 'group/index.fcgi', 'linked.hg'];
-      for (const name of [...published, 'no-repository.hg', 'missing.hg'])
-        await touch(join(host.markers, name));
+      const place = { directory: await temporaryDirectory(), documentRoot: site.markers, sockets };
+      host = await startWebServer(server, place);
     });
     after(() => host.stop());
 
@@ -72,19 +82,19 @@ for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) 
     it('publishes with touch and withdraws with rm, from the next request on', async () => {
       for (let round = 0; round < 3; round++) {
         assert.equal(await status('/private.hg/'), 404);
-        await touch(join(host.markers, 'private.hg'));
+        await touch(join(site.markers, 'private.hg'));
         assert.equal(await status('/private.hg/'), 200);
         assert.deepEqual(await listed(), ['group/inner.hg', 'private.hg', 'public.hg']);
-        await rm(join(host.markers, 'private.hg'));
+        await rm(join(site.markers, 'private.hg'));
         assert.equal(await status('/private.hg/'), 404);
         assert.deepEqual(await listed(), ['group/inner.hg', 'public.hg']);
       }
     });
 
     it('withdraws the index with its index.fcgi', async () => {
-      await rm(join(host.markers, 'index.fcgi'));
+      await rm(join(site.markers, 'index.fcgi'));
       assert.notEqual(await status('/'), 200);
-      await touch(join(host.markers, 'index.fcgi'));
+      await touch(join(site.markers, 'index.fcgi'));
       assert.equal(await status('/'), 200);
     });
 
@@ -95,14 +105,7 @@ for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) 
     });
 
     it('answers 404 for what is not published, however it is asked for', async () => {
-      for (const path of [
-        '/private.hg/',
-        '/private/',
-        '/public/',
-        '/missing.hg/',
-        '/no-repository.hg/',
-        '/linked.hg/',
-      ]) {
+      for (const path of ['/private.hg/', '/private/', '/missing.hg/', '/no-repository.hg/', '/linked.hg/']) {
         assert.equal(await status(path), 404, path);
       }
       for (const path of ['/group/private.hg/', '/.hg/', '/public.hg.hg/', '/outside.hg/', '/public.hgx/']) {
@@ -172,7 +175,7 @@ for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) 
     });
 
     it('shows the pages that hg serve shows, to the letter', async () => {
-      const reference = await startHgServe(host.repos, {
+      const reference = await startHgServe(site.repos, {
         'group/inner.hg': 'group/inner',
         'public.hg': 'public',
       });

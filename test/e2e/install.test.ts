@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { chmod, cp, mkdir, readdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
 import { type Bridge, startCommand } from '../helpers/bridge.js';
@@ -48,9 +48,11 @@ describe('The installed package', { timeout }, () => {
     });
   });
 
-  it('has the manual page where man(1) looks for it', async () => {
-    const page = installation.at('share', 'man', 'man8', 'fcgi2cgi.8');
-    assert.equal(await readFile(page, 'utf8'), textOf('src/fcgi2cgi.8'));
+  it('has each manual page where man(1) looks for it', async () => {
+    for (const file of filesBelow('src/man/')) {
+      const page = installation.at('share', 'man', `man${file.slice(-1)}`, basename(file));
+      assert.equal(await readFile(page, 'utf8'), textOf(file));
+    }
   });
 
   it('has everything that other interpreters run and that its documents name, and no test', async () => {
@@ -58,6 +60,7 @@ describe('The installed package', { timeout }, () => {
     for (const name of [
       'dist/bin/bundled/LICENSES',
       'scripts/hgweb.cgi',
+      'scripts/gitweb-checks.conf',
       'scripts/gitweb.conf',
       'CHANGELOG.md',
       'README.md',

@@ -136,7 +136,7 @@ describe('A listening descriptor', () => {
       assert.equal((await lstat(path)).isSocket(), true);
     });
 
-    it(`${String(descriptor)} is not for scripts to inherit`, { skip: !linux }, async () => {
+    it(`${String(descriptor)} is not for scripts to inherit`, { skip: !linux && 'needs Linux' }, async () => {
       const path = `${directory}/sock`;
       const command = commandWithDescriptor(path, descriptor, [...script, ...listen]);
       await withBridge(startThrough(command), async (bridge) => {
@@ -199,7 +199,7 @@ describe('spawn-fcgi', () => {
 });
 
 describe('lighttpd', () => {
-  it('starts the daemon by its bin-path, and ends it', { skip: !linux }, async () => {
+  it('starts the daemon by its bin-path, and ends it', { skip: !linux && 'needs Linux' }, async () => {
     const port = await freePort();
     const words = commandLine(['script', `${directory}/hello`]).map((word) => `'${word}'`);
     const wrapper = `#!/bin/sh\nexec ${words.join(' ')}\n`;

@@ -12,8 +12,9 @@ import { describe, it } from 'node:test';
 import { ask, connect } from '../helpers/ask.js';
 import { fixture } from '../helpers/bridge.js';
 import { peakMiB } from '../helpers/processes.js';
-import { fifo, serve, type Served } from '../helpers/served.js';
+import { serve, type Served } from '../helpers/served.js';
 import { digestOf, large } from '../helpers/streams.js';
+import { fifo } from '../helpers/temporary.js';
 
 const BYTES = Number(process.env['MEGABYTES'] ?? 200) * 1_000_000;
 const MOST_MIB = 32;
@@ -70,7 +71,12 @@ describe('The daemon’s memory for 100 transfers at once', { timeout: 600_000 }
   it('is within what the manual says of each, and of the daemon', async (test) => {
     // As in LIMITS of fcgi2cgi(8).
     const [stdinBufferKiB, holdKiB, besidesKiB] = [16, 64, 768];
-    const limits = ['--stdin-buffer', `${String(stdinBufferKiB)}kb`, '--hold-size', `${String(holdKiB)}kb`];
+    const limits = [
+      '--stdin-buffer',
+      `${String(stdinBufferKiB)}kb`,
+      '--hold-during-upload',
+      `${String(holdKiB)}kb`,
+    ];
     const command = ['dir', '--root', fixture('cgi'), '--max-processes', '100', ...limits];
     const down = fixture('cgi/writes-as-much-as-asked.sh');
     const up = fixture('cgi/reads-when-told.sh');

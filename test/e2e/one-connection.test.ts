@@ -17,9 +17,9 @@ import { fixture } from '../helpers/bridge.js';
 import { succeed } from '../helpers/command.js';
 import { isRunning, spooledBy, until, vanished } from '../helpers/processes.js';
 import { begin, lines, record, wholeRequest } from '../helpers/records.js';
-import { fifo, page, serve, type Served } from '../helpers/served.js';
+import { page, serve, type Served } from '../helpers/served.js';
 import { large } from '../helpers/streams.js';
-import { temporaryDirectory } from '../helpers/temporary.js';
+import { fifo, temporaryDirectory } from '../helpers/temporary.js';
 
 const MB = 1_000_000;
 
@@ -68,7 +68,7 @@ async function leavesNothing(): Promise<void> {
   await until(() => spooledBy(served.process.pid).length === 0);
 }
 
-describe('A request that never reads its body of 10 MB', { timeout: 60_000 }, () => {
+describe('A request that never reads its body of 10 MB', { timeout: 300_000 }, () => {
   afterEach(leavesNothing);
 
   it('lets another one of its connection be answered, and can be aborted', async () => {
@@ -116,7 +116,7 @@ describe('A request that never reads its body of 10 MB', { timeout: 60_000 }, ()
   });
 });
 
-describe('A request that reads its body late', { timeout: 60_000 }, () => {
+describe('A request that reads its body late', { timeout: 300_000 }, () => {
   afterEach(leavesNothing);
 
   it('gets all of it, in its order', async () => {
@@ -155,7 +155,7 @@ describe('A request that reads its body late', { timeout: 60_000 }, () => {
   });
 });
 
-describe('A request of which more must be kept than may be, beside another', { timeout: 60_000 }, () => {
+describe('A request of which more must be kept than may be, beside another', { timeout: 300_000 }, () => {
   afterEach(leavesNothing);
 
   for (const [what, options, status, code, end] of [
@@ -183,7 +183,7 @@ describe('A request of which more must be kept than may be, beside another', { t
   }
 });
 
-describe('A web server that stops in the middle', { timeout: 60_000 }, () => {
+describe('A web server that stops in the middle', { timeout: 300_000 }, () => {
   /** A connection that is given octets, and what came back by now. */
   async function given(...octets: Buffer[]): Promise<{ socket: Socket; answer: () => Buffer }> {
     const socket = createConnection({ path: served.socket });

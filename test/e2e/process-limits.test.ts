@@ -27,7 +27,8 @@ let directory: string;
 before(async () => {
   directory = await temporaryDirectory();
   await chmod(directory, 0o755);
-  const shown = `awk '/address space/{a=$4" "$5} /cpu time/{c=$4" "$5} FILENAME~/stat/{n=$19} END{print a" "c" "n}' /proc/self/limits /proc/self/stat`;
+  // The system is told of a program's niceness right after its start.
+  const shown = `while awk '$19 == ${String(ownNiceness)} {exit 1}' /proc/self/stat; [ $? = 1 ]; do :; done; awk '/address space/{a=$4" "$5} /cpu time/{c=$4" "$5} FILENAME~/stat/{n=$19} END{print a" "c" "n}' /proc/self/limits /proc/self/stat`;
   await makeTree(directory, {
     'shows.sh': {
       content: `#!/bin/sh\nprintf '${head}'\n[ "$QUERY_STRING" != spin ] || while :; do :; done\n${shown}\n`,
@@ -50,10 +51,10 @@ $| = 1;\nprint "${head}";\nprint "status $? \\n" if $?;\nsystem q{${shown}};\n`,
 const run = (name: string, ...options: readonly string[]): Promise<Served> =>
   serve(['script', ...limits, ...options, join(directory, name)]);
 
-describe('--max-memory, --max-cpu and --nice', { timeout: 120_000 }, () => {
+describe('--max-memory, --max-cpu and --nice', { timeout: 300_000 }, () => {
   for (const way of ['posix', 'node']) {
     it(`bind a program that is started by ${way}, and what it starts`, async () => {
-      const { socket } = await run('shows.sh', '--spawn', way);
+      const { socket } = await run('shows.sh', '--spawn-method', way);
       assert.match((await ask(socket, { QUERY_STRING: 'x', 'ODD.NAME': 'kept' })).stdout, expected);
     });
 
@@ -61,7 +62,7 @@ describe('--max-memory, --max-cpu and --nice', { timeout: 120_000 }, () => {
       const bridge = await serve([
         'script',
         ...limits,
-        '--spawn',
+        '--spawn-method',
         way,
         fixture('cgi/missing-interpreter.sh'),
       ]);
@@ -114,7 +115,7 @@ describe('--max-memory, --max-cpu and --nice', { timeout: 120_000 }, () => {
   });
 
   it('bind the processes of a FastCGI application', async () => {
-    const script = `read -r line </proc/$$/stat; awk '/cpu time/{print "cpu",$4,$5} FILENAME~/stat/{print "nice",$19}' /proc/self/limits /proc/self/stat >&2; exec sleep 100`;
+    const script = `while awk '$19 == ${String(ownNiceness)} {exit 1}' /proc/self/stat; [ $? = 1 ]; do :; done; awk '/cpu time/{print "cpu",$4,$5} FILENAME~/stat/{print "nice",$19}' /proc/self/limits /proc/self/stat >&2; exec sleep 100`;
     const bridge = await serve(['worker', ...limits, '--workers', '1', '--', '/bin/sh', '-c', script]);
     await bridge.logged(/ worker: cpu 1 2/);
     await bridge.logged(new RegExp(` worker: nice ${String(ownNiceness + 3)}`));

@@ -1,12 +1,13 @@
 /** The scripts of rc.d/: those that Debian can run really run, those of the BSDs below a stub of their rc.subr. */
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { appendFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { dirname, join } from 'node:path';
-import { describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 
 import { fixture, main, startBridge } from '../helpers/bridge.js';
 import { type Ended, runToEnd, succeed } from '../helpers/command.js';
@@ -22,6 +23,7 @@ import {
   type Place,
   rcConf,
   rcDirectory,
+  type Script,
   self,
   staysRoot,
   type System,
@@ -31,7 +33,7 @@ import {
 import { until } from '../helpers/processes.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
-const timeout = 120_000;
+const timeout = 300_000;
 
 function assertStatus(ended: Ended, expected: number, who: string): void {
   assert.equal(ended.status, expected, `${who} printed:\n${ended.stdout}${ended.stderr}`);
@@ -74,106 +76,78 @@ function usualOptions(place: Place): string[] {
 }
 
 function lifeWith(system: System): void {
-  it(
-    'starts a daemon that listens on both sockets, with the paths as they were set',
-    { timeout },
-    async () => {
-      const place = await makePlace(system);
-      const script = await system.install(place, self);
-      assertStatus(await script(system.ask), system.notRunning, `${system.ask} before the start`);
-      assertStatus(await script('start'), 0, 'start');
-      await assertListening(place.socket);
-      await assertListening(place.dirsocket);
-      assertStatus(await script(system.ask), 0, `${system.ask} after the start`);
-      assert.deepEqual(optionsOf(await theDaemon(place)), usualOptions(place));
-      assertStatus(await script('stop'), 0, 'stop');
-    },
-  );
-
-  it('leaves the running daemon alone when told to start again', { timeout }, async () => {
-    const place = await makePlace(system);
-    const script = await system.install(place, self);
-    assertStatus(await script('start'), 0, 'start');
-    const { pid } = await theDaemon(place);
-    assertStatus(await script('start'), system.startAgain, 'the second start');
-    assert.equal((await theDaemon(place)).pid, pid);
-    assertStatus(await script('stop'), 0, 'stop');
-  });
-
-  it('has stopped the daemon when stop returns, and nothing of it is left', { timeout }, async () => {
-    const place = await makePlace(system);
-    const script = await system.install(place, self);
-    assertStatus(await script('start'), 0, 'start');
-    assertStatus(await script('stop'), 0, 'stop');
-    assert.deepEqual(await daemonProcesses(place), []);
-    assert.deepEqual(await readdir(dirname(place.pidFile)), []);
-    assert.deepEqual(await readdir(dirname(place.socket)), []);
-    assertStatus(await script(system.ask), system.notRunning, `${system.ask} after the stop`);
-  });
-
-  it('replaces the daemon when told to restart', { timeout }, async () => {
-    const place = await makePlace(system);
-    const script = await system.install(place, self);
-    assertStatus(await script('start'), 0, 'start');
-    const { pid } = await theDaemon(place);
-    assertStatus(await script('restart'), 0, 'restart');
-    assert.notEqual((await theDaemon(place)).pid, pid);
-    await assertListening(place.socket);
-    assertStatus(await script('stop'), 0, 'stop');
-  });
-
-  it('has it read its configuration again when told to reload', { timeout }, async () => {
-    const place = await makePlace(system);
-    const config = join(place.directory, 'sites.toml');
-    const site = (name: string): string => {
-      const socket = join(dirname(place.pidFile), name);
-      return `[site.${name}]\nkind = "script"\nfile = "/bin/true"\nlisten = "unix:${socket}"\n`;
-    };
-    await writeFile(config, site('x'));
-    const script = await system.install(place, self, { config });
-    assertStatus(await script('start'), 0, 'start');
-    const { pid } = await theDaemon(place);
-    await writeFile(config, site('x') + site('y'));
-    assertStatus(await script('reload'), 0, 'reload');
-    await until(() => existsSync(join(dirname(place.pidFile), 'y')));
-    assert.equal((await theDaemon(place)).pid, pid);
-    assertStatus(await script('stop'), 0, 'stop');
-  });
-
-  if (system !== systems.openbsd) {
-    it('has a new process take its place when told to upgrade', { timeout }, async () => {
-      const place = await makePlace(system);
-      const script = await system.install(place, self);
-      assertStatus(await script('start'), 0, 'start');
-      const { pid } = await theDaemon(place);
-      const { ino } = await stat(place.socket);
-      assertStatus(await script('upgrade'), 0, 'upgrade');
-      await until(async () => (await daemonProcesses(place)).length === 1);
-      assert.notEqual((await theDaemon(place)).pid, pid);
-      assert.equal((await stat(place.socket)).ino, ino);
-      assertStatus(await script(system.ask), 0, system.ask);
-      assertStatus(await script('stop'), 0, 'stop');
-      assert.deepEqual(await readdir(dirname(place.socket)), []);
+  describe('from start to stop', { concurrency: 1 }, () => {
+    let place: Place;
+    let script: Script;
+    /** The daemon that the test before has left. */
+    let daemon: DaemonProcess;
+    before(async () => {
+      place = await makePlace(system);
+      script = await system.install(place, self);
     });
-  }
 
-  it(
-    'restarts after kill -9 in spite of the pid file and the sockets that are left',
-    { timeout },
-    async () => {
-      const place = await makePlace(system);
-      const script = await system.install(place, self);
-      assertStatus(await script('start'), 0, 'start');
-      await crash(await theDaemon(place));
-      assert.ok(existsSync(place.pidFile) && existsSync(place.socket), 'this test is about what is left');
+    it(
+      'starts a daemon that listens on both sockets, with the paths as they were set',
+      { timeout },
+      async () => {
+        assertStatus(await script(system.ask), system.notRunning, `${system.ask} before the start`);
+        assertStatus(await script('start'), 0, 'start');
+        await assertListening(place.socket);
+        await assertListening(place.dirsocket);
+        assertStatus(await script(system.ask), 0, `${system.ask} after the start`);
+        daemon = await theDaemon(place);
+        assert.deepEqual(optionsOf(daemon), usualOptions(place));
+      },
+    );
+
+    it('leaves the running daemon alone when told to start again', { timeout }, async () => {
+      assertStatus(await script('start'), system.startAgain, 'the second start');
+      assert.equal((await theDaemon(place)).pid, daemon.pid);
+    });
+
+    it('replaces the daemon when told to restart', { timeout }, async () => {
       assertStatus(await script('restart'), 0, 'restart');
-      await theDaemon(place);
+      const { pid } = daemon;
+      daemon = await theDaemon(place);
+      assert.notEqual(daemon.pid, pid);
       await assertListening(place.socket);
-      await assertListening(place.dirsocket);
-      assertStatus(await script(system.ask), 0, system.ask);
+    });
+
+    it(
+      'restarts after kill -9 in spite of the pid file and the sockets that are left',
+      { timeout },
+      async () => {
+        await crash(daemon);
+        assert.ok(existsSync(place.pidFile) && existsSync(place.socket), 'this test is about what is left');
+        assertStatus(await script('restart'), 0, 'restart');
+        daemon = await theDaemon(place);
+        await assertListening(place.socket);
+        await assertListening(place.dirsocket);
+        assertStatus(await script(system.ask), 0, system.ask);
+      },
+    );
+
+    if (system !== systems.openbsd) {
+      it('has a new process take its place when told to upgrade', { timeout }, async () => {
+        const { ino } = await stat(place.socket);
+        assertStatus(await script('upgrade'), 0, 'upgrade');
+        await until(async () => (await daemonProcesses(place)).length === 1);
+        const { pid } = daemon;
+        daemon = await theDaemon(place);
+        assert.notEqual(daemon.pid, pid);
+        assert.equal((await stat(place.socket)).ino, ino);
+        assertStatus(await script(system.ask), 0, system.ask);
+      });
+    }
+
+    it('has stopped the daemon when stop returns, and nothing of it is left', { timeout }, async () => {
       assertStatus(await script('stop'), 0, 'stop');
-    },
-  );
+      assert.deepEqual(await daemonProcesses(place), []);
+      assert.deepEqual(await readdir(dirname(place.pidFile)), []);
+      assert.deepEqual(await readdir(dirname(place.socket)), []);
+      assertStatus(await script(system.ask), system.notRunning, `${system.ask} after the stop`);
+    });
+  });
 
   it('serves git repositories instead, when told so', { timeout }, async () => {
     const place = await makePlace(system);
@@ -185,26 +159,33 @@ function lifeWith(system: System): void {
   });
 
   it(
-    'serves what a file says instead, and makes nothing that only the others need',
+    'serves what a file says instead, also after reload, and makes nothing that only the others need',
     { timeout },
     async () => {
       const place = await makePlace(system);
       const config = join(place.directory, system.blanks ? 'the sites.toml' : 'the-sites.toml');
-      const socket = join(dirname(place.pidFile), 'x');
-      await writeFile(config, `[site.x]\nkind = "script"\nfile = "/bin/true"\nlisten = "unix:${socket}"\n`);
+      const socket = (name: string): string => join(dirname(place.pidFile), name);
+      const site = (name: string): string =>
+        `[site.${name}]\nkind = "script"\nfile = "/bin/true"\nlisten = "unix:${socket(name)}"\n`;
+      await writeFile(config, site('x'));
       await rm(place.repos, { recursive: true });
       const script = await system.install(place, self, { config });
       assertStatus(await script('start'), 0, 'start');
-      await assertListening(socket);
-      assert.deepEqual(optionsOf(await theDaemon(place), 'serve'), [
+      await assertListening(socket('x'));
+      const daemon = await theDaemon(place);
+      assert.deepEqual(optionsOf(daemon, 'serve'), [
         `--config\n${config}`,
         '--daemon',
         `--log-file\n${place.logFile}`,
         `--pid-file\n${place.pidFile}`,
       ]);
+      await writeFile(config, site('x') + site('y'));
+      assertStatus(await script('reload'), 0, 'reload');
+      await until(() => existsSync(socket('y')));
+      assert.equal((await theDaemon(place)).pid, daemon.pid);
       assert.ok(!existsSync(dirname(place.socket)));
       assertStatus(await script('stop'), 0, 'stop');
-      assert.ok(!existsSync(socket));
+      for (const name of ['x', 'y']) assert.ok(!existsSync(socket(name)));
     },
   );
 
@@ -325,6 +306,31 @@ describe('rc.d', { concurrency: 3 }, () => {
 
   describe('openrc', () => {
     lifeWith(systems.openrc);
+
+    it(
+      'signals no process of another user, whatever the user writes to the pid file',
+      { timeout },
+      async () => {
+        const user = await ordinaryUser();
+        if (user === self) return;
+        const place = await makePlace(systems.openrc);
+        const script = await systems.openrc.install(place, user);
+        assertStatus(await script('start'), 0, 'start');
+        const pid = await readFile(place.pidFile, 'utf8');
+        const victim = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60_000)']);
+        const ended = once(victim, 'exit');
+        try {
+          await writeFile(place.pidFile, `${String(victim.pid)}\n`);
+          for (const action of ['reload', 'stop']) assert.notEqual((await script(action)).status, 0, action);
+          assert.equal(victim.signalCode, null);
+        } finally {
+          victim.kill('SIGKILL');
+          await writeFile(place.pidFile, pid);
+        }
+        assert.deepEqual(await ended, [null, 'SIGKILL']);
+        assertStatus(await script('stop'), 0, 'stop');
+      },
+    );
   });
 
   describe('openbsd', () => {

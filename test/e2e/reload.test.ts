@@ -11,9 +11,9 @@ import type { Requester } from '../../src/fastcgi/requester.js';
 import type { Status } from '../../src/observe/status/status.js';
 import { ask, connect } from '../helpers/ask.js';
 import { type Bridge, fixture, runBridge, startBridge } from '../helpers/bridge.js';
-import { answered, fifo } from '../helpers/served.js';
+import { answered } from '../helpers/served.js';
 import { childrenOf, until } from '../helpers/processes.js';
-import { temporaryDirectory } from '../helpers/temporary.js';
+import { fifo, temporaryDirectory } from '../helpers/temporary.js';
 
 const GET = { REQUEST_METHOD: 'GET' };
 
@@ -57,7 +57,7 @@ function keep(name: string): { get: () => Promise<string>; requester: Requester 
   return {
     requester,
     get: async () => {
-      const request = requester.send(Object.entries(GET), { keepConn: true, hasBody: false });
+      const request = requester.send(Object.entries(GET), { keepConn: true, bodyBytes: 0 });
       request.stdin.end();
       const [said] = await Promise.all([text(request.stdout), request.ended]);
       return said;
@@ -89,7 +89,7 @@ const start = async (): Promise<void> => {
   bridge = await startBridge(['serve', '--config', at('sites.toml'), '--stop-grace', '1s']);
 };
 
-describe('SIGHUP', { timeout: 60_000 }, () => {
+describe('SIGHUP', { timeout: 300_000 }, () => {
   it('serves a site that was added, and has one that was removed end with its last request', async () => {
     const line = await fifo();
     sites['b'] = script('b', fixture('cgi/waits-for-line.sh'), `argument = ["${line}"]`);
@@ -97,7 +97,7 @@ describe('SIGHUP', { timeout: 60_000 }, () => {
     await start();
     const requester = connect(at('b.sock'));
     kept.push(requester);
-    const running = requester.send(Object.entries(GET), { hasBody: false });
+    const running = requester.send(Object.entries(GET), { bodyBytes: 0 });
     running.stdin.end();
     await answered(running, /\d+ /);
     delete sites['b'];
@@ -151,7 +151,7 @@ describe('SIGHUP', { timeout: 60_000 }, () => {
     sites['a'] = script('a', fixture('cgi/waits-for-line.sh'), `argument = ["${line}"]`);
     await start();
     const { requester, get } = keep('a');
-    const running = requester.send(Object.entries(GET), { keepConn: true, hasBody: false });
+    const running = requester.send(Object.entries(GET), { keepConn: true, bodyBytes: 0 });
     running.stdin.end();
     await answered(running, /\d+ /);
     sites = { b: script('a', 'two') };

@@ -9,7 +9,7 @@ import type { SentRequest } from '../../src/fastcgi/requester.js';
 import { ask, connect } from '../helpers/ask.js';
 import { fixture, runBridge } from '../helpers/bridge.js';
 import { parseInvocation } from '../helpers/invocation.js';
-import { serve } from '../helpers/served.js';
+import { serve, serveHere } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 const TEN_MB = 10 * 1024 * 1024;
@@ -24,7 +24,7 @@ async function whole(request: SentRequest): Promise<{ body: Buffer; stderr: stri
   return { body: stdout.subarray(stdout.indexOf('\n\n') + 2), stderr, appStatus: end.appStatus };
 }
 
-describe('fcgi2cgi script', { timeout: 60_000 }, () => {
+describe('fcgi2cgi script', { timeout: 300_000 }, () => {
   it('runs the script with its arguments, in its directory, with the params as environment', async () => {
     const file = fixture('cgi/prints-invocation.pl');
     const env = { ...process.env, PATH: '/usr/bin:/bin', KEPT: 'a b', SECRET: 'of the daemon' };
@@ -80,7 +80,7 @@ describe('fcgi2cgi script', { timeout: 60_000 }, () => {
     const octets = randomBytes(TEN_MB);
     const file = join(await temporaryDirectory(), 'octets');
     await writeFile(file, octets);
-    const served = await serve(['script', fixture('cgi/prints-file.sh'), file]);
+    const served = await serveHere(['script', fixture('cgi/prints-file.sh'), file]);
     const { stdout, appStatus } = await ask(served.socket);
     const header = 'Content-Type: application/octet-stream\n\n';
     assert.equal(appStatus, 0);
@@ -90,7 +90,7 @@ describe('fcgi2cgi script', { timeout: 60_000 }, () => {
 
   it('brings a body of 10 MB to the script octet by octet', async () => {
     const octets = randomBytes(TEN_MB);
-    const served = await serve(['script', fixture('cgi/echoes-body.sh')]);
+    const served = await serveHere(['script', fixture('cgi/echoes-body.sh')]);
     const { stdout } = await ask(served.socket, { CONTENT_LENGTH: String(TEN_MB) }, octets);
     const body = Buffer.from(stdout.slice(stdout.indexOf('\n\n') + 2), 'latin1');
     assert.ok(body.equals(octets), 'the octets differ');
@@ -98,11 +98,11 @@ describe('fcgi2cgi script', { timeout: 60_000 }, () => {
 
   it('delivers a script that answers before it reads, and one that never reads 10 MB', async () => {
     const octets = Buffer.alloc(TEN_MB);
-    const early = await serve(['script', fixture('cgi/answers-before-reading.sh')]);
+    const early = await serveHere(['script', fixture('cgi/answers-before-reading.sh')]);
     const first = await ask(early.socket, {}, octets);
     assert.match(first.stdout, new RegExp(`\\n\\nfirst +${String(TEN_MB)}\\n$`));
 
-    const refusing = await serve(['script', fixture('cgi/answers-without-reading.sh')]);
+    const refusing = await serveHere(['script', fixture('cgi/answers-without-reading.sh')]);
     const connection = connect(refusing.socket);
     // The rest of one request's body must not be in the way of the next.
     for (const requestId of [1, 2, 3]) {
@@ -115,7 +115,7 @@ describe('fcgi2cgi script', { timeout: 60_000 }, () => {
   });
 
   it('answers several requests on one connection, one after the other and at once', async () => {
-    const served = await serve(['script', fixture('cgi/echoes-body.sh')]);
+    const served = await serveHere(['script', fixture('cgi/echoes-body.sh')]);
     const connection = connect(served.socket);
     for (let round = 0; round < 3; round++) {
       const request = connection.send([], { requestId: 1, keepConn: true });
@@ -137,18 +137,18 @@ describe('fcgi2cgi script', { timeout: 60_000 }, () => {
   });
 
   it('sends standard error as STDERR, and the exit status as appStatus', async () => {
-    const noisy = await serve(['script', fixture('cgi/writes-stderr.sh')]);
+    const noisy = await serveHere(['script', fixture('cgi/writes-stderr.sh')]);
     const { stdout, stderr, appStatus, protocolStatus } = await ask(noisy.socket);
     assert.equal(stdout, 'Content-Type: text/plain\n\nanswer\n');
     assert.equal(stderr, 'before\nbetween\nafter\n');
     assert.deepEqual([appStatus, protocolStatus], [0, 0]);
 
-    const failing = await serve(['script', fixture('cgi/exits-3-after-body.sh')]);
+    const failing = await serveHere(['script', fixture('cgi/exits-3-after-body.sh')]);
     const failed = await ask(failing.socket);
     assert.equal(failed.stdout, 'Content-Type: text/plain\n\nall of it\n');
     assert.equal(failed.appStatus, 3);
 
-    const dying = await serve(['script', fixture('cgi/dies-in-body.sh')]);
+    const dying = await serveHere(['script', fixture('cgi/dies-in-body.sh')]);
     const died = await ask(dying.socket);
     assert.ok(died.stdout.endsWith('only the beginn'), 'an answer that was begun gets no page behind it');
     assert.equal(died.appStatus, 128 + 9);
@@ -156,9 +156,9 @@ describe('fcgi2cgi script', { timeout: 60_000 }, () => {
   });
 
   it('makes of an interim response and a status line what a web server can take', async () => {
-    const interim = await serve(['script', fixture('cgi/1xx-first.sh')]);
+    const interim = await serveHere(['script', fixture('cgi/1xx-first.sh')]);
     assert.ok((await ask(interim.socket)).stdout.startsWith('Status: 201 Created\r\n'));
-    const nph = await serve(['script', fixture('cgi/nph.sh')]);
+    const nph = await serveHere(['script', fixture('cgi/nph.sh')]);
     assert.ok((await ask(nph.socket)).stdout.startsWith('Status: 404 Nothing Here\r\n'));
   });
 
@@ -168,8 +168,8 @@ describe('fcgi2cgi script', { timeout: 60_000 }, () => {
     await writeFile(plain, '#!/bin/sh\n', { mode: 0o644 });
     for (const [file, why] of [
       [join(directory, 'absent.sh'), /there is no such file/],
-      [plain, /not an executable file; try chmod \+x/],
-      [directory, /not an executable file/],
+      [plain, /is not executable; try chmod \+x/],
+      [directory, /this is no file/],
     ] as const) {
       const { status, stderr } = await runBridge(['script', '--listen', join(directory, 'sock'), file]);
       assert.equal(status, 1);

@@ -52,9 +52,9 @@ const answer = (socket: string): Promise<Answer> =>
   ask(socket, { SCRIPT_FILENAME: fixture('cgi/prints-query.sh'), QUERY_STRING: 'A: b\n\nhello' });
 
 for (const way of ['posix', 'node']) {
-  describe(`A daemon that can have no more processes (${way})`, { timeout: 60_000 }, () => {
+  describe(`A daemon that can have no more processes (${way})`, { timeout: 300_000 }, () => {
     it('has requests wait, and answers them when it can', async () => {
-      const { socket, pid, log, stop } = await start(['--spawn', way]);
+      const { socket, pid, log, stop } = await start(['--spawn-method', way]);
       // Threads count, too, and have to be there.
       assert.ok((await answer(socket)).stdout.endsWith('hello'));
       limit(pid, 'nproc', 1);
@@ -69,7 +69,7 @@ for (const way of ['posix', 'node']) {
     });
 
     it('refuses what has waited for --queue-timeout', async () => {
-      const { socket, pid, log } = await start(['--spawn', way, '--queue-timeout', '100ms']);
+      const { socket, pid, log } = await start(['--spawn-method', way, '--queue-timeout', '100ms']);
       await answer(socket);
       limit(pid, 'nproc', 1);
       for (let count = 0; count < 2; count++) {
@@ -85,9 +85,9 @@ for (const way of ['posix', 'node']) {
     });
   });
 
-  describe(`A daemon that can have no more descriptors (${way})`, { timeout: 60_000 }, () => {
+  describe(`A daemon that can have no more descriptors (${way})`, { timeout: 300_000 }, () => {
     it('has requests wait, closes none of them, and answers when it can', async () => {
-      const { socket, pid, log } = await start(['--spawn', way]);
+      const { socket, pid, log } = await start(['--spawn-method', way]);
       assert.ok((await answer(socket)).stdout.endsWith('hello'));
       const requester = connect(socket);
       const params = {
@@ -113,7 +113,7 @@ for (const way of ['posix', 'node']) {
   });
 }
 
-describe('A daemon with few descriptors', { timeout: 60_000 }, () => {
+describe('A daemon with few descriptors', { timeout: 300_000 }, () => {
   it('takes only as many connections as it can serve, and serves all of them', async () => {
     const few = ['--max-processes', '4', '--max-connections', '500'];
     const { socket, pid, log } = await start(few, ['prlimit', '--nofile=140:140']);
@@ -130,9 +130,9 @@ describe('A daemon with few descriptors', { timeout: 60_000 }, () => {
       const beyond = createConnection(socket);
       const another = createConnection(socket);
       await Promise.all([once(beyond, 'connect'), once(another, 'connect')]);
-      const more = createConnection(socket);
-      await once(more.on('error', () => undefined).resume(), 'close');
-      await until(() => log().includes(' connection beyond --max-connections (25)'));
+      // Until one of them has idled long enough.
+      assert.ok((await answer(socket)).stdout.endsWith('hello'));
+      assert.ok(descriptorsOf(pid) < 140 - 51 + 27);
       for (const connection of [beyond, another]) connection.destroy();
     } finally {
       for (const connection of idle) connection.destroy();

@@ -18,7 +18,7 @@ const hostile = '/"><script>document.title="owned"</script><img src=x onerror=al
 const long = 'x'.repeat(900);
 
 for (const name of ['nginx', 'lighttpd'] satisfies WebServerName[]) {
-  describe(`The daemon’s own pages behind ${name}`, { timeout: 60_000 }, () => {
+  describe(`The daemon’s own pages behind ${name}`, { timeout: 300_000 }, () => {
     let served: Served;
     let web: WebServer;
     let busy: ReturnType<typeof connect>;
@@ -53,12 +53,12 @@ for (const name of ['nginx', 'lighttpd'] satisfies WebServerName[]) {
       await web.stop();
     });
 
-    it('are answered though all places are taken', async () => {
+    it('are answered though all slots are taken', async () => {
       assert.equal((await fetchRaw(web.url, '/')).status, 503);
       const health = await fetchRaw(web.url, '/health');
       assert.deepEqual([health.status, health.body.toString()], [200, 'accepting\n']);
       const text = await fetchRaw(web.url, '/status');
-      assert.match(text.body.toString(), /1 of 1 places taken/);
+      assert.match(text.body.toString(), /1 of 1 slots taken/);
       assert.match(text.body.toString(), /not-admitted +1/);
       assert.doesNotMatch(text.body.toString(), /[\u001b\u202e]/);
       const head = await fetchRaw(web.url, '/status?format=json', { method: 'HEAD' });

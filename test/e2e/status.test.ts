@@ -18,7 +18,7 @@ interface Shown {
   readonly state: string;
   readonly sites: readonly {
     readonly name: string;
-    readonly places: number;
+    readonly slots: number;
     readonly queue: number;
     readonly counts: { readonly ended: readonly unknown[] };
   }[];
@@ -70,7 +70,7 @@ async function requestAt(uri: string, state: string): Promise<Shown['requests'][
   return found ?? assert.fail();
 }
 
-describe('fcgi2cgi status', { timeout: 120_000 }, () => {
+describe('fcgi2cgi status', { timeout: 300_000 }, () => {
   it('tells of what runs, waits and has ended, from a socket for its owner alone', async () => {
     const served = await start('script', '--max-processes', '1', fixture('cgi/ignores-term.sh'));
     assert.equal((await stat(control)).mode & 0o777, 0o600);
@@ -80,7 +80,7 @@ describe('fcgi2cgi status', { timeout: 120_000 }, () => {
     await requestAt('/second', 'waiting');
     const { sites, requests } = await shown();
     assert.deepEqual(
-      sites.map(({ name, places, queue }) => [name, places, queue]),
+      sites.map(({ name, slots, queue }) => [name, slots, queue]),
       [['script', 1, 1]],
     );
     const [running] = requests;
@@ -92,8 +92,8 @@ describe('fcgi2cgi status', { timeout: 120_000 }, () => {
     assert.match(stdout, /script +running +\d+ .*GET \/first\?\\u001b\[2J by \/.*ignores-term\.sh$/m);
     assert.match(stdout, /script +waiting +- .*GET \/second by /);
 
-    const ended = await status('--end', running?.id ?? '');
-    assert.match(ended.stdout, /^request \S+ has ended after .* \(ended-by-hand\), process \d+: SIGKILL\n$/);
+    const ended = await status('--cancel', running?.id ?? '');
+    assert.match(ended.stdout, /^request \S+ has ended after .* \(cancelled\), process \d+: SIGKILL\n$/);
     assert.equal(ended.status, 0);
     await vanished(running?.pid ?? assert.fail());
     // Its answer had begun, and is cut short.
@@ -103,7 +103,7 @@ describe('fcgi2cgi status', { timeout: 120_000 }, () => {
     second.connection.close();
     await until(async () => (await shown()).requests.length === 0);
     assert.deepEqual((await shown()).sites[0]?.counts.ended, [
-      { end: 'ended-by-hand', status: '2xx', requests: 1 },
+      { end: 'cancelled', status: '2xx', requests: 1 },
       { end: 'aborted', status: '2xx', requests: 1 },
     ]);
     await served.stop();
@@ -127,19 +127,19 @@ describe('fcgi2cgi status', { timeout: 120_000 }, () => {
     await until(async () => (await shown()).requests.length === 2);
     await until(async () => (await shown()).requests.some(({ pid }) => pid !== null));
     const { requests } = await shown();
-    for (const { id } of requests.toReversed()) assert.equal((await status('--end', id)).status, 0);
+    for (const { id } of requests.toReversed()) assert.equal((await status('--cancel', id)).status, 0);
     for (const answer of await Promise.all(asked)) {
       const { status: code, id, text } = page(answer.stdout);
       assert.deepEqual([code, text], [503, 'The administrator of the server has ended this request.']);
       assert.match(
         await served.logged(new RegExp(` id=${id} `)),
-        /warn request ended by hand: .*code=ERR_ENDED_BY_HAND/,
+        /warn request cancelled: .*code=ERR_CANCELLED/,
       );
     }
     const lines = (await readFile(log, 'utf8')).trim().split('\n');
     assert.deepEqual(
       lines.map((line) => / 503 .* (\S+) -$/.exec(line)?.[1]),
-      ['ended-by-hand', 'ended-by-hand'],
+      ['cancelled', 'cancelled'],
     );
     await served.stop();
   });
@@ -154,7 +154,7 @@ describe('fcgi2cgi status', { timeout: 120_000 }, () => {
     ]);
     request.stdin.write(Buffer.from('part'));
     const { id } = await requestAt('/upload', 'preparing');
-    assert.match((await status('--end', id)).stdout, /ended-by-hand\), nothing ran for it\n$/);
+    assert.match((await status('--cancel', id)).stdout, /cancelled\), nothing ran for it\n$/);
     await answered(request, /Status: 503 /);
     connection.close();
     await served.stop();
@@ -186,13 +186,13 @@ for family in text_string_to_metric_families(sys.stdin.read()):
     const served = await start('script', fixture('cgi/prints-environment.sh'));
     const got = await runBridge(['get', control, '/?format=json']);
     assert.equal((JSON.parse(got.stdout) as Shown).state, 'accepting');
-    assert.equal((await runBridge(['get', control, '/end?id=x'])).status, 3);
-    const unknown = await status('--end', 'nothing-1');
+    assert.equal((await runBridge(['get', control, '/cancel?id=x'])).status, 3);
+    const unknown = await status('--cancel', 'nothing-1');
     assert.deepEqual(
       [unknown.status, unknown.stdout, unknown.stderr],
       [3, '', 'fcgi2cgi: no request of that id has begun and not ended\n'],
     );
-    assert.equal((await status('--end', 'x', '--json')).status, 2);
+    assert.equal((await status('--cancel', 'x', '--json')).status, 2);
     await served.stop();
     const gone = await status();
     assert.deepEqual([gone.status, gone.stderr.includes('there is no such socket')], [6, true]);
@@ -223,7 +223,7 @@ for family in text_string_to_metric_families(sys.stdin.read()):
     const { state, requests } = await shown();
     assert.deepEqual([state, requests.length], ['draining', 1]);
     const [left] = requests;
-    assert.equal((await status('--end', left?.id ?? '')).status, 0);
+    assert.equal((await status('--cancel', left?.id ?? '')).status, 0);
     assert.equal(await served.exited(), 0);
     kept.close();
   });

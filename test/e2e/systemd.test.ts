@@ -32,7 +32,7 @@ async function start(command: readonly string[], socket: string): Promise<Bridge
   return bridge;
 }
 
-describe('--listen systemd', { timeout: 120_000 }, () => {
+describe('--listen systemd', { timeout: 300_000 }, () => {
   it('serves on every socket that systemd has passed', async () => {
     const sockets = { web: join(directory, 'all-1'), other: join(directory, 'all-2') };
     const bridge = await start(
@@ -110,7 +110,7 @@ describe('--listen systemd', { timeout: 120_000 }, () => {
   });
 });
 
-describe('sd_notify', { timeout: 60_000 }, () => {
+describe('sd_notify', { timeout: 300_000 }, () => {
   const serve = (
     name: string,
     env: Readonly<Record<string, string>>,
@@ -154,7 +154,7 @@ describe('sd_notify', { timeout: 60_000 }, () => {
     assert.equal(await bridge.stop(), 0);
   });
 
-  it('shows that the daemon lives, at half of the time that the watchdog waits', async () => {
+  it('shows again and again that the daemon lives, where systemd watches it', async () => {
     const messages = await receive(join(directory, 'watchdog'));
     const env = { NOTIFY_SOCKET: join(directory, 'watchdog'), WATCHDOG_USEC: '200000' };
     started.push(await serve('watched', env));

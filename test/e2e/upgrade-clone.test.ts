@@ -18,7 +18,7 @@ import { nginxServer } from '../helpers/webserver-table.js';
 
 /** Much more than is on the way at a time; in files of which each is received before the next one is begun. */
 const FILES = Array.from({ length: 100 }, (_, index) => `file${String(index)}`);
-const FILE_BYTES = 500_000;
+const FILE_BYTES = 250_000;
 
 interface System {
   readonly make: (repository: string, files: Readonly<Record<string, Buffer>>) => Promise<unknown>;
@@ -85,12 +85,12 @@ describe('An upgrade', { timeout: 240_000 }, () => {
       });
       const group = -(client.pid ?? 0);
       const ended = once(client, 'exit');
-      let successor = 0;
+      let next = 0;
       try {
         await until(async () => (await sizeOf(join(clone, system.receives))) > 0);
         process.kill(group, 'SIGSTOP');
         bridge.process.kill('SIGUSR2');
-        successor = Number(/successor=(\d+)/.exec(await bridge.logged(/ info replaced: /))?.[1]);
+        next = Number(/next_pid=(\d+)/.exec(await bridge.logged(/ info replaced: /))?.[1]);
         assert.ok(isRunning(old) && childrenOf(old).length > 1, 'the clone has not ended yet');
         process.kill(group, 'SIGCONT');
         assert.deepEqual(await ended, [0, null]);
@@ -101,10 +101,10 @@ describe('An upgrade', { timeout: 240_000 }, () => {
       } finally {
         if (client.exitCode === null) process.kill(group, 'SIGKILL');
         await nginx.stop();
-        if (successor === 0) await bridge.stop();
+        if (next === 0) await bridge.stop();
         else {
-          process.kill(successor, 'SIGTERM');
-          await vanished(successor);
+          process.kill(next, 'SIGTERM');
+          await vanished(next);
         }
       }
     });

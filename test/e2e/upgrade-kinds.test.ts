@@ -11,12 +11,12 @@ import { commandLine, fixture, runBridge } from '../helpers/bridge.js';
 import { underLoad } from '../helpers/load.js';
 import { receive } from '../helpers/notified.js';
 import { childrenOf, isRunning, until, vanished } from '../helpers/processes.js';
-import { fifo } from '../helpers/served.js';
 import { activated, startActivated } from '../helpers/socket-activation.js';
 import { Upgradable } from '../helpers/upgrade.js';
 import { freePort, startWebServerWith } from '../helpers/webserver.js';
 import { nginxServer } from '../helpers/webserver-table.js';
 import { makeApplication } from '../helpers/worker.js';
+import { fifo } from '../helpers/temporary.js';
 
 let daemon: Upgradable;
 let directory: string;
@@ -36,7 +36,7 @@ async function answering(query = ''): Promise<number> {
   return Number(/\n\r?\n(\d+)\n/.exec(stdout)?.[1]);
 }
 
-describe('An upgrade', { timeout: 120_000 }, () => {
+describe('An upgrade', { timeout: 300_000 }, () => {
   it('hands the control socket over: the new process says what it does there', async () => {
     const control = `${directory}/control`;
     const shown = async (): Promise<Status> => {

@@ -1,16 +1,17 @@
 /** A new process takes the place of a daemon that root has started and that serves as somebody else. */
 
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { ask } from '../helpers/ask.js';
-import { fixture } from '../helpers/bridge.js';
 import { processesWith, until, vanished } from '../helpers/processes.js';
 import { Upgradable } from '../helpers/upgrade.js';
 
 const checkout = fileURLToPath(new URL('../../..', import.meta.url));
+
+const NOBODY = 65_534;
 
 let daemon: Upgradable;
 let directory: string;
@@ -29,10 +30,13 @@ afterEach(() => daemon.destroy());
 /** Starts it from where everybody may read it, as an installation is, wherever this checkout lies. */
 async function start(args: readonly string[]): Promise<void> {
   const place = `${directory}/program`;
-  const bound = 'mount --no-mtab --bind "$0" "$1" && shift && exec "$@"';
+  const bound = 'mount --no-mtab --bind "$0" "$1" && shift && cd / && exec "$@"';
   const through = ['unshare', '--mount', 'sh', '-c', bound, checkout, place];
   await daemon.start(args, `${directory}/bin/fcgi2cgi`, through);
 }
+
+/** As the daemon sees it. */
+const script = (): string => `${directory}/program/test/fixtures/cgi/prints-query.sh`;
 
 const uidOf = async (pid: number): Promise<string | undefined> =>
   /^Uid:\t(\d+)\t/m.exec(await readFile(`/proc/${String(pid)}/status`, 'utf8'))?.[1];
@@ -40,12 +44,12 @@ const uidOf = async (pid: number): Promise<string | undefined> =>
 describe(
   'An upgrade after root has become somebody else',
   {
-    skip: process.getuid?.() !== 0,
-    timeout: 120_000,
+    skip: process.getuid?.() !== 0 && 'needs root',
+    timeout: 300_000,
   },
   () => {
     it('is done as that user, with a pid file that only root could make', async () => {
-      await start(['script', '--user', 'nobody', '--listen', socket, fixture('cgi/prints-query.sh')]);
+      await start(['script', '--user', 'nobody', '--listen', socket, script()]);
       for (let upgrades = 0; upgrades < 2; upgrades++) {
         await vanished(await daemon.upgraded());
         assert.equal(await uidOf(await daemon.pid()), '65534');
@@ -58,10 +62,30 @@ describe(
       assert.equal(await readFile(daemon.pidFile, 'utf8'), '');
     });
 
+    it('is asked for as the user where the user could write another number to the pid file', async () => {
+      await chown(directory, NOBODY, NOBODY);
+      await start(['script', '--user', 'nobody', '--listen', socket, script()]);
+      assert.equal((await stat(daemon.pidFile)).uid, NOBODY);
+      await daemon.upgraded();
+      const pid = await readFile(daemon.pidFile);
+      // One that is root's, as if the user had chosen it.
+      const other = await Upgradable.make();
+      await other.start(['script', '--listen', other.socket, '/bin/true']);
+      try {
+        await writeFile(daemon.pidFile, await readFile(other.pidFile));
+        const refused = await daemon.upgrade();
+        assert.match(refused.stderr, /^fcgi2cgi: process \d+ can't be told: .*EPERM/);
+        assert.equal(refused.status, 1);
+      } finally {
+        await writeFile(daemon.pidFile, pid);
+        await other.destroy();
+      }
+    });
+
     it('says what only root could do, and leaves the old one serving', async () => {
       const file = `${directory}/sites.toml`;
-      const script = `kind = "script"\nfile = "${fixture('cgi/prints-query.sh')}"\n`;
-      const good = `[site.a]\n${script}listen = "unix:sock"\n`;
+      const settings = `kind = "script"\nfile = "${script()}"\n`;
+      const good = `[site.a]\n${settings}listen = "unix:sock"\n`;
       await writeFile(file, good, { mode: 0o644 });
       await start(['serve', '--config', file, '--user', 'nobody']);
       const pid = await daemon.pid();
@@ -73,7 +97,7 @@ describe(
         assert.equal((await ask(socket, { QUERY_STRING: 'A: b\n\nold' })).stdout, 'A: b\n\nold');
         assert.deepEqual(processesWith(`${directory}/`), [pid]);
       };
-      await writeFile(file, `${good}[site.b]\n${script}listen = "unix:other"\n`);
+      await writeFile(file, `${good}[site.b]\n${settings}listen = "unix:other"\n`);
       await fails(/^fcgi2cgi: .*other: can't listen: .*EACCES/m);
       await writeFile(file, good);
       await chmod(file, 0o600);

@@ -16,6 +16,8 @@ import { files, type SiteHost } from '../helpers/site-host.js';
 
 export interface Case {
   readonly title: string;
+  /** What it has in common with a case of another site, where their titles differ. */
+  readonly kind?: string;
   readonly run: (host: SiteHost) => Promise<void>;
 }
 
@@ -23,7 +25,7 @@ const LARGE_BYTES = 33_554_432;
 /** More than any web server keeps in memory; random, so that nobody can make it smaller. */
 const PUSHED_BYTES = 10_000_000;
 
-const withUser = (url: string): string => url.replace('//', '//ann:secret@');
+const withUser = (url: string, password = 'secret'): string => url.replace('//', `//ann:${password}@`);
 const octets = (name: string, isEncoded: RegExp): string =>
   [...Buffer.from(name, 'latin1')]
     .map((octet) => {
@@ -111,6 +113,7 @@ export const hgCases: readonly Case[] = [
   },
   {
     title: 'clone, and push 10 MB with a password but not without one',
+    kind: 'clone and push',
     run: async ({ url, repository, work }) => {
       const clone = join(work, 'clone');
       await hg(['clone', '-q', `${url}/public.hg`, clone]);
@@ -122,10 +125,41 @@ export const hgCases: readonly Case[] = [
       await hg(['commit', '-q', '-A', '-m', 'large'], clone);
       const refused = await tryHg(['push', '--noninteractive', `${url}/public.hg`], clone);
       assert.match(refused.stderr, /http authorization required/);
+      const wrong = await tryHg(['push', '--noninteractive', `${withUser(url, 'wrong')}/public.hg`], clone);
+      assert.match(wrong.stderr, /authorization/);
       await hg(['push', '-q', `${withUser(url)}/public.hg`], clone);
       const tip = ['log', '-r', 'tip', '-T', '{node}'];
       assert.equal(await hg(tip, repository), await hg(tip, clone));
       assert.equal((await tryHg(['verify', '-q'], repository)).status, 0);
+    },
+  },
+  {
+    title: 'ask nobody who only reads for a password, whatever the method',
+    run: async ({ url, work }) => {
+      const body = Buffer.from('namespace=bookmarks');
+      const headers = { 'X-HgArgs-Post': String(body.length) };
+      const answer = await fetchRaw(url, '/small.hg?cmd=listkeys', { method: 'POST', headers, body });
+      assert.deepEqual([answer.status, answer.headers['content-type']], [200, 'application/mercurial-0.1']);
+      await hg(['clone', '-q', `${url}/small.hg`, join(work, 'posted')]);
+    },
+  },
+  {
+    title: 'carry large files up with a password, and down without one',
+    run: async ({ url, work }) => {
+      const lfs = (name: string): string[] => [
+        ...['--config', 'extensions.lfs=', '--config', `lfs.usercache=${join(work, name)}`],
+        ...['--config', 'lfs.track=all()', '--noninteractive'],
+      ];
+      const clone = join(work, 'lfs-up');
+      await hg([...lfs('up'), 'clone', '-q', `${url}/large.hg`, clone]);
+      await writeFile(join(clone, 'large'), randomBytes(PUSHED_BYTES));
+      await hg([...lfs('up'), 'commit', '-q', '-A', '-m', 'large'], clone);
+      const refused = await tryHg([...lfs('up'), 'push', `${url}/large.hg`], clone);
+      assert.match(refused.stderr, /authorization|HTTP error|HTTP Error 401/);
+      await hg([...lfs('up'), 'push', '-q', `${withUser(url)}/large.hg`], clone);
+      const copy = join(work, 'lfs-down');
+      await hg([...lfs('down'), 'clone', '-q', `${url}/large.hg`, copy]);
+      assert.deepEqual(await readFile(join(copy, 'large')), await readFile(join(clone, 'large')));
     },
   },
 ];
@@ -134,6 +168,7 @@ export const gitCases: readonly Case[] = [
   ...pageCases('/public.git', '/public.git/blob_plain/HEAD:/', '/static/gitweb.css'),
   {
     title: 'clone, and push with a password but not without one',
+    kind: 'clone and push',
     run: async ({ url, repository, work }) => {
       const clone = join(work, 'clone');
       await git(['clone', '-q', `${url}/public.git`, clone]);
@@ -144,21 +179,26 @@ export const gitCases: readonly Case[] = [
       await git(['commit', '-q', '--allow-empty', '-m', 'small'], clone);
       const refused = await tryGit(['push', `${url}/public.git`, 'main'], clone);
       assert.match(refused.stderr, /could not read Username|terminal prompts disabled/);
+      const wrong = await tryGit(['push', `${withUser(url, 'wrong')}/public.git`, 'main'], clone);
+      assert.match(wrong.stderr, /Authentication failed/);
       await git(['push', '-q', `${withUser(url)}/public.git`, 'main'], clone);
       assert.equal(await git(['rev-parse', 'main'], repository), await git(['rev-parse', 'HEAD'], clone));
     },
   },
   {
     title: 'take git pushes of more than http.postBuffer, 1 MiB',
-    run: async ({ url, repository, work }) => {
+    run: async ({ server, url, repository, work }) => {
       const clone = join(work, 'large');
       await git(['clone', '-q', `${url}/public.git`, clone]);
       await writeFile(join(clone, 'pushed'), randomBytes(PUSHED_BYTES));
       await git(['add', 'pushed'], clone);
       await git(['commit', '-q', '-m', 'large'], clone);
-      await git(['push', '-q', `${withUser(url)}/public.git`, 'HEAD:large'], clone);
-      assert.equal(await git(['rev-parse', 'large'], repository), await git(['rev-parse', 'HEAD'], clone));
+      await git(['push', '-q', `${withUser(url)}/public.git`, `HEAD:${server}`], clone);
+      assert.equal(await git(['rev-parse', server], repository), await git(['rev-parse', 'HEAD'], clone));
       await git(['fsck', '--full'], repository);
+      // The clones of the other cases would all carry it.
+      await git(['update-ref', '-d', `refs/heads/${server}`], repository);
+      await git(['prune', '--expire=now'], repository);
     },
   },
 ];

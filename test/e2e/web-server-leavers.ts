@@ -22,10 +22,8 @@ const SENT_BYTES = 500_000;
 const tree = (path: string): string[] => readdirSync(path, { recursive: true }).map(String).sort();
 
 /** Whether the access log says of a request that matches that it was aborted. */
-function hasAborted({ accessLog }: SiteHost, pattern: RegExp): boolean {
-  return readFileSync(accessLog, 'utf8')
-    .split('\n')
-    .some((line) => pattern.test(line) && line.split(' ')[13] === 'aborted');
+async function hasAborted({ log }: SiteHost, pattern: RegExp): Promise<boolean> {
+  return (await log()).split('\n').some((line) => pattern.test(line) && line.split(' ')[13] === 'aborted');
 }
 
 /** Has a clone begin, and its reader leave when the first of it was sent; resolves when its processes have ended. */
@@ -33,16 +31,19 @@ async function leaveClone(host: SiteHost, start: () => Leaver): Promise<void> {
   const goOn = join(host.hold, 'go-on');
   const begun = join(host.hold, 'begun');
   execFileSync('mkfifo', [goOn]);
+  // At both ends: else a write waits for ever when the clone has ended already.
+  const held = await open(goOn, 'r+');
   const leaver = start();
   try {
     await until(() => existsSync(begun));
   } finally {
     await leaver.leave();
   }
-  if (webServers[host.server].tellsOfReader !== 'at once') await (await open(goOn, 'w')).close();
+  if (webServers[host.server].tellsOfReader !== 'at once') await held.write('\n');
   try {
     await vanished(Number(readFileSync(begun, 'utf8')));
   } finally {
+    await held.close();
     for (const path of [goOn, begun]) await rm(path);
   }
 }
@@ -73,6 +74,7 @@ async function leavePush(
 export const gitLeavers: readonly Case[] = [
   {
     title: 'end a clone by git whose reader leaves',
+    kind: 'leave a clone',
     run: async (host) => {
       const { url, repository, work } = host;
       await leaveClone(host, () => startGit(['clone', '-q', `${url}/public.git`, 'left'], work));
@@ -84,6 +86,7 @@ export const gitLeavers: readonly Case[] = [
   },
   {
     title: 'leave nothing of a push by git whose sender leaves',
+    kind: 'leave a push',
     run: async (host) => {
       const { url, repository, work } = host;
       const clone = join(work, 'leaving');
@@ -109,6 +112,7 @@ export const gitLeavers: readonly Case[] = [
 export const hgLeavers: readonly Case[] = [
   {
     title: 'end a clone by hg whose reader leaves',
+    kind: 'leave a clone',
     run: async (host) => {
       const { url, repository, work } = host;
       await leaveClone(host, () => startHg(['clone', '-q', `${url}/public.hg`, 'left'], work));
@@ -119,6 +123,7 @@ export const hgLeavers: readonly Case[] = [
   },
   {
     title: 'leave nothing of a push by hg whose sender leaves',
+    kind: 'leave a push',
     run: async (host) => {
       const { url, repository, work } = host;
       const clone = join(work, 'leaving');

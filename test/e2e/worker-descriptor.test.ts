@@ -13,8 +13,7 @@ import { ask } from '../helpers/ask.js';
 import { type Bridge, runBridge } from '../helpers/bridge.js';
 import { commandWithDescriptor, startThrough } from '../helpers/descriptors.js';
 import { childrenOf, until, vanished } from '../helpers/processes.js';
-import { fifo } from '../helpers/served.js';
-import { temporaryDirectory } from '../helpers/temporary.js';
+import { fifo, temporaryDirectory } from '../helpers/temporary.js';
 import { type Application, makeApplication } from '../helpers/worker.js';
 
 interface Started extends Pick<Bridge, 'process' | 'log' | 'stop'> {
@@ -52,7 +51,7 @@ async function giveUp(
   return { status, signal, log: await log };
 }
 
-describe('worker on descriptor 0', { timeout: 60_000 }, () => {
+describe('worker on descriptor 0', { timeout: 300_000 }, () => {
   it('answers every request of an application that ends after each', async () => {
     const { socket, application, log } = await start(2);
     const one = async (): Promise<void> => {

@@ -26,7 +26,7 @@ import { childrenOf, processesWith, until } from '../helpers/processes.js';
 import { serve, type Served } from '../helpers/served.js';
 import type { WebServer } from '../helpers/webserver.js';
 
-const REQUESTS = Number(process.env['FCGI2CGI_TEST_REQUESTS'] ?? 800);
+const REQUESTS = Number(process.env['FCGI2CGI_TEST_REQUESTS'] ?? 600);
 const CONCURRENCY = 8;
 const REQUESTS_PER_LIFE = 101;
 /** A worker at its last may not be noticed before the load ends; one for each that runs. */
@@ -80,7 +80,7 @@ function serveGitweb({ config }: GitwebHost, ...options: string[]): Promise<Serv
   return serve(['worker', '--workers', '3', ...own, '--', gitweb, '--fcgi']);
 }
 
-describe('gitweb under worker', { timeout: 60_000 + 100 * REQUESTS }, () => {
+describe('gitweb under worker', { timeout: 300_000 + 100 * REQUESTS }, () => {
   it('is what lighttpd starts: no request fails', async () => {
     const host = await makeGitwebHost();
     await loadAndStop(host, await startGitwebLighttpd(host, { command: bridgeCommand(host, 3) }));
@@ -103,6 +103,7 @@ describe('gitweb under worker', { timeout: 60_000 + 100 * REQUESTS }, () => {
     const webServer = await startGitwebApache(host, bridgeCommand(host, 1, { byRoot: false }));
     const { headers } = await fetchRaw(webServer.url, '/static/gitweb.css');
     assert.equal(headers['content-type'], 'text/css');
+    assert.equal((await fetchRaw(webServer.url, '/project.git/commit/--output=x')).status, 400);
     await loadAndStop(host, webServer);
   });
 

@@ -75,6 +75,29 @@ describe('The end of a connection', () => {
     assert.equal((await peer.rest()).at(-1), 'END_REQUEST 1 00000000 00');
   });
 
+  it('comes at once for a connection that idles, but not where something has been sent on it', async () => {
+    let hasUnread = true;
+    const peer = new Peer({ hasUnread: () => hasUnread });
+    assert.equal(peer.connection.retire(), false);
+    const request = await peer.request(begin(1, KEEP), record(4, 1));
+    assert.equal(peer.connection.idleSince, undefined);
+    hasUnread = false;
+    assert.equal(peer.connection.retire(), false);
+    await request.end(0);
+    assert.equal(typeof peer.connection.idleSince, 'number');
+    assert.equal(peer.connection.retire(), true);
+    assert.equal(peer.connection.idleSince, undefined);
+    assert.equal((await peer.rest()).at(-1), 'END_REQUEST 1 00000000 00');
+  });
+
+  it('takes a request that comes meanwhile, where nobody can say whether something has been sent', async () => {
+    const peer = new Peer();
+    assert.equal(peer.connection.retire(), true);
+    const request = await peer.request(begin(1, KEEP), record(4, 1));
+    await request.end(0);
+    assert.equal((await peer.rest()).at(-1), 'END_REQUEST 1 00000000 00');
+  });
+
   it('handles nothing that comes after the end, not even in the same chunk', async () => {
     const peer = new Peer();
     peer.send(begin(1, { role: 3 }), wholeRequest(2), begin(3, { role: 3 }));
@@ -187,6 +210,27 @@ describe('The end of a connection', () => {
     }
   });
 
+  it('goes on, when it is to close, where part of the next request has come as the last one ends', async () => {
+    const peer = new Peer();
+    const first = await peer.request(wholeRequest(1, KEEP));
+    const next = wholeRequest(2, KEEP);
+    const read = once(peer.near, 'data');
+    peer.send(next.subarray(0, 5));
+    await read;
+    peer.connection.close();
+    await first.end(0);
+    peer.send(next.subarray(5));
+    while (peer.requests.length < 2) await once(peer.near, 'data');
+    await peer.requests[1]?.end(0);
+    const answers = [
+      'STDOUT 1 end',
+      'END_REQUEST 1 00000000 00',
+      'STDOUT 2 end',
+      'END_REQUEST 2 00000000 00',
+    ];
+    assert.deepEqual(await peer.rest(), answers);
+  });
+
   it('drains: it answers what runs, refuses what is new after a second and then closes', async () => {
     const clock = mockClock();
     const peer = new Peer();
@@ -201,7 +245,7 @@ describe('The end of a connection', () => {
     const refusal = ['STDOUT 2 draining', 'STDOUT 2 end', 'END_REQUEST 2 00000000 00'];
     assert.deepEqual(await peer.ask(wholeRequest(2, KEEP)), refusal);
     peer.send(record(5, 1, 'body'), record(5, 1));
-    request.stdout.write(await text(request.stdin));
+    request.stdout.write(await text(peer.stdin(request)));
     await request.end(0);
     assert.deepEqual(await peer.rest(), ['STDOUT 1 body', 'STDOUT 1 end', 'END_REQUEST 1 00000000 00']);
     assert.equal(request.signal.aborted, false);
@@ -243,7 +287,7 @@ describe('The end of a connection', () => {
       const pair = await tcpPair();
       const peer = new Peer({ pair });
       const request = await peer.request(wholeRequest(1));
-      const sent = buffer(request.stdin);
+      const sent = buffer(peer.stdin(request));
       await request.end(0);
       await sent.catch(() => undefined);
       if (end === 'leave') await peer.rest();

@@ -59,11 +59,24 @@ describe('The flow of a connection', () => {
     const part = Buffer.alloc(1_000, 'x');
     const written = await writeWhileRead(peer, record(5, 1, part));
     assert.equal(written, 10);
-    assert.equal(request.stdin.readableLength, 10_000);
+    assert.equal(peer.stdin(request).readableLength, 10_000);
     peer.send(record(5, 1, 'the end'), record(5, 1));
-    assert.equal(await text(request.stdin), `${'x'.repeat(10_000)}the end`);
+    assert.equal(await text(peer.stdin(request)), `${'x'.repeat(10_000)}the end`);
     assert.equal(peer.near.isPaused(), false);
     assert.deepEqual(await peer.ask(), []);
+    await peer.leave();
+  });
+
+  it('pauses its peer also where other requests have room', async () => {
+    const peer = new Peer({ stdinBufferBytes: 100 });
+    const other = [begin(2, KEEP), record(4, 2), record(5, 2, 'x')];
+    await peer.ask(begin(1, KEEP), record(4, 1), ...other, begin(3, KEEP), record(4, 3));
+    const paused = once(peer.near, 'pause');
+    peer.send(record(5, 2, 'x'.repeat(200)));
+    await paused;
+    const resumed = once(peer.near, 'resume');
+    peer.stdin(peer.requests[1]).resume();
+    await resumed;
     await peer.leave();
   });
 
@@ -91,7 +104,7 @@ describe('The flow of a connection', () => {
     await once(peer.near, 'pause');
     const [request] = peer.requests;
     assert.ok(request);
-    request.stdin.destroy();
+    peer.stdin(request).destroy();
     assert.deepEqual(await peer.ask(record(5, 1, 'more'), record(5, 1)), []);
     assert.equal(request.signal.aborted, false);
     await peer.leave();

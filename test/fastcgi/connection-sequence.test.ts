@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { BridgeError } from '../../src/errors.js';
+import { BridgeError } from '../../src/base/errors.js';
 import type { Request } from '../../src/fastcgi/request.js';
 import { Peer } from '../helpers/peer.js';
 import { begin, lines, record, wholeRequest } from '../helpers/records.js';
@@ -126,8 +126,8 @@ describe('A connection', () => {
   });
 
   it('answers the same however the octets of several requests are cut', async () => {
-    const echo = async (request: Request): Promise<void> => {
-      request.stdout.end(JSON.stringify(request.params) + (await text(request.stdin)));
+    const echo = async (request: Request, peer: Peer): Promise<void> => {
+      request.stdout.end(JSON.stringify(request.params) + (await text(peer.stdin(request))));
       await request.end(0);
     };
     const octets = Buffer.concat([
@@ -151,7 +151,7 @@ describe('A connection', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(fc.nat({ max: octets.length })), async (places) => {
         const answers: Promise<void>[] = [];
-        const peer = new Peer({ onRequest: (request) => answers.push(echo(request)) });
+        const peer = new Peer({ onRequest: (request, to) => answers.push(echo(request, to)) });
         const ends = [...places, octets.length].sort((a, b) => a - b);
         for (const [index, end] of ends.entries()) {
           // Written one by one, so that each piece arrives as a chunk of its own.
@@ -186,7 +186,7 @@ describe('A connection', () => {
         const answers: Promise<void>[] = [];
         const peer = new Peer({
           onRequest: (request) => {
-            request.stdin.resume();
+            peer.stdin(request).resume();
             answers.push(request.end(0));
           },
         });

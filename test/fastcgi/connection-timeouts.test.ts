@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
+import { ByteBudget } from '../../src/base/bytes.js';
+import { REQUEST_BYTES } from '../../src/fastcgi/params.js';
 import type { Request } from '../../src/fastcgi/request.js';
 import { type Clock, mockClock } from '../helpers/clock.js';
 import { Peer } from '../helpers/peer.js';
@@ -68,7 +70,7 @@ describe('A connection that may be idle for so long', () => {
     clock.tick(100 * IDLE);
     assert.equal(peer.problems.length, 0);
     const resumed = once(peer.near, 'resume');
-    peer.requests[0]?.stdin.resume();
+    peer.stdin(peer.requests[0]).resume();
     await resumed;
     clock.tick(IDLE);
     await peer.connection.closed;
@@ -76,7 +78,8 @@ describe('A connection that may be idle for so long', () => {
   });
 
   it('gives a request up whose params do not end, however they trickle, and no other one', async () => {
-    const peer = peerOf();
+    const paramsBudget = new ByteBudget(100_000);
+    const peer = new Peer({ idleTimeoutMs: IDLE, paramsBudget });
     const other = await peer.request(wholeRequest(2, KEEP));
     await peer.ask(begin(1, KEEP));
     for (let octets = 0; octets < 10; octets++) {
@@ -87,6 +90,8 @@ describe('A connection that may be idle for so long', () => {
     assert.equal(late.problem?.code, 'ERR_PARAMS_TIMEOUT');
     assert.match(late.problem.message, /--idle-timeout/);
     assert.deepEqual(late.params, []);
+    // Of what has come in vain, nothing counts any more.
+    assert.equal(paramsBudget.takenBytes, 2 * REQUEST_BYTES);
     assert.deepEqual(await peer.ask(record(4, 1, 'x'), record(4, 1), record(5, 1, 'x'), record(5, 1)), []);
     assert.equal(peer.requests.length, 2, 'and only once');
     await late.end(0);
@@ -95,6 +100,13 @@ describe('A connection that may be idle for so long', () => {
     assert.deepEqual(answers.filter((line) => line.startsWith('END_REQUEST')).length, 2);
     assert.deepEqual(peer.problems, []);
     await peer.leave();
+  });
+
+  it('has no clock running once its peer has left, though it was about to close', async () => {
+    const peer = peerOf();
+    peer.connection.close();
+    await peer.leave();
+    assert.equal(clock.running, 0);
   });
 
   it('has no clock running for a request that was aborted before its params ended', async () => {

@@ -22,7 +22,7 @@ describe('A connection', () => {
     assert.equal(request.keepConn, false);
     assert.equal(request.problem, undefined);
     assert.deepEqual(request.params, [['A', 'B']]);
-    assert.equal(await text(request.stdin), 'body');
+    assert.equal(await text(peer.stdin(request)), 'body');
     request.stdout.write('hi');
     await request.end(258);
     await once(peer.far, 'end');
@@ -41,7 +41,7 @@ describe('A connection', () => {
     const peer = new Peer();
     for (const name of ['one', 'two', 'three']) {
       const request = await peer.request(wholeRequest(1, { ...KEEP, stdin: name }));
-      request.stdout.end(await text(request.stdin));
+      request.stdout.end(await text(peer.stdin(request)));
       await request.end(0);
       assert.deepEqual(await peer.ask(), [`STDOUT 1 ${name}`, 'STDOUT 1 end', 'END_REQUEST 1 00000000 00']);
     }
@@ -69,7 +69,10 @@ describe('A connection', () => {
     assert.ok(first && second);
     assert.deepEqual([first.requestId, second.requestId], [1, 0x0102]);
     assert.deepEqual([first.params, second.params], [[['A', 'B']], [['X', 'Y']]]);
-    assert.deepEqual(await Promise.all([text(first.stdin), text(second.stdin)]), ['first', 'second']);
+    assert.deepEqual(await Promise.all([text(peer.stdin(first)), text(peer.stdin(second))]), [
+      'first',
+      'second',
+    ]);
     first.stdout.write('1');
     second.stdout.write('2');
     await second.end(2);
@@ -113,7 +116,7 @@ describe('A connection', () => {
     assert.deepEqual(await peer.ask(record(2, 1)), ['STDOUT 1 begun', 'END_REQUEST 1 0000008f 00']);
     assert.equal(request.signal.aborted, true);
     assert.match(String(request.signal.reason), /ABORT_REQUEST/);
-    assert.ok(request.stdin.destroyed && request.stdout.destroyed && request.stderr.destroyed);
+    assert.ok(peer.stdin(request).destroyed && request.stdout.destroyed && request.stderr.destroyed);
     await request.end(0);
     assert.deepEqual(await peer.ask(record(2, 1)), [], 'END_REQUEST is sent once');
     const next = await peer.request(wholeRequest(1, KEEP));
@@ -234,7 +237,7 @@ describe('A connection', () => {
       peer.far[how]();
       if (!request.signal.aborted) await once(request.signal, 'abort');
       assert.equal((request.signal.reason as { code?: string }).code, 'ERR_FASTCGI_DISCONNECTED');
-      assert.ok(request.stdin.destroyed && request.stdout.destroyed);
+      assert.ok(peer.stdin(request).destroyed && request.stdout.destroyed);
       await request.end(0);
       await peer.connection.closed;
       assert.deepEqual(peer.problems, [], 'that is nobody’s fault');

@@ -3,9 +3,8 @@ import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { fromText } from '../../src/bytes.js';
-import { BridgeError } from '../../src/errors.js';
-import { valueOf } from '../../src/bytes.js';
+import { fromText, valueOf } from '../../src/base/bytes.js';
+import { BridgeError } from '../../src/base/errors.js';
 import { decodeParams, encodeParams, paramText } from '../../src/fastcgi/params.js';
 import { hex } from '../helpers/records.js';
 
@@ -76,7 +75,15 @@ describe('Params', () => {
   });
 
   it('are refused without reading or reserving what an absurd length promises', () => {
-    const promises = ['ffffffff 00 41', '00 ffffffff', 'ffffffff ffffffff', '7f 7f 41', '80', '01 80'];
+    const promises = [
+      'ffffffff 00 41',
+      '00 ffffffff',
+      'ffffffff ffffffff',
+      '7f 7f 41',
+      '80',
+      '01 80',
+      'c0000000 00',
+    ];
     for (const wire of promises) {
       assert.throws(() => decodeParams(hex(wire)), { code: 'ERR_FASTCGI_PARAMS' }, wire);
     }

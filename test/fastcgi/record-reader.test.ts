@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { BridgeError } from '../../src/errors.js';
+import { BridgeError } from '../../src/base/errors.js';
 import { type RecordEvent, RecordReader } from '../../src/fastcgi/record-reader.js';
 import { hex, record } from '../helpers/records.js';
 

@@ -1,19 +1,20 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { buffer } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 
-import { BridgeError } from '../../src/errors.js';
-import { Request, type RequestTransport } from '../../src/fastcgi/request.js';
+import { BridgeError } from '../../src/base/errors.js';
+import { ByteBudget } from '../../src/base/bytes.js';
+import { type Carrier, Request } from '../../src/fastcgi/request.js';
+import { bodyOf } from '../helpers/peer.js';
 import { lines } from '../helpers/records.js';
 
 /** A connection that keeps what it is given, and can take its time. */
-class Transport implements RequestTransport {
-  readonly ready: Request[] = [];
+class Transport implements Carrier {
   readonly ended: Request[] = [];
   readonly requestCount = 1;
   readonly #octets: Buffer[] = [];
   readonly #waiting: (() => void)[] = [];
-  wanted = 0;
   sends = 0;
   slow = false;
 
@@ -21,25 +22,21 @@ class Transport implements RequestTransport {
     return lines(Buffer.concat(this.#octets));
   }
 
-  send(octets: readonly Buffer[], done?: () => void): void {
+  readonly send = (octets: readonly Buffer[], done?: () => void): void => {
     this.sends += 1;
     this.#octets.push(...octets);
     if (!done || octets.length === 0) return;
     if (this.slow) this.#waiting.push(done);
     else done();
-  }
+  };
 
   /** Says that everything was sent. */
   flush(): void {
     for (const done of this.#waiting.splice(0)) done();
   }
 
-  requestReady(request: Request): void {
-    this.ready.push(request);
-  }
-
-  stdinWanted(): void {
-    this.wanted += 1;
+  requestReady(): void {
+    // It has no time limit here.
   }
 
   requestEnded(request: Request): void {
@@ -47,12 +44,10 @@ class Transport implements RequestTransport {
   }
 }
 
-function makeRequest({ maxParamsBytes = 100, paramsTimeoutMs = 0, stdinBufferBytes = 10 } = {}): [
-  Request,
-  Transport,
-] {
+function makeRequest({ maxParamsBytes = 100, paramsTimeoutMs = 0 } = {}): [Request, Transport] {
   const transport = new Transport();
-  const limits = { maxParamsBytes, paramsTimeoutMs, stdinBufferBytes };
+  const paramsBudget = new ByteBudget(1_000_000);
+  const limits = { maxParamsBytes, paramsBudget, paramsTimeoutMs };
   return [new Request(1, true, transport, limits), transport];
 }
 
@@ -192,13 +187,27 @@ describe('A request', () => {
     assert.equal(transport.ended.length, 1);
   });
 
+  it('counts what of STDOUT was still to be sent when it was given up', async () => {
+    const [request, transport] = makeRequest();
+    transport.slow = true;
+    request.stdout.write('sent');
+    transport.flush();
+    request.stdout.write('under way');
+    request.stdout.write('waiting');
+    request.abort(lost, { answer: false });
+    await request.end(0);
+    assert.equal(request.account.unsentBytes, 16);
+  });
+
   it('is not answered when nobody is left', async () => {
     const [request, transport] = makeRequest();
+    const body = bodyOf(10);
+    request.body = body;
     request.abort(lost, { answer: false });
     await request.end(0);
     assert.deepEqual(transport.lines, []);
     assert.equal(transport.ended.length, 1);
-    assert.ok(request.stdin.destroyed && request.stdout.destroyed && request.stderr.destroyed);
+    assert.ok(body.destroyed && request.stdout.destroyed && request.stderr.destroyed);
   });
 
   it('ends once when its handler ends it at the very moment of the abort', async () => {
@@ -232,42 +241,55 @@ describe('A request', () => {
   });
 
   it('copies of its STDIN only what is small beside the memory that it would keep', () => {
-    const [request] = makeRequest({ stdinBufferBytes: 65_536 });
+    const [request] = makeRequest();
+    const body = bodyOf(65_536);
     const chunk = Buffer.from(new ArrayBuffer(65_536));
     request.input.endParams();
+    request.body = body;
     request.input.takeStdin(chunk.subarray(0, 8_192));
-    assert.equal((request.stdin.read() as Buffer).buffer, chunk.buffer);
+    assert.equal((body.read() as Buffer).buffer, chunk.buffer);
     request.input.takeStdin(chunk.subarray(0, 4_000));
-    assert.notEqual((request.stdin.read() as Buffer).buffer, chunk.buffer);
+    assert.notEqual((body.read() as Buffer).buffer, chunk.buffer);
   });
 
   it('says when its STDIN is full and when it is wanted again', async () => {
-    const [request, transport] = makeRequest({ stdinBufferBytes: 10 });
-    request.input.endParams();
+    const [request] = makeRequest();
+    const body = bodyOf(10);
+    assert.equal(request.input.endParams(), true);
+    request.body = body;
     request.input.takeStdin(Buffer.alloc(9));
     assert.equal(request.input.isFull, false);
     request.input.takeStdin(Buffer.alloc(1));
     assert.equal(request.input.isFull, true);
-    assert.equal(transport.wanted, 0);
-    assert.equal((request.stdin.read() as Buffer).length, 10);
+    const wanted = once(body, 'drain');
+    assert.equal((body.read() as Buffer).length, 10);
+    await wanted;
     assert.equal(request.input.isFull, false);
-    assert.equal(transport.wanted, 1);
     request.input.takeStdin(Buffer.alloc(20, 'x'));
     assert.equal(request.input.isFull, true);
     request.input.endStdin();
     assert.equal(request.input.isFull, false, 'there is nothing to hold back any more');
-    assert.equal((await buffer(request.stdin)).length, 20);
+    assert.equal((await buffer(body)).length, 20);
   });
 
   it('wants the rest of a STDIN whose reader has left, and forgets it', () => {
-    const [request, transport] = makeRequest({ stdinBufferBytes: 10 });
+    const [request] = makeRequest();
+    const body = bodyOf(10);
     request.input.endParams();
+    request.body = body;
     request.input.takeStdin(Buffer.alloc(20));
-    request.stdin.destroy();
+    body.destroy();
     assert.equal(request.input.isFull, false);
-    assert.equal(transport.wanted, 1);
     request.input.takeStdin(Buffer.alloc(20));
     request.input.endStdin();
     assert.equal(request.input.isFull, false);
+  });
+
+  it('that has ended destroys a body that comes only then', () => {
+    const [request] = makeRequest();
+    request.abort(lost, { answer: false });
+    const body = bodyOf(10);
+    request.body = body;
+    assert.ok(body.destroyed);
   });
 });

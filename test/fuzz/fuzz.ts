@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 
-import { reasonOf } from '../../src/errors.js';
+import { reasonOf } from '../../src/base/errors.js';
 import { play } from './play.js';
 import { makeStream } from './stream.js';
 import { MAX_REQUESTS, Target } from './target.js';

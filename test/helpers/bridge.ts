@@ -2,16 +2,26 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { bundled, readableTop } from './package-copy.js';
+
+const top = readableTop();
+
 /** What is installed; what it was bundled from, where somebody wants to know which of its lines are run. */
-const command = process.env['NODE_V8_COVERAGE'] === undefined ? 'bin/bundled/fcgi2cgi.js' : 'src/main.js';
-export const main = fileURLToPath(new URL(`../../${command}`, import.meta.url));
+export const main =
+  process.env['NODE_V8_COVERAGE'] === undefined
+    ? join(top, bundled)
+    : fileURLToPath(new URL('../../src/main.js', import.meta.url));
 
 /** A file of test/fixtures, which the compiler does not copy. */
 export function fixture(name: string): string {
-  return fileURLToPath(new URL(`../../../test/fixtures/${name}`, import.meta.url));
+  return join(top, 'test/fixtures', name);
 }
+
+/** Much longer than anything takes on a machine that has a lot to do. */
+const PATIENCE_MS = 60_000;
 
 const serving = ['hg', 'git', 'script', 'dir', 'worker', 'serve'];
 
@@ -51,6 +61,8 @@ export async function startCommand(
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<Bridge> {
   const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'pipe'], env });
+  // Each look at the log waits for its end, too.
+  child.setMaxListeners(0);
   const exited = once(child, 'exit');
   let log = '';
   const waiting = new Set<() => void>();
@@ -60,15 +72,24 @@ export async function startCommand(
   });
   const logged = (pattern: RegExp): Promise<string> =>
     new Promise((resolve, reject) => {
+      const fail = (what: string): void => {
+        waiting.delete(look);
+        reject(new Error(`${what} ${String(pattern)}; it logged:\n${log}`));
+      };
+      const patience = setTimeout(() => {
+        fail(`for ${String(PATIENCE_MS / 1000)} s the bridge has not logged`);
+      }, PATIENCE_MS);
       const look = (): void => {
         const line = log.split('\n').find((candidate) => pattern.test(candidate));
         if (line === undefined) return;
         waiting.delete(look);
+        clearTimeout(patience);
         resolve(line);
       };
       waiting.add(look);
       void once(child, 'close').then(() => {
-        reject(new Error(`the bridge ended without logging ${String(pattern)}; it logged:\n${log}`));
+        clearTimeout(patience);
+        fail('the bridge ended without logging');
       });
       look();
     });

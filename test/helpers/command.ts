@@ -14,6 +14,8 @@ export interface Ended {
 interface RunOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
+  /** All of its standard input, as Latin-1. */
+  readonly input?: string;
   /** Ends it with SIGTERM, and the promise rejects. */
   readonly signal?: AbortSignal;
 }
@@ -22,7 +24,7 @@ interface RunOptions {
 export async function runToEnd(
   file: string,
   args: readonly string[],
-  { cwd, env, signal }: RunOptions = {},
+  { cwd, env, input, signal }: RunOptions = {},
 ): Promise<Ended> {
   try {
     const options = {
@@ -32,7 +34,9 @@ export async function runToEnd(
       ...(env && { env }),
       ...(signal && { signal }),
     } as const;
-    const { stdout, stderr } = await run(file, args, options);
+    const running = run(file, args, options);
+    if (input !== undefined) running.child.stdin?.end(input, 'latin1');
+    const { stdout, stderr } = await running;
     return { status: 0, stdout, stderr };
   } catch (error) {
     const { code, stdout, stderr } = error as { code?: unknown; stdout?: string; stderr?: string };

@@ -2,7 +2,7 @@
 
 import { readdirSync, readFileSync } from 'node:fs';
 
-import { runBridge } from './bridge.js';
+import { runHere } from './run-here.js';
 
 const top = new URL('../../../', import.meta.url);
 
@@ -26,7 +26,7 @@ export const sources: ReadonlyMap<string, string> = new Map(
 );
 
 /** The lines of the manual page, without its comments. */
-export const manual = textOf('src/fcgi2cgi.8').replaceAll(/^\.\\".*\n/gm, '');
+export const manual = textOf('src/man/fcgi2cgi.8').replaceAll(/^\.\\".*\n/gm, '');
 
 export const readme = textOf('README.md');
 
@@ -91,16 +91,17 @@ export type Help = ReadonlyMap<string, readonly HelpEntry[]>;
 
 /** The commands of the program, in the order of its help, each with its own help. */
 export async function helpOfCommands(): Promise<ReadonlyMap<string, Help>> {
-  const { stdout } = await runBridge(['--help']);
+  const { stdout } = await runHere(['--help']);
   const names = [...stdout.matchAll(/^ {2}fcgi2cgi (\w+)/gm)].map(([, name = '']) => name);
   const helps = new Map<string, Help>();
-  for (const name of names) helps.set(name, helpIn((await runBridge([name, '--help'])).stdout));
+  for (const name of names) helps.set(name, helpIn((await runHere([name, '--help'])).stdout));
   return helps;
 }
 
 function helpIn(text: string): Help {
   const groups = new Map<string, HelpEntry[]>();
-  for (const group of text.split(/^(?=[A-Z]\w*:$)/m).slice(1)) {
+  const [entriesText = ''] = text.split('\nExamples:\n');
+  for (const group of entriesText.split(/^(?=[A-Z]\w*:$)/m).slice(1)) {
     const [heading = '', ...lines] = group.trimEnd().split('\n');
     const isEntry = /^ {2,6}(?:-\w, )?(?:--)?([a-z][a-z-]*)(?: {2}|$)/;
     const entries: string[] = [];
@@ -129,21 +130,4 @@ function entryIn(name: string, text: string): HelpEntry {
     isRepeatable: notes.includes('[array]'),
     takesValue: !notes.includes('[boolean]'),
   };
-}
-
-/** The rows of the tables of README.md whose first column has this heading, cell by cell, without backquotes. */
-export function readmeTable(heading: string): readonly (readonly string[])[] {
-  const tables = readme.split('\n\n').filter((block) => new RegExp(`^\\| ${heading} *\\|`).test(block));
-  return tables.flatMap((table) =>
-    table
-      .trim()
-      .split('\n')
-      .slice(2)
-      .map((row) =>
-        row
-          .split(/(?<!\\)\|/)
-          .slice(1, -1)
-          .map((cell) => cell.trim().replaceAll('`', '')),
-      ),
-  );
 }

@@ -2,11 +2,12 @@
 
 import assert from 'node:assert/strict';
 
-import { fromText } from '../../src/bytes.js';
+import { fromText } from '../../src/base/bytes.js';
 import type { Invocation } from '../../src/cgi/invocation.js';
 import { realPath } from '../../src/sites/contain.js';
-import { gitSite, type GitSiteOptions } from '../../src/sites/git/git-site.js';
-import type { Resolution } from '../../src/sites/site.js';
+import { gitSite } from '../../src/sites/git/git-site.js';
+import type { Git, GitSiteOptions } from '../../src/sites/git/options.js';
+import { type Resolution, resolveRequest, type Site } from '../../src/sites/site.js';
 import { empty, type Entry, makeTree } from './file-tree.js';
 import { temporaryDirectory } from './temporary.js';
 
@@ -28,25 +29,35 @@ export class GitTree {
     this.root = root;
   }
 
-  /** What a site made of these options says. */
-  async ask(params: Params, options: Partial<GitSiteOptions> = {}): Promise<Resolution> {
+  get git(): Git {
+    return {
+      git: '/bin/git',
+      httpBackend: '/lib/git-http-backend',
+      gitweb: '/lib/gitweb.cgi',
+      gitwebStatic: `${this.root}/gitweb/static`,
+    };
+  }
+
+  /** A site made of these options. */
+  site(options: Partial<GitSiteOptions> = {}): Promise<Site> {
     const { root } = this;
-    const site = await gitSite({
+    return gitSite({
       repos: `${root}/repos`,
       publishedBy: { markers: `${root}/www` },
       urlPrefix: '',
-      git: {
-        git: '/bin/git',
-        httpBackend: '/lib/git-http-backend',
-        gitweb: '/lib/gitweb.cgi',
-        gitwebStatic: `${root}/gitweb/static`,
-      },
+      trustRemoteUser: false,
+      git: this.git,
       gitwebSettings: '/lib/gitweb.conf',
       base: new Map([['PATH', '/bin']]),
       administrator: new Map(),
       ...options,
     });
-    return site.resolve(Object.entries({ REQUEST_METHOD: 'GET', ...params }));
+  }
+
+  /** What such a site says. */
+  async ask(params: Params, options?: Partial<GitSiteOptions>): Promise<Resolution> {
+    const site = await this.site(options);
+    return resolveRequest(site, Object.entries({ REQUEST_METHOD: 'GET', ...params }));
   }
 
   /** The refusal of a request: its status, and its detail or reason. */
@@ -122,4 +133,6 @@ export const steering = {
   HOME: '/evil',
   XDG_CONFIG_HOME: '/evil',
   MOD_PERL: '2',
+  REDIRECT_QUERY_STRING: 'h=evil',
+  REDIRECT_REDIRECT_QUERY_STRING: 'h=evil',
 };

@@ -17,6 +17,9 @@ const shipped = fileURLToPath(
   new URL('../../../scripts/webservers/apache-fcgid-gitweb.conf', import.meta.url),
 );
 
+/** What a gitweb that another command than `git` runs has to read. */
+export const gitwebChecks = fileURLToPath(new URL('../../../scripts/gitweb-checks.conf', import.meta.url));
+
 /** What gitweb is asked for: the page that costs it least. */
 export const cheapPage = '/?a=project_index';
 
@@ -93,6 +96,7 @@ export async function startGitwebApache(
   for (const [theirs, ours] of [
     [/(?<=FcgidWrapper ")[^"]+/, command.join(' ')],
     [/(?<=SetEnv GITWEB_CONFIG ")[^"]+/, config],
+    [/(?<=SetEnv GITWEB_CONFIG_COMMON ")[^"]+/, gitwebChecks],
   ] as const) {
     assert.match(settings, theirs);
     settings = settings.replace(theirs, ours);

@@ -1,6 +1,7 @@
 /** A site of Mercurial repositories and what it would run, without running it. */
 
 import { hgSite, type HgSiteOptions } from '../../src/sites/hg/hg-site.js';
+import { resolveRequest, type Site } from '../../src/sites/site.js';
 
 type Params = Readonly<Record<string, string>>;
 
@@ -16,20 +17,26 @@ export interface HgInvocation {
   readonly directory: string;
 }
 
-/** Asks a site made of these options; a refusal is given as its status and its detail or reason. */
-export async function askSite(
-  options: Partial<HgSiteOptions> & { repos: string },
-  params: Params,
-): Promise<HgInvocation | string> {
-  const site = await hgSite({
+/** A site made of these options. */
+export function makeSite(options: Partial<HgSiteOptions> & { repos: string }): Promise<Site> {
+  return hgSite({
     urlPrefix: '',
+    trustRemoteUser: false,
     mercurial: { python: '/usr/bin/python3', modules: '/usr/lib/mercurial' },
     hgwebScript: '/lib/hgweb.cgi',
     base: new Map([['PATH', '/bin']]),
     administrator: new Map(),
     ...options,
   });
-  const resolution = await site.resolve(Object.entries({ REQUEST_METHOD: 'GET', ...params }));
+}
+
+/** Asks a site made of these options; a refusal is given as its status and its detail or reason. */
+export async function askSite(
+  options: Partial<HgSiteOptions> & { repos: string },
+  params: Params,
+): Promise<HgInvocation | string> {
+  const site = await makeSite(options);
+  const resolution = await resolveRequest(site, Object.entries({ REQUEST_METHOD: 'GET', ...params }));
   if (resolution.kind === 'refuse') {
     const { status, reason, detail } = resolution.refusal;
     return `${String(status)} ${detail ?? reason}`;

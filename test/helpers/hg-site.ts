@@ -6,11 +6,15 @@ import { dirname, join } from 'node:path';
 import { type Bridge, startBridge } from './bridge.js';
 import { addressesFor, startWebServer, type WebServer, type WebServerName } from './webserver.js';
 
-export interface HgHost {
+/** Without the web server. */
+export interface HgSite {
   readonly repos: string;
   /** The document root, with the markers. */
   readonly markers: string;
   readonly bridge: Bridge;
+}
+
+export interface HgHost extends HgSite {
   readonly web: WebServer;
   readonly url: string;
   stop: () => Promise<void>;
@@ -22,36 +26,49 @@ export async function touch(path: string): Promise<void> {
   await writeFile(path, '');
 }
 
-/** Starts a host below `directory`; `markers` undefined publishes all repositories. */
-export async function startHgHost(
-  server: WebServerName,
+interface HgOptions {
+  /** Without them all repositories are published. */
+  readonly markers?: boolean;
+  readonly options?: readonly string[];
+}
+
+/** Starts a bridge at these addresses for what will be below `directory`. */
+export async function startHgSite(
   directory: string,
-  { markers = true, options = [] }: { markers?: boolean; options?: readonly string[] } = {},
-): Promise<HgHost> {
-  const place = {
-    repos: join(directory, 'repos'),
-    markers: join(directory, 'www'),
-    sockets: join(directory, `run-${server}`),
-  };
+  listen: readonly string[],
+  { markers = true, options = [] }: HgOptions = {},
+): Promise<HgSite> {
+  const place = { repos: join(directory, 'repos'), markers: join(directory, 'www') };
   for (const path of Object.values(place)) await mkdir(path, { recursive: true });
-  const { listen, sockets } = await addressesFor(server, place.sockets);
   const bridge = await startBridge([
     'hg',
     '--repos',
     place.repos,
+    '--trust-remote-user',
     ...(markers ? ['--markers', place.markers] : []),
     ...listen.flatMap((address) => ['--listen', address]),
     ...options,
   ]);
+  return { ...place, bridge };
+}
+
+/** Starts a host below `directory`. */
+export async function startHgHost(
+  server: WebServerName,
+  directory: string,
+  options: HgOptions = {},
+): Promise<HgHost> {
+  const run = join(directory, `run-${server}`);
+  await mkdir(run, { recursive: true });
+  const { listen, sockets } = await addressesFor(server, run);
+  const site = await startHgSite(directory, listen, options);
+  const { bridge, markers: documentRoot } = site;
   const web = await startWebServer(server, {
-    directory: join(directory, 'web'),
-    documentRoot: place.markers,
-    sockets,
+    ...{ directory: join(directory, 'web'), documentRoot, sockets },
     users: ['ann', 'bob'],
   });
   return {
-    ...place,
-    bridge,
+    ...site,
     web,
     url: web.url,
     stop: async () => {

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 
 import { fixture } from './bridge.js';
 import { type Ended, runToEnd, succeed } from './command.js';
+import { HgServer } from './hg-server.js';
 import { type Leaver, startLeaver } from './leaving.js';
 import { temporaryDirectory } from './temporary.js';
 import { freePort, startProgram, type WebServer } from './webserver.js';
@@ -17,14 +18,21 @@ const env = {
   HGENCODING: 'UTF-8',
 };
 
+let server: HgServer | undefined;
+
 /** `hg` that must succeed; gives its standard output, octet by octet. */
-export function hg(args: readonly string[], cwd?: string): Promise<string> {
-  return succeed('hg', args, { env, ...(cwd && { cwd }) });
+export async function hg(args: readonly string[], cwd?: string): Promise<string> {
+  const { status, stdout, stderr } = await tryHg(args, cwd);
+  if (status === 0) return stdout;
+  throw new Error(`hg ${args.join(' ')}: exit status ${String(status)}\n${stdout}${stderr}`);
 }
 
 /** `hg` whatever its exit status. */
 export function tryHg(args: readonly string[], cwd?: string): Promise<Ended> {
-  return runToEnd('hg', args, { env, ...(cwd && { cwd }) });
+  server ??= new HgServer(env);
+  // Extensions that one command loads would be there for all that follow.
+  const isAlone = server.isBusy || args.some((arg) => arg.startsWith('extensions.'));
+  return isAlone ? runToEnd('hg', args, { env, ...(cwd && { cwd }) }) : server.run(args, cwd);
 }
 
 /** Starts `hg`; gives what ends it, and all that it has started, in the middle. */
@@ -46,8 +54,7 @@ export async function makeRepository(
     await mkdir(Buffer.from(dirname(join(path, name)), 'latin1'), { recursive: true });
     await writeFile(file, content);
   }
-  await hg(['addremove', '-q'], path);
-  await hg(['commit', '-q', '-m', 'First changeset', '-d', '1600000000 0'], path);
+  await hg(['commit', '-q', '-A', '-m', 'First changeset', '-d', '1600000000 0'], path);
 }
 
 /** A repository with that many changesets and many heads. */

@@ -3,16 +3,21 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net';
-import { type Duplex, duplexPair } from 'node:stream';
+import { type Duplex, duplexPair, PassThrough, Writable } from 'node:stream';
 
-import type { BridgeError } from '../../src/errors.js';
+import type { BridgeError } from '../../src/base/errors.js';
 import { Connection, type ConnectionOptions } from '../../src/fastcgi/connection.js';
+import { ByteBudget } from '../../src/base/bytes.js';
 import type { Request } from '../../src/fastcgi/request.js';
 import { hex, lines, record } from './records.js';
 
-type Options = Partial<ConnectionOptions> & {
+type Options = Partial<Omit<ConnectionOptions, 'onRequest'>> & {
+  /** Without it, requests are kept in `requests`. It may return what STDIN is written to. */
+  readonly onRequest?: (request: Request, peer: Peer) => unknown;
   /** The bridge's end and the web server's end; without it, a pair in memory. */
   readonly pair?: readonly [Duplex, Duplex];
+  /** Octets of STDIN that are kept for a handler that does not read. */
+  readonly stdinBufferBytes?: number;
 };
 
 /** A management record of an unknown type: its answer shows that everything before it was handled. */
@@ -27,16 +32,24 @@ export class Peer {
   readonly problems: BridgeError[] = [];
   #octets = Buffer.of();
 
-  constructor({ pair = duplexPair(), ...options }: Options = {}) {
+  readonly #bodies = new Map<Request, PassThrough>();
+
+  constructor({ pair = duplexPair(), stdinBufferBytes = 1_000_000, onRequest, ...options }: Options = {}) {
     [this.near, this.far] = pair;
     this.connection = new Connection(this.near, {
       maxRequests: 10,
       idleTimeoutMs: 0,
       maxParamsBytes: 1_000_000,
-      stdinBufferBytes: 1_000_000,
+      paramsBudget: new ByteBudget(10_000_000),
       values: {},
       refuse: (why) => Buffer.from(why),
-      onRequest: (request) => this.requests.push(request),
+      onRequest: (request) => {
+        const kept = bodyOf(stdinBufferBytes);
+        this.#bodies.set(request, kept);
+        if (onRequest === undefined) this.requests.push(request);
+        const body = onRequest?.(request, this);
+        return body instanceof Writable ? body : kept;
+      },
       onProblem: (problem) => this.problems.push(problem),
       ...options,
     });
@@ -44,6 +57,11 @@ export class Peer {
     this.far.on('data', (chunk: Buffer) => {
       this.#octets = Buffer.concat([this.#octets, chunk]);
     });
+  }
+
+  /** The STDIN of a request. */
+  stdin(request: Request | undefined): PassThrough {
+    return (request && this.#bodies.get(request)) ?? assert.fail('no such request');
   }
 
   /** What was received so far. */
@@ -97,6 +115,12 @@ export class Peer {
     this.#octets = this.#octets.subarray(bytes + skipped);
     return taken;
   }
+}
+
+/** What a request's STDIN is written to, which keeps so much of it for a handler that does not read. */
+export function bodyOf(bufferBytes: number): PassThrough {
+  const body = new PassThrough({ readableHighWaterMark: bufferBytes, writableHighWaterMark: 1 });
+  return body.on('error', () => undefined);
 }
 
 /** Two ends of a TCP connection over loopback, the first one accepted as the daemon's listener accepts. */

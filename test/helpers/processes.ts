@@ -4,7 +4,8 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
 const POLL_MS = 5;
-const PATIENCE_MS = 10_000;
+/** Much longer than anything takes on a machine that has a lot to do. */
+const PATIENCE_MS = 30_000;
 
 function read(pid: number, name: string): string {
   try {
@@ -60,6 +61,11 @@ export function programOf(pid: number): string {
   return linkOf(pid, 'exe');
 }
 
+/** The files that a process has mapped, as the system lists them; empty where it has ended. */
+export function mappedBy(pid: number): string {
+  return read(pid, 'maps');
+}
+
 /** How many descriptors `pid` has open. */
 export function descriptorsOf(pid: number): number {
   return readdirSync(`/proc/${String(pid)}/fd`).length;
@@ -71,7 +77,7 @@ export function spooledBy(pid = 0): string[] {
   return readdirSync(directory).flatMap((fd) => {
     try {
       const target = readlinkSync(`${directory}/${fd}`);
-      return /\/fcgi2cgi-[0-9a-f-]{36} \(deleted\)$/.test(target) ? [target] : [];
+      return /\/(fcgi2cgi-[0-9a-f-]{36}|#\d+) \(deleted\)$/.test(target) ? [target] : [];
     } catch {
       return [];
     }

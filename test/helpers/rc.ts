@@ -5,16 +5,16 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { after } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 
 import { fixture, main } from './bridge.js';
 import { type Ended, runToEnd } from './command.js';
+import { readableTop } from './package-copy.js';
 import { temporaryDirectory } from './temporary.js';
 
-export const rcDirectory = fileURLToPath(new URL('../../../rc.d', import.meta.url));
+export const rcDirectory = join(readableTop(), 'rc.d');
 
 /** Where one daemon has its files. Only `repos` and `markers` exist: the rest is for the script to make. */
 export interface Place {
@@ -41,8 +41,16 @@ export interface System {
   readonly notRunning: number;
   /** The exit status of a start when the daemon runs already. */
   readonly startAgain: number;
-  /** Makes its script serve `place` as `user`, with `site` or `config` where these are set. */
-  install(place: Place, user: string, more?: Readonly<Record<string, string>>): Promise<Script>;
+  /**
+   * Makes its script serve `place` as `user`, with `site` or `config` where these are set, by `program` where that is one
+   * of another PATH.
+   */
+  install(
+    place: Place,
+    user: string,
+    more?: Readonly<Record<string, string>>,
+    program?: string,
+  ): Promise<Script>;
 }
 
 /** A process of `place`'s daemon. */
@@ -94,7 +102,8 @@ export async function daemonProcesses(place: Place): Promise<DaemonProcess[]> {
     const pid = Number(name);
     if (!Number.isInteger(pid)) continue;
     const args = (await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '')).split('\0').slice(0, -1);
-    if (args.includes(main) && args.includes(place.pidFile)) found.push({ pid, args });
+    const isOurs = args.some((arg) => basename(arg) === basename(main));
+    if (isOurs && args.includes(place.pidFile)) found.push({ pid, args });
   }
   return found;
 }
@@ -182,12 +191,12 @@ const sysv: System = {
   ask: 'status',
   notRunning: 3,
   startAgain: 0,
-  async install(place, user, more = {}) {
+  async install(place, user, more = {}, program = main) {
     const defaults = join(place.directory, 'defaults');
     const { repos, markers, socket, dirsocket, pidFile: pid_file, logFile: log_file } = place;
     await writeFile(
       defaults,
-      settings({ command: main, repos, markers, socket, dirsocket, user, pid_file, log_file, ...more }),
+      settings({ command: program, repos, markers, socket, dirsocket, user, pid_file, log_file, ...more }),
     );
     const env = { ...process.env, FCGI2CGI_DEFAULTS: defaults };
     return (action) => runToEnd(join(rcDirectory, 'sysv'), [action], { env });
@@ -207,7 +216,7 @@ const openrc: System = {
   ask: 'status',
   notRunning: 3,
   startAgain: 0,
-  async install(place, user, more = {}) {
+  async install(place, user, more = {}, program = main) {
     const etc = join(place.directory, 'etc');
     const { repos, markers, socket, dirsocket, pidFile: pidfile, logFile: log_file } = place;
     await installCopy('openrc', join(etc, 'init.d', 'fcgi2cgi'), {});
@@ -215,7 +224,7 @@ const openrc: System = {
     await writeFile(
       join(etc, 'conf.d', 'fcgi2cgi'),
       settings({
-        fcgi2cgi: main,
+        fcgi2cgi: program,
         repos,
         markers,
         socket,
@@ -247,11 +256,11 @@ function freebsdOrNetbsd(name: string, rcvar: string): System {
     ask: 'status',
     notRunning: 1,
     startAgain: 1,
-    async install(place, user, more = {}) {
+    async install(place, user, more = {}, program = main) {
       const script = join(place.directory, 'fcgi2cgi');
       await installCopy(name, script, {
         '^\\. /etc/rc\\.subr$': `. '${fixture('rc-subr/freebsd-netbsd')}'`,
-        '^command=.*/bin/fcgi2cgi$': `command='${main}'`,
+        '^command=.*/bin/fcgi2cgi$': `command='${program}'`,
       });
       await writeFile(
         rcConf(place),
@@ -281,13 +290,13 @@ const openbsd: System = {
   ask: 'check',
   notRunning: 1,
   startAgain: 0,
-  async install(place, user, more = {}) {
+  async install(place, user, more = {}, program = main) {
     const script = join(place.directory, 'fcgi2cgi');
     await installCopy('openbsd', script, {
       // No machine but OpenBSD's has a ksh of its own.
       '^#!/bin/ksh$': '#!/bin/sh',
       '^\\. /etc/rc\\.d/rc\\.subr$': `. '${fixture('rc-subr/openbsd')}'`,
-      '/usr/local/bin/fcgi2cgi': main,
+      '/usr/local/bin/fcgi2cgi': program,
       '^repos=\\S+': `repos='${place.repos}'`,
       '^markers=\\S+': `markers='${place.markers}'`,
       '^socket=\\S+': `socket='${place.socket}'`,

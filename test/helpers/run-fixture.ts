@@ -3,15 +3,15 @@
 import { dirname } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 
-import { fromText } from '../../src/bytes.js';
+import { ByteBudget, fromText } from '../../src/base/bytes.js';
 import type { Invocation } from '../../src/cgi/invocation.js';
 import { RequestBody, type RequestBodyOptions } from '../../src/runners/request-body.js';
-import type { Outcome, RunLimits } from '../../src/runners/runner.js';
-import { spawnScript } from '../../src/runners/spawn-script.js';
+import type { RunResult, RunLimits } from '../../src/runners/runner.js';
+import { spawnScript } from '../../src/runners/start-queue.js';
 import { ProcessRunner } from '../../src/runners/process-runner.js';
 import { fixture } from './bridge.js';
 import { Collector } from './sinks.js';
-import { startProcess } from './spawn-way.js';
+import { startProcess } from './spawn-method.js';
 
 /** No limit but those that keep a failed test from leaving a process. */
 export const limits: RunLimits = {
@@ -21,8 +21,8 @@ export const limits: RunLimits = {
   killGraceMs: 200,
   maxHeaderBytes: 65_536,
   stderrTailBytes: 4_096,
-  holdBytes: 65_536,
-  holdAnswerBytes: 0,
+  holdDuringUploadBytes: 65_536,
+  holdUntilExitBytes: 0,
 };
 
 export interface RunOptions {
@@ -40,18 +40,26 @@ export interface Run {
   readonly stdout: Collector;
   readonly stderr: Collector;
   readonly runner: ProcessRunner;
-  readonly outcome: Promise<Outcome>;
+  readonly outcome: Promise<RunResult>;
 }
 
 /** A body as a responder makes it of what comes, on a connection that carries no other request. */
 export function requestBody(source: Readable, options: Partial<RequestBodyOptions> = {}): RequestBody {
-  return new RequestBody(source, {
+  const body = new RequestBody({
     bufferBytes: 65_536,
     maxSpoolBytes: 1_000_000_000,
+    spoolBudget: new ByteBudget(1_000_000_000),
     mayWait: () => true,
     onProblem: () => undefined,
     ...options,
   });
+  source.pipe(body);
+  source.once('close', () => {
+    if (!source.readableEnded) body.destroy(source.errored ?? undefined);
+  });
+  // As the connection does, which reads what comes behind it.
+  body.once('close', () => source.resume());
+  return body;
 }
 
 /** Starts the fixture; `stdout` of the options takes the answer in place of the one that is returned. */
@@ -59,7 +67,7 @@ export function runFixture(name: string, options: RunOptions = {}): Run {
   const file = fixture(`cgi/${name}`);
   const stdout = new Collector();
   const stderr = new Collector();
-  const runner = new ProcessRunner({ ...limits, ...options.limits }, spawnScript(startProcess));
+  const runner = new ProcessRunner({ ...limits, ...options.limits }, spawnScript(startProcess, 0));
   const outcome = runner.run(
     {
       file: fromText(file),

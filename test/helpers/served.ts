@@ -1,26 +1,42 @@
-/** Bridges on a Unix socket of their own, and what is asked of them; all of it ends with the tests of the file. */
+/**
+ * Bridges on a Unix socket of their own, as the command or in this process, and what is asked of them; all of it ends with
+ * the tests of the file.
+ */
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after } from 'node:test';
 
+import { readConfiguration } from '../../src/cli/configuration.js';
+import { daemonOptions } from '../../src/cli/options/command-options.js';
+import { readSiteKind, type SiteKindName, siteKinds } from '../../src/cli/options/site-kinds.js';
+import { rowsOf } from '../../src/cli/options/option.js';
+import { siteOptions } from '../../src/cli/options/site-options.js';
+import { Daemon } from '../../src/daemon/daemon.js';
 import type { SentRequest } from '../../src/fastcgi/requester.js';
+import { Logs } from '../../src/daemon/process/logs.js';
 import { ask } from './ask.js';
 import { type Bridge, startBridge } from './bridge.js';
+import { until } from './processes.js';
 import { temporaryDirectory } from './temporary.js';
 
-export interface Served extends Bridge {
+/** What a test of requests needs. */
+export interface Asked extends Pick<Bridge, 'log' | 'logged'> {
   /** The path of the socket. */
   readonly socket: string;
 }
 
+export interface Served extends Bridge, Asked {}
+
 const PATIENCE_MS = 10_000;
 
 const started: Bridge[] = [];
+const here: Daemon[] = [];
 
 after(async () => {
+  await Promise.all(here.map((daemon) => daemon.close()));
   for (const bridge of started) bridge.process.kill('SIGTERM');
   for (const bridge of started) {
     // One that a failed test has left may have a reason not to end.
@@ -40,6 +56,54 @@ export async function serve(
   const bridge = await startBridge([command, '--listen', socket, ...graces, ...rest], env);
   started.push(bridge);
   return { ...bridge, socket };
+}
+
+/**
+ * Starts a daemon in this process, which is quicker, as the command would with these arguments: options, and for
+ * `script` its file, `--` and arguments.
+ */
+export async function serveHere([kind = '', ...args]: readonly string[]): Promise<Asked> {
+  const directory = await temporaryDirectory();
+  const [socket, file] = [join(directory, 'sock'), join(directory, 'log')];
+  const given = new Map<string, string | true | readonly string[]>([
+    ['stop-grace', '500ms'],
+    ['kill-grace', '200ms'],
+    ['log-file', file],
+    ['listen', [socket]],
+  ]);
+  const own = siteKinds[kind as SiteKindName];
+  const rows = rowsOf({ siteOptions, daemonOptions, own });
+  const rest = [...args];
+  while (rest[0]?.startsWith('--') === true) {
+    const name = rest.shift()?.slice(2) ?? '';
+    const form = rows.find((row) => row.name === name)?.form;
+    if (form === 'flag') given.set(name, true);
+    else {
+      const value = rest.shift() ?? '';
+      given.set(name, form === 'list' ? [given.get(name) ?? [], value].flat().map(String) : value);
+    }
+  }
+  if (rest[0] !== undefined) given.set('file', rest[0]);
+  given.set(
+    'argument',
+    rest.slice(1).filter((argument, index) => index > 0 || argument !== '--'),
+  );
+  const configuration = readConfiguration(readSiteKind(kind as SiteKindName, given), given);
+  const logs = new Logs(configuration);
+  here.push(await Daemon.start(configuration, logs.log, logs.accessLog));
+  const log = (): string => readFileSync(file, 'utf8');
+  return {
+    socket,
+    log,
+    logged: async (pattern) => {
+      const found = (): string | undefined =>
+        log()
+          .split('\n')
+          .find((line) => pattern.test(line));
+      await until(() => found() !== undefined);
+      return found() ?? '';
+    },
+  };
 }
 
 /** What a request's answer says so far, when it matches; rejects if the answer ends before. */
@@ -63,15 +127,8 @@ export function page(stdout: string): { status: number; id: string; text: string
   return { status, id, text: /<p>(.*?)<\/p>/.exec(stdout)?.[1] ?? '' };
 }
 
-/** A named pipe, which a script waits at until the test writes a line to it. */
-export async function fifo(): Promise<string> {
-  const path = join(await temporaryDirectory(), 'go-on');
-  execFileSync('mkfifo', [path]);
-  return path;
-}
-
 /** The answer to a request whose page must name the request that the log has under the same id. */
-export async function failed(served: Served): Promise<{
+export async function failed(served: Asked): Promise<{
   readonly status: number;
   readonly text: string;
   readonly appStatus: number;

@@ -1,21 +1,24 @@
 /** A web server with the configuration that the README shows, before a site with something of every kind in it. */
 
 import { randomBytes } from 'node:crypto';
-import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { type Bridge, fixture, startBridge } from './bridge.js';
 import { makeBareRepository } from './git.js';
-import { startGitHost } from './git-site.js';
-import { startHgHost, touch } from './hg-site.js';
+import { startGitSite } from './git-site.js';
+import { startHgSite, touch } from './hg-site.js';
 import { makeRepository } from './mercurial.js';
 import { addressesFor, startWebServer, type WebServerName } from './webserver.js';
+import { webServers } from './webserver-table.js';
 
 export interface SiteHost {
   readonly url: string;
   readonly server: WebServerName;
   readonly bridge: Bridge;
-  readonly accessLog: string;
+  /** The access log from when this web server was started. */
+  readonly log: () => Promise<string>;
   /** What HOLD is for the programs of test/fixtures that hold a clone. */
   readonly hold: string;
   /** The repository that is published as /public.hg or /public.git. */
@@ -43,52 +46,80 @@ const program = `case $REQUEST_URI in
 *) printf 'Content-Type: text/plain\\n\\n%s' "$REQUEST_URI" ;;
 esac`;
 
-export async function startHost(
-  server: WebServerName,
+/** A bridge before which one web server after the other is put. */
+export interface SharedSite {
+  readonly bridge: Bridge;
+  /** Puts a web server before it; `directory` is for that one alone. */
+  readonly startHost: (server: WebServerName, directory: string) => Promise<SiteHost>;
+}
+
+/** Starts a bridge for one kind of site, at the addresses that any web server may want. */
+export async function startSite(site: 'hg' | 'git' | 'script', directory: string): Promise<SharedSite> {
+  const [hold, run] = [join(directory, 'hold'), join(directory, 'run')];
+  for (const path of [hold, run]) await mkdir(path);
+  const accessLog = join(directory, 'access.log');
+  const paths = await addressesFor('lighttpd', run);
+  const tcp = await addressesFor('apache-tcp', run);
+  const listen = [...paths.listen, ...tcp.listen];
+  // Warm: so that most of a test's time is not the start of interpreters.
+  const options = ['--runner', 'warm', '--access-log', accessLog, '--env', `HOLD=${hold}`];
+  const { bridge, markers, repository } = await startBridgeFor(site, directory, listen, options);
+  return {
+    bridge,
+    startHost: async (server, own) => {
+      const work = join(own, 'work');
+      await mkdir(work);
+      const logged = existsSync(accessLog) ? (await stat(accessLog)).size : 0;
+      const { sockets } = webServers[server].isOverTcp === true ? tcp : paths;
+      const web = await startWebServer(server, {
+        ...{ directory: join(own, 'web'), documentRoot: markers, sockets },
+        ...(site === 'hg' ? {} : { site: 'git' }),
+        users: ['ann'],
+      });
+      const log = async (): Promise<string> => (await readFile(accessLog)).subarray(logged).toString();
+      return { url: web.url, server, bridge, log, hold, repository, work, stop: () => web.stop() };
+    },
+  };
+}
+
+async function startBridgeFor(
   site: 'hg' | 'git' | 'script',
   directory: string,
-): Promise<SiteHost> {
+  listen: readonly string[],
+  options: readonly string[],
+): Promise<{ readonly bridge: Bridge; readonly markers: string; readonly repository: string }> {
   const contents = {
     ...Object.fromEntries(files.map((name) => [name, Buffer.from(name, 'latin1')])),
     large: randomBytes(LARGE_BYTES),
   };
-  const work = join(directory, 'work');
-  const hold = join(directory, 'hold');
-  const accessLog = join(directory, 'access.log');
-  for (const path of [work, hold]) await mkdir(path);
-  // Warm: so that most of a test's time is not the start of interpreters.
-  const options = ['--runner', 'warm', '--access-log', accessLog, '--env', `HOLD=${hold}`];
-  const known = { server, accessLog, hold, work };
   if (site === 'hg') {
-    const host = await startHgHost(server, directory, { options });
-    const repository = join(host.repos, 'public');
+    const { bridge, repos, markers } = await startHgSite(directory, listen, { options });
+    const repository = join(repos, 'public');
     // Copied, for Python writes what it makes of it beside it.
     const holder = join(directory, 'holds-a-clone.py');
     await copyFile(fixture('holds-a-clone.py'), holder);
     const extension = `[extensions]\nholds-a-clone = ${holder}\n`;
     await makeRepository(repository, contents, `[web]\nallow-push = ann\npush_ssl = no\n${extension}`);
-    for (const name of ['index.fcgi', 'public.hg']) await touch(join(host.markers, name));
-    return { ...known, url: host.url, bridge: host.bridge, repository, stop: host.stop };
+    await makeRepository(join(repos, 'private'), contents, '[web]\nallow_read = ann\n');
+    const hgrc = '[web]\nallow-push = ann\npush_ssl = no\n[extensions]\nlfs =\n';
+    for (const name of ['small', 'large']) await makeRepository(join(repos, name), { small: 'small' }, hgrc);
+    for (const name of ['index.fcgi', 'public.hg', 'private.hg', 'small.hg', 'large.hg'])
+      await touch(join(markers, name));
+    return { bridge, markers, repository };
   }
   if (site === 'git') {
     const config = join(directory, 'gitconfig');
     await writeFile(config, `[uploadpack]\npackObjectsHook = ${fixture('holds-a-clone.sh')}\n`);
-    const own = [...options, '--env', `GIT_CONFIG_GLOBAL=${config}`];
-    const host = await startGitHost(server, directory, { options: own });
-    const repository = join(host.repos, 'public.git');
+    // So that a page tells for whom it was made.
+    const gitwebConfig = join(directory, 'gitweb.conf');
+    await writeFile(gitwebConfig, "$site_name = 'for <' . ($ENV{REMOTE_USER} // '') . '>';");
+    const own = [...options, '--env', `GIT_CONFIG_GLOBAL=${config}`, '--gitweb-config', gitwebConfig];
+    const { bridge, repos, markers } = await startGitSite(directory, listen, { options: own });
+    const repository = join(repos, 'public.git');
     await makeBareRepository(repository, contents);
-    return { ...known, url: host.url, bridge: host.bridge, repository, stop: host.stop };
+    return { bridge, markers, repository };
   }
-  const { listen, sockets } = await addressesFor(server, directory);
-  const own = ['--listen', listen[0], '--kill-grace', '200ms'];
+  const own = [...listen.flatMap((address) => ['--listen', address]), '--kill-grace', '200ms'];
   const bridge = await startBridge(['script', ...own, '/bin/sh', '--', '-c', program]);
-  const web = await startWebServer(server, {
-    ...{ directory: join(directory, 'web'), documentRoot: directory, sockets },
-    site: 'git',
-  });
-  const stop = async (): Promise<void> => {
-    await web.stop();
-    await bridge.stop();
-  };
-  return { ...known, url: web.url, bridge, repository: '', stop };
+  return { bridge, markers: directory, repository: '' };
 }

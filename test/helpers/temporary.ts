@@ -1,5 +1,7 @@
 /** Temporary directories that are removed whatever the tests do. */
 
+import { execFileSync } from 'node:child_process';
+import { openSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -29,4 +31,13 @@ export async function withTmpdir<T>(directory: string, action: () => Promise<T>)
     if (before === undefined) delete process.env['TMPDIR'];
     else process.env['TMPDIR'] = before;
   }
+}
+
+/** A named pipe, which a script waits at until the test writes a line to it. */
+export async function fifo(): Promise<string> {
+  const path = join(await temporaryDirectory(), 'go-on');
+  execFileSync('mkfifo', [path]);
+  // Open at both ends until the test's process ends: else a write waits for ever when the script is gone.
+  openSync(path, 'r+');
+  return path;
 }

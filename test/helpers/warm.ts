@@ -6,20 +6,19 @@ import { Readable } from 'node:stream';
 import { after } from 'node:test';
 
 import type { Invocation } from '../../src/cgi/invocation.js';
-import { shippedFile } from '../../src/daemon/shipped.js';
-import { noLimits } from '../../src/process/limits.js';
+import { shippedFile } from '../../src/daemon/package.js';
 import { ProcessRunner, type StartScript } from '../../src/runners/process-runner.js';
-import type { Outcome } from '../../src/runners/runner.js';
-import { spawnScript } from '../../src/runners/spawn-script.js';
+import type { RunResult } from '../../src/runners/runner.js';
+import { spawnScript } from '../../src/runners/start-queue.js';
 import { type WarmOptions, WarmScripts } from '../../src/runners/warm/warm-scripts.js';
 import { limits, requestBody } from './run-fixture.js';
 import { Collector } from './sinks.js';
-import { startProcess } from './spawn-way.js';
+import { startProcess } from './spawn-method.js';
 
 export interface Answered {
   readonly stdout: string;
   readonly stderr: string;
-  readonly outcome: Outcome;
+  readonly outcome: RunResult;
   /** Whether a fork server has made its process. */
   readonly isWarm: boolean;
 }
@@ -33,7 +32,7 @@ export interface WarmEvent {
 const started: WarmScripts[] = [];
 
 /** Runs it anew. */
-export const spawned: StartScript = spawnScript(startProcess);
+export const spawned: StartScript = spawnScript(startProcess, 0);
 
 after(async () => {
   for (const each of started) await each.close();
@@ -70,11 +69,13 @@ export class Warm {
         this.#spawned++;
         return spawned(invocation, signal);
       },
+      startServer: spawned,
       programs: shippedFile('scripts/warm'),
       maxForkServers: 16,
       idleTimeoutMs: 0,
-      limits: noLimits,
+      limits: { launcher: [], niceness: undefined, values: new Map() },
       loadTimeoutMs: 30_000,
+      lookUpTimeoutMs: 0,
       onEvent: (level, fields, message) => {
         this.events.push({ level, fields, message });
         this.#emitter.emit('event');

@@ -2,6 +2,8 @@
 
 /** What differs between web servers besides how they are started. */
 interface Row {
+  /** Its program and Debian's package of it. */
+  readonly program: readonly [string, string];
   /** The least settings that pass every request to the bridge at the socket of this path, or at this HOST:PORT. */
   readonly passing: (address: string) => string;
   /** It speaks to the bridge over TCP, and not through a Unix socket. */
@@ -21,6 +23,7 @@ const apr1 = (name: string): string => `${name}:$apr1$saltsalt$LrttParrLPdxvguta
 
 const rows = {
   lighttpd: {
+    program: ['lighttpd', 'lighttpd'],
     passing: (socket) =>
       `server.modules += ( "mod_fastcgi" )
 fastcgi.server = ( "/" => (( "socket" => "${socket}", "check-local" => "disable" )) )`,
@@ -30,6 +33,7 @@ fastcgi.server = ( "/" => (( "socket" => "${socket}", "check-local" => "disable"
     cannot: {},
   },
   nginx: {
+    program: ['nginx', 'nginx-light'],
     // Passes requests on as they come, instead of taking their bodies in first.
     passing: (socket) =>
       nginxServer(`client_max_body_size 0;
@@ -44,6 +48,7 @@ fastcgi.server = ( "/" => (( "socket" => "${socket}", "check-local" => "disable"
     cannot: {},
   },
   apache: {
+    program: ['apache2', 'apache2-bin'],
     passing: (socket) => `ProxyPass "/" "unix:${socket}|fcgi://localhost/"`,
     user: apr1,
     tellsOfReader: 'when more is written',
@@ -51,6 +56,7 @@ fastcgi.server = ( "/" => (( "socket" => "${socket}", "check-local" => "disable"
     cannot: {},
   },
   'apache-tcp': {
+    program: ['apache2', 'apache2-bin'],
     passing: (address) => `ProxyPass "/" "fcgi://${address}/"`,
     isOverTcp: true,
     user: apr1,
@@ -59,6 +65,7 @@ fastcgi.server = ( "/" => (( "socket" => "${socket}", "check-local" => "disable"
     cannot: {},
   },
   caddy: {
+    program: ['caddy', 'caddy'],
     passing: (socket) => `http://own.example.org {
       reverse_proxy unix/${socket} {
         transport fastcgi
@@ -70,6 +77,7 @@ fastcgi.server = ( "/" => (( "socket" => "${socket}", "check-local" => "disable"
     cannot: {},
   },
   h2o: {
+    program: ['h2o', 'h2o'],
     passing: (socket) => `hosts:
   default:
     listen: 80
@@ -84,6 +92,7 @@ fastcgi.server = ( "/" => (( "socket" => "${socket}", "check-local" => "disable"
     cannot: {},
   },
   haproxy: {
+    program: ['haproxy', 'haproxy'],
     passing: (socket) => `defaults
   mode http
   timeout client 1m
@@ -113,6 +122,9 @@ export type WebServerName = keyof typeof rows;
 export const webServers: Readonly<Record<WebServerName, Row>> = rows;
 
 export const webServerNames = Object.keys(webServers) as WebServerName[];
+
+/** Whether each case runs with each web server (`scripts/test --full`), and not only with one of those that show the same. */
+export const isFull = process.env['FCGI2CGI_TEST'] === 'full';
 
 /** What nginx says of one site, the others' settings being for all of them. */
 export function nginxServer(directives: string): string {

@@ -145,9 +145,42 @@ describe('The log', () => {
     });
   }
 
-  it('as text shows a quote in a field as part of the field', () => {
+  it('as text shows a quote in a field as part of the field, and no other field in it', () => {
     open('text').info({ uri: '/" status=200 x="', next: 1 }, 'm');
-    assert.match(written(), / uri="\/\\" status=200 x=\\"" next=1\n$/);
+    assert.match(written(), / m uri="\/\\" status\\u003d200 x\\u003d\\"" next=1\n$/);
+  });
+
+  it('as text shows what is like a field in a message as part of the message', () => {
+    const log = open('text');
+    log.info({ id: 'real' }, 'refused: /x id=fake status=200 "a b\\');
+    log.info({ id: 'real' }, 'kind = "x": why');
+    log.info({ id: 'real', uri: '/x?id=fake', list: ['id=fake', ' id=fake'] }, 'id=fake');
+    const [first = '', quotes = '', second = ''] = assertLines(3);
+    assert.ok(first.endsWith(String.raw` refused: /x id\u003dfake status\u003d200 \"a b\\ id=real`), first);
+    assert.ok(quotes.endsWith(' kind = "x": why id=real'), quotes);
+    const shown = String.raw` id\u003dfake id=real uri="/x?id=fake" list=["id\u003dfake"," id\u003dfake"]`;
+    assert.ok(second.endsWith(shown), second);
+  });
+
+  it('as text has its own fields and no other, whatever the texts, for who cuts at spaces or minds quotes', () => {
+    const log = open('text');
+    const pieces = [' id=fake', '"', "'", '\\', ' ', '=', '\t\u00a0status=', 'x.y-z=', '\n', ...treacherous];
+    const text = fc.string({ unit: fc.oneof(fc.constantFrom(...pieces), fc.string({ unit: 'binary' })) });
+    const fields = ['id', 'uri', 'list', 'status'];
+    let count = 0;
+    fc.assert(
+      fc.property(text, text, (message, value) => {
+        log.info({ id: 'real', uri: value, list: [value], status: 404 }, message);
+        const line = assertLines(++count).at(-1) ?? '';
+        const atSpaces = [...line.matchAll(/(?:^|\s)([\w.-]+)=/g)].map(([, name]) => name);
+        assert.deepEqual(atSpaces, fields, line);
+        const words = line.match(/(?:\\.|"(?:\\.|[^"\\])*"|[^\s"\\])+/g) ?? [];
+        const mindingQuotes = words.flatMap((word) => /^([\w.-]+)=/.exec(word)?.[1] ?? []);
+        assert.deepEqual(mindingQuotes, fields, line);
+        const uri = words.find((word) => word.startsWith('uri='))?.slice('uri='.length) ?? '';
+        assert.equal(uri.startsWith('"') ? JSON.parse(uri) : uri, value, line);
+      }),
+    );
   });
 
   it('as text shows treacherous characters by their numbers', () => {

@@ -6,12 +6,12 @@ import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { before, describe, it } from 'node:test';
 
-import { fromText } from '../../src/bytes.js';
-import { startOnDescriptor } from '../../src/process/child-process.js';
+import { fromText } from '../../src/base/bytes.js';
+import { startOnDescriptor } from '../../src/process/start-process.js';
 import type { OwnedProcess } from '../../src/process/owned-process.js';
 import { fixture } from '../helpers/bridge.js';
 import { isRunning, vanished } from '../helpers/processes.js';
-import { startProcess } from '../helpers/spawn-way.js';
+import { startProcess } from '../helpers/spawn-method.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 const environment = new Map([['PATH', '/usr/bin:/bin']]);
@@ -131,7 +131,7 @@ describe('What can’t be started', () => {
     await assert.rejects(start('/bin/sh', ['x'.repeat(4_000_000)]), { code: 'ERR_SPAWN' });
   });
 
-  it('is an ERR_SPAWN, not an exception, with a NUL octet', async () => {
+  it('is an ERR_SPAWN, not an exception, with a NUL byte', async () => {
     await assert.rejects(start('/bin/sh', ['a\0b']), { code: 'ERR_SPAWN' });
   });
 });

@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { before, describe, it } from 'node:test';
 
-import { fromText, toBuffer } from '../../src/bytes.js';
+import { fromText, toBuffer } from '../../src/base/bytes.js';
 import { type Command, textCommand } from '../../src/process/command.js';
 
 import { fixture } from '../helpers/bridge.js';
 import { parseInvocation, type SeenInvocation } from '../helpers/invocation.js';
-import { startProcess } from '../helpers/spawn-way.js';
+import { startProcess } from '../helpers/spawn-method.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 /** Latin-1, no valid UTF-8: it forces the way through the shell. */
@@ -214,7 +214,7 @@ describe('A command as text', () => {
     assert.equal(made.environment['HTTP_COOKIE'], 'secret-cookie');
   });
 
-  it('is refused with a NUL octet anywhere, in whatever company', () => {
+  it('is refused with a NUL byte anywhere, in whatever company', () => {
     const withNul: Partial<Command>[] = [
       { file: '/bin/\0x' },
       { args: ['a\0b'] },

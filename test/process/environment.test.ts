@@ -5,9 +5,9 @@ import { before, describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { fromBuffer, fromText, toBuffer } from '../../src/bytes.js';
+import { fromBuffer, fromText, toBuffer } from '../../src/base/bytes.js';
 import { compile } from '../helpers/compile.js';
-import { startProcess } from '../helpers/spawn-way.js';
+import { startProcess } from '../helpers/spawn-method.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 const NAME = 'QUERY_STRING';
@@ -61,7 +61,7 @@ const large = Buffer.from(
 );
 
 for (const language of ['sh', 'Perl', 'Python', 'C']) {
-  describe(`The environment of a program in ${language}`, { timeout: 120_000 }, () => {
+  describe(`The environment of a program in ${language}`, { timeout: 300_000 }, () => {
     it('has each value octet by octet', async () => {
       await fc.assert(
         fc.asyncProperty(value, async (octets) => {

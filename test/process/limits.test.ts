@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { text } from 'node:stream/consumers';
 
-import { BridgeError, systemCodeOf } from '../../src/errors.js';
+import { BridgeError, systemCodeOf } from '../../src/base/errors.js';
 import { setLimits, startLimited } from '../../src/process/limits.js';
 import { chooseStart, type StartProcess } from '../../src/process/start-process.js';
 import { makeTree } from '../helpers/file-tree.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
-const limits = await setLimits({ memoryBytes: undefined, cpuSeconds: 600, niceness: 1 }, (tool) =>
-  Promise.resolve(`/usr/bin/${tool}`),
+const limits = await setLimits({ memoryBytes: undefined, cpuSeconds: 600, niceness: 1 }, () =>
+  Promise.resolve('/usr/bin/prlimit'),
 );
 const plain = chooseStart('posix').start;
 const bound = startLimited(plain, limits);

@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 
-import { groupRuns, signalGroup } from '../../src/process/process-group.js';
+import { groupRuns, hasEnded, isEnding, signalGroup } from '../../src/process/process-group.js';
+import { startZombie } from '../helpers/zombie.js';
 
 /** Prints the id of a child that leads a group of its own and has ended, and does not wait for it. */
 const zombieGroup = `import os, sys
@@ -37,5 +38,33 @@ describe('A process group', () => {
       parent.stdin.end();
       await once(parent, 'exit');
     }
+  });
+});
+
+describe('A process', { timeout: 300_000 }, () => {
+  it('has not ended as long as it runs', async () => {
+    const child = spawn('sleep', ['1000'], { stdio: 'ignore' });
+    const pid = child.pid ?? 0;
+    assert.equal(hasEnded(pid), false);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    assert.equal(hasEnded(pid), true);
+  });
+
+  it('has ended also where nobody has waited for it', async () => {
+    const zombie = await startZombie();
+    try {
+      assert.equal(hasEnded(zombie.pid), true);
+    } finally {
+      await zombie.reaped();
+    }
+  });
+
+  it('has as good as ended when the system has begun to close what it has open', () => {
+    const rest = '1 1 0 -1 4194560 100 0 0 0 0 0 0 0 20 0 1';
+    assert.equal(isEnding(`7 (a) Z 1 (b) R 1 ${rest}`), false);
+    assert.equal(isEnding(`7 (a) Z 1 (b) S 1 ${rest}`), false);
+    assert.equal(isEnding(`7 (sh) Z 1 ${rest}`), true);
+    assert.equal(isEnding(`7 (sh) R 1 ${rest.replace('4194560', '4194564')}`), true);
   });
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdir } from 'node:fs/promises';
+import { getPriority } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
@@ -9,7 +10,6 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 
 import { chooseStart } from '../../src/process/start-process.js';
-import { exitStatusOf } from '../../src/process/posix/reaper.js';
 import { childrenOf, descriptorsOf, isRunning, until } from '../helpers/processes.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
@@ -18,7 +18,7 @@ const environment = new Map([['PATH', '/usr/bin:/bin']]);
 const shell = (script: string, ...args: string[]): ReturnType<typeof start> =>
   start({ file: '/bin/sh', args: ['-c', script, 'sh', ...args], directory: '/', environment });
 
-describe('Programs that are started by posix_spawn', { timeout: 60_000 }, () => {
+describe('Programs that are started by posix_spawn', { timeout: 300_000 }, () => {
   it('have pipes, which they can open by name', async () => {
     const { stdin, stdout, stderr, exited } = await shell(
       'cat /dev/stdin > /dev/stdout; echo to stderr > /dev/stderr',
@@ -129,6 +129,37 @@ describe('Programs that are started by posix_spawn', { timeout: 60_000 }, () => 
     await started.terminate(0);
   });
 
+  it('are as much nicer than the daemon as they are told to be, with what they have started', async () => {
+    const started = await start({
+      ...{ file: '/bin/sh', args: ['-c', 'sleep 1000 & echo $!; wait'], directory: '/', environment },
+      niceness: 3,
+    });
+    started.stderr.resume();
+    const [line] = (await once(started.stdout, 'data')) as [Buffer];
+    const both = [started.pid, Number(line)].map(getPriority);
+    await started.terminate(0);
+    assert.deepEqual(both, Array(2).fill(Math.min(19, getPriority() + 3)));
+  });
+
+  it('share the session of the daemon, unless a terminal goes with it', async () => {
+    const index = new URL('../../src/process/start-process.js', import.meta.url).href;
+    const sessionOf = (pid: string): string =>
+      `(await readFile('/proc/' + ${pid} + '/stat', 'latin1')).split(' ')[5]`;
+    const program = `const { readFile } = await import('node:fs/promises');
+      const { chooseStart } = await import(${JSON.stringify(index)});
+      const started = await chooseStart('posix').start({
+        file: '/bin/cat', args: [], directory: '/', environment: new Map(),
+      });
+      const sessions = [${sessionOf('started.pid')}, ${sessionOf("'self'")}];
+      console.log(sessions[0] === sessions[1] ? 'shared' : sessions[0] === String(started.pid) ? 'own' : sessions);
+      await started.terminate(0);`;
+    const run = promisify(execFile);
+    const command = [process.execPath, '--input-type=module', '-e', program];
+    assert.equal((await run('setsid', ['--wait', ...command])).stdout, 'shared\n');
+    const words = command.map((word) => `'${word.replaceAll("'", String.raw`'\''`)}'`).join(' ');
+    assert.equal((await run('script', ['-qec', words, '/dev/null'])).stdout.trim(), 'own');
+  });
+
   it('keep the event loop running until they are reaped', async () => {
     const index = new URL('../../src/process/start-process.js', import.meta.url).href;
     const program = `const { chooseStart } = await import(${JSON.stringify(index)});
@@ -153,15 +184,6 @@ describe('Programs that are started by posix_spawn', { timeout: 60_000 }, () => 
   });
 });
 
-describe('What waitpid says', () => {
-  it('is an exit status or a signal, with or without a core', () => {
-    assert.deepEqual(exitStatusOf(0), { kind: 'exited', code: 0 });
-    assert.deepEqual(exitStatusOf(255 << 8), { kind: 'exited', code: 255 });
-    assert.deepEqual(exitStatusOf(15), { kind: 'signaled', signal: 'SIGTERM' });
-    assert.deepEqual(exitStatusOf(11 | 0x80), { kind: 'signaled', signal: 'SIGSEGV' });
-  });
-});
-
 describe('The way of starting programs', () => {
   it('is Node’s where koffi is not installed, and the reason is told', async () => {
     const directory = await temporaryDirectory();
@@ -183,7 +205,7 @@ describe('The way of starting programs', () => {
     assert.equal(await text(started.stdout), 'works\n');
     assert.throws(() => copy.chooseStart('posix'), {
       code: 'ERR_START',
-      message: /^--spawn posix: koffi can’t be loaded .*; --spawn auto does without$/,
+      message: /^--spawn-method posix: koffi can’t be loaded .*; --spawn-method auto does without$/,
     });
   });
 });

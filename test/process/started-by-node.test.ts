@@ -1,6 +1,6 @@
 /** What holds for processes holds for those that Node starts. */
 
-import { startBy } from '../helpers/spawn-way.js';
+import { startBy } from '../helpers/spawn-method.js';
 
 startBy('node');
 await import('./child-process.test.js');

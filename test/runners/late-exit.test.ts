@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { ExitStatus } from '../../src/process/exit-status.js';
 import { OwnedProcess } from '../../src/process/owned-process.js';
 import { ProcessRunner } from '../../src/runners/process-runner.js';
-import type { Outcome } from '../../src/runners/runner.js';
+import type { RunResult } from '../../src/runners/runner.js';
 import { type Clock, mockClock } from '../helpers/clock.js';
 import { until } from '../helpers/processes.js';
 import { limits, requestBody } from '../helpers/run-fixture.js';
@@ -15,7 +15,7 @@ import { startZombie } from '../helpers/zombie.js';
 const killed: ExitStatus = { kind: 'signaled', signal: 'SIGKILL' };
 
 interface Late {
-  readonly outcome: Promise<Outcome>;
+  readonly outcome: Promise<RunResult>;
   isAnswered: () => boolean;
   tellExit: (status: ExitStatus) => void;
 }
@@ -47,7 +47,7 @@ function runLate(pid: number): Late {
   return { outcome, isAnswered: () => answered, tellExit };
 }
 
-describe('A script that has closed both outputs', { timeout: 60_000 }, () => {
+describe('A script that has closed both outputs', { timeout: 300_000 }, () => {
   let clock: Clock;
   beforeEach(() => {
     clock = mockClock();

@@ -1,18 +1,19 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 
-import { fromText } from '../../src/bytes.js';
+import { fromText } from '../../src/base/bytes.js';
+import { BridgeError } from '../../src/base/errors.js';
 import { printed, runFixture, runShell } from '../helpers/run-fixture.js';
-import { temporaryDirectory } from '../helpers/temporary.js';
+import { settled } from '../helpers/sinks.js';
+import { fifo } from '../helpers/temporary.js';
 import { isRunning, vanished } from '../helpers/processes.js';
 
 const signaled = (signal: string): unknown => ({ kind: 'signaled', signal });
 
-describe('A limit of time', { timeout: 60_000 }, () => {
+describe('A limit of time', { timeout: 300_000 }, () => {
   it('ends a script that does not begin to answer (start-timeout)', async () => {
     const limits = { startTimeoutMs: 200, maxTimeMs: 20_000 };
     const { outcome } = runFixture('sleeps-before-header.sh', { limits });
@@ -47,11 +48,11 @@ describe('A limit of time', { timeout: 60_000 }, () => {
       if (++pieces < 6) stdin.write('x');
       else stdin.end();
     }, 400);
-    const script = `wc -c >/dev/null; printf 'A: b\\n\\n'`;
-    const { endedBy, stdinBytes } = await runShell(script, { stdin, limits: { idleTimeoutMs: 1_500 } })
-      .outcome;
+    const script = `count=$(wc -c); printf 'A: b\\n\\n%s' $count`;
+    const { stdout, outcome } = runShell(script, { stdin, limits: { idleTimeoutMs: 1_500 } });
+    const { endedBy } = await outcome;
     clearInterval(trickle);
-    assert.deepEqual([endedBy, stdinBytes], [undefined, 5]);
+    assert.deepEqual([endedBy, stdout.text], [undefined, 'A: b\n\n5']);
   });
 
   it('ends a script that goes on for too long, whatever it does (max-time)', async () => {
@@ -80,7 +81,7 @@ describe('A limit of time', { timeout: 60_000 }, () => {
   });
 });
 
-describe('A header that is too large', { timeout: 60_000 }, () => {
+describe('A header that is too large', { timeout: 300_000 }, () => {
   it('ends the script, and nothing of it is sent', async () => {
     const { stdout, outcome } = runFixture('huge-header.sh', { limits: { maxHeaderBytes: 10_000 } });
     const { status, endedBy, stdoutBytes } = await outcome;
@@ -98,7 +99,7 @@ describe('A header that is too large', { timeout: 60_000 }, () => {
   });
 });
 
-describe('A header that is not valid', { timeout: 60_000 }, () => {
+describe('A header that is not valid', { timeout: 300_000 }, () => {
   it('ends the script, and the outcome says why', async () => {
     const { stdout, outcome } = runShell(`echo oops; echo; exec sleep 1000`);
     const { status, endedBy, exit, headerError } = await outcome;
@@ -108,7 +109,7 @@ describe('A header that is not valid', { timeout: 60_000 }, () => {
   });
 });
 
-describe('An answer to HEAD', { timeout: 60_000 }, () => {
+describe('An answer to HEAD', { timeout: 300_000 }, () => {
   it('has no body, and lasts as long as the script', async () => {
     const variables = new Map([
       ['PATH', '/usr/bin:/bin'],
@@ -121,7 +122,17 @@ describe('An answer to HEAD', { timeout: 60_000 }, () => {
   });
 });
 
-describe('An aborted run', { timeout: 60_000 }, () => {
+describe('An answer that is held until it is whole', { timeout: 300_000 }, () => {
+  it('is none where a signal has ended the script, though no length was announced', async () => {
+    const limits = { holdUntilExitBytes: 1_000 };
+    const { stdout, outcome } = runShell(`printf 'A: b\\n\\na part'; kill -9 $$`, { limits });
+    const { status, exit, isWithheld } = await outcome;
+    assert.deepEqual([status, exit, isWithheld], [undefined, signaled('SIGKILL'), true]);
+    assert.equal(stdout.text, '');
+  });
+});
+
+describe('An aborted run', { timeout: 300_000 }, () => {
   it('ends the whole process group, a grandchild that ignores SIGTERM too', async () => {
     const abort = new AbortController();
     const { stdout, outcome } = runFixture('hangs-with-grandchild.sh', { signal: abort.signal });
@@ -145,20 +156,19 @@ describe('An aborted run', { timeout: 60_000 }, () => {
     await vanished(pid);
   });
 
-  it('ends also where it was aborted before it began', async () => {
-    const { endedBy, exit } = await runFixture('never-reads.sh', { signal: AbortSignal.abort() }).outcome;
-    assert.deepEqual([endedBy, exit], ['abort', signaled('SIGTERM')]);
+  it('starts nothing where it was aborted before it began', async () => {
+    const { endedBy, pid } = await runFixture('never-reads.sh', { signal: AbortSignal.abort() }).outcome;
+    assert.deepEqual([endedBy, pid], ['abort', undefined]);
   });
 
   it('lets a script finish that has answered completely', async () => {
-    const fifo = join(await temporaryDirectory(), 'go-on');
-    execFileSync('mkfifo', [fifo]);
+    const goOn = await fifo();
     const abort = new AbortController();
     const script = `printf 'Content-Length: 3\\n\\nall'; read -r _ < "$1"; echo finished >&2`;
-    const { stdout, stderr, outcome } = runShell(script, { args: [fromText(fifo)], signal: abort.signal });
+    const { stdout, stderr, outcome } = runShell(script, { args: [fromText(goOn)], signal: abort.signal });
     await printed(stdout, /all/);
     abort.abort();
-    await writeFile(fifo, '\n');
+    await writeFile(goOn, '\n');
     const { endedBy, exit } = await outcome;
     assert.deepEqual([endedBy, exit, stderr.text], [undefined, { kind: 'exited', code: 0 }, 'finished\n']);
   });
@@ -172,6 +182,66 @@ describe('An aborted run', { timeout: 60_000 }, () => {
     await runner.destroy();
     const { endedBy, exit } = await outcome;
     assert.deepEqual([endedBy, exit], ['abort', signaled('SIGTERM')]);
+  });
+
+  it('ends a script that has answered completely, when the request is cancelled by hand', async () => {
+    const abort = new AbortController();
+    const script = `printf 'Content-Length: 3\\n\\nall'; exec sleep 1000`;
+    const { stdout, outcome } = runShell(script, { signal: abort.signal });
+    await printed(stdout, /all/);
+    abort.abort(new BridgeError('ERR_CANCELLED', 'an administrator'));
+    const { endedBy, exit } = await outcome;
+    assert.deepEqual([endedBy, exit], ['abort', signaled('SIGTERM')]);
+  });
+
+  it('lets a script finish whose body is lost after it has answered completely', async () => {
+    const goOn = await fifo();
+    const stdin = new PassThrough();
+    const script = `printf 'Content-Length: 3\\n\\nall'; read -r _ < "$1"; echo finished >&2`;
+    // The answer is held until the body has come, or can't for now.
+    const { stdout, stderr, outcome } = runShell(script, {
+      args: [fromText(goOn)],
+      stdin,
+      body: { bufferBytes: 1, maxSpoolBytes: 10 },
+    });
+    for (let pieces = 0; pieces < 10; pieces++) stdin.write(Buffer.alloc(100_000));
+    await printed(stdout, /all/);
+    stdin.on('error', () => undefined);
+    stdin.destroy(new BridgeError('ERR_MAX_SPOOL_SIZE', 'too much'));
+    await settled();
+    await writeFile(goOn, '\n');
+    const { endedBy, exit, bodyError } = await outcome;
+    assert.equal((bodyError as BridgeError).code, 'ERR_MAX_SPOOL_SIZE');
+    assert.deepEqual([endedBy, exit, stderr.text], [undefined, { kind: 'exited', code: 0 }, 'finished\n']);
+  });
+
+  it('has SIGTERM arrive, and time to clean up, before SIGKILL', async () => {
+    const abort = new AbortController();
+    const script = `trap 'echo heard >&2' TERM; printf 'A: b\\n\\nready'; while :; do sleep 0.02; done`;
+    const limits = { killGraceMs: 1_000 };
+    const { stdout, stderr, outcome } = runShell(script, { signal: abort.signal, limits });
+    await printed(stdout, /ready/);
+    abort.abort();
+    assert.deepEqual((await outcome).exit, signaled('SIGKILL'));
+    assert.match(stderr.text, /heard/);
+  });
+
+  it('is over only when all that it has started is gone', async () => {
+    const goOn = await fifo();
+    const abort = new AbortController();
+    const cleaner = `trap '' TERM; (read -r _ < "$1") >/dev/null 2>&1 & trap - TERM`;
+    const script = `${cleaner}; printf "A: b\\n\\n$$\\n"; exec sleep 1000`;
+    const limits = { killGraceMs: 60_000 };
+    const { stdout, outcome } = runShell(script, { args: [fromText(goOn)], signal: abort.signal, limits });
+    const pid = Number(await printed(stdout, /\n\n(\d+)\n/));
+    abort.abort();
+    await vanished(pid);
+    const over = outcome.then(() => 'over');
+    // Whatever would have it be over now has had the time to do so.
+    const stillRuns = delay(100).then(() => 'still runs');
+    assert.equal(await Promise.race([over, stillRuns]), 'still runs');
+    await writeFile(goOn, '\n');
+    assert.equal(await over, 'over');
   });
 
   it('says nothing of an abort that comes when all is over', async () => {

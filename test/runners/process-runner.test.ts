@@ -1,19 +1,17 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 
-import { fromText } from '../../src/bytes.js';
+import { fromText } from '../../src/base/bytes.js';
 import { parseInvocation } from '../helpers/invocation.js';
 import { printed, runFixture, runShell } from '../helpers/run-fixture.js';
 import { settled, SlowReader } from '../helpers/sinks.js';
-import { temporaryDirectory } from '../helpers/temporary.js';
+import { fifo } from '../helpers/temporary.js';
 import { vanished } from '../helpers/processes.js';
 
-describe('A run', { timeout: 60_000 }, () => {
+describe('A run', { timeout: 300_000 }, () => {
   it('has the invocation’s arguments, directory and environment, and no variable besides', async () => {
     for (const odd of ['plain', 'lat\xefn']) {
       const variables = new Map([
@@ -40,10 +38,10 @@ describe('A run', { timeout: 60_000 }, () => {
   it('carries the body in, the answer and standard error out, and counts', async () => {
     const body = Buffer.from(Array.from({ length: 300_000 }, (_, index) => (index * 31) % 256));
     const { stdout, outcome } = runFixture('echoes-body.sh', { stdin: Readable.from([body]) });
-    const { stdinBytes, stdoutBytes } = await outcome;
+    const { stdoutBytes } = await outcome;
     const header = 'Content-Type: application/octet-stream\n\n';
     assert.deepEqual(stdout.octets, Buffer.concat([Buffer.from(header), body]));
-    assert.deepEqual([stdinBytes, stdoutBytes], [body.length, header.length + body.length]);
+    assert.equal(stdoutBytes, header.length + body.length);
 
     const complaining = runFixture('writes-stderr.sh');
     assert.equal((await complaining.outcome).stderrTail, 'before\nbetween\nafter\n');
@@ -117,7 +115,7 @@ describe('A run', { timeout: 60_000 }, () => {
   });
 });
 
-describe('The answer of a script', { timeout: 60_000 }, () => {
+describe('The answer of a script', { timeout: 300_000 }, () => {
   it('that answers before it reads is held back until the body has arrived', async () => {
     const stdin = new PassThrough();
     const { stdout, outcome } = runFixture('answers-before-reading.sh', { stdin });
@@ -125,7 +123,7 @@ describe('The answer of a script', { timeout: 60_000 }, () => {
     await settled();
     assert.equal(stdout.text, '');
     stdin.end('67890');
-    assert.equal((await outcome).stdinBytes, 10);
+    await outcome;
     assert.equal(stdout.text.replace(/ +/g, ' '), 'Content-Type: text/plain\n\nfirst 10\n');
   });
 
@@ -149,29 +147,27 @@ describe('The answer of a script', { timeout: 60_000 }, () => {
   });
 
   it('that has closed its standard input is sent while it still runs', async () => {
-    const fifo = join(await temporaryDirectory(), 'go-on');
-    execFileSync('mkfifo', [fifo]);
+    const goOn = await fifo();
     const stdin = new PassThrough();
-    const { stdout, outcome } = runFixture('closes-stdin.sh', { stdin, args: [fromText(fifo)] });
+    const { stdout, outcome } = runFixture('closes-stdin.sh', { stdin, args: [fromText(goOn)] });
     const answered = printed(stdout, /stdin closed/);
     // That it is closed shows only when something is written to it.
     const trickle = setInterval(() => stdin.write('more of the body'), 10);
     await answered;
     clearInterval(trickle);
-    await writeFile(fifo, '\n');
+    await writeFile(goOn, '\n');
     assert.deepEqual((await outcome).exit, { kind: 'exited', code: 0 });
     stdin.destroy();
   });
 
   it('that has closed it though much of the body waits is sent while it still runs', async () => {
-    const fifo = join(await temporaryDirectory(), 'go-on');
-    execFileSync('mkfifo', [fifo]);
+    const goOn = await fifo();
     const stdin = new PassThrough();
     stdin.write(Buffer.alloc(1_000_000));
     const closes = `exec <&-; printf 'A: b\\n\\nclosed'; read -r _ < "$1"`;
-    const { stdout, outcome } = runShell(closes, { stdin, args: [fromText(fifo)] });
+    const { stdout, outcome } = runShell(closes, { stdin, args: [fromText(goOn)] });
     await printed(stdout, /closed$/);
-    await writeFile(fifo, '\n');
+    await writeFile(goOn, '\n');
     assert.deepEqual((await outcome).exit, { kind: 'exited', code: 0 });
     stdin.destroy();
   });

@@ -4,7 +4,8 @@ import { PassThrough } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { afterEach, describe, it } from 'node:test';
 
-import { BridgeError } from '../../src/errors.js';
+import { ByteBudget } from '../../src/base/bytes.js';
+import { BridgeError } from '../../src/base/errors.js';
 import { spooledBy, until } from '../helpers/processes.js';
 import { requestBody } from '../helpers/run-fixture.js';
 import { settled, SlowReader } from '../helpers/sinks.js';
@@ -16,7 +17,7 @@ const MB = 1024 * 1024;
 const ON_ITS_WAY = 131_072;
 const NEVER = 2 ** 31 - 1;
 
-describe('The body of a request', { timeout: 60_000 }, () => {
+describe('The body of a request', { timeout: 300_000 }, () => {
   afterEach(() => until(() => spooledBy(process.pid).length === 0));
 
   it('waits in memory for a script that reads on, no faster than it reads, and uses no disk', async () => {
@@ -59,6 +60,30 @@ describe('The body of a request', { timeout: 60_000 }, () => {
     await body.arrived;
     assert.equal(source.given, 10 * MB);
     body.destroy();
+  });
+
+  it('waits for the script, or fails, where all bodies together reach what the disk is for', async () => {
+    for (const isShared of [false, true]) {
+      const spoolBudget = new ByteBudget(MB);
+      const problems: string[] = [];
+      const body = requestBody(countedSource(3 * MB), {
+        patienceMs: 1,
+        spoolBudget,
+        mayWait: () => !isShared,
+        onProblem: ({ code }) => problems.push(code),
+      });
+      await body.arrived;
+      if (isShared) assert.equal((body.errored as BridgeError).code, 'ERR_MAX_SPOOL_TOTAL');
+      else {
+        assert.deepEqual(problems, ['ERR_MAX_SPOOL_TOTAL']);
+        const script = new SlowReader();
+        body.pipe(script);
+        await finished(script);
+        assert.equal(script.takenBytes, 3 * MB);
+      }
+      body.destroy();
+      await until(() => spoolBudget.takenBytes === 0);
+    }
   });
 
   it('leaves the disk again when the script has caught up', async () => {
@@ -104,7 +129,7 @@ describe('The body of a request', { timeout: 60_000 }, () => {
   });
 });
 
-describe('A body of which the disk can’t take more', { timeout: 60_000 }, () => {
+describe('A body of which the disk can’t take more', { timeout: 300_000 }, () => {
   afterEach(() => until(() => spooledBy(process.pid).length === 0));
 
   it('has arrived as far as it can, and comes on as the script reads, if nobody waits behind it', async () => {
@@ -166,7 +191,7 @@ describe('A body of which the disk can’t take more', { timeout: 60_000 }, () =
   });
 });
 
-describe('A body that nobody wants any more', { timeout: 60_000 }, () => {
+describe('A body that nobody wants any more', { timeout: 300_000 }, () => {
   afterEach(() => until(() => spooledBy(process.pid).length === 0));
 
   for (const [where, bytes] of [

@@ -13,10 +13,10 @@ function carried<Sink extends Writable>(sink: Sink, options: Partial<ScriptOutpu
   const script = new PassThrough({ highWaterMark: 1024 * 1024 });
   const output = new ScriptOutput(script, sink, {
     maxHeaderBytes: 1_000,
-    holdBytes: 1_000,
-    holdAnswerBytes: 0,
+    holdDuringUploadBytes: 1_000,
+    holdUntilExitBytes: 0,
     onProgress: () => undefined,
-    onHead: () => undefined,
+    onHeader: () => undefined,
     givenUp: new AbortController().signal,
     ...options,
   });
@@ -28,8 +28,8 @@ function carried<Sink extends Writable>(sink: Sink, options: Partial<ScriptOutpu
 describe('A script’s answer', () => {
   it('goes to the web server untouched, with its status observed', async () => {
     let heads = 0;
-    const { script, output, done, sink } = carried(new Collector(), { onHead: () => heads++ });
-    output.release();
+    const { script, output, done, sink } = carried(new Collector(), { onHeader: () => heads++ });
+    output.bodyArrived();
     const body = Buffer.from(Array.from({ length: 10_000 }, (_, index) => (index * 7) % 256));
     script.write(`Status: 201 Made\r\nX: y\r\n\r`);
     assert.equal(output.status, undefined);
@@ -45,7 +45,7 @@ describe('A script’s answer', () => {
 
   it('has interim responses taken out', async () => {
     const { script, output, done, sink } = carried(new Collector());
-    output.release();
+    output.bodyArrived();
     script.end(`HTTP/1.1 100 Continue\r\n\r\n${HEADER}body`);
     await done;
     assert.equal(sink.text, `${HEADER}body`);
@@ -53,7 +53,7 @@ describe('A script’s answer', () => {
 
   it('is not begun before its header is complete', async () => {
     const { script, output, done, sink } = carried(new Collector());
-    output.release();
+    output.bodyArrived();
     script.end('Content-Type: text/plain\nno empty line');
     await done;
     assert.deepEqual([sink.text, output.status, output.sentBytes], ['', undefined, 0]);
@@ -81,7 +81,7 @@ describe('A script’s answer', () => {
   ] as const) {
     it(`has a body ${what}, and what is more is thrown away`, async () => {
       const { script, output, done, sink } = carried(new Collector());
-      output.release();
+      output.bodyArrived();
       script.write(header + (pieces.length === 1 ? pieces[0] : ''));
       for (const piece of pieces.length === 1 ? [] : pieces) {
         await settled();
@@ -97,7 +97,7 @@ describe('A script’s answer', () => {
   it('has no body where the request is HEAD, and is complete when it would be with one', async () => {
     const header = 'Content-Length: 4\n\n';
     const { script, output, done, sink } = carried(new Collector(), { headOnly: true });
-    output.release();
+    output.bodyArrived();
     script.write(`${header}ab`);
     await settled();
     assert.deepEqual([sink.text, output.complete], [header, false]);
@@ -125,10 +125,10 @@ describe('A script’s answer', () => {
     });
     const output = new ScriptOutput(script, sink, {
       maxHeaderBytes: 1_000,
-      holdBytes: 100_000,
-      holdAnswerBytes: 0,
+      holdDuringUploadBytes: 100_000,
+      holdUntilExitBytes: 0,
       onProgress: () => undefined,
-      onHead: () => undefined,
+      onHeader: () => undefined,
       givenUp: new AbortController().signal,
     });
     await output.carry();
@@ -140,7 +140,7 @@ describe('A script’s answer', () => {
 
   it('is read on and thrown away when the web server is gone', async () => {
     const { script, output, done, sink } = carried(new Collector());
-    output.release();
+    output.bodyArrived();
     script.write(`${HEADER}first`);
     await settled();
     sink.destroy();
@@ -154,7 +154,7 @@ describe('A script’s answer', () => {
 
   it('does not wait for a web server that leaves while it is slow', async () => {
     const { script, output, done, sink } = carried(new SlowReader({ heldUp: true }));
-    output.release();
+    output.bodyArrived();
     script.write(HEADER + 'x'.repeat(100_000));
     await settled();
     sink.destroy();
@@ -171,7 +171,7 @@ describe('The answer to a request whose body still arrives', () => {
     await settled();
     assert.equal(sink.text, '');
     assert.equal(output.status, 200, 'what it says is known all the same');
-    output.release();
+    output.bodyArrived();
     await settled();
     assert.equal(sink.text, `${HEADER}first second `);
     script.write('third ');
@@ -211,7 +211,7 @@ describe('The answer to a request whose body still arrives', () => {
       pieces += 1;
       write(...args);
     };
-    const { script, output, done } = carried(sink, { holdBytes: 100_000 });
+    const { script, output, done } = carried(sink, { holdDuringUploadBytes: 100_000 });
     const octets = 20_000;
     script.write(HEADER);
     // Each is read before the next is written.
@@ -219,7 +219,7 @@ describe('The answer to a request whose body still arrives', () => {
       script.write('x');
       await turn();
     }
-    output.release();
+    output.bodyArrived();
     script.end();
     await done;
     assert.equal(sink.text, `${HEADER}${'x'.repeat(octets)}`);
@@ -234,14 +234,16 @@ describe('The answer to a request whose body still arrives', () => {
     script.write('not read');
     await settled();
     assert.deepEqual([full, sink.text, script.readableLength], [1, '', 8]);
-    output.release();
+    output.bodyArrived();
     await settled();
     assert.equal(sink.text, `${HEADER}${'x'.repeat(1_000)}not read`);
     script.destroy();
   });
 
   it('keeps its order when it is released while it is being sent', async () => {
-    const { script, output, done, sink } = carried(new SlowReader({ heldUp: true }), { holdBytes: 10_000 });
+    const { script, output, done, sink } = carried(new SlowReader({ heldUp: true }), {
+      holdDuringUploadBytes: 10_000,
+    });
     const pieces = Array.from({ length: 50 }, (_, index) => `${String(index)};`.repeat(1_000));
     const taken: Buffer[] = [];
     const write = sink._write.bind(sink);
@@ -252,8 +254,8 @@ describe('The answer to a request whose body still arrives', () => {
     script.write(HEADER);
     for (const piece of pieces.slice(0, 25)) script.write(piece);
     await settled();
-    output.release();
-    output.release();
+    output.bodyArrived();
+    output.bodyArrived();
     for (const piece of pieces.slice(25)) script.write(piece);
     sink.goOn();
     script.end();
@@ -264,11 +266,11 @@ describe('The answer to a request whose body still arrives', () => {
 });
 
 describe('An answer that is held until it is whole', () => {
-  const hold = { holdAnswerBytes: 100 };
+  const hold = { holdUntilExitBytes: 100 };
 
   it('is sent when the script has ended, not when its output or the request’s body has', async () => {
     const { script, output, done, sink } = carried(new Collector(), hold);
-    output.release();
+    output.bodyArrived();
     script.end(`${HEADER}all`);
     await done;
     assert.deepEqual([sink.text, output.status, output.complete], ['', 200, true]);
@@ -299,7 +301,7 @@ describe('An answer that is held until it is whole', () => {
 
   it('is sent as it comes once it is too large for that', async () => {
     const { script, output, done, sink } = carried(new Collector(), hold);
-    output.release();
+    output.bodyArrived();
     script.write(HEADER + 'x'.repeat(99 - HEADER.length));
     await settled();
     assert.equal(sink.octets.length, 0, 'one octet is missing');
@@ -318,7 +320,7 @@ describe('An answer that is held until it is whole', () => {
     script.write(HEADER + 'x'.repeat(200));
     await settled();
     assert.equal(sink.text, '');
-    output.release();
+    output.bodyArrived();
     await settled();
     assert.equal(sink.octets.length, HEADER.length + 200);
     script.end();
@@ -328,13 +330,13 @@ describe('An answer that is held until it is whole', () => {
   it('may be larger than what is held for a body', async () => {
     let full = 0;
     const { script, output, done, sink } = carried(new Collector(), {
-      holdAnswerBytes: 10_000,
+      holdUntilExitBytes: 10_000,
       onFull: () => full++,
     });
     script.end(HEADER + 'x'.repeat(5_000));
     await settled();
     assert.equal(full, 1);
-    output.release();
+    output.bodyArrived();
     await done;
     assert.equal(sink.text, '');
     output.scriptEnded({ isWhole: true });
@@ -359,7 +361,7 @@ describe('A response is lost', () => {
 
   it('but not when it has left with all that the header says, whatever the script adds', async () => {
     const { script, output, done, sink } = carried(new Collector());
-    output.release();
+    output.bodyArrived();
     script.write(`${header}whole`);
     await settled();
     sink.destroy();

@@ -4,18 +4,18 @@ import { describe, it } from 'node:test';
 
 import type { OwnedProcess } from '../../src/process/owned-process.js';
 import { ProcessRunner } from '../../src/runners/process-runner.js';
-import type { Outcome } from '../../src/runners/runner.js';
+import type { RunResult } from '../../src/runners/runner.js';
 import { childrenOf, descriptorsOf, isRunning, until } from '../helpers/processes.js';
 import { limits, requestBody } from '../helpers/run-fixture.js';
 import { Collector, settled } from '../helpers/sinks.js';
-import { startProcess } from '../helpers/spawn-way.js';
+import { startProcess } from '../helpers/spawn-method.js';
 
 const environment = new Map([['PATH', '/usr/bin:/bin']]);
 const invocation = { file: '/bin/sleep', args: ['1000'], directory: '/', variables: environment };
 
 interface Starting {
   readonly runner: ProcessRunner;
-  readonly outcome: Promise<Outcome>;
+  readonly outcome: Promise<RunResult>;
   readonly body: PassThrough;
   /** Lets the start, which has had the system make the process, come to its end. */
   started: () => Promise<OwnedProcess>;
@@ -45,7 +45,7 @@ async function begin(signal: AbortSignal): Promise<Starting> {
   };
 }
 
-describe('A run that is ended while its process is being started', { timeout: 60_000 }, () => {
+describe('A run that is ended while its process is being started', { timeout: 300_000 }, () => {
   const ways = {
     'by its request’s abort': (_runner: ProcessRunner, abort: AbortController): void => {
       abort.abort();

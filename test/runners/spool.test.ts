@@ -4,8 +4,12 @@ import { describe, it } from 'node:test';
 
 import * as fc from 'fast-check';
 
+import { ByteBudget } from '../../src/base/bytes.js';
 import { Spool } from '../../src/runners/spool.js';
 import { temporaryDirectory, withTmpdir } from '../helpers/temporary.js';
+
+const open = (maxBytes: number, budget = new ByteBudget(maxBytes)): Promise<Spool> =>
+  Spool.open(maxBytes, budget);
 
 describe('A spool', () => {
   it('gives back what was put in, in any order of writing and reading, within its bound', async () => {
@@ -15,7 +19,7 @@ describe('A spool', () => {
     );
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
-        const spool = await Spool.open(100);
+        const spool = await open(100);
         let [next, given] = [0, ''];
         let expected = '';
         for (const what of steps) {
@@ -37,8 +41,24 @@ describe('A spool', () => {
     );
   });
 
+  it('is one of as many as may be open at once, and makes room for another when it is closed', async () => {
+    const before = Spool.maxOpen;
+    try {
+      Spool.maxOpen = 2;
+      const [first, second] = [await open(10), await open(10)];
+      await assert.rejects(open(10), { code: 'ERR_SPOOL', message: /2 requests’ bodies .* ulimit -n/ });
+      await first.close();
+      await first.close();
+      const third = await open(10);
+      await assert.rejects(open(10), { code: 'ERR_SPOOL' });
+      await Promise.all([second.close(), third.close()]);
+    } finally {
+      Spool.maxOpen = before;
+    }
+  });
+
   it('can be written to and read from at the same time', async () => {
-    const spool = await Spool.open(1_000);
+    const spool = await open(1_000);
     await spool.write(Buffer.from('first'));
     const [first, taken] = await Promise.all([spool.read(), spool.write(Buffer.from('second'))]);
     assert.deepEqual([first.toString(), taken], ['first', true]);
@@ -49,7 +69,7 @@ describe('A spool', () => {
   it('has no name that anybody could find', async () => {
     const directory = await temporaryDirectory();
     await withTmpdir(directory, async () => {
-      const spool = await Spool.open(1_000);
+      const spool = await open(1_000);
       await spool.write(Buffer.from('x'));
       assert.deepEqual(await readdir(directory), []);
       await spool.close();
@@ -58,7 +78,27 @@ describe('A spool', () => {
 
   it('says where it can’t be, and why', async () => {
     await withTmpdir('/nowhere', () =>
-      assert.rejects(Spool.open(1_000), { code: 'ERR_SPOOL', message: /\/nowhere: ENOENT/ }),
+      assert.rejects(open(1_000), { code: 'ERR_SPOOL', message: /\/nowhere: ENOENT/ }),
     );
+  });
+
+  it('takes of a budget that it shares as much as its file has become large, until it is closed', async () => {
+    const budget = new ByteBudget(10);
+    const [one, other] = [await open(8, budget), await open(8, budget)];
+    const beyond = { code: 'ERR_MAX_SPOOL_TOTAL', message: /reach --max-spool-total \(10 bytes\)$/ };
+    assert.equal(await one.write(Buffer.from('123456')), true);
+    await assert.rejects(other.write(Buffer.from('12345')), beyond);
+    assert.equal(other.bytes, 0, 'nothing of it was taken');
+    await one.read();
+    assert.equal(
+      await one.write(Buffer.from('12345678')),
+      true,
+      'it fits where it has been, and two bytes more',
+    );
+    assert.equal(budget.takenBytes, 8);
+    assert.equal(await other.write(Buffer.from('12')), true);
+    await assert.rejects(other.write(Buffer.from('3')), beyond);
+    for (const each of [one, one, other]) await each.close();
+    assert.equal(budget.takenBytes, 0);
   });
 });

@@ -1,6 +1,6 @@
 /** What holds for runs holds for those whose process Node starts. */
 
-import { startBy } from '../helpers/spawn-way.js';
+import { startBy } from '../helpers/spawn-method.js';
 
 startBy('node');
 await import('./process-runner.test.js');

@@ -3,7 +3,7 @@ import { before, describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { fromText } from '../../src/bytes.js';
+import { fromText } from '../../src/base/bytes.js';
 import {
   absolutePath,
   contains,

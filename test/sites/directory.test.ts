@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 
-import { fromText } from '../../src/bytes.js';
+import { fromText } from '../../src/base/bytes.js';
 import { realPath } from '../../src/sites/contain.js';
 import { directorySite } from '../../src/sites/directory.js';
 import { makeTree } from '../helpers/file-tree.js';
@@ -21,6 +21,8 @@ beforeEach(async () => {
     'cgi/alias.cgi': { link: 'sub/b.cgi' },
     'cgi/out.cgi': { link: '../outside/evil.cgi' },
     'cgi/outside': { link: '../outside' },
+    'cgi/packaged.cgi': { link: '../shared/packaged.cgi' },
+    'shared/packaged.cgi': program,
     'outside/evil.cgi': program,
     'cgi-private/evil.cgi': program,
   });
@@ -33,7 +35,7 @@ async function resolved(
   params: Params,
 ): Promise<{ run: string; variables: Params } | { refused: string; detail: string }> {
   const site = await directorySite({
-    root: `${root}/cgi`,
+    roots: [`${root}/cgi`, `${root}/shared`],
     base: new Map(),
     administrator: new Map([['OURS', '1']]),
   });
@@ -92,6 +94,27 @@ describe('The site of a directory', () => {
 
   it('follows a symbolic link that stays inside, and runs the real script where it is', async () => {
     await runs({ SCRIPT_FILENAME: `${root}/cgi/alias.cgi` }, '/cgi/sub/b.cgi');
+  });
+
+  it('follows a link that leads into another one of its directories', async () => {
+    await runs({ SCRIPT_FILENAME: `${root}/cgi/packaged.cgi` }, '/shared/packaged.cgi');
+    await runs({ SCRIPT_FILENAME: `${root}/shared/packaged.cgi` }, '/shared/packaged.cgi');
+    const { detail } = (await resolved({ SCRIPT_FILENAME: `${root}/cgi/out.cgi` })) as { detail: string };
+    assert.match(detail, /cgi\/out\.cgi leads to .*\/outside\/evil\.cgi, which lies outside --root$/);
+  });
+
+  it('takes a document root with or without a slash, and a path without one, as fcgiwrap does', async () => {
+    for (const DOCUMENT_ROOT of [`${root}/cgi`, `${root}/cgi/`]) {
+      for (const SCRIPT_NAME of ['sub/b.cgi', '/sub/b.cgi']) {
+        await runs({ DOCUMENT_ROOT, SCRIPT_NAME }, '/cgi/sub/b.cgi');
+        await runs({ DOCUMENT_ROOT, SCRIPT_NAME: `${SCRIPT_NAME}/x` }, '/cgi/sub/b.cgi', {
+          SCRIPT_NAME,
+          PATH_INFO: '/x',
+          SCRIPT_FILENAME: `${root}/cgi/sub/b.cgi`,
+        });
+      }
+    }
+    await runs({ DOCUMENT_ROOT: '', SCRIPT_NAME: `${root}/cgi/a.cgi` }, '/cgi/a.cgi');
   });
 
   it('finds where in the URI’s path the script ends and PATH_INFO begins', async () => {
@@ -159,7 +182,11 @@ describe('The site of a directory', () => {
 
   it('can’t be made of what is no directory', async () => {
     for (const name of ['cgi/a.cgi', 'missing']) {
-      const made = directorySite({ root: `${root}/${name}`, base: new Map(), administrator: new Map() });
+      const made = directorySite({
+        roots: [`${root}/cgi`, `${root}/${name}`],
+        base: new Map(),
+        administrator: new Map(),
+      });
       await assert.rejects(made, { code: 'ERR_START', message: /^--root .*: there is no such directory$/ });
     }
   });

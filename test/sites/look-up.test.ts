@@ -1,23 +1,23 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import type { Dirent } from 'node:fs';
+import { link, rm } from 'node:fs/promises';
 import { before, describe, it } from 'node:test';
 
-import { fromText } from '../../src/bytes.js';
+import { fromText } from '../../src/base/bytes.js';
 import { realPath } from '../../src/sites/contain.js';
 import {
-  entriesAt,
-  later,
+  entriesAt as entriesOf,
+  linkAt,
   type LookUp,
   lstatAt,
+  mayExecute,
   realPathAt,
   realPathBelow,
   statAt,
-  stepsBelow,
-  type TakeSteps,
   textAt,
-  Turns,
 } from '../../src/sites/look-up.js';
-import { makeTree } from '../helpers/file-tree.js';
+import { empty, makeTree } from '../helpers/file-tree.js';
 import { lookUp, unreachable } from '../helpers/look-up.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
@@ -32,6 +32,8 @@ before(async () => {
     inside: { link: 'directory' },
     dangling: { link: 'nowhere' },
     circle: { link: 'circle' },
+    large: { content: 'x'.repeat(65_536) },
+    larger: { content: 'x'.repeat(65_537) },
   });
   execFileSync('mkfifo', [`${root}/pipe`]);
 });
@@ -48,6 +50,11 @@ const below = (path: string): LookUp<string | undefined> =>
       .split('/')
       .filter((name) => name !== ''),
   );
+
+function* entriesAt(path: string): LookUp<readonly Dirent<Buffer>[] | undefined> {
+  const stats = yield* lstatAt(path);
+  return stats && (yield* entriesOf(path, stats));
+}
 
 describe('A look-up', () => {
   it('finds the same at once as by another thread, octet by octet', async () => {
@@ -76,75 +83,49 @@ describe('A look-up', () => {
     }
   });
 
-  it('reads no named pipe, whose text nobody may ever write', async () => {
+  it('reads no named pipe, whose text nobody may ever write, and no device', async () => {
     assert.equal(await look(textAt, 'pipe'), undefined);
-  });
-});
-
-/** Steps that ask nothing of the file system; each keeps the event loop so long, by the clock, if it is taken at once. */
-function* steps(taken: string[], count: number, ms = 0): LookUp<number> {
-  for (let made = 0; made < count; made++) {
-    yield {
-      now: () => {
-        taken.push('now');
-        clockMs += ms;
-      },
-      later: () => {
-        taken.push('later');
-        return Promise.resolve();
-      },
-    };
-  }
-  return count;
-}
-
-let clockMs = 0;
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-
-describe('Steps', () => {
-  const take = (): Promise<TakeSteps> => stepsBelow([root], new Turns(() => clockMs));
-
-  it('are taken at once on a disk of this machine, by other threads on what may be another’s', async () => {
-    const taken: string[] = [];
-    assert.equal(await (await take())(steps(taken, 2)), 2);
-    assert.deepEqual(taken, ['now', 'now']);
-    assert.equal(await later(steps(taken, 2)), 2);
-    assert.deepEqual(taken.slice(2), ['later', 'later']);
-    for (const other of ['/proc', `${root}/none`]) assert.equal(await stepsBelow([root, other]), later);
+    assert.equal(await lookUp(root, () => textAt('/dev/zero')), undefined);
   });
 
-  it('are left to other threads where something else is mounted below', async () => {
-    assert.equal(await stepsBelow(['/']), later);
-  });
-
-  it('are left to other threads once they have kept the event loop, until its next turn', async () => {
-    const takeSteps = await take();
-    await turn();
-    const taken: string[] = [];
-    await Promise.all([takeSteps(steps(taken, 3, 3)), takeSteps(steps(taken, 1))]);
-    assert.deepEqual(taken, ['now', 'now', 'later', 'later']);
-    await turn();
-    await takeSteps(steps(taken, 1));
-    assert.equal(taken.at(-1), 'now');
-  });
-
-  it('are left to other threads for a while after one that the disk had to be waited for', async () => {
-    const takeSteps = await take();
-    const taken: string[] = [];
-    await takeSteps(steps(taken, 1, 10));
-    await turn();
-    await takeSteps(steps(taken, 1));
-    clockMs += 1_000;
-    await takeSteps(steps(taken, 1));
-    assert.deepEqual(taken, ['now', 'later', 'now']);
-  });
-
-  it('fail with what is no matter of the file system', async () => {
-    const fault = new TypeError('a fault of ours');
-    function* faulty(): LookUp<number> {
-      yield { later: () => Promise.reject(fault) };
-      return 1;
+  it('waits for nothing that has come in the place of a file, and reads no large one', async () => {
+    for (const way of ['now', 'later'] as const) {
+      for (const other of ['pipe', 'larger']) {
+        await rm(`${root}/swapped`, { force: true });
+        await makeTree(root, { swapped: { content: 'x' } });
+        const text = textAt(`${root}/swapped`);
+        const first = text.next();
+        assert.ok(first.done !== true);
+        const second = text.next(await first.value.later());
+        assert.ok(second.done !== true);
+        await rm(`${root}/swapped`);
+        await link(`${root}/${other}`, `${root}/swapped`);
+        const { value } = text.next(await second.value[way]?.());
+        assert.equal(value, undefined, `${other}, ${way}`);
+      }
     }
-    await assert.rejects(later(faulty()), fault);
+  });
+
+  it('reads no file of more than 64 KiB, or of more than it is told', async () => {
+    assert.equal((await look(textAt, 'large'))?.length, 65_536);
+    assert.equal(await look(textAt, 'larger'), undefined);
+    assert.equal((await look((path) => textAt(path, 65_537), 'larger'))?.length, 65_537);
+  });
+
+  it('reads a directory that is large by other threads, in pieces', async () => {
+    for (let count = 0; count < 2_000; count++)
+      await makeTree(root, { [`many/${'x'.repeat(50)}${String(count)}`]: empty });
+    assert.equal((await look(entriesAt, 'many'))?.length, 2_000);
+    const stats = await look(lstatAt, 'many');
+    assert.ok(stats !== undefined);
+    const step = entriesOf(`${root}/many`, stats).next();
+    assert.ok(step.done !== true && step.value.now === undefined);
+  });
+
+  it('finds what a link says, and whether a directory may be gone through', async () => {
+    assert.equal(await look(linkAt, 'dangling'), 'nowhere');
+    assert.equal(await look(linkAt, 'file'), undefined);
+    assert.equal(await look(mayExecute, 'directory'), true);
+    assert.equal(await look(mayExecute, 'file'), false);
   });
 });

@@ -14,9 +14,10 @@ import { before, describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { hgRepositoryAt } from '../../src/sites/hg/repository.js';
-import { later, stepsBelow, type TakeSteps } from '../../src/sites/look-up.js';
+import { HgRepositories } from '../../src/sites/hg/repository.js';
 import { Publication } from '../../src/sites/publication.js';
+import { later, stepsBelow, type TakeSteps } from '../../src/sites/steps.js';
+import { Trees } from '../../src/sites/trees.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 const names = ['a', 'b', 'a.hg', 'b.hg', '.c.hg', '.hg'];
@@ -65,8 +66,15 @@ const attempt = <T>(look: () => T): T | undefined => {
   }
 };
 
-/** The real path of the repository that exactly this path publishes, told in another way than the source tells it. */
-function expected(root: string, path: readonly string[], markers: boolean): string | undefined {
+/**
+ * The real path of the repository that exactly this path publishes, told in another way than the source tells it;
+ * `'withheld'` where something leads out of it: for a list, of what lies at the top.
+ */
+function expected(
+  root: string,
+  path: readonly string[],
+  { markers, isListed }: { markers: boolean; isListed: boolean },
+): string | undefined {
   if (path.some((name) => name.startsWith('.'))) return undefined;
   const walked = join(root, markers ? 'markers' : 'repos');
   const inWalked = path.map((_, index) => lstat(join(walked, ...path.slice(0, index + 1))));
@@ -79,47 +87,89 @@ function expected(root: string, path: readonly string[], markers: boolean): stri
   }
   const real = attempt(() => realpathSync(join(root, 'repos', named)));
   const dotHg = real === undefined ? undefined : attempt(() => realpathSync(join(real, '.hg')));
-  if (real === undefined || dotHg === undefined || !lstatSync(dotHg).isDirectory()) return undefined;
   const repos = join(root, 'repos');
-  const led = readdirSync(dotHg).map((name) => attempt(() => realpathSync(join(dotHg, name))));
   const isInside = (found: string | undefined): boolean =>
     found === undefined || found === repos || found.startsWith(`${repos}/`);
-  return [real, dotHg, ...led].every(isInside) ? real : undefined;
+  if (real === undefined || dotHg === undefined) return isInside(real) ? undefined : 'withheld';
+  if (![real, dotHg].every(isInside)) return 'withheld';
+  if (!lstatSync(dotHg).isDirectory()) return undefined;
+  const read = new Set([dotHg]);
+  for (const directory of read) {
+    for (const name of readdirSync(directory)) {
+      const led = attempt(() => realpathSync(join(directory, name)));
+      if (!isInside(led)) return 'withheld';
+      if (!isListed && led !== undefined && lstatSync(led).isDirectory()) read.add(led);
+    }
+  }
+  return real;
 }
 
 function lstat(path: string): ReturnType<typeof lstatSync> | undefined {
   return attempt(() => lstatSync(path));
 }
 
+/** What a path begins with: something published, or what is so with the suffix where nothing has the name itself. */
+function called(
+  walked: string,
+  path: readonly string[],
+  published: ReadonlyMap<string, string>,
+): string[] | undefined {
+  for (const index of path.keys()) {
+    const segments = path.slice(0, index + 1);
+    if (segments.at(-1)?.startsWith('.') === true) return undefined;
+    if (published.has(segments.join('/'))) return segments;
+    if (lstat(join(walked, ...segments)) === undefined) {
+      const named = `${segments.join('/')}.hg`;
+      return published.has(named) ? named.split('/') : undefined;
+    }
+  }
+  return undefined;
+}
+
 async function check(root: string, markers: boolean, take: TakeSteps): Promise<void> {
   const repos = join(root, 'repos');
+  const repositories = new HgRepositories(repos, new Trees(repos));
   const publication = new Publication({
     repos,
     markers: markers ? join(root, 'markers') : undefined,
     suffix: '.hg',
-    repositoryAt: (path) => hgRepositoryAt(repos, path),
+    repositoryAt: (path, isListed) => repositories.at(path, isListed),
+    lackOf: (path) => repositories.lackOf(path),
     take,
   });
-  const published = new Map<string, string>();
-  for (const path of allPaths) {
-    const covered = path.some((_, index) => published.has(path.slice(0, index).join('/')));
-    const repository = covered ? undefined : expected(root, path, markers);
-    if (repository !== undefined) published.set(path.join('/'), repository);
-  }
+  const published = publishedIn(root, { markers, isListed: false });
   for (const path of allPaths) {
     const found = await publication.find(path);
-    const prefix = path.findIndex((_, index) => published.has(path.slice(0, index + 1).join('/')));
-    const segments = prefix === -1 ? undefined : path.slice(0, prefix + 1);
-    assert.deepEqual(found?.published.segments, segments, `find ${path.join('/')}`);
-    if (segments === undefined) continue;
-    assert.equal(found?.published.repository, published.get(segments.join('/')));
-    assert.deepEqual(found?.rest, path.slice(segments.length));
+    const segments = called(join(root, markers ? 'markers' : 'repos'), path, published) ?? [];
+    const repository = published.get(segments.join('/'));
+    const withheld = repository === 'withheld' || repository === undefined;
+    const shown = found === undefined || 'why' in found ? undefined : found;
+    assert.deepEqual(shown?.published.segments, withheld ? undefined : segments, `find ${path.join('/')}`);
+    if (withheld) continue;
+    assert.equal(shown?.published.repository, repository);
+    assert.deepEqual(shown.rest, path.slice(segments.length));
   }
   const listed = await publication.list([]);
   assert.deepEqual(
     listed.map(({ segments, repository }) => [segments.join('/'), repository]),
-    [...published].sort(([a], [b]) => (a < b ? -1 : 1)),
+    [...publishedIn(root, { markers, isListed: true })]
+      .filter(([, repository]) => repository !== 'withheld')
+      .sort(([a], [b]) => (a < b ? -1 : 1)),
   );
+}
+
+/** What each path publishes or withholds; nothing below it does. */
+function publishedIn(
+  root: string,
+  how: { markers: boolean; isListed: boolean },
+): ReadonlyMap<string, string> {
+  const published = new Map<string, string>();
+  for (const path of allPaths) {
+    const covered = path.some((_, index) => published.has(path.slice(0, index).join('/')));
+    const repository = covered ? undefined : expected(root, path, how);
+    if (repository !== undefined) published.set(path.join('/'), repository);
+  }
+  return published;
 }
 
 describe('In any tree of directories, markers, repositories and symbolic links', () => {
@@ -129,7 +179,7 @@ describe('In any tree of directories, markers, repositories and symbolic links',
   });
 
   for (const markers of [true, false]) {
-    it(`the list is what can be found and nothing outside, ${markers ? 'with' : 'without'} markers`, async () => {
+    it(`nothing outside is found or listed, and all else is, ${markers ? 'with' : 'without'} markers`, async () => {
       await fc.assert(
         fc.asyncProperty(trees, async (tree) => {
           const root = mkdtempSync(join(directory, 'tree-'));

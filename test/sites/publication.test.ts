@@ -2,11 +2,14 @@ import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { beforeEach, describe, it } from 'node:test';
 
-import { fromText } from '../../src/bytes.js';
-import { hgRepositoryAt } from '../../src/sites/hg/repository.js';
-import { Publication } from '../../src/sites/publication.js';
+import { fromText } from '../../src/base/bytes.js';
 import { realPath } from '../../src/sites/contain.js';
-import { later, lstatAt, stepsBelow } from '../../src/sites/look-up.js';
+import { HgRepositories } from '../../src/sites/hg/repository.js';
+import { lstatAt } from '../../src/sites/look-up.js';
+import { Publication } from '../../src/sites/publication.js';
+import { whyUnreachable } from '../../src/sites/refusal-reason.js';
+import { byThreads, later, stepsBelow } from '../../src/sites/steps.js';
+import { Trees } from '../../src/sites/trees.js';
 import { empty, type Entry, makeTree } from '../helpers/file-tree.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
@@ -17,14 +20,21 @@ beforeEach(async () => {
   await makeTree(root, { repos: 'directory', markers: 'directory' });
 });
 
-async function publication(entries: Readonly<Record<string, Entry>>, markers = true): Promise<Publication> {
+async function publication(
+  entries: Readonly<Record<string, Entry>>,
+  markers = true,
+  mayNest = false,
+): Promise<Publication> {
   await makeTree(root, entries);
   const repos = `${root}/repos`;
+  const repositories = new HgRepositories(repos, new Trees(repos));
   return new Publication({
     repos,
     markers: markers ? `${root}/markers` : undefined,
     suffix: '.hg',
-    repositoryAt: (path) => hgRepositoryAt(repos, path),
+    mayNest,
+    repositoryAt: (path, isListed) => repositories.at(path, isListed),
+    lackOf: (path) => repositories.lackOf(path),
     take: await stepsBelow([root]),
   });
 }
@@ -32,7 +42,7 @@ async function publication(entries: Readonly<Record<string, Entry>>, markers = t
 /** What a path finds: the repository, relative to the directory of them, and the rest of the path. */
 async function found(published: Publication, path: string): Promise<string | undefined> {
   const answer = await published.find(path.split('/'));
-  if (answer === undefined) return undefined;
+  if (answer === undefined || 'why' in answer) return undefined;
   const repository = answer.published.repository.slice(`${root}/repos/`.length);
   return `${answer.published.segments.join('/')} is ${repository}, rest ${answer.rest.join('/')}`;
 }
@@ -47,7 +57,20 @@ describe('With markers, a repository', () => {
     assert.equal(await found(site, 'a.hg'), 'a.hg is a, rest ');
     assert.equal(await found(site, 'a.hg/file/tip'), 'a.hg is a, rest file/tip');
     assert.deepEqual(await listed(site), ['a.hg']);
-    assert.equal(await found(site, 'a'), undefined);
+  });
+
+  it('is found without the suffix, too, as clones ask for it, where nothing has that name', async () => {
+    const site = await publication({
+      ...{ 'repos/a/.hg': 'directory', 'repos/b/.hg': 'directory', 'repos/c/.hg': 'directory' },
+      ...{ 'markers/a.hg': empty, 'markers/b.hg': empty, 'markers/b': 'directory' },
+      ...{ 'markers/c.hg': { content: 'HG20' }, 'markers/link': { link: 'nowhere' } },
+      ...{ 'repos/link/.hg': 'directory', 'markers/link.hg': empty },
+    });
+    assert.equal(await found(site, 'a'), 'a.hg is a, rest ');
+    assert.equal(await found(site, 'a/file/tip'), 'a.hg is a, rest file/tip');
+    for (const path of ['b', 'c', 'none', 'link', '.a', 'a.']) {
+      assert.equal(await found(site, path), undefined, path);
+    }
   });
 
   it('is published from the next look on, and withdrawn as soon', async () => {
@@ -288,8 +311,10 @@ describe('A repository that says itself whether it is published', () => {
       mayKeepSuffix: true,
       *repositoryAt(path) {
         if (!/\/r[^/]*$/.test(path)) return undefined;
-        return { path, isPublished: markers || (yield* lstatAt(`${path}/yes`)) !== undefined };
+        const isPublished = markers || (yield* lstatAt(`${path}/yes`)) !== undefined;
+        return isPublished ? { path } : { why: 'it says no' };
       },
+      lackOf: whyUnreachable,
       take: later,
     });
   }
@@ -303,7 +328,13 @@ describe('A repository that says itself whether it is published', () => {
     });
     assert.deepEqual(await listed(site), ['group/r4', 'r1']);
     assert.equal(await found(site, 'r1/x'), 'r1 is r1, rest x');
-    for (const path of ['r2', 'r2/group/r3', 'group/r5', 'group'])
+    await makeTree(root, {
+      'repos/r6.git': 'directory',
+      'repos/r5.git/yes': empty,
+      'repos/r2.git/yes': empty,
+    });
+    assert.equal(await found(site, 'r5/x'), 'r5.git is r5.git, rest x');
+    for (const path of ['r2', 'r2/group/r3', 'group/r5', 'group', 'r6'])
       assert.equal(await found(site, path), undefined);
   });
 
@@ -322,8 +353,135 @@ describe('A repository that says itself whether it is published', () => {
     );
     assert.equal(await found(site, 'r1.git'), 'r1.git is r1.git, rest ');
     assert.equal(await found(site, 'r2.git/x'), 'r2.git is r2, rest x');
-    for (const path of ['r3.git', 'r4.git', 'r1', 'r2'])
+    for (const name of ['r1', 'r2']) assert.equal(await found(site, name), await found(site, `${name}.git`));
+    for (const path of ['r3.git', 'r4.git', 'r3', 'r4'])
       assert.equal(await found(site, path), undefined, path);
     assert.deepEqual(await listed(site), ['r1.git', 'r2.git']);
+  });
+});
+
+describe('A repository inside another one', () => {
+  const entries = {
+    'repos/a/.hg/patches/.hg': 'directory',
+    'repos/a/sub/.hg': 'directory',
+    'repos/a/sub/deep/er/.hg': 'directory',
+    'repos/a/private/.hg': 'directory',
+    'repos/a/file/plain': empty,
+    'markers/a.hg': empty,
+    'markers/a/sub.hg': empty,
+    'markers/a/sub/deep/er.hg': empty,
+  } as const;
+
+  it('is found below the other one’s address, the innermost of all, where repositories may nest', async () => {
+    for (const [markers, a] of [
+      [true, 'a.hg'],
+      [false, 'a'],
+    ] as const) {
+      const site = await publication(entries, markers, true);
+      assert.equal(await found(site, a), `${a} is a, rest `);
+      assert.equal(await found(site, `${a}/file/tip`), `${a} is a, rest file/tip`);
+      assert.equal(await found(site, `${a}/sub`), `${a}/sub is a/sub, rest `);
+      assert.equal(await found(site, `${a}/sub/deep/file`), `${a}/sub is a/sub, rest deep/file`);
+      assert.equal(await found(site, `${a}/sub/deep/er/log`), `${a}/sub/deep/er is a/sub/deep/er, rest log`);
+      assert.equal(await found(site, `${a}/.hg/patches`), `${a} is a, rest .hg/patches`);
+    }
+  });
+
+  it('needs a marker of its own, where there are markers, by which it is listed too', async () => {
+    const site = await publication(entries, true, true);
+    assert.equal(await found(site, 'a.hg/private'), 'a.hg is a, rest private');
+    assert.equal(await found(site, 'a/sub.hg/log'), 'a/sub.hg is a/sub, rest log');
+    assert.deepEqual(await listed(site), ['a.hg', 'a/sub.hg', 'a/sub/deep/er.hg']);
+    await rm(`${root}/markers/a/sub.hg`);
+    assert.equal(await found(site, 'a.hg/sub'), 'a.hg is a, rest sub');
+  });
+
+  it('is not published without the other one, nor listed without a marker', async () => {
+    const site = await publication(entries, false, true);
+    assert.deepEqual(await listed(site), ['a']);
+    const marked = await publication({}, true, true);
+    assert.equal(await found(marked, 'a.hg/sub'), 'a.hg/sub is a/sub, rest ');
+    await rm(`${root}/markers/a.hg`);
+    assert.equal(await found(marked, 'a.hg/sub'), undefined);
+  });
+
+  it('shows nothing at all where it leads out', async () => {
+    const out = { 'outside/.hg': 'directory', 'repos/a/out': { link: '../../outside' } } as const;
+    const site = await publication({ ...entries, ...out, 'markers/a/out.hg': empty }, true, true);
+    assert.equal(await found(site, 'a.hg/out/log'), undefined);
+  });
+});
+
+describe('A file that is named as a marker', () => {
+  const entries = {
+    'markers/full.hg': { content: 'a bundle' },
+    'markers/empty.hg': empty,
+    'markers/group/full.hg': { content: 'a bundle' },
+    'markers/group/other': { content: 'something' },
+    'markers/.secret.hg': { content: 'something' },
+    'markers/link.hg': { link: 'full.hg' },
+    'markers/linked': { link: 'group' },
+  } as const;
+
+  it('is for download where there is something in it', async () => {
+    const site = await publication(entries);
+    assert.equal(await site.download(['full.hg']), `${root}/markers/full.hg`);
+    assert.equal(await site.download(['group', 'full.hg']), `${root}/markers/group/full.hg`);
+    for (const path of ['empty.hg', 'none.hg', 'group/other', '.secret.hg', 'full.hg/x', 'link.hg']) {
+      assert.equal(await site.download(path.split('/')), undefined, path);
+    }
+    assert.equal(await site.download(['linked', 'full.hg']), undefined);
+    assert.equal(await site.download([]), undefined);
+  });
+
+  it('is nothing where there are no markers', async () => {
+    const site = await publication({ 'repos/full.hg': { content: 'a bundle' } }, false);
+    assert.equal(await site.download(['full.hg']), undefined);
+  });
+});
+
+describe('A list', () => {
+  it('is walked once for all who ask for it at the same time, and no further when none of them waits', async () => {
+    const entries = Object.fromEntries(
+      Array.from({ length: 50 }, (_, index) => [`repos/r${String(index)}/.hg`, 'directory' as const]),
+    );
+    await makeTree(root, entries);
+    const looked: string[] = [];
+    const count = (): number => looked.length;
+    const site = new Publication({
+      repos: `${root}/repos`,
+      markers: undefined,
+      suffix: '.hg',
+      *repositoryAt(path) {
+        looked.push(path);
+        yield { later: () => new Promise(setImmediate) };
+        return { path };
+      },
+      lackOf: whyUnreachable,
+      take: byThreads(),
+    });
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', onWarning);
+    const leaving = new AbortController();
+    const lists = [site.list([]), site.list([]), site.list([], leaving.signal)];
+    leaving.abort(new Error('left'));
+    await assert.rejects(lists[2] ?? assert.fail(), { message: 'left' });
+    assert.equal((await lists[0])?.length, 50);
+    assert.equal((await lists[1])?.length, 50);
+    await new Promise(setImmediate);
+    process.off('warning', onWarning);
+    assert.deepEqual(warnings, []);
+    assert.equal(count(), 50);
+    const left = new AbortController();
+    const list = site.list([], left.signal);
+    const isLeft = assert.rejects(list, { message: 'left' });
+    while (count() < 60) await new Promise(setImmediate);
+    left.abort(new Error('left'));
+    await isLeft;
+    const seen = count();
+    for (let turns = 0; turns < 20; turns++) await new Promise(setImmediate);
+    assert.equal(count(), seen);
+    assert.ok(seen < 100);
   });
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { nonEmptyParam, requestPath } from '../../src/sites/request-path.js';
+import { belowPrefix, nonEmptyParam, requestPath } from '../../src/sites/request-path.js';
 
 const pathOf = (params: Readonly<Record<string, string>>): string | undefined =>
   requestPath(Object.entries(params));
@@ -63,6 +63,15 @@ describe('The path of a request', () => {
       ['SCRIPT_NAME', '/last'],
     ] as const;
     assert.equal(requestPath(twice), '/last');
+  });
+});
+
+describe('A path below a prefix', () => {
+  it('is the prefix, or goes on with a slash; not a name that only begins so', () => {
+    assert.equal(belowPrefix('/hg', '/hg'), '');
+    assert.equal(belowPrefix('/hg/a', '/hg'), '/a');
+    assert.equal(belowPrefix('/hga', '/hg'), undefined);
+    assert.equal(belowPrefix('/a', ''), '/a');
   });
 });
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmod, rm } from 'node:fs/promises';
 import { beforeEach, describe, it } from 'node:test';
 
-import { fromText } from '../../src/bytes.js';
+import { fromText } from '../../src/base/bytes.js';
 import { scriptSite } from '../../src/sites/script.js';
 import { makeTree } from '../helpers/file-tree.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -63,7 +63,7 @@ describe('The site of one script', () => {
 
   it('can’t be made of what is missing, a directory or not executable, and the error says which', async () => {
     await makeTree(root, { plain: { content: 'x', mode: 0o644 } });
-    const wrong = { missing: /script .*missing: there is no such file/, '.': /not an executable file/ };
+    const wrong = { missing: /script .*missing: there is no such file/, '.': /this is no file/ };
     for (const [name, message] of Object.entries(wrong)) {
       await assert.rejects(site(`${root}/${name}`), { code: 'ERR_START', message });
     }

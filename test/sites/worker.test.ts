@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { workerSite } from '../../src/sites/worker.js';
+import { workerSite } from '../../src/sites/script.js';
 
 const site = workerSite({
   command: ['/app', '-x'],

@@ -11,6 +11,8 @@ import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { main } from '../helpers/bridge.js';
+
 const kept: Buffer[] = [];
 let count = 0;
 
@@ -56,7 +58,7 @@ function writeLinesTwice(): void {
   syncBuiltinESMExports();
 }
 
-if (process.argv[1]?.endsWith('/dist/bin/bundled/fcgi2cgi.js') === true) {
+if (process.argv[1] === main) {
   const fault = process.env['FAULT'] ?? '';
   if (fault === 'log-lines') writeLinesTwice();
   subscribe('net.server.socket', (message) => {

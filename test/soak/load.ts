@@ -17,7 +17,7 @@ export interface Expected {
   readonly status: number;
   /** A string is the whole of it. */
   readonly body: string | RegExp | Buffer;
-  /** What the access log must say (see `RequestEnd`). */
+  /** What the access log must say (see `ResultWord`). */
   readonly end: string;
 }
 

@@ -2,7 +2,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { reasonOf } from '../../src/errors.js';
+import { reasonOf } from '../../src/base/errors.js';
 import { Random } from '../fuzz/random.js';
 import { hgLoads } from './hg-loads.js';
 import { killOne } from './killer.js';

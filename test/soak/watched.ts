@@ -18,6 +18,7 @@ export interface WatchedOptions {
   readonly directory: string;
   /** The command of its site and its options, without those of listening and logging. */
   readonly args: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
 }
 
 export class Watched {
@@ -37,7 +38,7 @@ export class Watched {
   }
 
   /** Starts it; it has answered one request and is idle then. */
-  static async start({ directory, args }: WatchedOptions): Promise<Watched> {
+  static async start({ directory, args, env = process.env }: WatchedOptions): Promise<Watched> {
     const temporary = join(directory, 'temp');
     mkdirSync(temporary, { recursive: true });
     const mark = `FCGI2CGI_SOAK=${directory}`;
@@ -45,7 +46,7 @@ export class Watched {
     const own = ['--listen', join(directory, 'sock'), '--env', mark, '--log-format', 'json'];
     const bridge = await startBridge(
       [command, ...own, '--access-log', join(directory, 'access'), ...options],
-      { ...process.env, TMPDIR: temporary },
+      { ...env, TMPDIR: temporary },
     );
     const watched = new Watched(bridge, directory, mark);
     await ask(watched.socket);

@@ -1,9 +1,17 @@
-"""What loading a script or a module does besides defining things: then it can't be loaded ahead."""
+"""What loading a script or a module does beside defining things: then it can't be loaded ahead."""
 
 import contextlib
 import os
-import signal
 import sys
+
+import _signal
+
+try:
+    import _thread
+except ImportError:
+    _thread = None
+
+from fcgi2cgi_view import directory, umask
 
 
 class Effects:
@@ -15,6 +23,12 @@ class Effects:
         self.printed = b''
         self.reads_all = False
 
+    def reads_variable(self, name):
+        self.variables.add(name)
+
+    def reads_environment(self):
+        self.reads_all = True
+
     @contextlib.contextmanager
     def watched(self):
         kind = type(os.environ)
@@ -22,30 +36,37 @@ class Effects:
 
         def getitem(environ, name):
             if isinstance(name, (str, bytes)):
-                self.variables.add(os.fsencode(name))
+                self.reads_variable(os.fsencode(name))
             return original['__getitem__'](environ, name)
 
         def iterate(environ):
-            self.reads_all = True
+            self.reads_environment()
             return original['__iter__'](environ)
 
         kind.__getitem__, kind.__iter__ = getitem, iterate
         outputs = [(number, os.dup(number)) for number in (1, 2)]
-        reading, writing = os.pipe()
+        self.reading, writing = os.pipe()
+        os.set_blocking(self.reading, False)
         for number, _ in outputs:
             os.dup2(writing, number)
+        os.close(writing)
         try:
             yield
         finally:
             kind.__getitem__, kind.__iter__ = original['__getitem__'], original['__iter__']
-            for stream in sys.stdout, sys.stderr:
-                stream.flush()
+            self.take_printed()
             for number, output in outputs:
                 os.dup2(output, number)
                 os.close(output)
-            os.close(writing)
-            with open(reading, 'rb') as printed:
-                self.printed += printed.read()
+            os.close(self.reading)
+
+    def take_printed(self):
+        for stream in sys.stdout, sys.stderr:
+            stream.flush()
+        try:
+            self.printed += os.read(self.reading, 65536)
+        except BlockingIOError:
+            pass
 
     def seen(self):
         """What else there is to be seen, as the end of a sentence."""
@@ -61,9 +82,6 @@ class Effects:
 
 def state():
     """What a module must leave as it was: names and values."""
-    mask = os.umask(0)
-    os.umask(mask)
-    threading = sys.modules.get('threading')
     descriptors = set()
     for number in range(64):
         try:
@@ -73,9 +91,9 @@ def state():
             pass
     return [
         ('the environment', dict(os.environb._data)),
-        ('the working directory', os.getcwd()),
-        ('the umask', mask),
-        ('its threads', threading.active_count() if threading else 1),
+        ('the working directory', directory()),
+        ('the umask', umask()),
+        ('its threads', _thread and _thread._count()),
         ('its open files', descriptors),
-        ('what signals do', [signal.getsignal(number) for number in range(1, signal.NSIG)]),
+        ('what signals do', [_signal.getsignal(number) for number in range(1, _signal.NSIG)]),
     ]

@@ -11,6 +11,7 @@ import sys
 import types
 import weakref
 
+import fcgi2cgi_immortal as immortal
 import fcgi2cgi_libc as libc
 
 # Not `_exit`: C's own buffers are flushed, and what libraries have to do at the end is done.
@@ -29,14 +30,15 @@ def spare():
 def _set_aside():
     """Has Python overlook what was loaded ahead; unless something is alive that is to be finalized, as a file that was
     not closed is: what was loaded ahead may hold it."""
-    if _is_something_left():
+    if is_something_left():
+        _leave_to_python()
         return
     for name, module in _spared.items():
         if sys.modules.get(name) is module:
             del sys.modules[name]
 
 
-def _is_something_left():
+def is_something_left():
     things = gc.get_objects()
     # Thousands of things are of some hundred types, which may not be hashable.
     kinds = list(map(type, things))
@@ -47,6 +49,13 @@ def _is_something_left():
     # One that has ended has no frame any more.
     return generators is not None and any(
         type(thing) is generators and thing.gi_frame is not None for thing in things)
+
+
+def _leave_to_python():
+    """Has it take all apart, as what was loaded ahead may hold what is left."""
+    immortal.release()
+    if hasattr(gc, 'unfreeze'):
+        gc.unfreeze()
 
 
 # What is registered first is done last.
@@ -64,7 +73,8 @@ def end(status):
         # The same without a look at each of the modules that were loaded ahead, which copies the memory of each.
         atexit.unregister(_set_aside)
         atexit._run_exitfuncs()
-        if _is_something_left():
+        if is_something_left():
+            _leave_to_python()
             return
         flush()
     except BaseException:

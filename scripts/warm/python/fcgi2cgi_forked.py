@@ -2,32 +2,40 @@
 
 import atexit
 import builtins
-import importlib
 import importlib.machinery
 import os
 import sys
+import time
 import types
 
 import fcgi2cgi_ending as ending
 import fcgi2cgi_pages as pages
+from fcgi2cgi_search import forget
 
 
 class Request:
-    def __init__(self, script, code, arguments):
+    """What a process is to run; `lesson` is what it is to teach, if it is."""
+
+    def __init__(self, script, code, arguments, lesson):
         self.script = script
         self.code = code
+        self.lesson = lesson
         self.arguments = [os.fsdecode(argument) for argument in arguments]
+        # Where the script is only to get ready: what it calls then.
+        self.hook = None
+
+    def arrive(self):
+        """Makes the process one that has just begun, with this request."""
+        sys.argv = [self.script, *self.arguments]
+        # A file that was made a moment ago may not show in what was read of its directory.
+        forget()
+        refresh()
 
     def run(self):
         """Runs the script as `__main__`. When it returns or raises, Python ends as it ends after any script."""
-        sys.argv = [self.script, *self.arguments]
+        self.arrive()
         if hasattr(sys, 'orig_argv'):
             sys.orig_argv[-2:] = sys.argv
-        # A file that was made a moment ago may not show in what was read of its directory.
-        importlib.invalidate_caches()
-        if 'numpy.random' in sys.modules:
-            # `random` sees to itself after a fork, and OpenSSL too.
-            sys.modules['numpy.random'].seed()
         main = types.ModuleType('__main__')
         main.__dict__.update(
             __builtins__=builtins,
@@ -40,6 +48,11 @@ class Request:
         sys.modules['__main__'] = main
         namespace = main.__dict__
         del main
+        if self.hook is not None:
+            namespace['__prepared__'] = self.hook
+            self.hook.begin()
+        if self.lesson is not None:
+            self.lesson.begin()
         status = 0
         try:
             exec(self.code, namespace)
@@ -53,6 +66,23 @@ class Request:
         del namespace
         ending.end(status)
         sys.exit(status)
+
+
+def refresh():
+    """What modules have set while they were loaded ahead is as if they had been loaded now: see `fcgi2cgi_trial`."""
+    logging, threading, pycompat, processes, random = map(sys.modules.get, (
+        'logging', 'threading', 'mercurial.pycompat', 'multiprocessing.process', 'numpy.random'))
+    if hasattr(logging, '_startTime'):
+        logging._startTime = time.time() if type(logging._startTime) is float else time.time_ns()
+    if hasattr(threading, 'main_thread') and hasattr(threading.main_thread(), '_set_native_id'):
+        threading.main_thread()._set_native_id()
+    if hasattr(pycompat, 'sysargv'):
+        pycompat.sysargv = list(map(os.fsencode, sys.argv))
+    if hasattr(processes, 'current_process'):
+        processes.current_process().authkey = os.urandom(32)
+    if hasattr(random, 'seed'):
+        # `random` sees to itself after a fork, and OpenSSL too.
+        random.seed()
 
 
 def limit(limits):
@@ -101,25 +131,54 @@ class Environment:
                 os.environb[name] = value
 
 
-def teach(lesson, known):
-    """Has this process write which memory it has written to and which modules it has loaded, when it ends."""
-    process = os.getpid()
+class Lesson:
+    """Has this process write, when it ends, which memory it has written to, and which modules it has loaded: from which
+    file, and what had changed by then since its script began."""
 
-    def tell():
-        if os.getpid() != process:
+    def __init__(self, path, known, view):
+        self.path = path
+        self.known = known
+        self.view = view
+        # By file, as each module's code begins.
+        self.changes = {}
+        self.process = os.getpid()
+
+    def begin(self):
+        self.view.begin()
+        # What is registered first is done last.
+        atexit.register(self.tell)
+        if hasattr(sys, 'addaudithook'):
+            sys.addaudithook(self.hear)
+
+    def hear(self, event, given):
+        if event == 'exec' and getattr(given[0], 'co_name', None) == '<module>':
+            path = given[0].co_filename
+        elif event == 'import' and given[1] is not None:
+            path = given[1]
+        else:
+            return
+        if path in self.changes:
+            return
+        self.changes[path] = ['unseen=']
+        try:
+            self.changes[path] = self.view.changes()
+        except Exception:
+            pass
+
+    def tell(self):
+        if os.getpid() != self.process:
             return
         written = pages.copied()
-        learned = [(name, origin) for name, origin in loaded_files().items() if name not in known]
+        learned = [(name, origin) for name, origin in loaded_files().items() if name not in self.known]
         try:
-            with open(lesson, 'xb') as file:
+            with open(self.path, 'xb') as file:
                 file.write(written + b'\n')
-                file.writelines(b'%s=%s\n' % (name.encode(), os.fsencode(origin)) for name, origin in learned)
+                for name, origin in learned:
+                    value = '\1'.join([origin, *self.changes.get(origin, ['unseen='])])
+                    file.write(b'%s=%s\n' % (name.encode(), os.fsencode(value)))
                 file.write(b'\n')
         except (OSError, UnicodeError):
             pass
-
-    # What is registered first is done last.
-    atexit.register(tell)
 
 
 def loaded_files():

@@ -13,12 +13,16 @@ try:
 
     class Size(_ctypes._SimpleCData):
         _type_ = 'L'
+
+    class Word(_ctypes._SimpleCData):
+        """Eight bytes of memory."""
+        _type_ = 'Q'
 except (ImportError, AttributeError, OSError):
-    _ctypes = None
+    _ctypes = Word = None
 
 
 def function(name):
-    """A function that takes Address, Size and small numbers, and returns a small number; None where there is none."""
+    """A function that takes Address, Size and small numbers, and returns a small number; None where the C library lacks it."""
     try:
         address = _ctypes.dlsym(_library, name)
     except (AttributeError, OSError):

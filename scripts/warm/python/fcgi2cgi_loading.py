@@ -1,16 +1,19 @@
 """What a fork server loads ahead, and whether that is still what a new process would load."""
 
+import contextlib
 import gc
-import importlib
 import importlib.machinery
+import marshal
 import os
 import signal
 import sys
-import warnings
 
 import fcgi2cgi_libc as libc
 from fcgi2cgi_effects import Effects
 from fcgi2cgi_forked import loaded_files
+from fcgi2cgi_search import Search, origin_of, signature
+from fcgi2cgi_trial import Trial, Wanted
+from fcgi2cgi_view import LAZY, View
 
 # How often modules that can't be loaded ahead are sorted out before none is.
 MAX_TRIALS = 10
@@ -26,37 +29,49 @@ class Loaded:
     def __init__(self, script, modules):
         real = os.path.realpath(script)
         sys.argv = [script]
-        if not (sys.flags.isolated or getattr(sys.flags, 'safe_path', False)):
+        has_own = not (sys.flags.isolated or getattr(sys.flags, 'safe_path', False))
+        if has_own:
             sys.path[0] = os.path.dirname(real)
+        self.view = View()
         # Before they are read: what changes meanwhile has changed.
-        self.files = {path: signature(path) for path in (script, sys.executable, '/etc/localtime')}
-        self.directories = {path: signature(path) for path in sys.path}
+        self.search = Search(has_own)
+        files = [script, sys.executable, '/etc/localtime', *self.search.files]
+        self.files = {path: signature(path) for path in files}
         effects = Effects()
         try:
             with effects.watched():
                 with open(script, 'rb') as file:
-                    self.code = compile(file.read(), script, 'exec', dont_inherit=True)
+                    source = file.read()
+                self.code = compile(source, script, 'exec', dont_inherit=True)
         except (OSError, SyntaxError, ValueError) as error:
             raise Unfit('it can\'t be compiled: %s' % error)
-        wanted = {name.decode(): os.fsdecode(origin) for name, origin in modules.items()}
-        # Those beside the script are its own: they may look at the clock, or read a file, while they are loaded.
+        # Whether the script says where it has got ready, and the system what it has looked at: see `fcgi2cgi_prepared`.
+        self.can_prepare = (bool(modules) and b'__prepared__' in source and hasattr(sys, 'addaudithook')
+                            and sys.platform == 'linux')
+        wanted = {name.decode(): Wanted(value) for name, value in modules.items()}
+        # Those beside the script are its own: they may read a file that nobody looks at, and change more than others.
         own = os.path.join(os.path.dirname(real), '')
-        wanted = {name: path for name, path in wanted.items() if not os.path.realpath(path).startswith(own)}
+        wanted = {name: each for name, each in wanted.items() if not os.path.realpath(each.path).startswith(own)}
         for name in wanted.keys() & {'_hashlib', '_ssl'}:
-            libc.spare_openssl(wanted[name])
-        for name, path in harmless(wanted).items():
+            libc.spare_openssl(wanted[name].path)
+        wanted, read = harmless(wanted, self.view, own)
+        for path in read:
             self.files[path] = signature(path)
-            with effects.watched():
-                load(name, path)
+        with promises(wanted):
+            for name, each in wanted.items():
+                self.files[each.path] = signature(each.path)
+                with effects.watched():
+                    load(name, each.path)
         seen = effects.seen()
         if seen is not None:
             raise Unfit('it %s while it is loaded' % seen)
         self.variables = effects.variables
-        self.origins = loaded_files()
-        for path in self.origins.values():
+        origins = loaded_files()
+        self.search.loaded(origins)
+        for path in origins.values():
             self.files.setdefault(path, signature(path))
         self.names = frozenset(sys.modules)
-        # Made anew, side by side: after each fork, what these lie in is copied when they are looked at.
+        # Side by side: after each fork, what these lie in is copied when they are looked at.
         self.files = [(os.fsencode(path), bytes(bytearray(known))) for path, known in self.files.items()]
 
     def changed(self):
@@ -64,16 +79,7 @@ class Loaded:
         for path, known in self.files:
             if signature(path) != known:
                 return path
-        directories = {path: signature(path) for path in sys.path}
-        if directories == self.directories:
-            return None
-        # Something came or went in a directory: what counts is whether the same modules would be found.
-        importlib.invalidate_caches()
-        for name, path in self.origins.items():
-            if '.' not in name and origin_of(name, None) != path:
-                return path
-        self.directories = directories
-        return None
+        return self.search.changed()
 
 
 def freeze():
@@ -81,23 +87,6 @@ def freeze():
     gc.collect()
     if hasattr(gc, 'freeze'):
         gc.freeze()
-
-
-def signature(path):
-    """Two are the same if nobody has changed the file between them."""
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        return b'%d' % error.errno
-    return b'%d %d %d %d' % (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
-
-
-def origin_of(name, path):
-    try:
-        spec = importlib.machinery.PathFinder.find_spec(name, path)
-    except Exception:
-        return None
-    return spec and spec.origin
 
 
 def load(name, path):
@@ -110,59 +99,73 @@ def load(name, path):
         exec('import ' + name, {'__name__': '__main__', '__builtins__': __builtins__})
 
 
-def harmless(wanted):
-    """Those of the modules that can be loaded ahead without anything to be seen of it; other processes try them."""
-    for _ in range(MAX_TRIALS):
-        reading, writing = os.pipe()
-        trial = os.fork()
-        if trial == 0:
-            status = 1
-            try:
-                os.close(reading)
-                os.write(writing, '\n'.join(try_all(wanted)).encode())
-                status = 0
-            finally:
-                os._exit(status)
-        os.close(writing)
-        with open(reading, 'rb') as answer:
-            refused = answer.read().decode().split('\n')
-        if os.waitpid(trial, 0)[1] != 0:
-            return {}
-        remaining = {name: path for name, path in wanted.items() if name not in refused}
-        if len(remaining) == len(wanted):
-            return wanted
-        wanted = remaining
-    return {}
-
-
-def try_all(wanted):
-    """Loads the modules one by one; gives the names of those that can be seen to have done more than that."""
-    signal.set_wakeup_fd(-1)
-    refused = []
-    for name, path in wanted.items():
-        effects = Effects()
-        try:
-            with effects.watched(), warnings.catch_warnings(record=True) as complaints:
-                load(name, path)
-            if complaints or effects.seen() is not None:
-                refused.append(name)
-        except BaseException:
-            refused.append(name)
-        watch_generators()
-    return refused
-
-
-def watch_generators():
-    """A generator of random numbers that seeds itself while a module is loaded would be the same in all processes."""
-    random = sys.modules.get('random')
-    if random is None or hasattr(random.Random.seed, 'original'):
+@contextlib.contextmanager
+def promises(wanted):
+    """Has all but these modules only promised, where demandimport has done so for those that import them: a new process
+    loads them when it uses them."""
+    if not any(LAZY in each.changes for each in wanted.values()):
+        yield
         return
-    original = random.Random.seed
+    from importlib.util import LazyLoader
 
-    def seed(self, a=None, *rest):
-        if a is None:
-            raise ImportError('a generator seeds itself')
-        return original(self, a, *rest)
+    class Finder:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            spec = importlib.machinery.PathFinder.find_spec(name, path) if name not in wanted else None
+            if spec is not None and spec.loader is not None:
+                spec.loader = LazyLoader(spec.loader)
+            return spec
 
-    seed.original = original
-    random.Random.seed = seed
+    sys.meta_path.insert(0, Finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(Finder)
+
+
+def harmless(wanted, view, own):
+    """Those of the modules that can be loaded ahead, and the files that they read. At least two processes try them, and
+    both have to find the same in them."""
+    refused, known = {}, {}
+    for _ in range(MAX_TRIALS if wanted else 0):
+        tried = in_other_process(lambda: try_all(wanted, view, own, refused))
+        if tried is None:
+            break
+        refused, values, files = tried
+        if not refused.keys() & wanted.keys():
+            if known:
+                refused.update((name, 'differs') for name in values if values[name] != known.get(name))
+            if known == values:
+                return wanted, files
+            known = values
+        remaining = {name: each for name, each in wanted.items() if name not in refused}
+        if len(remaining) < len(wanted):
+            wanted, known = remaining, {}
+    return {}, ()
+
+
+def try_all(wanted, view, own, refused):
+    signal.set_wakeup_fd(-1)
+    trial = Trial(wanted, view, own, refused)
+    with promises(wanted):
+        trial.run(load)
+    return trial.refused, trial.values, trial.files
+
+
+def in_other_process(function):
+    """What it returns there; None if it fails."""
+    reading, writing = os.pipe()
+    process = os.fork()
+    if process == 0:
+        status = 1
+        try:
+            os.close(reading)
+            with open(writing, 'wb') as result:
+                marshal.dump(function(), result)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writing)
+    with open(reading, 'rb') as answer:
+        result = answer.read()
+    return marshal.loads(result) if os.waitpid(process, 0)[1] == 0 else None

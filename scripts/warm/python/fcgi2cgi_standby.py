@@ -1,6 +1,6 @@
 """A forked process that waits for its request: what is the same for all of them is done before one comes.
 
-While one request is answered, the process for the next one is forked, gets its session, and copies the memory that
+While one request is answered, the process for the next one is forked, gets its group, and copies the memory that
 requests write to as a rule: where a core is idle meanwhile, no request waits for that.
 """
 
@@ -64,8 +64,8 @@ class Standby:
                 pass
 
     def wait(self, pages):
-        """In the process: makes it a session of its own, and waits for what it is to run; nothing, if that is nothing."""
-        os.setsid()
+        """In the process: makes it a process group of its own, and waits for what it is to run; nothing, if that is nothing."""
+        os.setpgid(0, 0)
         os.close(self.telling)
         # Before the bridge hears of it: without a reader it could not open the other end.
         self.stdin = os.open(self.paths[0], os.O_RDONLY | os.O_NONBLOCK)

@@ -15,13 +15,19 @@ _writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
 import fcgi2cgi_effects as effects
 import fcgi2cgi_ending as ending
 import fcgi2cgi_forked as forked
+import fcgi2cgi_immortal as immortal
 import fcgi2cgi_libc as libc
 import fcgi2cgi_loading as loading
+import fcgi2cgi_look as look
 import fcgi2cgi_pages as pages
+import fcgi2cgi_prepared as prepared
+import fcgi2cgi_search as search
 import fcgi2cgi_standby as standby
+import fcgi2cgi_trial as trial
+import fcgi2cgi_view as view
 sys.dont_write_bytecode = _writes
 del sys.path[0]
-for own in effects, ending, forked, libc, loading, pages, standby:
+for own in effects, ending, forked, immortal, libc, loading, look, pages, prepared, search, standby, trial, view:
     del sys.modules[own.__name__]
 
 import select
@@ -29,7 +35,8 @@ import signal
 import struct
 
 
-LINE_MODULES = 16
+# Of a line: what is longer may get mixed up with what processes say that were just forked.
+LINE_BYTES = 3000
 
 
 class ForkServer:
@@ -56,17 +63,29 @@ class ForkServer:
         # The process of the next request.
         self.next = None
         self.count = 0
+        # Begins the names of its processes' pipes.
+        self.prefix = b''
+        # The processes in which the script has got ready; none has those of its own.
+        self.preparations = prepared.Preparations()
+        # Requests whose processes are yet to teach which memory they write to.
+        self.page_lessons = 0
 
     def serve(self):
         message = self.receive()
         if message is None or not self.load(split(message)):
             return None
+        return self.attend()
+
+    def attend(self):
         request = self.prepare_ahead()
         is_open = True
-        while request is None and (is_open or self.running):
-            ready = select.select([self.wakeup, self.messages] if is_open else [self.wakeup], [], [])[0]
+        while request is None and (is_open or self.running or self.preparations.pids):
+            waits_for = [self.wakeup, *([self.messages] if is_open else []), *self.preparations.starting]
+            ready = select.select(waits_for, [], [], self.preparations.patience())[0]
             if self.wakeup in ready:
                 self.reap()
+            for reason in self.preparations.look(ready):
+                self.say('unprepared', reason)
             if self.messages in ready:
                 message = self.receive()
                 if message is None:
@@ -107,6 +126,7 @@ class ForkServer:
         try:
             self.loaded = loading.Loaded(self.script, modules)
             ending.spare()
+            immortal.share()
             loading.freeze()
         except loading.Unfit as error:
             self.say('unfit', str(error))
@@ -116,11 +136,21 @@ class ForkServer:
 
     def run(self, message):
         """Has the next process run a request, and forks the one after it; gives, in a process, its request."""
-        _, number, lesson, directory, *_ = split(message)
-        changed = self.loaded.changed()
-        if changed is not None:
-            self.say('stale', number, changed)
-            return None
+        fields = split(message)
+        _, number, lesson, directory, *_ = fields
+        if not self.prefix:
+            changed = self.loaded.changed()
+            if changed is not None:
+                self.say('stale', number, changed)
+                return None
+            # What a request is to teach, it finds out from its first line on.
+            if lesson != b'learn' and self.loaded.can_prepare and self.preparations.run(
+                    fields, message, self.loaded.search.directories):
+                return None
+        elif self.page_lessons > 0:
+            self.page_lessons -= 1
+            fields[2] = lesson = b'learn'
+            message = b''.join(field + b'\0' for field in fields)
         try:
             os.chdir(directory)
             while True:
@@ -140,7 +170,70 @@ class ForkServer:
             return None
         process.number, process.lesson = number, self.lesson(number) if lesson == b'learn' else None
         self.running[process.pid] = process
-        return self.prepare_ahead()
+        request = self.prepare_ahead()
+        if request is None and not self.prefix and lesson != b'learn' and self.loaded.can_prepare:
+            request = self.get_ready(fields)
+        return request
+
+    def get_ready(self, fields):
+        """Forks a process in which the script gets ready, where that is worth it; gives, in that process, what it runs."""
+        try:
+            preparation = self.preparations.begin(fields, self.loaded.search.directories)
+        except OSError:
+            return None
+        if preparation is None:
+            return None
+        try:
+            preparation.pid = os.fork()
+        except OSError:
+            preparation.forget()
+            return None
+        if preparation.pid != 0:
+            self.preparations.begun(preparation)
+            return None
+        try:
+            for end in [*self.wakeups, self.messages]:
+                os.close(end)
+            if self.next is not None:
+                os.close(self.next.telling)
+            self.preparations.detach()
+            self.prefix, self.page_lessons = preparation.prefix, prepared.PAGE_LESSONS
+            self.messages = preparation.hearing
+            self.running, self.next, self.count = {}, None, 0
+            self.pages = pages.Pages()
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            fields = iter(fields[3:])
+            os.chdir(next(fields))
+            arguments = forked.listed(fields)
+            self.environment.become(forked.pairs(fields))
+            request = forked.Request(self.script, self.loaded.code, arguments, None)
+            request.hook = prepared.Hook(preparation, self.wait_prepared)
+            return request
+        except BaseException as error:
+            os.write(2, b'%s\n' % str(error).encode('utf-8', 'surrogateescape'))
+            os._exit(1)
+
+    def wait_prepared(self):
+        """In a process in which the script has got ready: returns in the process of each request."""
+        try:
+            ending.spare()
+            immortal.share()
+            loading.freeze()
+            self.wakeups = os.pipe()
+            self.wakeup, wakeup = self.wakeups
+            for end in self.wakeups:
+                os.set_blocking(end, False)
+            signal.signal(signal.SIGCHLD, lambda *_: None)
+            signal.set_wakeup_fd(wakeup)
+            request = self.attend()
+        except BaseException as error:
+            # The script is not to go on.
+            os.write(2, b'%s\n' % str(error).encode('utf-8', 'surrogateescape'))
+            os._exit(1)
+        if request is None:
+            os._exit(0)
+        return request
 
     def prepare_ahead(self):
         try:
@@ -154,7 +247,7 @@ class ForkServer:
         if self.next is not None:
             return None
         self.count += 1
-        process = standby.Standby(self.directory, b'%d' % self.count)
+        process = standby.Standby(self.directory, b'%s%d' % (self.prefix, self.count))
         try:
             pid = os.fork()
         except OSError:
@@ -172,11 +265,12 @@ class ForkServer:
         return None
 
     def become(self, process):
-        """Makes this forked process what it is to be, with nothing of ours, and waits for its request."""
+        """Makes this forked process what it is to be, with nothing of the fork server's, and waits for its request."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for end in [*self.wakeups, self.messages, self.silence]:
             os.close(end)
+        self.preparations.detach()
         message = process.wait(self.pages)
         if not message:
             os._exit(0)
@@ -188,11 +282,10 @@ class ForkServer:
         process.open_streams()
         os.chdir(directory)
         forked.limit(self.limits)
-        if may_teach:
-            forked.teach(self.lesson(number), self.loaded.names)
+        lesson = forked.Lesson(self.lesson(number), self.loaded.names, self.loaded.view) if may_teach else None
         arguments = forked.listed(fields)
         self.environment.become(forked.pairs(fields))
-        return forked.Request(self.script, self.loaded.code, arguments)
+        return forked.Request(self.script, self.loaded.code, arguments, lesson)
 
     def lesson(self, number):
         """The file in which a request's process writes what it has to teach."""
@@ -201,22 +294,28 @@ class ForkServer:
     def give_up_waiting(self):
         """Nobody asks for anything more, and nobody will open what was not opened yet."""
         for process in self.running.values():
-            if not process.has_begun():
+            # Those of a prepared process may be about to be opened: it ends where others go on.
+            if not self.prefix and not process.has_begun():
                 os.kill(process.pid, signal.SIGKILL)
         if self.next is not None:
             self.next.give_up()
             self.running[self.next.pid] = self.next
             self.next = None
+        self.preparations.close()
 
     def reap(self):
         try:
             os.read(self.wakeup, 4096)
         except BlockingIOError:
             pass
-        while self.running or self.next is not None:
+        while self.running or self.next is not None or self.preparations.pids:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
+            if pid in self.preparations.pids:
+                for reason in self.preparations.ended(pid, status):
+                    self.say('unprepared', reason)
+                continue
             if self.next is not None and self.next.pid == pid:
                 self.next.give_up()
                 process, self.next = self.next, None
@@ -242,9 +341,15 @@ class ForkServer:
         if learned.endswith(b'\n\n'):
             written, *modules = learned.split(b'\n')[:-2]
             self.pages.learn(written)
-            # In short lines: processes that were just forked may say something, too.
-            for first in range(0, len(modules), LINE_MODULES):
-                self.say('learned', *modules[first:first + LINE_MODULES])
+            if self.prefix:
+                return
+            line = []
+            for module in modules:
+                if sum(map(len, line)) + len(module) > LINE_BYTES:
+                    self.say('learned', *line)
+                    line = []
+                line.append(module)
+            self.say('learned', *line)
 
 
 def split(message):

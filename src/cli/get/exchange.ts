@@ -1,18 +1,21 @@
-/** One request and its answer on a connection: streams both ways, and measures. */
+/** Connects to a FastCGI application, and has one request answered: streams both ways, and measures. */
 
+import { lstatSync } from 'node:fs';
+import { createConnection, type Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
-import type { NameValues } from '../../bytes.js';
-import { BridgeError, reasonOf, systemCodeOf } from '../../errors.js';
+import type { NameValues } from '../../base/bytes.js';
+import { BridgeError, reasonOf, systemCodeOf } from '../../base/errors.js';
+import { formatAddress } from '../../daemon/listening/address.js';
 import type { EndOfRequest, Requester } from '../../fastcgi/requester.js';
-import { Answer, type Sink } from './answer.js';
-import { Silence } from './connecting.js';
+import type { ApplicationAddress } from '../options/command-options.js';
+import { ResponseReader, type Sink } from './response-reader.js';
 import { endVerdict, type Verdict } from './verdict.js';
 
 export interface Exchange {
   readonly verdict: Verdict;
-  /** From sending to the first octet of standard output. */
+  /** From sending to the first byte of standard output. */
   readonly firstMs: number | undefined;
   /** From sending to FCGI_END_REQUEST. */
   readonly totalMs: number;
@@ -36,22 +39,22 @@ export async function exchange(
   const sentAt = performance.now();
   const request = requester.send(params, { keepConn });
   const sending = send(body, request.stdin);
-  request.stderr.on('data', (octets: Buffer) => {
-    sink.stderr(octets);
+  request.stderr.on('data', (bytes: Buffer) => {
+    sink.stderr(bytes);
   });
   request.stderr.on('error', () => undefined);
-  const answer = new Answer(sink);
-  const isWanted = await takeAll(request.stdout, answer);
-  const end = isWanted ? await request.ended.catch((error: unknown) => lost(error, answer)) : undefined;
+  const reader = new ResponseReader(sink);
+  const isWanted = await takeAll(request.stdout, reader);
+  const end = isWanted ? await request.ended.catch((error: unknown) => lost(error, reader)) : undefined;
   const totalMs = performance.now() - sentAt;
   body?.destroy();
   await sending;
   return {
     verdict:
-      end === undefined ? { kind: 'answered', status: answer.status ?? 200 } : verdictOf(end, answer, params),
-    firstMs: answer.firstAt === undefined ? undefined : answer.firstAt - sentAt,
+      end === undefined ? { kind: 'answered', status: reader.status ?? 200 } : verdictOf(end, reader, params),
+    firstMs: reader.firstAt === undefined ? undefined : reader.firstAt - sentAt,
     totalMs,
-    stdoutBytes: answer.stdoutBytes,
+    stdoutBytes: reader.stdoutBytes,
   };
 }
 
@@ -66,12 +69,12 @@ async function send(body: Readable | undefined, stdin: Writable): Promise<void> 
 }
 
 /** Resolves to whether all of it was wanted. */
-async function takeAll(stdout: Readable, answer: Answer): Promise<boolean> {
+async function takeAll(stdout: Readable, reader: ResponseReader): Promise<boolean> {
   try {
-    for await (const octets of stdout) {
-      if (!(await answer.take(octets as Buffer))) return false;
+    for await (const bytes of stdout) {
+      if (!(await reader.take(bytes as Buffer))) return false;
     }
-    await answer.finish();
+    await reader.finish();
   } catch (error) {
     // The connection was lost, of which `ended` tells.
     if (!isCut(error)) throw error;
@@ -85,18 +88,18 @@ function isCut(error: unknown): boolean {
   return /^ERR_STREAM_PREMATURE_CLOSE$/.test(code) || name === 'AbortError';
 }
 
-function verdictOf(end: EndOfRequest | Verdict, answer: Answer, params: NameValues): Verdict {
+function verdictOf(end: EndOfRequest | Verdict, reader: ResponseReader, params: NameValues): Verdict {
   if ('kind' in end) return end;
   const isHead = params.some(([name, value]) => name === 'REQUEST_METHOD' && value === 'HEAD');
-  const { status, stdoutBytes, missingBytes } = answer;
+  const { status, stdoutBytes, missingBytes } = reader;
   return endVerdict(end, { status, stdoutBytes, missingBytes: isHead ? 0 : missingBytes });
 }
 
-/** The connection has ended before the answer. */
-function lost(error: unknown, { status, stdoutBytes }: Answer): Verdict {
+/** The connection has ended before the reader. */
+function lost(error: unknown, { status, stdoutBytes }: ResponseReader): Verdict {
   if (!(error instanceof BridgeError)) throw error;
   const known = status === undefined ? {} : { status };
-  if (error.cause instanceof Silence) return { kind: 'timeout', why: error.cause.message, ...known };
+  if (error.cause instanceof IdleTimeout) return { kind: 'timeout', why: error.cause.message, ...known };
   if (error.code !== 'ERR_FASTCGI_DISCONNECTED') {
     return {
       kind: 'protocol',
@@ -107,6 +110,66 @@ function lost(error: unknown, { status, stdoutBytes }: Answer): Verdict {
   const why =
     stdoutBytes === 0
       ? 'the connection was closed before any answer: did the application crash, or may this host not connect to it? Its log may say'
-      : `the answer was cut short after ${String(stdoutBytes)} octets: the connection was closed without FCGI_END_REQUEST`;
+      : `the answer was cut short after ${String(stdoutBytes)} bytes: the connection was closed without FCGI_END_REQUEST`;
   return { kind: 'cut', why, ...known };
+}
+
+/** Why a connection was given up: nothing came and went on it any more. */
+export class IdleTimeout extends Error {
+  constructor() {
+    super('nothing came for --timeout: the application hangs, or needs longer');
+    this.name = 'IdleTimeout';
+  }
+}
+
+/** A connection, or the verdict. The caller closes the socket. */
+export function connectTo(address: ApplicationAddress, timeoutMs: number): Promise<Socket | Verdict> {
+  const socket =
+    address.kind === 'unix'
+      ? createConnection(address.path)
+      : createConnection({ host: address.host, port: address.port, noDelay: true });
+  return new Promise((resolve) => {
+    const timer = timeoutMs === 0 ? undefined : setTimeout(giveUp, timeoutMs);
+    function giveUp(): void {
+      socket.destroy();
+      const why = `${formatAddress(address)}: nobody accepted the connection within --timeout: is the application overloaded?`;
+      resolve({ kind: 'timeout', why });
+    }
+    socket.once('connect', () => {
+      clearTimeout(timer);
+      socket.setTimeout(timeoutMs, () => {
+        // Where we read no further, the silence is ours.
+        if (!socket.isPaused()) socket.destroy(new IdleTimeout());
+      });
+      resolve(socket);
+    });
+    socket.on('error', (error) => {
+      clearTimeout(timer);
+      resolve({ kind: 'unreachable', why: `${formatAddress(address)}: ${whyNot(address, error)}` });
+    });
+  });
+}
+
+function whyNot(address: ApplicationAddress, error: Error): string {
+  switch (systemCodeOf(error)) {
+    case 'ENOENT':
+      return 'there is no such socket: is the application running, and does it listen there?';
+    case 'ECONNREFUSED':
+      return isOtherFile(address)
+        ? 'the file there is no socket'
+        : 'nothing listens there: is the application running?';
+    case 'EACCES':
+      return 'no permission to connect: try as the web server’s user, and look at the permissions of the socket and of the directories above it';
+    case 'EAGAIN':
+      return 'its queue of connections is full: is the application overloaded, or does it hang?';
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return 'there is no host of that name';
+    default:
+      return `can't connect: ${reasonOf(error)}`;
+  }
+}
+
+function isOtherFile(address: ApplicationAddress): boolean {
+  return address.kind === 'unix' && lstatSync(address.path, { throwIfNoEntry: false })?.isFile() === true;
 }

@@ -1,25 +1,30 @@
-/** Makes the params that a web server would send for a request (RFC 3875 §4.1), as nginx and lighttpd do. */
+/** What a web server would send for a request: its params (RFC 3875 §4.1), as nginx and lighttpd have them, and its body. */
 
-import { type ByteString, fromText, type NameValues } from '../../bytes.js';
-import { OptionError } from '../../errors.js';
+import { createReadStream, fstatSync, openSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+
+import { type ByteString, fromText, type NameValues, percentDecode } from '../../base/bytes.js';
+import { userAgent } from '../../daemon/package.js';
+import { OptionError, reasonOf } from '../../base/errors.js';
+import { splitPathInfo } from '../../sites/directory.js';
+import { later } from '../../sites/steps.js';
 
 export interface RequestDescription {
   /** The path of the URI and its query, as a browser would send them. */
   readonly target: string;
   /** Undefined: what the body makes it. */
-  readonly method: string | undefined;
+  readonly method?: string | undefined;
   /** `Name: value` */
   readonly headers: readonly string[];
   /** `NAME=VALUE` wins over everything; `NAME` alone takes a param away. */
   readonly params: readonly string[];
   /** Undefined without a body; `length` is undefined where nobody knows it. */
   readonly body: { readonly length: number | undefined } | undefined;
-  /** What asks, for the log of whoever answers. */
-  readonly agent: string;
 }
 
 /** The params of a request. @throws OptionError `ERR_USAGE` for a header or param that is none. */
-export function requestParams(request: RequestDescription): NameValues {
+export async function requestParams(request: RequestDescription): Promise<NameValues> {
+  const agent = userAgent();
   const given = givenParams(request.params);
   const [path = '', ...query] = fromText(request.target).split('?');
   const decoded = percentDecode(path);
@@ -29,7 +34,7 @@ export function requestParams(request: RequestDescription): NameValues {
   };
   add({
     GATEWAY_INTERFACE: 'CGI/1.1',
-    SERVER_SOFTWARE: request.agent,
+    SERVER_SOFTWARE: agent,
     SERVER_PROTOCOL: 'HTTP/1.1',
     SERVER_NAME: 'localhost',
     SERVER_ADDR: '127.0.0.1',
@@ -44,11 +49,11 @@ export function requestParams(request: RequestDescription): NameValues {
     // php-cgi runs nothing without it.
     REDIRECT_STATUS: '200',
     HTTP_HOST: given.get('SERVER_NAME') ?? 'localhost',
-    HTTP_USER_AGENT: request.agent,
+    HTTP_USER_AGENT: agent,
     HTTP_ACCEPT: '*/*',
     ...bodyParams(request),
   });
-  add(splitPath(decoded, given));
+  add(await splitPath(decoded, given));
   for (const header of request.headers) add(headerParam(header));
   for (const [name, value] of given) {
     if (value === undefined) params.delete(name);
@@ -57,18 +62,22 @@ export function requestParams(request: RequestDescription): NameValues {
   return [...params];
 }
 
-/** SCRIPT_NAME is the whole path, unless it was said where it ends; DOCUMENT_ROOT says where its file is. */
-function splitPath(
+/**
+ * SCRIPT_NAME ends where it was said, or at the first file below DOCUMENT_ROOT, as lighttpd finds it; else it is the whole
+ * path. DOCUMENT_ROOT says where its file is.
+ */
+async function splitPath(
   path: ByteString,
   given: ReadonlyMap<ByteString, ByteString | undefined>,
-): Readonly<Record<string, string | undefined>> {
-  const scriptName = given.get('SCRIPT_NAME') ?? path;
-  const isSplit = scriptName !== path && path.startsWith(scriptName);
+): Promise<Readonly<Record<string, string | undefined>>> {
   const root = given.get('DOCUMENT_ROOT');
+  const scriptName = given.get('SCRIPT_NAME');
+  const found = root === undefined ? undefined : await later(splitPathInfo(root, scriptName ?? path));
+  const name = scriptName ?? found?.name ?? path;
   return {
-    SCRIPT_NAME: scriptName,
-    PATH_INFO: isSplit ? path.slice(scriptName.length) : undefined,
-    SCRIPT_FILENAME: root === undefined ? undefined : root.replace(/\/+$/, '') + scriptName,
+    SCRIPT_NAME: name,
+    PATH_INFO: name !== path && path.startsWith(name) ? path.slice(name.length) : undefined,
+    SCRIPT_FILENAME: found?.file,
   };
 }
 
@@ -106,6 +115,25 @@ function givenParams(entries: readonly string[]): ReadonlyMap<ByteString, ByteSt
   );
 }
 
-function percentDecode(path: ByteString): ByteString {
-  return path.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)));
+export interface Data {
+  /** Undefined where it ends when it ends. */
+  readonly length: number | undefined;
+  /** Reads it from its beginning. */
+  readonly open: () => Readable;
+}
+
+/** Opens the file, which stays open: that one is meant, whatever has its name by then. @throws OptionError `ERR_START` */
+export function openData(path: string): Data {
+  try {
+    const fd = openSync(path, 'r');
+    return { length: lengthOf(fd), open: () => createReadStream(path, { fd, start: 0, autoClose: false }) };
+  } catch (error) {
+    throw new OptionError('ERR_START', { option: 'data', value: path, why: reasonOf(error) });
+  }
+}
+
+/** The size of a regular file; the length of anything else is not known. */
+export function lengthOf(fd: number): number | undefined {
+  const stats = fstatSync(fd);
+  return stats.isFile() ? stats.size : undefined;
 }

@@ -53,11 +53,11 @@ export function endVerdict(
   }
   if (status === undefined) {
     const bytes = String(answer.stdoutBytes);
-    const why = `the application's answer has no complete header (RFC 3875 §6): ${bytes} octets, appStatus ${String(appStatus)}; --include shows them`;
+    const why = `the application's answer has no complete header (RFC 3875 §6): ${bytes} bytes, appStatus ${String(appStatus)}; --include shows them`;
     return { kind: 'protocol', why };
   }
   if (answer.missingBytes > 0) {
-    const why = `the answer was cut short: it lacks ${String(answer.missingBytes)} octets of its Content-Length`;
+    const why = `the answer was cut short: it lacks ${String(answer.missingBytes)} bytes of its Content-Length`;
     return { kind: 'cut', why, status };
   }
   if (appStatus !== 0 && status < 400) {

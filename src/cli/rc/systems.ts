@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 
-import { OptionError } from '../../errors.js';
+import { OptionError } from '../../base/errors.js';
 
 /** A place of a script where a path is written. */
 interface Spot {

@@ -1,84 +1,224 @@
-/** Finds out whether a request is answered alike both ways. */
+/** `fcgi2cgi verify`: answers requests by new processes and by warm ones, and says how the responses differ. */
 
-import { Readable } from 'node:stream';
+import { constants } from 'node:os';
 
-import type { NameValues } from '../../bytes.js';
-import { lacksLength, withLength } from '../../daemon/counted-body.js';
-import { resolveRequest, type Site } from '../../sites/site.js';
-import type { Data } from '../data.js';
-import type { Answered } from './answered.js';
-import type { BothWays, Run } from './both-ways.js';
-import { type Difference, differences, variations } from './comparison.js';
+import { type NameValues, toText, valueOf } from '../../base/bytes.js';
+import { BridgeError, OptionError } from '../../base/errors.js';
+import { statusText } from '../../cgi/document.js';
+import type { ServedSiteConfiguration } from '../../daemon/configuration.js';
+import { findLimits, makeSite } from '../../daemon/make-site.js';
+import { stopSignal } from '../../daemon/process/signals.js';
+import { setUmask } from '../../daemon/process/working-directory.js';
+import { visible } from '../../observe/escape.js';
+import { keepFromPrograms } from '../../posix/descriptors.js';
+import type { Run } from '../commands.js';
+import { ExitStatus } from '../exit-status.js';
+import { type Data, openData, requestParams } from '../get/request-params.js';
+import { writeOut } from '../get/response-reader.js';
+import { namedSite } from '../configuration.js';
+import { verifyOptions } from '../options/command-options.js';
+import { readOptions, type Values } from '../options/option.js';
+import { lookAs } from '../serve/serve.js';
+import type { Difference } from './differences.js';
+import { readRequests, type Verdict, verifyRequest, type WantedRequest } from './verify-request.js';
+import { RunnerPair } from './runner-pair.js';
 
-/** New processes that a request is run in: two at first, and further ones before a difference is believed. */
-const FIRST_SPAWNS = 2;
-const MAX_SPAWNS = 5;
-/** How often a request is run once more since its fork server was replaced by one that has learned. */
-const MAX_LESSONS = 4;
+type Options = Values<typeof verifyOptions>;
 
-/** What became of a request. */
-export type Verdict =
-  | {
-      readonly kind: 'same' | 'differs';
-      /** By a new process. */
-      readonly status: number;
-      readonly bytes: number;
-      /** How often it was run by a process of a fork server. */
-      readonly warmRuns: number;
-      /** What is not the same in new processes either. */
-      readonly varies: readonly string[];
-      readonly differences: readonly Difference[];
-    }
-  /** No process can be forked for it, though it is a Python or Perl script; or it is another program. */
-  | { readonly kind: 'not-warm' | 'never-warm'; readonly reason: string }
-  /** The site has the answer itself, or refuses it. */
-  | { readonly kind: 'no-program'; readonly status: number };
-
-/** Answers the request both ways, warm `repeat` times at least. */
-export async function verify(
-  site: Site,
-  ways: BothWays,
-  { params, data, repeat }: { params: NameValues; data: Data | undefined; repeat: number },
-): Promise<Verdict> {
-  const resolution = await resolveRequest(site, params);
-  if (resolution.kind === 'refuse') return { kind: 'no-program', status: resolution.refusal.status };
-  if (resolution.kind === 'answer') return { kind: 'no-program', status: resolution.answer.status };
-  const { invocation } = resolution;
-  const run: Run = {
-    params,
-    invocation: lacksLength(invocation) ? withLength(invocation, data?.length ?? 0) : invocation,
-    openBody: () => data?.open() ?? Readable.from([]),
-  };
-  const prepared = await ways.prepare(run);
-  if (prepared.kind !== 'warm') {
-    return { kind: prepared.kind === 'unfit' ? 'not-warm' : 'never-warm', reason: prepared.reason };
+/**
+ * Verifies the requests of `words` and of `--requests`, and prints what was found. Resolves to the exit status:
+ * whether all responses are the same, some differ, or something could not be compared.
+ *
+ * @throws BridgeError `ERR_USAGE`, and what the site could not start for
+ */
+export const runVerify: Run = async (given, words) => {
+  const options = readOptions(verifyOptions, given);
+  const { served, configuration } = namedSite(options, given);
+  await lookAs(configuration);
+  setUmask(configuration.umask);
+  if (served.site.kind === 'worker') {
+    const why = 'the processes of a worker are neither spawned nor forked for a request';
+    throw new BridgeError('ERR_USAGE', `verify: ${why}`);
   }
-  const spawned: Answered[] = [];
-  while (spawned.length < FIRST_SPAWNS) spawned.push(await ways.spawn(run));
-  let server = prepared.pid;
-  let found: readonly Difference[] = [];
-  let [warmRuns, lessons, isEnough] = [0, 0, false];
-  while (!isEnough) {
-    const warm = await ways.fork(run);
-    if (typeof warm === 'string') return { kind: 'not-warm', reason: warm };
-    warmRuns++;
-    found = differences(spawned, warm);
-    while (found.length > 0 && spawned.length < MAX_SPAWNS) {
-      spawned.push(await ways.spawn(run));
-      found = differences(spawned, warm);
-    }
-    const now = await ways.prepare(run);
-    // What it has loaded may be loaded ahead from now on, and be otherwise there.
-    const hasLearned = now.kind === 'warm' && now.pid !== server && lessons++ < MAX_LESSONS;
-    if (now.kind === 'warm') server = now.pid;
-    isEnough = found.length > 0 || (warmRuns >= repeat && !hasLearned);
+  const data = readData(options);
+  const wanted = [...words.map((target) => ({ target, method: undefined })), ...fromFile(options)];
+  if (wanted.length === 0) {
+    const example = "fcgi2cgi verify hg --repos /srv/hg -- /project/ '/project/log?rev=tip'";
+    const why = 'what to ask for is missing; it comes last, after --';
+    throw new BridgeError('ERR_USAGE', `verify: ${why}: ${example}`);
   }
-  return {
-    kind: found.length === 0 ? 'same' : 'differs',
-    status: spawned[0]?.status ?? 0,
-    bytes: spawned[0]?.body.bytes ?? 0,
-    warmRuns,
-    varies: variations(spawned),
-    differences: found,
-  };
+  const requests: NameValues[] = [];
+  for (const { target, method = options.method } of wanted) {
+    requests.push(await requestParams({ ...options, target, method, body: data }));
+  }
+  const print = options.json ? verifiedJson : formatVerified;
+  const counts = { ...none };
+  process.stdout.on('error', () => undefined);
+  const stoppedBy = await verifyAll({
+    ...{ served, requests, data, repeat: options.repeat },
+    tell: (params, verdict) => {
+      counts[verdict.kind]++;
+      const textOf = (name: string): string => toText(valueOf(params, name) ?? '');
+      return writeOut(print({ method: textOf('REQUEST_METHOD'), target: textOf('REQUEST_URI'), verdict }));
+    },
+  });
+  process.stderr.write(formatCounts(counts));
+  if (stoppedBy !== undefined) return 128 + constants.signals[stoppedBy];
+  if (counts.differs > 0) return ExitStatus.DIFFERENT;
+  return counts['not-warm'] > 0 || counts.same === 0 ? ExitStatus.NOT_COMPARED : ExitStatus.DONE;
+};
+
+interface ToVerify {
+  readonly served: ServedSiteConfiguration;
+  readonly requests: Iterable<NameValues>;
+  readonly data: Data | undefined;
+  readonly repeat: number;
+  /** Is given each verdict, in the order of the requests; resolves to whether another one is wanted. */
+  readonly tell: (params: NameValues, verdict: Verdict) => Promise<boolean>;
+}
+
+/**
+ * Resolves when no process is left; to the signal that has ended it ahead of time, SIGTERM or SIGINT, if one has.
+ *
+ * @throws BridgeError for what the site could not start for
+ */
+async function verifyAll({
+  served,
+  requests,
+  data,
+  repeat,
+  tell,
+}: ToVerify): Promise<NodeJS.Signals | undefined> {
+  keepFromPrograms();
+  const site = await makeSite(served);
+  const abort = new AbortController();
+  const runners = new RunnerPair(served, await findLimits(served), abort.signal);
+  let stoppedBy: NodeJS.Signals | undefined;
+  const stop = stopSignal(() => undefined);
+  void stop.received.then((signal) => {
+    stoppedBy = signal;
+    abort.abort();
+    // Ends also what is waited for.
+    return runners.close();
+  });
+  const isStopped = (): boolean => stoppedBy !== undefined;
+  try {
+    for (const params of requests) {
+      const verdict = await verifyRequest(site, runners, { params, data, repeat });
+      // One that was aborted says nothing.
+      if (isStopped() || !(await tell(params, verdict))) break;
+    }
+  } finally {
+    await runners.close();
+    stop.dispose();
+  }
+  return stoppedBy;
+}
+
+/** The body of every request, which each run reads from its beginning. @throws OptionError `ERR_USAGE`, `ERR_START` */
+function readData({ data: path, method }: Options): Data | undefined {
+  if (path === undefined) return undefined;
+  const refusal = (why: string): OptionError =>
+    new OptionError('ERR_USAGE', { option: 'data', value: path, why });
+  if (method === undefined) {
+    throw refusal(
+      'makes it a POST, which would be run several times; say --method POST if that does no harm',
+    );
+  }
+  const data = path === '-' ? undefined : openData(path);
+  if (data?.length === undefined) throw refusal('is read for each run; expected a regular file');
+  return data;
+}
+
+/** The requests of `--requests`; says what of it is left out. @throws OptionError `ERR_USAGE`, `ERR_START` */
+function fromFile({ requests: path, site }: Options): readonly WantedRequest[] {
+  if (path === undefined) return [];
+  const { requests, leftOut } = readRequests(path, site);
+  for (const [why, count] of leftOut) {
+    process.stderr.write(`fcgi2cgi: --requests ${path}: left out ${String(count)} lines: ${why}\n`);
+  }
+  return requests;
+}
+
+/** A request and what became of it. */
+export interface Verified {
+  readonly method: string;
+  readonly target: string;
+  readonly verdict: Verdict;
+}
+
+/** How many requests of each kind there were. */
+export type Counts = Record<Verdict['kind'], number>;
+
+/** As they are before the first. */
+export const none: Readonly<Counts> = {
+  same: 0,
+  differs: 0,
+  'not-warm': 0,
+  'never-warm': 0,
+  'no-program': 0,
+};
+
+const words: Readonly<Record<Verdict['kind'], string>> = {
+  same: 'same',
+  differs: 'differs',
+  'not-warm': 'not warm',
+  'never-warm': 'never warm',
+  'no-program': 'no program',
+};
+
+const INDENT = ' '.repeat(11);
+
+/** Lines of text, with nothing in them that a terminal could take for more than text. */
+export function formatVerified({ method, target, verdict }: Verified): string {
+  const request = `${words[verdict.kind].padEnd(10)} ${method} ${target}`;
+  switch (verdict.kind) {
+    case 'not-warm':
+    case 'never-warm':
+      return lines([`${request}: ${verdict.reason}`]);
+    case 'no-program':
+      return lines([`${request}: ${statusText(verdict.status)}`]);
+    case 'same':
+    case 'differs': {
+      const { status, bytes, warmRuns, varies } = verdict;
+      return lines([
+        `${request}: ${String(status)}, ${String(bytes)} bytes, ${String(warmRuns)} × warm`,
+        ...varies.map((what) => `${INDENT}varies by itself: ${what}`),
+        ...verdict.differences.flatMap(formatDifference),
+      ]);
+    }
+  }
+}
+
+function formatDifference({ part, name, line, spawn, warm, repeats }: Difference): readonly string[] {
+  const where = [part, name, line === undefined ? undefined : `line ${String(line)}`]
+    .filter(Boolean)
+    .join(' ');
+  const shown = (text: string | null): string => text ?? '(nothing)';
+  if (repeats !== undefined) {
+    return [
+      `${INDENT}${where} by spawn: ${shown(spawn)} (another one each time)`,
+      `${INDENT}${where} by warm:  ${shown(warm)} (the same ${String(repeats)} times)`,
+    ];
+  }
+  return [`${INDENT}${where} by spawn: ${shown(spawn)}`, `${INDENT}${where} by warm:  ${shown(warm)}`];
+}
+
+function lines(texts: readonly string[]): string {
+  return texts.map((text) => `${visible(text)}\n`).join('');
+}
+
+/** One line of JSON. */
+export function verifiedJson({ method, target, verdict }: Verified): string {
+  const { kind: result, ...more } = verdict;
+  return `${visible(JSON.stringify({ method, target, result, ...more }))}\n`;
+}
+
+/** All in one line. */
+export function formatCounts(counts: Readonly<Counts>): string {
+  const each = Object.entries(counts).flatMap(([kind, count]) =>
+    count === 0 ? [] : [`${String(count)} ${words[kind as Verdict['kind']]}`],
+  );
+  const all = Object.values(counts).reduce((sum, count) => sum + count, 0);
+  return `${[`${String(all)} request${all === 1 ? '' : 's'}`, each.join(', ')].filter(Boolean).join(': ')}\n`;
 }

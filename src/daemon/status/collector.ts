@@ -5,7 +5,7 @@ import { setImmediate } from 'node:timers/promises';
 import type { Access } from '../../observe/access-log.js';
 import { Metrics } from '../../observe/status/metrics.js';
 import type { RequestStatus, SiteStatus, Status } from '../../observe/status/status.js';
-import { version } from '../version.js';
+import { version } from '../package.js';
 
 /** A site, as far as it is watched. */
 export interface WatchedSite {
@@ -13,7 +13,7 @@ export interface WatchedSite {
   readonly shownName: string;
   readonly status: Omit<SiteStatus, 'name' | 'counts'>;
   readonly requests: readonly RequestStatus[];
-  endByHand(id: string): Promise<Access> | undefined;
+  cancel(id: string): Promise<Access> | undefined;
 }
 
 /** Owns nothing; it counts from when it was opened. */
@@ -80,10 +80,10 @@ export class StatusCollector {
     return { contentType, text: await this.#metrics.text(await this.status()) };
   }
 
-  /** Ends a request, whichever site has it; resolves when it has ended, or is undefined where there is none. */
-  endByHand(id: string): Promise<Access> | undefined {
+  /** Ends a request, whichever site has it; resolves when it has ended, or is undefined for an unknown id. */
+  cancel(id: string): Promise<Access> | undefined {
     for (const site of [...this.#sites, ...this.#leaving]) {
-      const ended = site.endByHand(id);
+      const ended = site.cancel(id);
       if (ended !== undefined) return ended;
     }
     return undefined;

@@ -1,24 +1,28 @@
-/** The control socket: a FastCGI application of its own that says what the daemon is doing, and ends requests by hand. */
+/** The control socket: a FastCGI application of its own that says what the daemon is doing, and cancels requests. */
 
 import type { Socket } from 'node:net';
+import { Writable } from 'node:stream';
 
-import { type NameValues, toText, valueOf } from '../../bytes.js';
-import { type DocumentResponse, documentOctets } from '../../cgi/document-response.js';
-import { errorResponse } from '../../cgi/error-response.js';
+import { ByteBudget, type NameValues, toText, valueOf } from '../../base/bytes.js';
+import { documentBytes, type DocumentResponse, errorPage } from '../../cgi/document.js';
 import { Connection, type ConnectionOptions } from '../../fastcgi/connection.js';
+import { REQUEST_BYTES } from '../../fastcgi/params.js';
 import type { Request } from '../../fastcgi/request.js';
 import type { Log } from '../../observe/log.js';
 import { duration } from '../../observe/status/quantities.js';
 import { requestPath } from '../../sites/request-path.js';
-import { AllowFrom } from '../allow-from.js';
+import { AllowFrom } from '../listening/address.js';
 import type { ControlConfiguration } from '../configuration.js';
-import { Listener } from '../listener.js';
-import type { FindListener } from '../site-listeners.js';
+import { Listener } from '../listening/listener.js';
+import type { FindListener } from '../listening/site-listeners.js';
 import type { StatusCollector } from './collector.js';
 import { plain, statusPage } from './pages.js';
 
 /** Nobody but administrators and their programs ask. */
 const MAX_CONNECTIONS = 16;
+/** What waits in the system's queue. */
+const BACKLOG = 64;
+const MAX_PARAMS_BYTES = 65_536;
 
 /** Owns its listener and connections until `close` has resolved. */
 export class Control {
@@ -31,7 +35,7 @@ export class Control {
     this.#log = log;
   }
 
-  /** Binds the socket, unless `find` finds it; whoever connects waits. @throws BridgeError `ERR_LISTEN` */
+  /** Binds the socket, unless `find` finds it; those who connect wait. @throws BridgeError `ERR_LISTEN` */
   static async bind(
     { address, socket }: ControlConfiguration,
     log: Log,
@@ -40,7 +44,13 @@ export class Control {
     const onProblem = (why: string): void => {
       log.warn({}, `control socket: ${why}`);
     };
-    const options = { socket, allowFrom: new AllowFrom([]), onProblem };
+    const options = {
+      socket,
+      backlog: BACKLOG,
+      allowFrom: new AllowFrom([]),
+      onProblem,
+      onStranger: onProblem,
+    };
     return new Control((await find(address, options)) ?? (await Listener.bind(address, options)), log);
   }
 
@@ -74,35 +84,39 @@ export class Control {
 
   #connectionOptions(collector: StatusCollector): ConnectionOptions {
     return {
-      maxParamsBytes: 65_536,
-      stdinBufferBytes: 1,
+      maxParamsBytes: MAX_PARAMS_BYTES,
+      paramsBudget: new ByteBudget(MAX_CONNECTIONS * (MAX_PARAMS_BYTES + REQUEST_BYTES)),
       maxRequests: 1,
       idleTimeoutMs: 60_000,
       values: { FCGI_MAX_CONNS: String(MAX_CONNECTIONS), FCGI_MAX_REQS: '1', FCGI_MPXS_CONNS: '0' },
-      refuse: () => errorResponse({ status: 503, reason: 'One request at a time, please.', id: '-' }),
+      refuse: () =>
+        documentBytes(errorPage({ status: 503, reason: 'One request at a time, please.', id: '-' })),
       onProblem: ({ code, message }) => {
         this.#log.warn({ code }, `control socket: connection closed: ${message}`);
       },
       onRequest: (request) => {
         void this.#respond(request, collector);
+        // A body means nothing here.
+        return new Writable({
+          write: (_chunk, _encoding, done) => {
+            done();
+          },
+        });
       },
     };
   }
 
   async #respond(request: Request, collector: StatusCollector): Promise<void> {
     const { params, problem } = request;
-    request.stdin.resume();
     let answer: DocumentResponse;
     try {
-      answer =
-        problem === undefined
-          ? await answerTo(params, collector)
-          : plain(400, `${problem.message}\n`, params);
+      answer = problem === undefined ? await answerTo(params, collector) : plain(400, `${problem.message}\n`);
     } catch (error) {
       this.#log.error({ stack: error instanceof Error ? error.stack : undefined }, 'control socket: failed');
-      answer = plain(500, 'the daemon failed; its log has the reason\n', params);
+      answer = plain(500, 'the daemon failed; its log has the reason\n');
     }
-    if (!request.stdout.destroyed) request.stdout.write(documentOctets(answer));
+    if (!request.stdout.destroyed)
+      request.stdout.write(documentBytes(answer, { headOnly: valueOf(params, 'REQUEST_METHOD') === 'HEAD' }));
     await request.end(0);
   }
 }
@@ -112,20 +126,20 @@ async function answerTo(params: NameValues, collector: StatusCollector): Promise
   switch (`${method} ${requestPath(params) ?? ''}`) {
     case 'GET /':
       return statusPage(params, collector);
-    case 'POST /end':
+    case 'POST /cancel':
       return end(params, collector);
     default:
-      return plain(404, 'there is but GET / and POST /end?id=REQUEST-ID\n', params);
+      return plain(404, 'there is but GET / and POST /cancel?id=REQUEST-ID\n');
   }
 }
 
 /** Ends a request; the answer comes when it has ended, and says how. */
 async function end(params: NameValues, collector: StatusCollector): Promise<DocumentResponse> {
   const id = new URLSearchParams(toText(valueOf(params, 'QUERY_STRING') ?? '')).get('id') ?? '';
-  const ended = collector.endByHand(id);
-  if (ended === undefined) return plain(404, 'no request of that id has begun and not ended\n', params);
+  const ended = collector.cancel(id);
+  if (ended === undefined) return plain(404, 'no request of that id has begun and not ended\n');
   const { pid, signal, exitStatus, totalMs, end: word } = await ended;
   const how = signal ?? (exitStatus === undefined ? undefined : `exit status ${String(exitStatus)}`);
   const process = pid === undefined ? 'nothing ran for it' : `process ${String(pid)}: ${how ?? 'gone'}`;
-  return plain(200, `request ${id} has ended after ${duration(totalMs)} (${word}), ${process}\n`, params);
+  return plain(200, `request ${id} has ended after ${duration(totalMs)} (${word}), ${process}\n`);
 }

@@ -1,10 +1,9 @@
 /** Pages that the bridge answers by itself, at paths that the administrator has chosen: no place, no process. */
 
-import { type ByteString, type NameValues, toText, valueOf } from '../../bytes.js';
-import type { DocumentResponse } from '../../cgi/document-response.js';
-import { statusHtml } from '../../observe/status/html.js';
-import { contentSecurityPolicy } from '../../observe/status/html-style.js';
-import { statusJson } from '../../observe/status/json.js';
+import { type ByteString, type NameValues, toText, valueOf } from '../../base/bytes.js';
+import { type DocumentResponse, page } from '../../cgi/document.js';
+import { contentSecurityPolicy, statusHtml } from '../../observe/status/html.js';
+import { statusJson } from '../../observe/status/status.js';
 import { statusText } from '../../observe/status/text.js';
 import { requestPath } from '../../sites/request-path.js';
 import type { StatusCollector } from './collector.js';
@@ -12,7 +11,7 @@ import type { StatusCollector } from './collector.js';
 /** The answer to a request with these params, if the bridge itself has one. */
 export type OwnPage = (params: NameValues) => Promise<DocumentResponse> | undefined;
 
-/** Where the pages are; undefined where there is none. */
+/** Where the pages are; undefined for no page. */
 export interface OwnPagePaths {
   readonly statusPath: ByteString | undefined;
   readonly healthPath: ByteString | undefined;
@@ -28,22 +27,22 @@ export function ownPage(
   return (params) => {
     const path = requestPath(params);
     if (path === undefined) return undefined;
-    if (path === healthPath) return Promise.resolve(asked(params) ?? healthPage(params, isAccepting()));
+    if (path === healthPath) return Promise.resolve(asked(params) ?? healthPage(isAccepting()));
     if (path !== statusPath || collector === undefined) return undefined;
     return Promise.resolve(asked(params) ?? statusPage(params, collector));
   };
 }
 
-/** Whether it takes new work, for whoever shares out requests among several. */
-function healthPage(params: NameValues, isAccepting: boolean): DocumentResponse {
-  return isAccepting ? plain(200, 'accepting\n', params) : plain(503, 'draining\n', params);
+/** Whether it takes new work, for a proxy that shares out requests among several daemons. */
+function healthPage(isAccepting: boolean): DocumentResponse {
+  return isAccepting ? plain(200, 'accepting\n') : plain(503, 'draining\n');
 }
 
 /** The refusal of a method that asks for no page. */
 function asked(params: NameValues): DocumentResponse | undefined {
   const method = valueOf(params, 'REQUEST_METHOD') ?? '';
   if (method === 'GET' || method === 'HEAD') return undefined;
-  return plain(405, 'this page is asked for by GET or HEAD\n', params, [['Allow', 'GET, HEAD']]);
+  return plain(405, 'this page is asked for by GET or HEAD\n', [['Allow', 'GET, HEAD']]);
 }
 
 /** The status in the form that is asked for by `?format=`, else by what the Accept field says. */
@@ -53,28 +52,25 @@ export async function statusPage(params: NameValues, collector: StatusCollector)
   switch (format) {
     case 'html': {
       const html = statusHtml(await collector.status(), refreshSeconds(query.get('refresh')));
-      return document(200, html, params, [
-        ['Content-Type', 'text/html; charset=utf-8'],
+      return typed('text/html; charset=utf-8', html, [
         ['Content-Security-Policy', contentSecurityPolicy],
         ['Referrer-Policy', 'no-referrer'],
       ]);
     }
     case 'json':
-      return document(200, statusJson(await collector.status()), params, [
-        ['Content-Type', 'application/json'],
-      ]);
+      return typed('application/json', statusJson(await collector.status()));
     case 'prometheus': {
       const { contentType, text } = await collector.prometheus();
-      return document(200, text, params, [['Content-Type', contentType]]);
+      return typed(contentType, text);
     }
     case 'text':
-      return plain(200, statusText(await collector.status()), params);
+      return plain(200, statusText(await collector.status()));
     default:
-      return plain(404, 'there is no such format; expected html, text, json or prometheus\n', params);
+      return plain(404, 'there is no such format; expected html, text, json or prometheus\n');
   }
 }
 
-/** Browsers get HTML, Prometheus its own; whoever takes anything, such as curl, gets text. */
+/** Browsers get HTML, Prometheus its own; a client that takes anything, such as curl, gets text. */
 function acceptedFormat(accept: ByteString): string {
   if (/\btext\/html\b/.test(accept)) return 'html';
   if (/\bapplication\/json\b/.test(accept)) return 'json';
@@ -85,29 +81,16 @@ function refreshSeconds(given: string | null): number | undefined {
   return given !== null && /^[1-9]\d{0,3}$/.test(given) ? Number(given) : undefined;
 }
 
-type Fields = DocumentResponse['fields'];
+/** Browsers take it for nothing but what its type says. */
+function typed(contentType: string, text: string, fields: DocumentResponse['fields'] = []): DocumentResponse {
+  return page(200, contentType, text, [...fields, ['X-Content-Type-Options', 'nosniff']]);
+}
 
 /** A page of plain text. */
 export function plain(
   status: number,
   text: string,
-  params: NameValues,
-  fields: Fields = [],
+  fields: DocumentResponse['fields'] = [],
 ): DocumentResponse {
-  return document(status, text, params, [['Content-Type', 'text/plain; charset=utf-8'], ...fields]);
-}
-
-/** The answer to HEAD has the length of the page, not the page. */
-function document(status: number, text: string, params: NameValues, fields: Fields): DocumentResponse {
-  const body = Buffer.from(text);
-  return {
-    status,
-    fields: [
-      ...fields,
-      ['Content-Length', String(body.length)],
-      ['Cache-Control', 'no-store'],
-      ['X-Content-Type-Options', 'nosniff'],
-    ],
-    body: valueOf(params, 'REQUEST_METHOD') === 'HEAD' ? Buffer.alloc(0) : body,
-  };
+  return { ...typed('text/plain; charset=utf-8', text, fields), status };
 }

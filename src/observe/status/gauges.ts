@@ -68,14 +68,8 @@ const described: Readonly<Record<string, Described>> = {
   },
   fcgi2cgi_queue_length: ofSites('Requests that wait for a place.', ({ queue }) => queue),
   fcgi2cgi_queue_length_max: ofSites('Requests that may wait (--max-queue).', ({ maxQueue }) => maxQueue),
-  fcgi2cgi_places_taken: ofSites(
-    'Places that are taken; there is one for each process.',
-    ({ places }) => places,
-  ),
-  fcgi2cgi_places: ofSites(
-    'Places that there are (--max-processes, --workers).',
-    ({ maxPlaces }) => maxPlaces,
-  ),
+  fcgi2cgi_slots_taken: ofSites('Slots that are taken; each process has one.', ({ slots }) => slots),
+  fcgi2cgi_slots: ofSites('Slots that there are (--max-processes, --workers).', ({ maxSlots }) => maxSlots),
   fcgi2cgi_connections: ofSites('Connections from web servers.', ({ connections }) => connections),
   fcgi2cgi_connections_max: ofSites(
     'Connections that there may be (--max-connections).',

@@ -21,7 +21,7 @@ export class Metrics {
   readonly #ended: Counter<'site' | 'end' | 'status'>;
   readonly #received: Counter<'site'>;
   readonly #sent: Counter<'site'>;
-  readonly #firstOctet: Histogram<'site'>;
+  readonly #firstByte: Histogram<'site'>;
   readonly #total: Histogram<'site'>;
   readonly #setGauges: (status: Status) => void;
 
@@ -39,14 +39,14 @@ export class Metrics {
       new client.Counter({ name, help, labelNames: ['site'], registers });
     this.#received = bytes(
       'fcgi2cgi_received_bytes_total',
-      'Octets of the bodies of requests that have ended.',
+      'Bytes of the bodies of requests that have ended.',
     );
-    this.#sent = bytes('fcgi2cgi_sent_bytes_total', 'Octets of the answers of requests that have ended.');
+    this.#sent = bytes('fcgi2cgi_sent_bytes_total', 'Bytes of the answers of requests that have ended.');
     const seconds = (name: string, help: string): Histogram<'site'> =>
       new client.Histogram({ name, help, labelNames: ['site'], buckets: BUCKETS, registers });
-    this.#firstOctet = seconds(
-      'fcgi2cgi_first_octet_seconds',
-      'From the end of the params to the first octet of the answer.',
+    this.#firstByte = seconds(
+      'fcgi2cgi_first_byte_seconds',
+      'From the end of the params to the first byte of the answer.',
     );
     this.#total = seconds(
       'fcgi2cgi_request_seconds',
@@ -67,12 +67,12 @@ export class Metrics {
     // A series that is there from the start, and not only with the first event, is one that rates can be made of.
     this.#ended.inc({ site, end: 'completed', status: '2xx' }, 0);
     for (const counter of [this.#received, this.#sent]) counter.inc(bySite, 0);
-    for (const histogram of [this.#firstOctet, this.#total]) histogram.zero(bySite);
+    for (const histogram of [this.#firstByte, this.#total]) histogram.zero(bySite);
     return ({ end, status, inBytes, outBytes, firstMs, totalMs }) => {
       this.#ended.inc({ site, end, status: statusClass(status) });
       this.#received.inc(bySite, inBytes);
       this.#sent.inc(bySite, outBytes);
-      if (firstMs !== undefined) this.#firstOctet.observe(bySite, firstMs / 1_000);
+      if (firstMs !== undefined) this.#firstByte.observe(bySite, firstMs / 1_000);
       this.#total.observe(bySite, totalMs / 1_000);
     };
   }
@@ -89,12 +89,12 @@ export class Metrics {
       ended,
       receivedBytes: await valueOf(this.#received, site),
       sentBytes: await valueOf(this.#sent, site),
-      firstOctet: await distributionOf(this.#firstOctet, site),
+      firstByte: await distributionOf(this.#firstByte, site),
       total: await distributionOf(this.#total, site),
     };
   }
 
-  /** All of it, and what `status` says besides, as Prometheus reads it. */
+  /** All of it, and what `status` says, as Prometheus reads it. */
   text(status: Status): Promise<string> {
     this.#setGauges(status);
     return this.#registry.metrics();

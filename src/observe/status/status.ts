@@ -1,8 +1,8 @@
 /** What a daemon is doing at one moment, as plain data: what people and programs are shown is made of it. */
 
-import type { RequestEnd } from '../access-log.js';
+import type { ResultWord } from '../../base/results.js';
 
-/** Times are in milliseconds, sizes in octets; whatever has come from the network is text that nobody has checked. */
+/** Times are in milliseconds, sizes in bytes; whatever has come from the network is text that nobody has checked. */
 export interface Status {
   readonly version: string;
   readonly pid: number;
@@ -30,9 +30,9 @@ export interface SiteStatus {
   readonly listen: readonly string[];
   readonly connections: number;
   readonly maxConnections: number;
-  /** Places that are taken; there is one for each process. */
-  readonly places: number;
-  readonly maxPlaces: number;
+  /** Slots that are taken; each process has one. */
+  readonly slots: number;
+  readonly maxSlots: number;
   readonly queue: number;
   readonly maxQueue: number;
   readonly processesStarted: number;
@@ -48,20 +48,20 @@ export interface SiteCounts {
   readonly ended: readonly EndedCount[];
   readonly receivedBytes: number;
   readonly sentBytes: number;
-  /** From the end of the params to the first octet of the answer. */
-  readonly firstOctet: Distribution;
+  /** From the end of the params to the first byte of the answer. */
+  readonly firstByte: Distribution;
   /** To the end. */
   readonly total: Distribution;
 }
 
 export interface EndedCount {
-  readonly end: RequestEnd;
+  readonly end: ResultWord;
   /** `2xx`, or `none` where no answer was sent. */
   readonly status: string;
   readonly requests: number;
 }
 
-/** How often something has taken at most so long; the last bound is Infinity. */
+/** How often something has taken no longer than each bound; the last bound is Infinity. */
 export interface Distribution {
   readonly count: number;
   readonly sumMs: number;
@@ -77,6 +77,7 @@ export interface WarmStatus {
     readonly state: string;
     readonly ageMs: number;
     readonly forks: number;
+    readonly prepared: number;
   }[];
 }
 
@@ -105,4 +106,21 @@ export interface RequestStatus {
   readonly ageMs: number;
   readonly inBytes: number;
   readonly outBytes: number;
+}
+
+export function statusJson(status: Status): string {
+  return `${JSON.stringify(status, snakeCase)}\n`;
+}
+
+/** Every object has the same names: what is not known is null, and so is what JSON has no number for. */
+function snakeCase(_name: string, value: unknown): unknown {
+  // Times, to the tenth of a millisecond.
+  if (typeof value === 'number') return Math.round(10 * value) / 10;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, each]) => [
+      name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      each === undefined ? null : (each as unknown),
+    ]),
+  );
 }

@@ -1,11 +1,11 @@
 /** A status for people at a terminal. */
 
-import { requestEnds } from '../access-log.js';
-import { visible } from '../escape.js';
+import { resultWords } from '../../base/results.js';
+import { visible, word } from '../escape.js';
 import { byOutcome, duration, percentiles, size } from './quantities.js';
 import type { RequestStatus, SiteStatus, Status } from './status.js';
 
-/** So much of a URI is shown. */
+/** The rest of a longer URI is not shown. */
 const MAX_URI = 200;
 
 /** Lines of text; nothing in them does anything to a terminal, whatever has come from the network. */
@@ -25,19 +25,19 @@ export function statusText(status: Status): string {
 
 function siteLines(site: SiteStatus): readonly string[] {
   const { name, kind, listen, counts, warm, workers } = site;
-  const { classes, rows } = byOutcome(counts.ended, requestEnds);
-  const places = `${String(site.places)} of ${String(site.maxPlaces)}`;
+  const { classes, rows } = byOutcome(counts.ended, resultWords);
+  const slots = `${String(site.slots)} of ${String(site.maxSlots)}`;
   const queue = `${String(site.queue)} of ${String(site.maxQueue)}`;
   const connections = `${String(site.connections)} of ${String(site.maxConnections)}`;
   return [
     `site ${name === kind ? name : `${name} (${kind})`} on ${listen.join(', ') || 'no listener'}`,
-    `  now          ${places} places taken, ${queue} in the queue, ${connections} connections`,
+    `  now          ${slots} slots taken, ${queue} in the queue, ${connections} connections`,
     `  carried      ${size(counts.receivedBytes)} in, ${size(counts.sentBytes)} out`,
     `  processes    ${String(site.processesStarted)} started${warm === undefined ? '' : `, ${String(warm.forks)} of them forked`}`,
     ...(counts.total.count === 0
       ? ['  requests     none has ended']
       : [
-          `  first octet  ${percentiles(counts.firstOctet) || 'none'}`,
+          `  first byte   ${percentiles(counts.firstByte) || 'none'}`,
           `  total        ${percentiles(counts.total)}`,
           ...table([['ended', ...classes], ...rows.map(([end, each]) => [end, ...each.map(String)])]).map(
             (line) => `  ${line}`,
@@ -46,13 +46,14 @@ function siteLines(site: SiteStatus): readonly string[] {
     ...(warm === undefined
       ? []
       : listed(`${String(warm.forkServersStarted)} fork servers started`, [
-          ['fork server', 'pid', 'state', 'age', 'forks'],
+          ['fork server', 'pid', 'state', 'age', 'forks', 'prepared'],
           ...warm.forkServers.map((each) => [
-            each.script,
+            word(each.script),
             known(each.pid),
             each.state,
             duration(each.ageMs),
             String(each.forks),
+            String(each.prepared),
           ]),
         ])),
     ...(workers === undefined
@@ -81,8 +82,8 @@ function requestLines(requests: readonly RequestStatus[]): readonly string[] {
       duration(each.ageMs),
       size(each.inBytes),
       size(each.outBytes),
-      each.client || '-',
-      `${each.method || '-'} ${shortened(each.uri)}${each.script === undefined ? '' : ` by ${each.script}`}`,
+      word(each.client) || '-',
+      `${word(each.method) || '-'} ${word(shortened(each.uri))}${each.script === undefined ? '' : ` by ${word(each.script)}`}`,
     ]),
   ]);
 }

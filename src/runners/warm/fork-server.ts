@@ -2,30 +2,28 @@
 
 import { rm } from 'node:fs/promises';
 
-import { type ByteString, fromText } from '../../bytes.js';
+import { type ByteString, fromText } from '../../base/bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
-import { reasonOf } from '../../errors.js';
+import { reasonOf } from '../../base/errors.js';
 import type { OwnedProcess } from '../../process/owned-process.js';
 import { signalGroup } from '../../process/process-group.js';
-import { Dialogue } from './dialogue.js';
-import { begin, ForkedProcesses } from './forked-processes.js';
-import { type Answer, type Message, reasonText, type Variables } from './messages.js';
-import { NotForked } from './not-forked.js';
-import { PendingForks } from './pending-forks.js';
-import { makePipeDirectory } from './pipe-directory.js';
-import { type SeenVariables, seenAmong } from './seen-variables.js';
+import { type Answer, ForkServerChannel, type Message, reasonText, type Variables } from './messages.js';
+import { begin, ForkedProcesses, makePipeDirectory, NotForked, PendingForks } from './forked-processes.js';
+import type { ScriptProcess } from '../script-run.js';
 
 /** How long a fork server may take to fork; one that takes longer is of no use. */
 const MAX_FORK_MS = 5_000;
 export interface ForkServerOptions {
-  /** Starts the fork server's own process. */
-  readonly start: () => Promise<OwnedProcess>;
+  /** Starts the fork server's own process, unless `signal` aborts before. */
+  readonly start: (signal: AbortSignal) => Promise<ScriptProcess>;
   /** The variables of its own process and of the request that it is started for, and what to load ahead. */
   readonly load: Pick<Extract<Message, { kind: 'load' }>, 'start' | 'variables' | 'modules' | 'limits'>;
   /** How long it may take to load; 0 for as long as it wants. */
   readonly loadTimeoutMs: number;
   /** It has taught us which modules its script loads. */
   readonly onLearned: (modules: Variables) => void;
+  /** Its script does not get ready ahead for some requests. */
+  readonly onUnprepared: (reason: string) => void;
 }
 
 type State =
@@ -34,7 +32,7 @@ type State =
   | { readonly kind: 'closing' }
   | { readonly kind: 'gone'; readonly reason: string };
 
-/** Owns its process until `gone` has resolved; those that it has forked belong to whoever has asked for them. */
+/** Owns its process until `gone` has resolved; those that it has forked belong to the code that has asked for them. */
 export class ForkServer {
   /** Resolves to the variables that were read while it loaded, and what they were. Rejects if it can't serve. */
   readonly ready: Promise<SeenVariables>;
@@ -50,11 +48,14 @@ export class ForkServer {
   });
   readonly #forked = new ForkedProcesses();
   #state: State = { kind: 'loading' };
-  #process: OwnedProcess | undefined;
-  #dialogue: Dialogue | undefined;
+  #process: ScriptProcess | undefined;
+  /** Ends the wait for its start. */
+  readonly #starting = new AbortController();
+  #channel: ForkServerChannel | undefined;
   #directory = '';
   #count = 0;
   #forks = 0;
+  #prepared = 0;
   #readied: (values: SeenVariables) => void = () => undefined;
   #failed: (error: Error) => void = () => undefined;
 
@@ -81,6 +82,11 @@ export class ForkServer {
     return this.#forks;
   }
 
+  /** Of these, by processes in which the script had got ready. */
+  get prepared(): number {
+    return this.#prepared;
+  }
+
   /**
    * Forks a process that runs the script with the invocation's directory, environment and these arguments.
    *
@@ -94,7 +100,7 @@ export class ForkServer {
     const id = `${String(this.pid)}-${String(++this.#count)}`;
     const forked = this.#pending.add(id);
     const { directory, variables } = invocation;
-    this.#dialogue?.tell({ kind: 'run', id, learn, directory, args, variables });
+    this.#channel?.tell({ kind: 'run', id, learn, directory, args, variables });
     return forked;
   }
 
@@ -109,7 +115,7 @@ export class ForkServer {
 
   /** At the end of its input a fork server gives up what nobody has opened yet: first all that was asked for is made. */
   #endInput(): void {
-    if (this.#state.kind === 'closing' && this.#pending.size === 0) this.#dialogue?.finish();
+    if (this.#state.kind === 'closing' && this.#pending.size === 0) this.#channel?.finish();
   }
 
   async #live(): Promise<string | undefined> {
@@ -125,10 +131,10 @@ export class ForkServer {
   }
 
   async #run(): Promise<void> {
-    const own = await this.#options.start();
+    const own = await this.#options.start(this.#starting.signal);
     this.#process = own;
-    const dialogue = new Dialogue(own, this.#answer, this.#end);
-    this.#dialogue = dialogue;
+    const channel = new ForkServerChannel(own, this.#answer, this.#end);
+    this.#channel = channel;
     const { load, loadTimeoutMs } = this.#options;
     const timer =
       loadTimeoutMs > 0
@@ -137,9 +143,9 @@ export class ForkServer {
           }, loadTimeoutMs)
         : undefined;
     if (this.#state.kind === 'loading')
-      dialogue.tell({ kind: 'load', directory: fromText(this.#directory), ...load });
+      channel.tell({ kind: 'load', directory: fromText(this.#directory), ...load });
     else void own.terminate(0);
-    const end = await dialogue.over;
+    const end = await channel.over;
     clearTimeout(timer);
     this.#lose(end);
     await this.#forked.abandon();
@@ -168,11 +174,15 @@ export class ForkServer {
         return;
       case 'learned':
         this.#options.onLearned(answer.modules);
+        return;
+      case 'unprepared':
+        this.#options.onUnprepared(reasonText(answer.reason));
     }
   };
 
   #begin({ id, pid, name }: Extract<Answer, { kind: 'forked' }>): void {
     this.#forks += 1;
+    if (name.startsWith('p')) this.#prepared += 1;
     const ended = this.#forked.expect(pid);
     try {
       // Nobody waits for it any more.
@@ -190,6 +200,7 @@ export class ForkServer {
   /** Ends the process; what it has forked, in sessions of their own, goes on. */
   readonly #end = (reason: string): void => {
     this.#lose(reason);
+    this.#starting.abort(new Error(reason));
     void this.#process?.terminate(0);
   };
 
@@ -198,4 +209,19 @@ export class ForkServer {
     this.#failed(new NotForked('gone', reason));
     this.#pending.rejectAll(reason);
   }
+}
+
+/** Those without a value were not there. */
+export type SeenVariables = ReadonlyMap<ByteString, ByteString | undefined>;
+
+export function seenAmong(variables: Variables, names: readonly ByteString[]): SeenVariables {
+  return new Map(names.map((name) => [name, variables.get(name)]));
+}
+
+/** Whether what was loaded for the values that were seen is what would be loaded for these. */
+export function fits(seen: SeenVariables, variables: Variables): boolean {
+  for (const [name, value] of seen) {
+    if (variables.get(name) !== value) return false;
+  }
+  return true;
 }

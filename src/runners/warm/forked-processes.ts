@@ -1,17 +1,21 @@
-/** The processes that a fork server has forked, until their ends are known. */
+/** The processes of a fork server: those that it was asked for, their named pipes, and their ends. */
 
-import type { ByteString } from '../../bytes.js';
+import { closeSync, constants, openSync, rmSync } from 'node:fs';
+import { Socket } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
+
+import { type ByteString, toBuffer } from '../../base/bytes.js';
 import type { ExitStatus } from '../../process/exit-status.js';
 import { OwnedProcess } from '../../process/owned-process.js';
 import { groupRuns } from '../../process/process-group.js';
-import { openEnds } from './named-pipes.js';
+import { makePrivateDirectory, MEMORY } from '../private-directory.js';
 
 /** Pause between looks at a process whose fork server is gone: nothing reports its end. */
 const ORPHAN_POLL_MS = 50;
 /** What nobody can tell any more, as the fork server that has it is gone. */
 const UNKNOWN_EXIT: ExitStatus = { kind: 'exited', code: 1 };
 
-/** Tells of their ends; each belongs to whoever has asked for it. */
+/** Tells of their ends; each belongs to the code that has asked for it. */
 export class ForkedProcesses {
   readonly #running = new Map<number, (exit: ExitStatus) => void>();
 
@@ -49,4 +53,119 @@ export function begin(pid: number, path: ByteString, ended: Promise<ExitStatus>)
     return exit;
   });
   return new OwnedProcess({ pid, ...ends, exited });
+}
+
+export interface Ends {
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  readonly stderr: Readable;
+}
+
+/**
+ * Opens `PATH.in`, `PATH.out` and `PATH.err`, in this order, and removes the first, which says so; the streams close what
+ * they were made of. None of it waits: the process has opened the first, and waits for us to open the others before its
+ * script begins, so that nothing is lost even if its fork server is gone. They are pipes, so that a script can open /dev/stderr, as one that was
+ * started by itself can.
+ *
+ * @throws Error of the system, with its `code`; nothing is open then.
+ */
+export function openEnds(path: ByteString): Ends {
+  const open: number[] = [];
+  try {
+    for (const [suffix, flags] of [
+      ['.in', constants.O_WRONLY],
+      ['.out', constants.O_RDONLY],
+      ['.err', constants.O_RDONLY],
+    ] as const) {
+      open.push(openSync(toBuffer(path + suffix), flags | constants.O_NONBLOCK));
+    }
+    // Not there if the process has ended meanwhile, and its fork server has seen that.
+    rmSync(toBuffer(`${path}.in`), { force: true });
+  } catch (error) {
+    for (const descriptor of open) closeSync(descriptor);
+    throw error;
+  }
+  const [stdin, stdout, stderr] = open as [number, number, number];
+  return {
+    stdin: new Socket({ fd: stdin, readable: false, writable: true }),
+    stdout: new Socket({ fd: stdout, readable: true, writable: false }),
+    stderr: new Socket({ fd: stderr, readable: true, writable: false }),
+  };
+}
+
+/**
+ * Makes one for us alone (0700); its owner removes it. In memory, unless TMPDIR says where: each request makes and
+ * removes three files, which a disk's file system has to write down, and for which ext4 has been seen to take as long as
+ * for a fork.
+ *
+ * @throws Error of the system, with its `code`
+ */
+export async function makePipeDirectory(): Promise<string> {
+  if (process.platform !== 'linux' || process.env['TMPDIR'] !== undefined) return makePrivateDirectory();
+  return makePrivateDirectory(MEMORY).catch(() => makePrivateDirectory());
+}
+
+interface Pending {
+  readonly resolve: (forked: OwnedProcess) => void;
+  readonly reject: (error: NotForked) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** Owns their timers; `onTimeout` is called when one was not settled within `timeoutMs`. */
+export class PendingForks {
+  readonly #timeoutMs: number;
+  readonly #onTimeout: () => void;
+  readonly #pending = new Map<string, Pending>();
+
+  constructor(timeoutMs: number, onTimeout: () => void) {
+    this.#timeoutMs = timeoutMs;
+    this.#onTimeout = onTimeout;
+  }
+
+  get size(): number {
+    return this.#pending.size;
+  }
+
+  /** Rejects with NotForked. */
+  add(id: string): Promise<OwnedProcess> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(this.#onTimeout, this.#timeoutMs);
+      this.#pending.set(id, { resolve, reject, timer });
+    });
+  }
+
+  /** Whether anybody still waits for it. */
+  has(id: string): boolean {
+    return this.#pending.has(id);
+  }
+
+  resolve(id: string, forked: OwnedProcess): void {
+    this.#take(id)?.resolve(forked);
+  }
+
+  reject(id: string, error: NotForked): void {
+    this.#take(id)?.reject(error);
+  }
+
+  rejectAll(reason: string): void {
+    for (const id of [...this.#pending.keys()]) this.reject(id, new NotForked('gone', reason));
+  }
+
+  #take(id: string): Pending | undefined {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    clearTimeout(pending?.timer);
+    return pending;
+  }
+}
+
+export class NotForked extends Error {
+  /** What was loaded is `stale`, this process was `refused`, or the fork server is `gone` for good. */
+  readonly why: 'stale' | 'refused' | 'gone';
+
+  constructor(why: NotForked['why'], message: string) {
+    super(message);
+    this.name = 'NotForked';
+    this.why = why;
+  }
 }

@@ -2,9 +2,10 @@
 
 import { basename } from 'node:path';
 
-import type { ByteString } from '../../bytes.js';
+import type { ByteString } from '../../base/bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
-import { FirstLines } from '../../process/first-lines.js';
+import { FirstLines } from '../../process/limits.js';
+import { Threads } from '../../base/threads.js';
 
 export type Language = 'python' | 'perl';
 
@@ -38,16 +39,18 @@ const knownOptions: Readonly<Record<Language, RegExp>> = {
 /** Looks at the programs of invocations, and remembers what it has found until a program changes. */
 export class Interpreters {
   readonly #lines: FirstLines;
+  readonly #threads = new Threads();
 
   constructor(maxRemembered: number) {
     this.#lines = new FirstLines(maxRemembered);
   }
 
   /** What the program is or, unless it is an interpreter itself, what its first line says. */
-  async find(invocation: Invocation): Promise<InterpretedScript | OtherProgram> {
+  async find(invocation: Invocation, signal?: AbortSignal): Promise<InterpretedScript | OtherProgram> {
     const language = languageOf(invocation.file);
     if (language !== undefined) return interpreted(language, [invocation.file], invocation.args);
-    return fromFirstLine(invocation, await this.#lines.of(invocation.file));
+    const line = await this.#threads.run(() => this.#lines.of(invocation.file), signal);
+    return fromFirstLine(invocation, line);
   }
 }
 

@@ -14,17 +14,20 @@
  *
  *     ready NAME…         the names of variables that were read while it loaded
  *     unfit REASON        it ends; the script is to be run otherwise
- *     forked ID PID NAME  its pipes are NAME.in, NAME.out and NAME.err; it begins when they are open, and NAME.in removed
+ *     forked ID PID NAME  its pipes are NAME.in, NAME.out and NAME.err; it begins when they are open, and NAME.in removed;
+ *                         the NAME of one that was forked where the script had got ready begins with a `p`
  *     refused ID REASON   nothing was forked, or what was forked has ended; without meaning after `forked`
  *     stale ID FILE       nothing was forked: what was loaded is no longer what is on the disk
  *     ended PID STATUS    as waitpid(2) has it
  *     learned MODULE=FILE…
+ *     unprepared REASON   no process waits with the script got ready, for what the reason names
+ *
+ * With a Python module's FILE stands what the script had changed before it imported the module, each after an octet 1.
  */
 
-import { constants } from 'node:os';
-
-import { type ByteString, toBuffer } from '../../bytes.js';
-import type { ExitStatus } from '../../process/exit-status.js';
+import { type ByteString, fromBuffer, percentDecode, toBuffer } from '../../base/bytes.js';
+import { describeExit, type ExitStatus, exitStatusOfWait } from '../../process/exit-status.js';
+import type { ScriptProcess } from '../script-run.js';
 
 export type Variables = ReadonlyMap<ByteString, ByteString>;
 
@@ -50,7 +53,7 @@ export type Message =
 
 export type Answer =
   | { readonly kind: 'ready'; readonly variables: readonly ByteString[] }
-  | { readonly kind: 'unfit'; readonly reason: ByteString }
+  | { readonly kind: 'unfit' | 'unprepared'; readonly reason: ByteString }
   | { readonly kind: 'forked'; readonly id: string; readonly pid: number; readonly name: ByteString }
   | { readonly kind: 'refused' | 'stale'; readonly id: string; readonly reason: ByteString }
   | { readonly kind: 'ended'; readonly pid: number; readonly exit: ExitStatus }
@@ -98,12 +101,13 @@ function pairs(variables: Variables): readonly ByteString[] {
 
 /** An answer from its line, without the newline; undefined if it is none. */
 export function decodeAnswer(line: ByteString): Answer | undefined {
-  const [kind = '', ...words] = line.split(' ').map(unescape);
+  const [kind = '', ...words] = line.split(' ').map(percentDecode);
   const [first = '', second = '', third = ''] = words;
   switch (kind) {
     case 'ready':
       return { kind, variables: words };
     case 'unfit':
+    case 'unprepared':
       return { kind, reason: first };
     case 'forked':
       return { kind, id: first, pid: Number(second), name: third };
@@ -111,7 +115,7 @@ export function decodeAnswer(line: ByteString): Answer | undefined {
     case 'stale':
       return { kind, id: first, reason: second };
     case 'ended':
-      return { kind, pid: Number(first), exit: exitStatusOf(Number(second)) };
+      return { kind, pid: Number(first), exit: exitStatusOfWait(Number(second)) };
     case 'learned':
       return { kind, modules: new Map(words.map(splitPair)) };
     default:
@@ -119,26 +123,77 @@ export function decodeAnswer(line: ByteString): Answer | undefined {
   }
 }
 
-function unescape(word: ByteString): ByteString {
-  return word.replace(/%([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-}
-
 function splitPair(word: ByteString): [ByteString, ByteString] {
   const equals = word.indexOf('=');
   return [word.slice(0, equals), word.slice(equals + 1)];
 }
 
-const signalNames = new Map(
-  Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]),
-);
-
-/** What waitpid(2) says, as WIFEXITED, WEXITSTATUS and WTERMSIG take it apart. */
-function exitStatusOf(status: number): ExitStatus {
-  const signal = signalNames.get(status & 0x7f);
-  return signal === undefined ? { kind: 'exited', code: (status >> 8) & 0xff } : { kind: 'signaled', signal };
-}
-
 /** The reason that an answer gives, for people. */
 export function reasonText(reason: ByteString): string {
   return toBuffer(reason).toString('utf8');
+}
+
+/** The longest line that one says: the names and files of all the modules that a script has loaded. */
+const MAX_LINE_BYTES = 4_194_304;
+/** What is kept of its standard error, to say why it has ended. */
+const STDERR_TAIL_BYTES = 1_000;
+
+/** Reads the streams of the process to their end; the process is its owner's. */
+export class ForkServerChannel {
+  /** Resolves when it has ended and all that it has said was taken; to how, and its last words, for people. */
+  readonly over: Promise<string>;
+
+  readonly #process: ScriptProcess;
+  readonly #onAnswer: (answer: Answer) => void;
+  readonly #onProtocolError: (reason: string) => void;
+  #line = '';
+  #stderr = '';
+
+  constructor(
+    process: ScriptProcess,
+    onAnswer: (answer: Answer) => void,
+    /** It says what can't be understood: it is of no use. */
+    onProtocolError: (reason: string) => void,
+  ) {
+    this.#process = process;
+    this.#onAnswer = onAnswer;
+    this.#onProtocolError = onProtocolError;
+    // EPIPE: it is gone, and its end says why.
+    process.stdin.on('error', () => undefined);
+    process.stdout.on('data', (octets: Buffer) => {
+      this.#take(octets);
+    });
+    process.stderr.on('data', (octets: Buffer) => {
+      this.#stderr = (this.#stderr + octets.toString('utf8')).slice(-STDERR_TAIL_BYTES);
+    });
+    this.over = this.#end();
+  }
+
+  tell(message: Message): void {
+    this.#process.stdin.write(encodeMessage(message));
+  }
+
+  /** Nothing more will be told. */
+  finish(): void {
+    this.#process.stdin.end();
+  }
+
+  #take(octets: Buffer): void {
+    const lines = (this.#line + fromBuffer(octets)).split('\n');
+    this.#line = lines.pop() ?? '';
+    for (const line of lines) {
+      const answer = decodeAnswer(line);
+      if (answer === undefined) this.#onProtocolError('it sent a line that is no answer');
+      else this.#onAnswer(answer);
+    }
+    if (this.#line.length > MAX_LINE_BYTES) this.#onProtocolError('it said too much');
+  }
+
+  async #end(): Promise<string> {
+    const closed = new Promise((resolve) => this.#process.stdout.once('close', resolve));
+    const exit = await this.#process.exited;
+    await closed;
+    const said = this.#stderr.trim().split('\n').at(-1) ?? '';
+    return `its fork server ended with ${describeExit(exit)}${said === '' ? '' : `: ${said}`}`;
+  }
 }

@@ -1,21 +1,23 @@
 /** One script that is run warm: its fork servers, from the first one to the last, and what was learned for them. */
 
-import type { ByteString } from '../../bytes.js';
+import type { ByteString } from '../../base/bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
-import { reasonOf } from '../../errors.js';
+import { reasonOf } from '../../base/errors.js';
+import { backoffOf } from '../../base/timer.js';
 import type { OwnedProcess } from '../../process/owned-process.js';
-import type { ForkServer } from './fork-server.js';
+import { fits, type ForkServer, type SeenVariables } from './fork-server.js';
 import type { Variables } from './messages.js';
-import { NotForked } from './not-forked.js';
-import { Retry } from './retry.js';
-import { fits, type SeenVariables } from './seen-variables.js';
+import { NotForked } from './forked-processes.js';
 
-/** A script whose modules depend on the request has a fork server for each of so many kinds of requests. */
+/** A script whose modules depend on the request has a fork server for each of this number of kinds of requests. */
 const MAX_KINDS = 4;
 /** After these many processes have taught nothing new, nothing more is asked of others. */
 const LESSONS = 32;
 /** Fork servers that take another one's place as there is more to load: after the first, it is seldom worth it. */
 const MAX_ROUNDS = 4;
+
+/** Of a module that requests find in different files, or in different circumstances: it is not loaded ahead. */
+const NOWHERE = '';
 
 export interface WarmScriptOptions {
   /** Makes a fork server for requests that have these variables, as far as they decide; undefined where there may be no more. */
@@ -37,10 +39,12 @@ interface Serving {
   readonly seen: SeenVariables;
 }
 
-/** Owns its fork servers until `close`; whoever has made them waits for their end. */
+/** Owns its fork servers until `close`; their maker waits for their end. */
 export class WarmScript {
   readonly #options: WarmScriptOptions;
   readonly #modules = new Map<ByteString, ByteString>();
+  /** What requests have taught of modules since the script, or what it loads, has changed last. */
+  readonly #taught = new Map<ByteString, ByteString>();
   /** A script that could not be loaded is tried again. */
   readonly #retry = new Retry();
   #serving: readonly Serving[] = [];
@@ -82,7 +86,7 @@ export class WarmScript {
     }
   }
 
-  /** Waits for a fork server that fits and has loaded all that was learned so far; resolves to it, or to why there is none. */
+  /** Waits for a fork server that fits and has loaded all that was learned so far; resolves to it, or to why it is missing. */
   async prepare(invocation: Invocation): Promise<ForkServer | string> {
     this.usedAt = performance.now();
     for (;;) {
@@ -106,7 +110,7 @@ export class WarmScript {
     for (const each of this.#serving) this.#retire(each);
   }
 
-  /** One that serves and fits, if there is; has one loaded where there is none, or where there is more to load. */
+  /** One that serves and fits, if there is; has one loaded where it is missing, or where there is more to load. */
   #fittingFor(invocation: Invocation): Serving | undefined {
     const fitting = this.#serving.find(({ seen }) => fits(seen, invocation.variables));
     if (fitting === undefined) this.#loadFirst(invocation);
@@ -128,6 +132,7 @@ export class WarmScript {
   #startOver(): void {
     this.#lessons = LESSONS;
     this.#rounds = 0;
+    this.#taught.clear();
     this.#retry.reset();
   }
 
@@ -146,7 +151,11 @@ export class WarmScript {
   #load(invocation: Invocation, replaced?: Serving): void {
     const modules = new Map(this.#modules);
     const learn = (learned: Variables): void => {
-      for (const [name, file] of learned) this.#modules.set(name, file);
+      for (const [name, found] of learned) {
+        const taught = this.#taught.get(name) ?? found;
+        this.#taught.set(name, taught === found ? found : NOWHERE);
+        this.#modules.set(name, taught === found ? found : NOWHERE);
+      }
     };
     const server = this.#options.makeServer(invocation.variables, modules, learn, replaced !== undefined);
     if (server === undefined) {
@@ -194,5 +203,32 @@ export class WarmScript {
   #retire(serving: Serving): void {
     this.#serving = this.#serving.filter((each) => each !== serving);
     serving.server.close();
+  }
+}
+
+const firstRetry = backoffOf(1_000, 60_000);
+
+export class Retry {
+  #wait = firstRetry;
+  #at = 0;
+
+  get isDue(): boolean {
+    return performance.now() >= this.#at;
+  }
+
+  failed(): void {
+    this.#at = performance.now() + this.#wait.delayMs;
+    this.#wait = this.#wait.next();
+  }
+
+  /** The next failure is a first one; it is not waited less for one that was. */
+  succeeded(): void {
+    this.#wait = firstRetry;
+  }
+
+  /** There is nothing to wait for any more. */
+  reset(): void {
+    this.#wait = firstRetry;
+    this.#at = 0;
   }
 }

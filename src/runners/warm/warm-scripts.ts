@@ -1,15 +1,14 @@
-/** Makes the processes of scripts by forking them from fork servers, and in the way that always works where there is none. */
+/** Makes the processes of scripts by forking them from fork servers, and in the way that always works where a fork server is missing. */
 
-import { type ByteString, toText } from '../../bytes.js';
+import { type ByteString, toText } from '../../base/bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
-import { startProcess } from '../../process/child-process.js';
+import { inTime } from '../../base/timer.js';
 import type { SetLimits } from '../../process/limits.js';
 import type { StartScript } from '../process-runner.js';
 import type { RunnerStatus } from '../runner.js';
 import { ForkServer } from './fork-server.js';
 import { type InterpretedScript, Interpreters, type Language } from './interpreter.js';
-import { SaidOnce } from './said-once.js';
-import { startVariables } from './start-variables.js';
+import type { Variables } from './messages.js';
 import { WarmScript } from './warm-script.js';
 
 /** See `minStayMs`. */
@@ -20,16 +19,20 @@ const MAX_REMEMBERED = 1_000;
 export interface WarmOptions {
   /** The way that always works. */
   readonly spawn: StartScript;
+  /** Starts the processes of fork servers; it must not wait for ever. */
+  readonly startServer: StartScript;
   /** The shipped fork servers' directory (`scripts/warm`). */
   readonly programs: ByteString;
-  /** Besides those that are about to take another one's place. */
+  /** Without those that are about to take another one's place. */
   readonly maxForkServers: number;
-  /** Fork servers of a script that was asked for less than so long ago are not ended for another script's. */
+  /** Fork servers of a script are not ended for another script's within this time of a request. */
   readonly minStayMs?: number;
-  /** After so long without a request a script's fork servers end; 0 for never. */
+  /** Time without a request after which a script's fork servers end; 0 for never. */
   readonly idleTimeoutMs: number;
   /** What each process of a request may use. */
   readonly limits: SetLimits;
+  /** How long it may take to look at a program; 0 for as long as it takes. */
+  readonly lookUpTimeoutMs: number;
   /** How long a fork server may take to load; 0 for as long as it wants. */
   readonly loadTimeoutMs: number;
   /** Takes events for the log; each comes once. */
@@ -71,7 +74,10 @@ export class WarmScripts {
 
   /** Makes the process of an invocation. @throws BridgeError `ERR_SPAWN` */
   readonly start: StartScript = async (invocation, signal) => {
-    const found = await this.#interpreters.find(invocation);
+    const { lookUpTimeoutMs } = this.#options;
+    const found = await inTime(signal, lookUpTimeoutMs, (within) =>
+      this.#interpreters.find(invocation, within),
+    );
     if (found.kind === 'other') {
       this.#said.say(
         'info',
@@ -105,8 +111,8 @@ export class WarmScripts {
     return {
       forkServersStarted: this.#serversStarted,
       forks: this.#forks,
-      forkServers: [...this.#servers].map(([{ pid, state, startedAt, forks }, script]) => {
-        return { script: toText(script), pid, state, ageMs: now - startedAt, forks };
+      forkServers: [...this.#servers].map(([{ pid, state, startedAt, forks, prepared }, script]) => {
+        return { script: toText(script), pid, state, ageMs: now - startedAt, forks, prepared };
       }),
     };
   }
@@ -132,10 +138,17 @@ export class WarmScripts {
         if (!isReplacement && !this.#hasPlace()) return undefined;
         const [file, ...args] = [...interpreter, ...this.#program(language), script] as const;
         const server = new ForkServer({
-          start: () => startProcess({ file, args, directory: invocation.directory, environment: start }),
+          start: (signal) =>
+            this.#options.startServer(
+              { file, args, directory: invocation.directory, variables: start },
+              signal,
+            ),
           load: { start, variables, modules, limits: this.#options.limits.values },
           loadTimeoutMs: this.#options.loadTimeoutMs,
           onLearned,
+          onUnprepared: (reason) => {
+            this.#said.say('info', { ...fields, reason }, 'a script is not prepared for some requests');
+          },
         });
         this.#serversStarted += 1;
         this.#servers.set(server, script);
@@ -198,4 +211,36 @@ export class WarmScripts {
 /** What no command can hold, the other way refuses with the right words. */
 function hasNul({ args, directory, variables }: Invocation): boolean {
   return [...args, directory, ...variables.values()].some((bytes) => bytes.includes('\0'));
+}
+
+type OnEvent = (level: 'info' | 'warn', fields: Readonly<Record<string, unknown>>, message: string) => void;
+
+/** Remembers a limited number of them; further ones are never told. */
+export class SaidOnce {
+  readonly #max: number;
+  readonly #onEvent: OnEvent;
+  readonly #said = new Set<string>();
+
+  constructor(max: number, onEvent: OnEvent) {
+    this.#max = max;
+    this.#onEvent = onEvent;
+  }
+
+  say(level: 'info' | 'warn', fields: Readonly<Record<string, string>>, message: string): void {
+    const event = JSON.stringify([fields, message]);
+    if (this.#said.has(event) || this.#said.size >= this.#max) return;
+    this.#said.add(event);
+    this.#onEvent(level, fields, message);
+  }
+}
+
+const names =
+  /^(PATH|HOME|USER|LOGNAME|SHELL|TZ|TZDIR|TMPDIR|TEMP|TMP|LANG|LANGUAGE|LC_.*|LOCPATH|NLSPATH|GCONV_PATH|LD_.*|DYLD_.*|GLIBC_TUNABLES|MALLOC_.*|PYTHON.*|PERL.*|PYENV_.*|PLENV_.*|VIRTUAL_ENV|OPENSSL_.*|SSL_CERT_.*)$/;
+
+/**
+ * Those of a request's. A fork server is started with them and serves requests that have the same; it gets no others, as
+ * those of its first request would be in its processes' /proc/self/environ for ever.
+ */
+export function startVariables(variables: Variables): Variables {
+  return new Map([...variables].filter(([name]) => names.test(name)));
 }

@@ -1,7 +1,5 @@
 /** The workers that run: who is free, who gets the next one, and who has served its time. */
 
-import { WaitingLine } from './waiting-line.js';
-
 export interface RosterOptions {
   /** Requests after which a worker has served its time; 0 for none. */
   readonly maxRequests: number;
@@ -76,7 +74,7 @@ export class Roster<Worker> {
   }
 
   /** Takes a worker back after a request, for the next one; unless it has served its time, or goes already. */
-  giveBack(worker: Worker): 'in-service' | 'time-served' {
+  giveBack(worker: Worker): 'in-service' | 'retired' {
     const entry = this.#entries.get(worker);
     if (entry === undefined) return 'in-service';
     entry.requests += 1;
@@ -84,7 +82,7 @@ export class Roster<Worker> {
     entry.isReady = true;
     if (entry.state !== 'taken') return 'in-service';
     const { maxRequests } = this.#options;
-    if (maxRequests > 0 && entry.requests >= maxRequests) return 'time-served';
+    if (maxRequests > 0 && entry.requests >= maxRequests) return 'retired';
     this.#free(entry);
     return 'in-service';
   }
@@ -132,5 +130,54 @@ export class Roster<Worker> {
     entry.state = 'taken';
     entry.idle.abort();
     return entry.worker;
+  }
+}
+
+interface Waiting<Thing> {
+  readonly take: (thing: Thing) => void;
+  readonly fail: (reason: unknown) => void;
+}
+
+export class WaitingLine<Thing> {
+  readonly #waiting = new Set<Waiting<Thing>>();
+
+  /** Waits for a thing; rejects with what `signal` aborts with, or what the line is dissolved with. */
+  join(signal: AbortSignal): Promise<Thing> {
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        this.#waiting.delete(waiting);
+        signal.removeEventListener('abort', onAbort);
+      };
+      const waiting: Waiting<Thing> = {
+        take: (thing) => {
+          leave();
+          resolve(thing);
+        },
+        fail: (reason) => {
+          leave();
+          reject(reason instanceof Error ? reason : new Error(String(reason)));
+        },
+      };
+      const onAbort = (): void => {
+        waiting.fail(signal.reason);
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#waiting.add(waiting);
+    });
+  }
+
+  get isEmpty(): boolean {
+    return this.#waiting.size === 0;
+  }
+
+  /** Gives the thing to who waits longest. */
+  give(thing: Thing): void {
+    const [first] = this.#waiting;
+    first?.take(thing);
+  }
+
+  /** Sends everybody away. */
+  dissolve(reason: Error): void {
+    for (const waiting of [...this.#waiting]) waiting.fail(reason);
   }
 }

@@ -1,11 +1,11 @@
 /** Keeps a number of workers running, by the restart policy. */
 
-import { BridgeError, reasonOf } from '../../errors.js';
+import { BridgeError, reasonOf } from '../../base/errors.js';
+import { type Backoff, backoffOf } from '../../base/timer.js';
 import type { ExitStatus } from '../../process/exit-status.js';
-import { type Backoff, firstBackoff } from './backoff.js';
 import { type Actual, policy, type Step, type WorkerEvent } from './restart-policy.js';
 
-/** No place has more than 50 processes started in a second, even if each of them ends on purpose. */
+/** No slot has more than 50 processes started in a second, even if each of them ends on purpose. */
 const LEAST_INTERVAL_MS = 20;
 
 /** A worker's process, as far as supervision needs it. */
@@ -16,7 +16,7 @@ export interface WorkerProcess {
   terminate(graceMs: number): Promise<void>;
 }
 
-/** How a worker has ended, or why there is none. */
+/** How a worker has ended, or why none was started. */
 export interface WorkerEnd<Process> {
   /** Undefined where it could not be started. */
   readonly process: Process | undefined;
@@ -42,7 +42,7 @@ export interface SupervisorOptions<Process extends WorkerProcess> {
 }
 
 /** Where a worker belongs: what is wanted there, and what is there. */
-interface Place<Process> {
+interface Slot<Process> {
   wanted: 'up' | 'down';
   actual: Actual;
   process: Process | undefined;
@@ -53,14 +53,14 @@ interface Place<Process> {
 /** Owns its workers' processes until `stop` has resolved. */
 export class Supervisor<Process extends WorkerProcess> {
   readonly #options: SupervisorOptions<Process>;
-  readonly #places: readonly Place<Process>[];
+  readonly #slots: readonly Slot<Process>[];
   readonly #lives = new Set<Promise<void>>();
   #failures = 0;
   #backoff: Backoff = firstBackoff;
 
   constructor(options: SupervisorOptions<Process>) {
     this.#options = options;
-    this.#places = Array.from({ length: options.workers }, () => ({
+    this.#slots = Array.from({ length: options.workers }, () => ({
       wanted: 'down',
       actual: 'absent',
       process: undefined,
@@ -76,28 +76,28 @@ export class Supervisor<Process extends WorkerProcess> {
 
   /** Starts all workers; what fails is started again, as it will be from then on. */
   start(): void {
-    for (const place of this.#places) {
-      place.wanted = 'up';
-      this.#launch(place);
+    for (const slot of this.#slots) {
+      slot.wanted = 'up';
+      this.#launch(slot);
     }
   }
 
   /** The worker has shown that it accepts connections. */
   accepts(process: Process): void {
-    const place = this.#placeOf(process);
-    if (place !== undefined) this.#happens(place, 'accepts');
+    const slot = this.#slotOf(process);
+    if (slot !== undefined) this.#happens(slot, 'accepts');
   }
 
   /** The worker has answered. */
   answered(process: Process): void {
-    const place = this.#placeOf(process);
-    if (place !== undefined) this.#happens(place, 'answered');
+    const slot = this.#slotOf(process);
+    if (slot !== undefined) this.#happens(slot, 'answered');
   }
 
   /** Ends the worker, and has another one take its place. Resolves when it is gone. */
   async dismiss(process: Process): Promise<void> {
-    const place = this.#placeOf(process);
-    if (place !== undefined) this.#happens(place, 'dismissed');
+    const slot = this.#slotOf(process);
+    if (slot !== undefined) this.#happens(slot, 'dismissed');
     await process.terminate(this.#options.killGraceMs);
   }
 
@@ -105,22 +105,22 @@ export class Supervisor<Process extends WorkerProcess> {
   async stop(
     tell: (process: Process) => void = (process) => void process.terminate(this.#options.killGraceMs),
   ): Promise<void> {
-    for (const place of this.#places) {
-      place.wanted = 'down';
-      clearTimeout(place.restart);
-      this.#happens(place, 'dismissed');
-      if (place.process !== undefined) tell(place.process);
+    for (const slot of this.#slots) {
+      slot.wanted = 'down';
+      clearTimeout(slot.restart);
+      this.#happens(slot, 'dismissed');
+      if (slot.process !== undefined) tell(slot.process);
     }
     while (this.#lives.size > 0) await Promise.all(this.#lives);
   }
 
-  #placeOf(process: Process): Place<Process> | undefined {
-    return this.#places.find((place) => place.process === process);
+  #slotOf(process: Process): Slot<Process> | undefined {
+    return this.#slots.find((slot) => slot.process === process);
   }
 
-  #happens(place: Place<Process>, event: WorkerEvent): Step {
-    const step: Step = policy[place.actual][event];
-    place.actual = step.actual;
+  #happens(slot: Slot<Process>, event: WorkerEvent): Step {
+    const step: Step = policy[slot.actual][event];
+    slot.actual = step.actual;
     if (step.row === 'broken') {
       this.#failures = 0;
       this.#backoff = firstBackoff;
@@ -130,50 +130,50 @@ export class Supervisor<Process extends WorkerProcess> {
     return step;
   }
 
-  #launch(place: Place<Process>): void {
-    this.#happens(place, 'due');
-    place.launchedAt = performance.now();
-    const life = this.#live(place).finally(() => this.#lives.delete(life));
+  #launch(slot: Slot<Process>): void {
+    this.#happens(slot, 'due');
+    slot.launchedAt = performance.now();
+    const life = this.#live(slot).finally(() => this.#lives.delete(life));
     this.#lives.add(life);
   }
 
-  async #live(place: Place<Process>): Promise<void> {
+  async #live(slot: Slot<Process>): Promise<void> {
     const { start, onStarted, killGraceMs, hasServed } = this.#options;
     let process: Process;
     try {
       process = await start();
     } catch (reason) {
       const error = reason instanceof BridgeError ? reason : new BridgeError('ERR_SPAWN', reasonOf(reason));
-      this.#ended(place, 'not-started', { process: undefined, exit: undefined, error });
+      this.#ended(slot, 'not-started', { process: undefined, exit: undefined, error });
       return;
     }
-    place.process = process;
+    slot.process = process;
     // It may have become unwanted while it was being started.
-    if (place.wanted === 'down') void process.terminate(killGraceMs);
+    if (slot.wanted === 'down') void process.terminate(killGraceMs);
     else onStarted(process);
     const exit = await process.exited;
     const isZero = exit.kind === 'exited' && exit.code === 0;
-    if (isZero && hasServed?.(process) === true) this.#happens(place, 'answered');
-    place.process = undefined;
-    this.#ended(place, isZero ? 'exited-zero' : 'exited-otherwise', { process, exit, error: undefined });
+    if (isZero && hasServed?.(process) === true) this.#happens(slot, 'answered');
+    slot.process = undefined;
+    this.#ended(slot, isZero ? 'exited-zero' : 'exited-otherwise', { process, exit, error: undefined });
   }
 
   #ended(
-    place: Place<Process>,
+    slot: Slot<Process>,
     event: WorkerEvent,
     end: Pick<WorkerEnd<Process>, 'process' | 'exit' | 'error'>,
   ): void {
-    const { row, restart } = this.#happens(place, event);
+    const { row, restart } = this.#happens(slot, event);
     const failed = row === 'longer';
     const backoffMs = this.#backoff.delayMs;
     if (failed) this.#backoff = this.#backoff.next();
-    const soonestMs = Math.max(0, Math.ceil(place.launchedAt + LEAST_INTERVAL_MS - performance.now()));
+    const soonestMs = Math.max(0, Math.ceil(slot.launchedAt + LEAST_INTERVAL_MS - performance.now()));
     const restartMs = restart === 'after-backoff' ? backoffMs : soonestMs;
-    const isWanted = place.wanted === 'up' && restart !== undefined;
-    if (isWanted && restartMs === 0) this.#launch(place);
+    const isWanted = slot.wanted === 'up' && restart !== undefined;
+    if (isWanted && restartMs === 0) this.#launch(slot);
     else if (isWanted)
-      place.restart = setTimeout(() => {
-        this.#launch(place);
+      slot.restart = setTimeout(() => {
+        this.#launch(slot);
       }, restartMs);
     this.#options.onEnded({
       ...end,
@@ -183,3 +183,6 @@ export class Supervisor<Process extends WorkerProcess> {
     });
   }
 }
+
+/** The wait after a first failure. */
+export const firstBackoff: Backoff = backoffOf(100, 10_000);

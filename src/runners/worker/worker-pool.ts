@@ -1,19 +1,17 @@
 /** The workers of a site, with their sockets: keeps them running, gives them out and tells what becomes of them. */
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { BridgeError, reasonOf } from '../../errors.js';
+import { BridgeError, reasonOf } from '../../base/errors.js';
 import type { Command } from '../../process/command.js';
 import type { Requester } from '../../fastcgi/requester.js';
+import { makePrivateDirectory } from '../private-directory.js';
 import type { RunnerStatus } from '../runner.js';
-import { eachLine } from './lines.js';
+import { eachLine, startWorker, type Worker } from './worker.js';
 import { Roster } from './roster.js';
-import { SignsOfLife } from './signs-of-life.js';
+import { ReadinessProbe } from './worker-request.js';
 import { Supervisor, type WorkerEnd } from './supervisor.js';
-import { startWorker, type Worker } from './worker.js';
 
 /** How long a worker that can't be reached has to end by itself. */
 const LOST_PATIENCE_MS = 500;
@@ -45,7 +43,7 @@ export class WorkerPool {
   readonly #options: WorkerPoolOptions;
   readonly #directory: string;
   readonly #supervisor: Supervisor<Worker>;
-  readonly #signs = new SignsOfLife();
+  readonly #probe = new ReadinessProbe();
   readonly #roster: Roster<Worker>;
   #closed: Promise<void> | undefined;
   #count = 0;
@@ -56,7 +54,7 @@ export class WorkerPool {
     this.#options = options;
     this.#directory = directory;
     const { command, workers, maxRequests, killGraceMs } = options;
-    this.#roster = new Roster({ maxRequests, becomeReady: () => this.#signs.areShown });
+    this.#roster = new Roster({ maxRequests, becomeReady: () => this.#probe.isKnown });
     this.#supervisor = new Supervisor({
       workers: workers + 1,
       killGraceMs,
@@ -75,7 +73,7 @@ export class WorkerPool {
     let directory: string;
     try {
       // It has the permissions 0700: nobody else gets to the sockets.
-      directory = await mkdtemp(join(tmpdir(), 'fcgi2cgi-'));
+      directory = await makePrivateDirectory();
     } catch (error) {
       const reason = `no directory for the workers’ sockets could be made: ${reasonOf(error)}`;
       throw new BridgeError('ERR_START', reason, { cause: error });
@@ -99,15 +97,15 @@ export class WorkerPool {
     return this.#roster.wait(signal);
   }
 
-  /** As `SignsOfLife.next`. @throws BridgeError `ERR_FASTCGI_DISCONNECTED` */
+  /** As `ReadinessProbe.next`. @throws BridgeError `ERR_FASTCGI_DISCONNECTED` */
   signOfLife(requester: Requester): Promise<void> {
-    return this.#signs.next(requester);
+    return this.#probe.next(requester);
   }
 
   /** Gives a worker back after a request, which it has answered or not. */
   give(worker: Worker, { answered }: { answered: boolean }): void {
     if (answered) this.#supervisor.answered(worker);
-    if (this.#roster.giveBack(worker) === 'time-served') void this.dismiss(worker);
+    if (this.#roster.giveBack(worker) === 'retired') void this.dismiss(worker);
   }
 
   /** Ends a worker that hangs or has served its time; another one takes its place. Resolves when it is gone. */
@@ -174,7 +172,7 @@ export class WorkerPool {
 
   /** The wait ends when the worker is taken: it may not know such records, and would read our connection for ever. */
   async #awaitReadiness(worker: Worker, idle: AbortSignal): Promise<void> {
-    const isShown = await this.#signs.first(worker, idle);
+    const isShown = await this.#probe.first(worker, idle);
     if (isShown) {
       this.#supervisor.accepts(worker);
       this.#options.report.accepts(worker.pid);

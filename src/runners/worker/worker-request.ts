@@ -1,4 +1,4 @@
-/** One request on its way through a worker, in the form of a process that runs for it. */
+/** One request on its way through a worker, in the form of a process that runs for it; and whether workers show that they accept. */
 
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
@@ -8,7 +8,7 @@ import type { MetaVariables } from '../../cgi/invocation.js';
 import { ProtocolStatus } from '../../fastcgi/constants.js';
 import { Requester, type SentRequest } from '../../fastcgi/requester.js';
 import type { ExitStatus } from '../../process/exit-status.js';
-import type { ScriptProcess } from '../process-runner.js';
+import type { ScriptProcess } from '../script-run.js';
 import type { Worker } from './worker.js';
 
 /** How soon after the connection the worker itself ends, if that is why the connection has ended. */
@@ -40,23 +40,25 @@ export class WorkerRequest implements ScriptProcess {
   #terminating: Promise<void> | undefined;
 
   /**
-   * Without a body, STDIN ends at once. `mayFinish` says whether a request that is ended leaves its worker alone, if that answers within the grace; `kill`
-   * ends the worker.
+   * STDIN ends with the last of `bodyBytes`, where they are known. `mayFinish` says whether a request that is ended leaves
+   * its worker alone, if that answers within the grace; `kill` ends the worker.
    */
   constructor(
     worker: Worker,
     requester: Requester,
     variables: MetaVariables,
-    { hasBody, mayFinish, kill }: { hasBody: boolean; mayFinish: () => boolean; kill: () => Promise<void> },
+    {
+      bodyBytes,
+      mayFinish,
+      kill,
+    }: { bodyBytes: number | undefined; mayFinish: () => boolean; kill: () => Promise<void> },
   ) {
     this.#requester = requester;
-    this.#sent = requester.send([...variables], { hasBody });
+    this.#sent = requester.send([...variables], { bodyBytes });
     this.#mayFinish = mayFinish;
     this.#kill = kill;
     this.pid = worker.pid;
     this.stdin = this.#sent.stdin;
-    // At once: an application that has answered and left before it came would take its answer with it.
-    if (!hasBody) this.stdin.end();
     this.stdout = this.#sent.stdout;
     this.stderr = this.#sent.stderr;
     const ended = this.#sent.ended.then(
@@ -125,5 +127,54 @@ async function exitOf(worker: Worker): Promise<ExitStatus> {
   } finally {
     timer.abort();
     livesOn.catch(() => undefined);
+  }
+}
+
+/** How long a request waits for a sign of life of the worker that it goes to. */
+const PATIENCE_MS = 1_000;
+
+export class ReadinessProbe {
+  #isKnown = false;
+
+  /** Whether a worker of this application has ever given a sign of life. */
+  get isKnown(): boolean {
+    return this.#isKnown;
+  }
+
+  /**
+   * Waits for the first sign of life of a worker that has started, on a connection of its own. Resolves with whether it
+   * came: not if the worker ends, closes connections without a request, or `signal` aborts, which closes this one.
+   */
+  async first(worker: Pick<Worker, 'path'>, signal: AbortSignal): Promise<boolean> {
+    try {
+      const requester = await connectTo(worker);
+      signal.addEventListener('abort', () => {
+        requester.close();
+      });
+      if (signal.aborted) requester.close();
+      await requester.probe();
+      requester.close();
+      this.#isKnown = true;
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /**
+   * Waits for a sign of life of a worker that was connected to, if workers of this application give any; one that takes
+   * longer than a second may be busy with what it does after an answer.
+   *
+   * @throws BridgeError `ERR_FASTCGI_DISCONNECTED`
+   */
+  async next(requester: Requester): Promise<void> {
+    if (!this.#isKnown) return;
+    const timer = new AbortController();
+    const patience = delay(PATIENCE_MS, undefined, { signal: timer.signal }).catch(() => undefined);
+    try {
+      await Promise.race([requester.probe(), patience]);
+    } finally {
+      timer.abort();
+    }
   }
 }

@@ -1,13 +1,12 @@
 /** Runs invocations in the workers of a FastCGI application: a request goes to a free one, and its answer comes back. */
 
-import { Readable } from 'node:stream';
-
+import { ByteBudget } from '../../base/bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
-import { systemCodeOf } from '../../errors.js';
+import { systemCodeOf } from '../../base/errors.js';
 import type { Requester } from '../../fastcgi/requester.js';
 import { ProcessRunner } from '../process-runner.js';
 import { RequestBody } from '../request-body.js';
-import type { Outcome, Runner, RunLimits, RunnerStatus, RunStreams } from '../runner.js';
+import type { RunResult, RunLimits, Runner, RunnerStatus, RunStreams } from '../runner.js';
 import type { Worker } from './worker.js';
 import type { WorkerPool } from './worker-pool.js';
 import { connectTo, WorkerRequest } from './worker-request.js';
@@ -18,7 +17,7 @@ const MAX_WORKERS_PER_REQUEST = 8;
 /** Methods that ask for nothing but an answer (RFC 9110 §9.2.1): nobody minds if it is asked for twice. */
 const safeMethods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-/** What the system says of a connection when it is not the worker's fault that there is none. */
+/** What the system says of a connection when it fails without a fault of the worker's. */
 const outOfDescriptors: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOBUFS', 'ENOMEM']);
 
 /** Owns the pool: `destroy` closes it. */
@@ -32,7 +31,7 @@ export class WorkerRunner implements Runner {
     this.#pool = pool;
   }
 
-  async run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<Outcome> {
+  async run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<RunResult> {
     const isRepeatable = canBeRepeated(invocation);
     if (isRepeatable) streams.stdin.resume();
     for (let tries = 1; ; tries++) {
@@ -89,7 +88,7 @@ export class WorkerRunner implements Runner {
 
   #send(worker: Worker, requester: Requester, invocation: Invocation, signal: AbortSignal): WorkerRequest {
     const request = new WorkerRequest(worker, requester, invocation.variables, {
-      hasBody: !canBeRepeated(invocation),
+      bodyBytes: canBeRepeated(invocation) ? 0 : lengthOf(invocation),
       mayFinish: () => signal.aborted,
       kill: () => this.#pool.dismiss(worker),
     });
@@ -102,15 +101,24 @@ export class WorkerRunner implements Runner {
 
 function noBody(): RequestBody {
   const ignore = (): void => undefined;
-  return new RequestBody(Readable.from([]), {
+  const body = new RequestBody({
     bufferBytes: 0,
     maxSpoolBytes: 0,
+    spoolBudget: new ByteBudget(0),
     mayWait: () => true,
     onProblem: ignore,
   });
+  body.end();
+  return body;
 }
 
 function canBeRepeated({ variables }: Invocation): boolean {
   const length = variables.get('CONTENT_LENGTH') ?? '';
   return safeMethods.has(variables.get('REQUEST_METHOD') ?? '') && /^0*$/.test(length);
+}
+
+/** What is in the body, where the web server says so. */
+function lengthOf({ variables }: Invocation): number | undefined {
+  const length = variables.get('CONTENT_LENGTH') ?? '';
+  return /^\d+$/.test(length) ? Number(length) : undefined;
 }

@@ -1,14 +1,17 @@
-/** One worker of a pool: a FastCGI application with a listening Unix socket of its own as descriptor 0. */
+/** One worker of a pool: a FastCGI application with a listening Unix socket of its own as descriptor 0; and what it says. */
 
 import { once } from 'node:events';
 import { rename, unlink } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { StringDecoder } from 'node:string_decoder';
 
-import { BridgeError, reasonOf } from '../../errors.js';
-import { startOnDescriptor } from '../../process/child-process.js';
+import { BridgeError, reasonOf } from '../../base/errors.js';
+import { descriptorOf } from '../../posix/descriptors.js';
 import type { Command } from '../../process/command.js';
 import type { OwnedProcess } from '../../process/owned-process.js';
+import { startOnDescriptor } from '../../process/start-process.js';
 import type { WorkerProcess } from './supervisor.js';
 
 export interface Worker extends WorkerProcess {
@@ -19,7 +22,7 @@ export interface Worker extends WorkerProcess {
 }
 
 /**
- * Starts a worker whose socket is `name` in `directory`; the file is gone when the process is. Whoever starts it reads
+ * Starts a worker whose socket is `name` in `directory`; the file is gone when the process is. Its starter reads
  * `stdout` and `stderr`.
  *
  * @throws BridgeError `ERR_SPAWN`
@@ -30,7 +33,7 @@ export async function startWorker(command: Command, directory: string, name: str
   try {
     // Closing our end removes the name that it was made with. We never accept: nobody has connected by then.
     await rename(`${path}.new`, path);
-    const started = await startOnDescriptor(command, descriptorOf(server));
+    const started = await startOnDescriptor(command, descriptorOf(server) ?? -1);
     const { pid, stdout, stderr } = started;
     const exited = started.exited.then(async (exit) => {
       await unlink(path).catch(() => undefined);
@@ -54,7 +57,31 @@ async function listening(path: string): Promise<Server> {
   }
 }
 
-/** Node names the descriptor of a server nowhere else. */
-function descriptorOf(server: Server): number {
-  return (server as unknown as { readonly _handle: { readonly fd: number } })._handle.fd;
+/** Of a line that does not end; then it is cut. */
+const MAX_LINE_LENGTH = 4_096;
+
+/** Calls `onLine` with each line of the stream as text, without its end and without empty ones, until it ends. */
+export function eachLine(stream: Readable, onLine: (line: string) => void): void {
+  const decoder = new StringDecoder('utf8');
+  let rest = '';
+  const take = (text: string, isLast: boolean): void => {
+    const lines = (rest + text).split(/\r?\n/);
+    rest = isLast ? '' : (lines.pop() ?? '');
+    if (rest.length > MAX_LINE_LENGTH) {
+      lines.push(rest);
+      rest = '';
+    }
+    for (const line of lines) {
+      for (let start = 0; start < line.length; start += MAX_LINE_LENGTH) {
+        onLine(line.slice(start, start + MAX_LINE_LENGTH));
+      }
+    }
+  };
+  stream.on('data', (chunk: Buffer) => {
+    take(decoder.write(chunk), false);
+  });
+  stream.once('close', () => {
+    take(decoder.end(), true);
+  });
+  stream.on('error', () => undefined);
 }

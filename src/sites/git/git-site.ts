@@ -1,64 +1,47 @@
 /** The site of a directory of git repositories: gitweb for people and git-http-backend for git, at the same URLs. */
 
-import { type ByteString, type NameValues, toBuffer } from '../../bytes.js';
-import { metaVariables } from '../../cgi/meta-variables.js';
+import { type ByteString, type NameValues, toText } from '../../base/bytes.js';
+import { metaVariables } from '../../cgi/invocation.js';
 import { namedDirectory, safeSegments } from '../contain.js';
-import { type LookUp, statAt, stepsBelow } from '../look-up.js';
-import { Publication, type Published, type Repository } from '../publication.js';
+import { type LookUp, statAt } from '../look-up.js';
+import { Publication } from '../publication.js';
+import { inputOf, notBelow, type Published, type Repository, withheld, withIndex } from '../repositories.js';
+import { belowIndex, INDEX_FILE } from '../refusal-reason.js';
 import { afterSegments, belowPrefix, nonEmptyParam, percentEncode, requestPath } from '../request-path.js';
-import { namesNoPath, refuse, type Resolution, run, type Site, type SiteEnvironment } from '../site.js';
+import { doubtOf, noPushes, withoutUser } from '../remote-user.js';
+import { type Deferred, namesNoPath, refuse, type Resolution, run, type Site } from '../site.js';
 import { staticFile } from '../static-files.js';
-import { projectQuery } from './gitweb-query.js';
-import { gitDirectory } from './repository.js';
-import { isService } from './services.js';
+import { stepsBelow } from '../steps.js';
+import { Trees } from '../trees.js';
+import { GitVersion } from './git-version.js';
+import { optionForGit, projectQuery } from './gitweb-query.js';
+import type { GitSiteOptions } from './options.js';
+import { GitRepositories } from './repository.js';
+import { isPush, isService } from './services.js';
 
-/** A git installation; all paths are absolute. */
-export interface Git {
-  /** The `git` program. */
-  readonly git: ByteString;
-  /** The CGI script `git-http-backend`. */
-  readonly httpBackend: ByteString;
-  /** The CGI script `gitweb.cgi`. */
-  readonly gitweb: ByteString;
-  /** The directory of gitweb's style, script and images. */
-  readonly gitwebStatic: ByteString;
-}
-
-export interface GitSiteOptions extends SiteEnvironment {
-  /** The directory of repositories, as an absolute path. */
-  readonly repos: ByteString;
-  /** What publishes: all that there are, each that has `git-daemon-export-ok`, or the markers of a directory. */
-  readonly publishedBy: 'all' | 'export-ok' | { readonly markers: ByteString };
-  /** The path that the web server serves the site under: empty, or `/git`. */
-  readonly urlPrefix: ByteString;
-  /** The user's own settings, read after ours. */
-  readonly gitwebConfig?: ByteString;
-  readonly git: Git;
-  /** The settings that gitweb is run with (`scripts/gitweb.conf`). */
-  readonly gitwebSettings: ByteString;
-}
-
-/** The empty file beside the markers that publishes their index; part of its URL with suffix-matching web servers. */
-const INDEX_FILE = 'index.fcgi';
 const STATIC = 'static';
 const BELOW_STATIC = `/${INDEX_FILE}/${STATIC}/`;
 const EXPORT_OK = 'git-daemon-export-ok';
 
-/** Params that would change what git and gitweb do and that no web server means for them. */
-const unwanted = /^(GIT.*|FCGI2CGI_.*|HOME|XDG_CONFIG_HOME|MOD_PERL)$/;
+/** Params that would change what git and gitweb do and that no web server means for them; CGI.pm reads the last one. */
+const unwanted = /^(GIT.*|FCGI2CGI_.*|HOME|XDG_CONFIG_HOME|MOD_PERL|(REDIRECT_)+QUERY_STRING)$/;
 
-/** Makes the site. @throws BridgeError `ERR_START` if a directory that the options name is none. */
+/** What git-lfs asks below a repository. */
+const lfs = /^\/+info\/lfs(?:\/|$)/;
+
+/** Makes the site. @throws OptionError `ERR_START` if a directory that the options name is none. */
 export async function gitSite(options: GitSiteOptions): Promise<Site> {
   const { publishedBy } = options;
-  const repos = await namedDirectory('--repos', options.repos);
+  const repos = await namedDirectory('repos', options.repos);
   const markers =
-    typeof publishedBy === 'object' ? await namedDirectory('--markers', publishedBy.markers) : undefined;
-  function* repositoryAt(path: ByteString): LookUp<Repository | undefined> {
-    const directory = yield* gitDirectory(repos, path);
-    if (directory === undefined) return undefined;
-    const isPublished =
-      publishedBy !== 'export-ok' || (yield* statAt(`${directory}/${EXPORT_OK}`)) !== undefined;
-    return { path: directory, isPublished };
+    typeof publishedBy === 'object' ? await namedDirectory('markers', publishedBy.markers) : undefined;
+  const repositories = new GitRepositories(repos, new Trees(repos));
+  function* repositoryAt(path: ByteString, isListed: boolean): LookUp<Repository | undefined> {
+    const found = yield* repositories.at(path, isListed);
+    if (publishedBy !== 'export-ok' || found === undefined || 'why' in found) return found;
+    const marker = `${found.path}/${EXPORT_OK}`;
+    if ((yield* statAt(marker)) !== undefined) return found;
+    return { why: `there is no ${toText(marker)}; touch it, or use --markers or --export-all` };
   }
   const publication = new Publication({
     repos,
@@ -66,6 +49,7 @@ export async function gitSite(options: GitSiteOptions): Promise<Site> {
     suffix: '.git',
     mayKeepSuffix: true,
     repositoryAt,
+    lackOf: (path) => repositories.lackOf(path),
     take: await stepsBelow(markers === undefined ? [repos] : [repos, markers]),
   });
   return new GitSite(options, repos, publication);
@@ -75,36 +59,62 @@ class GitSite implements Site {
   readonly #options: GitSiteOptions;
   readonly #repos: ByteString;
   readonly #publication: Publication;
+  readonly #version: GitVersion;
 
   constructor(options: GitSiteOptions, repos: ByteString, publication: Publication) {
     this.#options = options;
+    this.#version = new GitVersion(options.git.git);
     this.#repos = repos;
     this.#publication = publication;
   }
 
-  async resolve(params: NameValues): Promise<Resolution> {
+  async resolve(params: NameValues, signal?: AbortSignal): Promise<Resolution | Deferred> {
+    return withIndex(await this.#resolve(params, signal), this.#options.urlPrefix);
+  }
+
+  async #resolve(params: NameValues, signal: AbortSignal | undefined): Promise<Resolution | Deferred> {
     const path = requestPath(params);
     if (path === undefined) return namesNoPath;
     const below = belowPrefix(path, this.#options.urlPrefix);
     const segments = below === undefined ? undefined : safeSegments(below);
-    if (below === undefined || segments === undefined) return notPublished;
-    const found = await this.#publication.find(segments);
-    const rest = found && afterSegments(below, found.published.segments.length);
-    if (found !== undefined && rest !== undefined && isService(rest)) {
-      return this.#service(params, found.published, rest);
-    }
+    if (below === undefined || segments === undefined) return notBelow(this.#options.urlPrefix);
+    const found = await this.#publication.find(segments, signal);
+    if (found !== undefined && 'why' in found) return withheld(found);
+    const rest = found === undefined ? '' : afterSegments(below, found.published.segments.length);
+    if (found !== undefined && isService(rest)) return this.#service(params, found.published, rest);
+    if (lfs.test(rest)) return noLfs;
+    const shown = await this.#shown(params, segments, found?.published, rest, signal);
     const method = nonEmptyParam(params, 'REQUEST_METHOD') ?? 'GET';
-    if (method !== 'GET' && method !== 'HEAD') return notAllowed;
-    if (rest?.startsWith(BELOW_STATIC) === true) return this.#static(params, rest.slice(BELOW_STATIC.length));
-    const query = projectQuery(nonEmptyParam(params, 'QUERY_STRING') ?? '');
-    // As with gitweb, what the query names counts more than the path.
-    if (query.project !== undefined) return this.#queried(params, query.project, query.rest);
-    if (found !== undefined) return this.#page(params, found.published, rest ?? '', query.rest);
-    return this.#index(params, segments, query.rest);
+    if (method === 'GET' || method === 'HEAD') return shown;
+    const unlessRefused = (resolution: Resolution): Resolution =>
+      resolution.kind === 'refuse' ? resolution : notAllowed;
+    if (shown.kind !== 'defer') return unlessRefused(shown);
+    return { kind: 'defer', resolve: async (within) => unlessRefused(await shown.resolve(within)) };
   }
 
-  /** Git's own protocols; whether REMOTE_USER may push is for git to decide. */
+  /** A page or a file of gitweb's, of what is `published` at the path or else of a list. */
+  async #shown(
+    params: NameValues,
+    segments: readonly ByteString[],
+    published: Published | undefined,
+    rest: ByteString,
+    signal: AbortSignal | undefined,
+  ): Promise<Resolution | Deferred> {
+    if (rest.startsWith(BELOW_STATIC)) return this.#static(params, rest.slice(BELOW_STATIC.length));
+    const query = projectQuery(nonEmptyParam(params, 'QUERY_STRING') ?? '');
+    const option = optionForGit(query.rest, query.project === undefined ? rest : '');
+    if (option !== undefined) return refuse(400, option);
+    // As with gitweb, what the query names counts more than the path.
+    if (query.project !== undefined) return this.#queried(params, query.project, query.rest, signal);
+    if (published !== undefined) return this.#page(params, published, rest, query.rest, signal);
+    return this.#index(params, segments, query.rest, signal);
+  }
+
+  /** Git's own protocols; whether REMOTE_USER may push is for git to decide, where it is trusted. */
   #service(params: NameValues, { repository }: Published, rest: ByteString): Resolution {
+    const query = nonEmptyParam(params, 'QUERY_STRING') ?? '';
+    const { trustRemoteUser } = this.#options;
+    if (!trustRemoteUser && isPush(rest, query)) return noPushes;
     return run({
       file: this.#options.git.httpBackend,
       args: [],
@@ -112,13 +122,14 @@ class GitSite implements Site {
       // From git 2.39 on, a push that a signal has ended leaves what it has received; one whose input ends does not.
       // That end must not come by itself: git-http-backend would wait for it for ever.
       ...(rest === '/git-receive-pack' ? { endedBy: 'end-of-input' as const } : {}),
+      ...(isPush(rest, query) && { doubt: doubtOf(params, trustRemoteUser) }),
       variables: this.#variables(params, [
         // Instead of GIT_PROJECT_ROOT: what is published is no matter of its path, and this one is already real.
         ['PATH_TRANSLATED', repository + rest],
         ['GIT_HTTP_EXPORT_ALL', ''],
         // Git before 2.34 expects the web server to set it.
         ['GIT_PROTOCOL', nonEmptyParam(params, 'HTTP_GIT_PROTOCOL') ?? ''],
-        // Whoever owns it: what was published here, the administrator trusts.
+        // Also that of another owner: the administrator trusts what is published here.
         ['GIT_CONFIG_COUNT', '2'],
         ['GIT_CONFIG_KEY_0', 'safe.directory'],
         ['GIT_CONFIG_VALUE_0', repository],
@@ -129,12 +140,20 @@ class GitSite implements Site {
     });
   }
 
-  async #queried(params: NameValues, project: ByteString, query: ByteString): Promise<Resolution> {
+  async #queried(
+    params: NameValues,
+    project: ByteString,
+    query: ByteString,
+    signal: AbortSignal | undefined,
+  ): Promise<Resolution> {
     const segments = safeSegments(project);
-    const found = segments && (await this.#publication.find(segments));
+    const found = segments && (await this.#publication.find(segments, signal));
+    if (found !== undefined && 'why' in found) return withheld(found);
+    if (segments === undefined)
+      return withheld({ why: 'the project that the query names has a NUL, . or .. in it' });
     // The whole of it must be a repository.
-    if (found === undefined || found.rest.length > 0) return notPublished;
-    return this.#page(params, found.published, '', query);
+    if (found === undefined || found.rest.length > 0) return this.#publication.refusal(segments, signal);
+    return this.#page(params, found.published, '', query, signal);
   }
 
   async #page(
@@ -142,45 +161,43 @@ class GitSite implements Site {
     published: Published,
     rest: ByteString,
     query: ByteString,
+    signal: AbortSignal | undefined,
   ): Promise<Resolution> {
     const { segments } = published;
     // A web server that matches suffixes passes on what is below either.
-    const home = await this.#publication.directoryWithFile(segments.slice(0, -1), INDEX_FILE);
+    const home = await this.#publication.directoryWithFile(segments.slice(0, -1), INDEX_FILE, signal);
     return this.#gitweb(params, `/${segments.join('/')}${rest}`, query, [published], home ?? segments);
   }
 
   async #static(params: NameValues, name: ByteString): Promise<Resolution> {
     const answer = await staticFile(this.#options.git.gitwebStatic, name, params);
-    return answer === undefined ? notPublished : { kind: 'answer', answer };
+    if (answer !== undefined) return { kind: 'answer', answer };
+    const { gitwebStatic } = this.#options.git;
+    return withheld({ why: `${toText(name)} is no style, script or image in ${toText(gitwebStatic)}` });
   }
 
   /** The page that lists what is published below `segments`, or one of the static files of gitweb's pages. */
-  async #index(params: NameValues, segments: readonly ByteString[], query: ByteString): Promise<Resolution> {
+  async #index(
+    params: NameValues,
+    segments: readonly ByteString[],
+    query: ByteString,
+    signal: AbortSignal | undefined,
+  ): Promise<Resolution | Deferred> {
     const index = segments.indexOf(INDEX_FILE);
     const base = index === -1 ? segments : segments.slice(0, index);
     const rest = index === -1 ? segments : segments.slice(index + 1);
     // Browsers ask for that one by themselves where a page can't name it, such as a raw file.
     const wanted = segments.join('/') === 'favicon.ico' ? [STATIC, 'git-favicon.png'] : rest;
     if (wanted.length === 2 && wanted[0] === STATIC) return this.#static(params, wanted[1] ?? '');
-    if (index !== -1 && rest.length > 0) return notPublished;
-    const home = await this.#publication.directoryWithFile(base, INDEX_FILE);
-    if (home === undefined) {
-      const { refusal } = notPublished;
-      return refuse(refusal.status, refusal.reason, `no ${INDEX_FILE} publishes an index here`);
-    }
-    const listed = await this.#publication.list(base);
-    if (base.length > 0 && listed.length === 0) return notPublished;
+    if (index !== -1 && rest.length > 0) return withheld({ why: belowIndex });
+    const home = await this.#publication.directoryWithFile(base, INDEX_FILE, signal);
+    if (home === undefined) return this.#publication.refusal(base, signal);
     // Gitweb's own way of showing a part of the list.
     const filter =
       base.length > 0 && !/(^|[&;])pf=/.test(query) ? [`pf=${base.map(percentEncode).join('/')}`] : [];
     const pathInfo = `/${base.join('/')}`;
-    return this.#gitweb(
-      params,
-      pathInfo,
-      [...filter, ...(query === '' ? [] : [query])].join(';'),
-      listed,
-      home,
-    );
+    const shown = [...filter, ...(query === '' ? [] : [query])].join(';');
+    return this.#publication.deferred(base, (listed) => this.#gitweb(params, pathInfo, shown, listed, home));
   }
 
   /** Gitweb, which knows of these repositories and of no other; its static files are asked for below `home`. */
@@ -192,6 +209,7 @@ class GitSite implements Site {
     home: readonly ByteString[],
   ): Resolution {
     const { urlPrefix, git, gitwebConfig, gitwebSettings } = this.#options;
+    const version = this.#version.known();
     return run({
       file: git.gitweb,
       args: [],
@@ -207,26 +225,23 @@ class GitSite implements Site {
         ['CONTENT_LENGTH', ''],
         ['GITWEB_CONFIG', gitwebSettings],
         ['FCGI2CGI_GIT', git.git],
+        ...(version === undefined ? [] : [['FCGI2CGI_GIT_VERSION', version] as const]),
         ['FCGI2CGI_URL_PREFIX', urlPrefix],
         ['FCGI2CGI_STATIC_URL', [urlPrefix, ...home.map(percentEncode), INDEX_FILE, STATIC].join('/')],
         ...(gitwebConfig === undefined ? [] : [['FCGI2CGI_GITWEB_CONFIG', gitwebConfig] as const]),
       ]),
-      input: toBuffer(
-        published.map(({ segments, repository }) => `${segments.join('/')}\0${repository}\0`).join(''),
-      ),
+      input: inputOf(published),
     });
   }
 
   #variables(params: NameValues, site: NameValues): ReadonlyMap<ByteString, ByteString> {
-    const wanted = params.filter(([name]) => !unwanted.test(name));
+    const known = this.#options.trustRemoteUser ? params : withoutUser(params);
+    const wanted = known.filter(([name]) => !unwanted.test(name));
     return metaVariables({ ...this.#options, params: wanted, site });
   }
 }
 
-const notPublished = {
-  kind: 'refuse',
-  refusal: { status: 404, reason: 'No repository is published at this address.' },
-} as const;
+const noLfs = refuse(501, 'This site has no Git LFS objects; let lfs.url name a server that has.');
 
 const notAllowed: Resolution = {
   kind: 'refuse',

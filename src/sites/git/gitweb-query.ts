@@ -1,9 +1,9 @@
-/** Finds the project that a query of gitweb's names: `?p=group/name.git;a=log`. */
+/** Reads what a request says to gitweb: its project (`?p=group/name.git;a=log`), and what git must not get. */
 
-import { type ByteString, fromBuffer, fromText } from '../../bytes.js';
+import { type ByteString, fromBuffer, fromText } from '../../base/bytes.js';
 
 export interface ProjectQuery {
-  /** The value of `p`, of the first where it repeats; undefined where there is none. */
+  /** The value of `p`, of the first where it repeats; undefined without one. */
   readonly project: ByteString | undefined;
   /** The query without it. */
   readonly rest: ByteString;
@@ -21,12 +21,34 @@ export function projectQuery(query: ByteString): ProjectQuery {
   };
 }
 
+/** The parameters that gitweb puts on git's command lines as they come, for revisions. */
+const revisions = /^(?:h|hp|hb|hpb)$/;
+/** Gitweb's own ways to show a merge. */
+const mergeStyle = /^(?:-c|--cc)$/;
+/** A revision that begins with a dash, right behind the repository or an action of gitweb's. */
+const optionInPath = /^\/+(?:[a-z_]+\/+)?(?!(?:-c|--cc)\.\.)-/;
+
+/**
+ * Why git would take a value for an option, if it would: in a query, or in what follows the repository in the path.
+ * `scripts/gitweb-checks.conf` looks again at what gitweb makes of both.
+ */
+export function optionForGit(query: ByteString, rest: ByteString): string | undefined {
+  const names = query.split(/[&;]/).flatMap((pair) => {
+    const name = decode(pair.replace(/=.*$/s, ''));
+    const value = decode(pair.replace(/^[^=]*=?/, ''));
+    const isOwn = name === 'hp' && mergeStyle.test(value);
+    return revisions.test(name) && value.startsWith('-') && !isOwn ? [name] : [];
+  });
+  if (names[0] !== undefined) return `The parameter ${names[0]} begins with a dash: it names no revision.`;
+  return optionInPath.test(rest) ? 'The revision in the path begins with a dash.' : undefined;
+}
+
 function decode(encoded: ByteString): ByteString {
   return encoded
     .replaceAll('+', ' ')
-    .replace(/%(?:([0-9a-f]{2})|u([0-9a-f]{4}))/gi, (_, octet?: string, unit?: string) =>
-      octet === undefined
+    .replace(/%(?:([0-9a-f]{2})|u([0-9a-f]{4}))/gi, (_, byte?: string, unit?: string) =>
+      byte === undefined
         ? fromText(String.fromCodePoint(parseInt(unit ?? '', 16)))
-        : fromBuffer(Buffer.of(parseInt(octet, 16))),
+        : fromBuffer(Buffer.of(parseInt(byte, 16))),
     );
 }

@@ -1,6 +1,6 @@
 /** Tells the requests of git's clients from those of people. */
 
-import type { ByteString } from '../../bytes.js';
+import { type ByteString, toText } from '../../base/bytes.js';
 
 /** The table of services in git's http-backend.c; its patterns end there, and here begin behind the repository. */
 const services =
@@ -12,4 +12,13 @@ const services =
  */
 export function isService(rest: ByteString): boolean {
   return services.test(rest);
+}
+
+/** Whether a service begins a push, or is one. */
+export function isPush(rest: ByteString, query: ByteString): boolean {
+  return (
+    rest.endsWith('/git-receive-pack') ||
+    (rest.endsWith('/info/refs') &&
+      new URLSearchParams(toText(query)).getAll('service').includes('git-receive-pack'))
+  );
 }

@@ -1,14 +1,24 @@
 /** The site of a directory of Mercurial repositories, each shown by Mercurial's own hgweb. */
 
-import { type ByteString, type NameValues, toBuffer } from '../../bytes.js';
-import type { Invocation } from '../../cgi/invocation.js';
-import { metaVariables } from '../../cgi/meta-variables.js';
+import { type ByteString, type NameValues, toText } from '../../base/bytes.js';
+import { type Invocation, metaVariables } from '../../cgi/invocation.js';
 import { namedDirectory, safeSegments } from '../contain.js';
-import { stepsBelow } from '../look-up.js';
-import { Publication, type Published } from '../publication.js';
+import { Publication } from '../publication.js';
+import { inputOf, notBelow, type Published, withheld, withIndex } from '../repositories.js';
+import { belowIndex, INDEX_FILE } from '../refusal-reason.js';
 import { afterSegments, belowPrefix, nonEmptyParam, percentEncode, requestPath } from '../request-path.js';
-import { namesNoPath, type Resolution, run, type Site, type SiteEnvironment } from '../site.js';
-import { hgRepositoryAt } from './repository.js';
+import { doubtOf, NO_PUSHES, noPushes, withoutUser } from '../remote-user.js';
+import { stepsBelow } from '../steps.js';
+import { Trees } from '../trees.js';
+import {
+  type Deferred,
+  namesNoPath,
+  type Resolution,
+  run,
+  type Site,
+  type SiteEnvironment,
+} from '../site.js';
+import { HgRepositories } from './repository.js';
 
 /** A Mercurial installation. */
 export interface Mercurial {
@@ -25,6 +35,8 @@ export interface HgSiteOptions extends SiteEnvironment {
   readonly markers?: ByteString;
   /** The path that the web server serves the site under: empty, or `/hg`. */
   readonly urlPrefix: ByteString;
+  /** Whether the web server says who somebody is; without it nobody is, and nobody pushes. */
+  readonly trustRemoteUser: boolean;
   /** The user's own settings, read after Mercurial's and before each repository's. */
   readonly hgwebConfig?: ByteString;
   readonly mercurial: Mercurial;
@@ -32,8 +44,6 @@ export interface HgSiteOptions extends SiteEnvironment {
   readonly hgwebScript: ByteString;
 }
 
-/** The empty file beside the markers that publishes their index; part of its URL with suffix-matching web servers. */
-const INDEX_FILE = 'index.fcgi';
 const STATIC = 'static';
 
 /** Params that would change what hgweb does and that no web server means for it. */
@@ -44,11 +54,14 @@ export async function hgSite(options: HgSiteOptions): Promise<Site> {
   const repos = await namedDirectory('repos', options.repos);
   const markers =
     options.markers === undefined ? undefined : await namedDirectory('markers', options.markers);
+  const repositories = new HgRepositories(repos, new Trees(repos));
   const publication = new Publication({
     repos,
     markers,
     suffix: '.hg',
-    repositoryAt: (path) => hgRepositoryAt(repos, path),
+    mayNest: true,
+    repositoryAt: (path, isListed) => repositories.at(path, isListed),
+    lackOf: (path) => repositories.lackOf(path),
     take: await stepsBelow(markers === undefined ? [repos] : [repos, markers]),
   });
   return new HgSite(options, repos, publication);
@@ -65,32 +78,44 @@ class HgSite implements Site {
     this.#publication = publication;
   }
 
-  async resolve(params: NameValues): Promise<Resolution> {
+  async resolve(params: NameValues, signal?: AbortSignal): Promise<Resolution | Deferred> {
+    return withIndex(await this.#resolve(params, signal), this.#options.urlPrefix);
+  }
+
+  async #resolve(params: NameValues, signal: AbortSignal | undefined): Promise<Resolution | Deferred> {
     const path = requestPath(params);
     if (path === undefined) return namesNoPath;
     const below = belowPrefix(path, this.#options.urlPrefix);
     const segments = below === undefined ? undefined : safeSegments(below);
-    if (below === undefined || segments === undefined) return notPublished;
+    if (below === undefined || segments === undefined) return notBelow(this.#options.urlPrefix);
     // Before the index: a repository may have a file of the index's name.
-    const found = await this.#publication.find(segments);
+    const found = await this.#publication.find(segments, signal);
     if (found !== undefined) {
+      if ('why' in found) return withheld(found);
       const rest = afterSegments(below, found.published.segments.length);
       return this.#repository(params, found.published, rest);
     }
+    const bundle = await this.#publication.download(segments, signal);
+    if (bundle !== undefined) return run(this.#hgweb(params, ['bundle', bundle], below, ''));
     const index = segments.indexOf(INDEX_FILE);
     if (index === -1) {
       // hgweb's usual address of static files, which a configuration file may name.
-      return segments[0] === STATIC ? this.#index(params, [], segments) : this.#index(params, segments, []);
+      return segments[0] === STATIC
+        ? this.#index(params, [], segments, signal)
+        : this.#index(params, segments, [], signal);
     }
-    return this.#index(params, segments.slice(0, index), segments.slice(index + 1));
+    return this.#index(params, segments.slice(0, index), segments.slice(index + 1), signal);
   }
 
   #repository(params: NameValues, { segments, repository }: Published, pathInfo: ByteString): Resolution {
-    const scriptName = `${this.#options.urlPrefix}/${segments.join('/')}`;
-    const name = segments.join('/').replace(/\.hg$/, '');
+    if (!this.#options.trustRemoteUser && isPush(params)) return noPushes;
+    const published = segments.join('/');
+    const name = published.replace(/\.hg(?=\/|$)/g, '');
+    const scriptName = `${this.#options.urlPrefix}/${published}`;
     return run({
-      ...this.#hgweb(params, ['repository', repository, name], scriptName, pathInfo),
+      ...this.#hgweb(params, ['repository', repository, name, published], scriptName, pathInfo),
       body: mayHaveBody(params) ? 'with-length' : 'as-it-comes',
+      doubt: doubtOf(params, this.#options.trustRemoteUser),
     });
   }
 
@@ -102,26 +127,20 @@ class HgSite implements Site {
     params: NameValues,
     base: readonly ByteString[],
     rest: readonly ByteString[],
-  ): Promise<Resolution> {
+    signal: AbortSignal | undefined,
+  ): Promise<Resolution | Deferred> {
     const isStatic = rest[0] === STATIC;
-    if (rest.length > 0 && !isStatic) return notPublished;
-    const home = await this.#publication.directoryWithFile(base, INDEX_FILE);
-    if (home === undefined) {
-      return {
-        ...notPublished,
-        refusal: { ...notPublished.refusal, detail: `no ${INDEX_FILE} publishes an index here` },
-      };
-    }
-    const listed = isStatic ? [] : await this.#publication.list(base);
-    if (!isStatic && base.length > 0 && listed.length === 0) return notPublished;
+    if (rest.length > 0 && !isStatic) return withheld({ why: belowIndex });
+    const home = await this.#publication.directoryWithFile(base, INDEX_FILE, signal);
+    if (home === undefined) return this.#publication.refusal(base, signal);
     const staticUrl = [this.#options.urlPrefix, ...home.map(percentEncode), INDEX_FILE, STATIC, ''].join('/');
     const pathInfo = `/${[...(isStatic ? rest : base)].join('/')}`;
-    return run({
-      ...this.#hgweb(params, ['index', staticUrl], this.#options.urlPrefix, pathInfo),
-      input: toBuffer(
-        listed.map(({ segments, repository }) => `${segments.join('/')}\0${repository}\0`).join(''),
-      ),
-    });
+    const showing = (listed: readonly Published[]): Resolution =>
+      run({
+        ...this.#hgweb(params, ['index', staticUrl], this.#options.urlPrefix, pathInfo),
+        input: inputOf(listed),
+      });
+    return isStatic ? showing([]) : this.#publication.deferred(base, showing);
   }
 
   #hgweb(
@@ -130,7 +149,8 @@ class HgSite implements Site {
     scriptName: ByteString,
     pathInfo: ByteString,
   ): Invocation {
-    const { mercurial, hgwebScript, hgwebConfig } = this.#options;
+    const { mercurial, hgwebScript, hgwebConfig, trustRemoteUser } = this.#options;
+    const known = trustRemoteUser ? params : withoutUser(params);
     return {
       file: mercurial.python,
       args: [hgwebScript, ...args],
@@ -138,11 +158,12 @@ class HgSite implements Site {
       directory: this.#repos,
       variables: metaVariables({
         base: [['HGENCODING', 'UTF-8'], ...this.#options.base],
-        params: params.filter(([name]) => !unwanted.test(name)),
+        params: known.filter(([name]) => !unwanted.test(name)),
         site: [
           ['SCRIPT_NAME', scriptName],
           ['PATH_INFO', pathInfo],
           ['FCGI2CGI_HG_MODULES', mercurial.modules],
+          ...(trustRemoteUser ? [] : [['FCGI2CGI_NO_PUSHES', NO_PUSHES] as const]),
           ...(hgwebConfig === undefined ? [] : [['FCGI2CGI_HGWEB_CONFIG', hgwebConfig] as const]),
         ],
         administrator: this.#options.administrator,
@@ -151,12 +172,13 @@ class HgSite implements Site {
   }
 }
 
-const notPublished = {
-  kind: 'refuse',
-  refusal: { status: 404, reason: 'No repository is published at this address.' },
-} as const;
-
 /** hgweb reads a body by its length; these methods have none, and most requests are of them. */
 function mayHaveBody(params: NameValues): boolean {
   return !/^(GET|HEAD|OPTIONS)$/.test(nonEmptyParam(params, 'REQUEST_METHOD') ?? 'GET');
+}
+
+/** Whether a request is one of a push's; hgweb.cgi knows those that hide among others (`batch`), and those of extensions. */
+function isPush(params: NameValues): boolean {
+  const query = new URLSearchParams(toText(nonEmptyParam(params, 'QUERY_STRING') ?? ''));
+  return query.getAll('cmd').some((command) => command === 'unbundle' || command === 'pushkey');
 }

@@ -1,33 +1,130 @@
 /** Tells Mercurial repositories from other directories, without opening one. */
 
-import { resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 
-import type { ByteString } from '../../bytes.js';
-import { contains, linksLeadInside } from '../contain.js';
-import { type LookUp, realPathAt, realPathBelow, statAt, textAt } from '../look-up.js';
-import type { Repository } from '../publication.js';
+import { type ByteString, toText } from '../../base/bytes.js';
+import { contains, trimmed, withoutEnd } from '../contain.js';
+import { type LookUp, lstatAt, realPathAt, realPathBelow, statAt, textAt } from '../look-up.js';
+import { whyUnreachable, whyUnread } from '../refusal-reason.js';
+import type { Repository } from '../repositories.js';
+import type { Trees } from '../trees.js';
 
-/** The Mercurial repository at the real path `path`, if it keeps to the real path `root`; each may be published. */
-export function* hgRepositoryAt(root: ByteString, path: ByteString): LookUp<Repository | undefined> {
-  return (yield* isHgRepository(root, path)) ? { path, isPublished: true } : undefined;
-}
+/** How many repositories may share from each other in a row; Mercurial makes no such chains itself. */
+const MAX_SHARES = 5;
 
-/**
- * Whether `path`, a real path, is a Mercurial repository all of whose history lies inside the real path `root`: its
- * `.hg`, what symbolic links there lead to, and for a shared repository (`hg share`) what it shares.
- */
-export function* isHgRepository(root: ByteString, path: ByteString): LookUp<boolean> {
-  const dotHg = yield* realPathBelow(path, '.hg');
-  if (dotHg === undefined || !contains(root, dotHg) || (yield* statAt(dotHg))?.isDirectory() !== true) {
-    return false;
+/** How many settings files one repository's may include. */
+const MAX_INCLUDED = 64;
+
+/** What is looked at for a list: it shows the settings, and the time of the last change. */
+const LISTED = ['', '/store'];
+
+/** The settings of a repository, and those that it does not share. */
+const SETTINGS = ['hgrc', 'hgrc-not-shared'];
+
+const UNREADABLE = 'is no file that can be read, or is too large';
+
+/** Looks at the repositories of one directory. */
+export class HgRepositories {
+  readonly #root: ByteString;
+  readonly #trees: Trees;
+
+  /** Nothing that Mercurial follows may lead out of the real path `root`. */
+  constructor(root: ByteString, trees: Trees) {
+    this.#root = root;
+    this.#trees = trees;
   }
-  if (!(yield* linksLeadInside(root, dotHg))) return false;
-  const sharedPath = yield* realPathBelow(dotHg, 'sharedpath');
-  if (sharedPath === undefined) return true;
-  if (!contains(root, sharedPath)) return false;
-  const shared = yield* textAt(sharedPath);
-  if (shared === undefined) return false;
-  // Read as Mercurial reads it: without newlines, and relative to .hg by its name.
-  const source = yield* realPathAt(resolve(`${path}/.hg`, shared.replace(/\n+$/, '')));
-  return source !== undefined && contains(root, source) && (yield* linksLeadInside(root, source));
+
+  /**
+   * The repository at `path`, a real path. All that Mercurial reads of it lies below the root: its `.hg`, what symbolic links
+   * there lead to, what it shares (`hg share`), and the settings that it includes. With `isListed`, what lies deep in it is
+   * not looked at.
+   */
+  *at(path: ByteString, isListed: boolean): LookUp<Repository | undefined> {
+    const dotHg = yield* realPathBelow(path, '.hg');
+    if (dotHg === undefined) return undefined;
+    if (!contains(this.#root, dotHg)) return { why: `${toText(path)}/.hg leads out of --repos` };
+    if ((yield* lstatAt(dotHg))?.isDirectory() !== true) return undefined;
+    const why = yield* this.#fault(path, dotHg, isListed, 0);
+    return why === undefined ? { path } : { why };
+  }
+
+  /** What the directory at `path` lacks to be a repository. */
+  *lackOf(path: ByteString): LookUp<string> {
+    const dotHg = `${path}/.hg`;
+    if ((yield* statAt(dotHg))?.isDirectory() === false) return `${toText(dotHg)} is no directory`;
+    return yield* whyUnreachable(dotHg);
+  }
+
+  *#fault(
+    path: ByteString,
+    dotHg: ByteString,
+    isListed: boolean,
+    shares: number,
+  ): LookUp<string | undefined> {
+    const read = isListed ? LISTED.map((name) => dotHg + name) : [dotHg];
+    return (
+      (yield* this.#trees.fault(read, !isListed)) ??
+      (yield* this.#settingsFault(path)) ??
+      (yield* this.#shareFault(path, dotHg, isListed, shares))
+    );
+  }
+
+  /** What is wrong with what a repository shares, read as Mercurial reads it (`makelocalrepository`). */
+  *#shareFault(
+    path: ByteString,
+    dotHg: ByteString,
+    isListed: boolean,
+    shares: number,
+  ): LookUp<string | undefined> {
+    const file = `${path}/.hg/sharedpath`;
+    // Old versions read it whatever the requirements are.
+    if ((yield* lstatAt(file)) === undefined) return undefined;
+    const text = yield* textAt(file);
+    const requires = `${dotHg}/requires`;
+    const required = (yield* lstatAt(requires)) === undefined ? '' : yield* textAt(requires);
+    if (text === undefined || required === undefined) {
+      return yield* whyUnread(text === undefined ? file : requires, UNREADABLE);
+    }
+    const isRelative = required.split(/[\r\n]/).includes('relshared');
+    const shared = withoutEnd(text, '\n');
+    // Mercurial would begin at its working directory.
+    if (!isRelative && !shared.startsWith('/'))
+      return `${toText(file)} has a relative path, and requires has no relshared`;
+    // It takes `..` away from relative ones before it follows links.
+    const source = yield* realPathAt(isRelative ? resolve(`${path}/.hg`, shared) : shared);
+    if (source === undefined) return `${toText(file)} names nothing that can be reached`;
+    if (!contains(this.#root, source)) return `${toText(file)} leads out of --repos`;
+    // For bookmarks it opens the repository, by a name in which a # has a meaning.
+    if (basename(source) !== '.hg' || source.includes('#'))
+      return `${toText(file)} names no .hg of a repository`;
+    if (shares >= MAX_SHARES)
+      return `${toText(file)} is one of more than ${String(MAX_SHARES)} shares in a row`;
+    return yield* this.#fault(dirname(source), source, isListed, shares + 1);
+  }
+
+  /** What is wrong with settings that a repository's own ones include. */
+  *#settingsFault(path: ByteString): LookUp<string | undefined> {
+    const all = new Set(SETTINGS.map((name) => `${path}/.hg/${name}`));
+    for (const file of all) {
+      if ((yield* lstatAt(file)) === undefined) continue;
+      const text = yield* textAt(file);
+      if (text === undefined) return yield* whyUnread(file, UNREADABLE);
+      for (const line of text.includes('%include') ? text.split(/[\r\n]/) : []) {
+        const name = trimmed(/^(?:\xef\xbb\xbf)?%include(?=[ \t\v\f])(.*)/.exec(line)?.[1] ?? '');
+        if (name === '') continue;
+        // Mercurial puts variables and homes in their place, and fails at a NUL.
+        if (/^~|[$\0]/.test(name))
+          return `${toText(file)} includes what depends on its environment, or is no path`;
+        const included = resolve(dirname(file), name);
+        const real = yield* realPathAt(included);
+        if (real === undefined) continue;
+        if (!contains(this.#root, real))
+          return `${toText(file)} includes settings outside --repos; see --hgweb-config`;
+        all.add(included);
+        if (all.size > MAX_INCLUDED)
+          return `${toText(file)} is one of more than ${String(MAX_INCLUDED)} settings files`;
+      }
+    }
+    return undefined;
+  }
 }

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { realpath, writeFile } from 'node:fs/promises';
 import { before, describe, it } from 'node:test';
 
-import { fixture, runBridge } from '../../helpers/bridge.js';
+import { fixture } from '../../helpers/bridge.js';
 import { makeBareRepository } from '../../helpers/git.js';
+import { runHere } from '../../helpers/run-here.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
 let file: string;
@@ -17,11 +18,11 @@ before(async () => {
 
 describe('fcgi2cgi explain', () => {
   it('says what a site of a file would run, or of a command line', async () => {
-    const named = await runBridge(['explain', '--config', file, '--site', 'one', '--', '/x?y']);
+    const named = await runHere(['explain', '--config', file, '--site', 'one', '--', '/x?y']);
     assert.deepEqual([named.status, named.stderr], [0, '']);
     assert.match(named.stdout, /^runs {8}\/bin\/true\n.*^param {7}QUERY_STRING=y$/ms);
     const args = ['explain', 'script', '/bin/true', 'first', '--env', 'A=1', '--', '-x', '/path'];
-    const described = await runBridge(args);
+    const described = await runHere(args);
     assert.equal(described.status, 0, described.stderr);
     assert.match(described.stdout, /^argument {4}first\nargument {4}-x\n.*^env {9}A=1\n/ms);
     assert.match(described.stdout, /REQUEST_URI=\/path$/m);
@@ -29,7 +30,7 @@ describe('fcgi2cgi explain', () => {
 
   it('says what refuses, also to machines', async () => {
     const args = ['explain', 'dir', '--root', fixture('cgi'), '--param', 'SCRIPT_FILENAME=/bin/sh', '--json'];
-    const { status, stdout } = await runBridge([...args, '--', '/']);
+    const { status, stdout } = await runHere([...args, '--', '/']);
     assert.equal(status, 3);
     const { kind, status: http, detail } = JSON.parse(stdout) as Record<string, unknown>;
     assert.deepEqual([kind, http], ['refuses', 403]);
@@ -41,7 +42,7 @@ describe('fcgi2cgi explain', () => {
     await makeBareRepository(`${repos}/one.git`, { a: 'a\n' });
     await makeBareRepository(`${repos}/hidden.git`, { a: 'a\n' }, { exported: false });
     const explained = async (path: string): Promise<{ status: number | null; lines: string[] }> => {
-      const { status, stdout } = await runBridge(['explain', 'git', '--repos', repos, '--', path]);
+      const { status, stdout } = await runHere(['explain', 'git', '--repos', repos, '--', path]);
       return { status, lines: stdout.split('\n') };
     };
     const page = await explained('/one.git/log?h=main');
@@ -57,7 +58,7 @@ describe('fcgi2cgi explain', () => {
     assert.ok(service.lines.includes(translated), service.lines.join('\n'));
     const file = await explained('/index.fcgi/static/gitweb.css');
     assert.equal(file.status, 0);
-    assert.match(file.lines[0] ?? '', /^answers {5}200 OK, with \d+ octets of its own$/);
+    assert.match(file.lines[0] ?? '', /^answers {5}200 OK, with \d+ bytes of its own$/);
     assert.ok(file.lines.includes('field       Content-Type: text/css; charset=utf-8'));
     for (const path of ['/hidden.git/log', '/hidden.git/info/refs', '/none.git']) {
       const refused = await explained(path);
@@ -76,7 +77,7 @@ describe('fcgi2cgi explain', () => {
       [['explain', 'dir', '--', '/'], /--root is missing; dir needs it/],
       [['explain', 'dir', '--root', '/', '--repos', '/', '--', '/'], /--repos is no option of dir/],
     ] as const) {
-      const { status, stderr } = await runBridge(args);
+      const { status, stderr } = await runHere(args);
       assert.equal(status, 2, stderr);
       assert.match(stderr, line);
     }

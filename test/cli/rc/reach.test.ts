@@ -3,7 +3,7 @@ import { chmod, mkdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
-import { closedTo } from '../../../src/cli/rc/reach.js';
+import { closedTo } from '../../../src/cli/rc/rc.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
 /** A program of ours with these permissions, and the way to it. */

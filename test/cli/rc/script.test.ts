@@ -4,15 +4,15 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
-import { fillScript, type Installation } from '../../../src/cli/rc/script.js';
+import { fillScript, type Installation } from '../../../src/cli/rc/rc.js';
 import {
   type RcSystem,
-  rcSystems,
   type RcSystemName,
   rcSystemNames,
+  rcSystems,
   thisSystem,
 } from '../../../src/cli/rc/systems.js';
-import { BridgeError, OptionError } from '../../../src/errors.js';
+import { BridgeError, OptionError } from '../../../src/base/errors.js';
 import { runToEnd } from '../../helpers/command.js';
 import { enclose, rcDirectory } from '../../helpers/rc.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
@@ -109,7 +109,7 @@ describe('The script that fcgi2cgi rc prints', () => {
     }
   });
 
-  it('gives systemd a unit that it has nothing to say against', { timeout: 60_000 }, async () => {
+  it('gives systemd a unit that it has nothing to say against', { timeout: 300_000 }, async () => {
     const directory = await temporaryDirectory();
     const command = join(directory, 'bücher und mehr', 'fcgi2cgi');
     await mkdir(join(directory, 'bücher und mehr'));

@@ -8,6 +8,7 @@ import { before, describe, it } from 'node:test';
 
 import { fixture, main, runBridge } from '../../helpers/bridge.js';
 import { childrenOf, isRunning, until, vanished } from '../../helpers/processes.js';
+import { runHere } from '../../helpers/run-here.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 import { verified } from '../../helpers/verified.js';
 
@@ -67,15 +68,29 @@ describe('fcgi2cgi verify', { timeout: 300_000 }, () => {
     assert.match(varies[1] ?? '', /^body, lines? 2/);
   });
 
+  it('finds what each new process has of its own, and all warm ones have in common', async () => {
+    const { status, verified: found } = await verified(['script', differs], ['/?shares', '/?cookie']);
+    assert.equal(status, 9);
+    assert.deepEqual(
+      found.map(({ differences = [] }) =>
+        differences.map(({ part, line, name, warm, repeats }) => [part, line ?? name, warm, repeats]),
+      ),
+      [[['body', 3, 'token=c0ffee', 4]], [['field', 'set-cookie', 'token=c0ffee; Path=/', 4]]],
+    );
+    const { stdout } = await runBridge(['verify', 'script', differs, '--', '/?shares']);
+    assert.match(stdout, /body line 3 by spawn: token=[0-9a-f]{6} \(another one each time\)/);
+    assert.match(stdout, /body line 3 by warm: {2}token=c0ffee \(the same 4 times\)/);
+  });
+
   it('shows to people what differs where, and what it could not compare', async () => {
     const paths = ['/answers-differently-when-warm.py?body', '/prints-invocation.pl', '/nph.sh', '/nothing'];
     const { status, stdout, stderr } = await runBridge(['verify', ...ofDirectory, '--', ...paths]);
     assert.equal(status, 9);
-    assert.deepEqual(stdout.replaceAll(/\d+ octets, \d+ ×/g, '… octets, … ×').split('\n'), [
-      `differs    GET ${paths[0] ?? ''}: 200, … octets, … × warm`,
+    assert.deepEqual(stdout.replaceAll(/\d+ bytes, \d+ ×/g, '… bytes, … ×').split('\n'), [
+      `differs    GET ${paths[0] ?? ''}: 200, … bytes, … × warm`,
       '           body line 2 by spawn: the answer is new',
       '           body line 2 by warm:  the answer is forked',
-      'same       GET /prints-invocation.pl: 200, … octets, … × warm',
+      'same       GET /prints-invocation.pl: 200, … bytes, … × warm',
       'never warm GET /nph.sh: its interpreter line is /bin/sh',
       'no program GET /nothing: 404 Not Found',
       '',
@@ -99,7 +114,7 @@ describe('fcgi2cgi verify', { timeout: 300_000 }, () => {
 
   it('sends a body and another method than GET only when it is told the method', async () => {
     const request = ['verify', 'script', differs, '--data', body];
-    const refused = await runBridge([...request, '--', '/?input']);
+    const refused = await runHere([...request, '--', '/?input']);
     assert.equal(refused.status, 2);
     assert.match(
       refused.stderr,
@@ -107,7 +122,7 @@ describe('fcgi2cgi verify', { timeout: 300_000 }, () => {
     );
     const { status, stdout } = await runBridge([...request, '--method', 'POST', '--', '/?input']);
     assert.equal(status, 0);
-    assert.match(stdout, /^same {7}POST \/\?input: 200, 38 octets, /);
+    assert.match(stdout, /^same {7}POST \/\?input: 200, 38 bytes, /);
   });
 
   it('is wrong usage without a request, or for what is never run anew', async () => {
@@ -119,7 +134,7 @@ describe('fcgi2cgi verify', { timeout: 300_000 }, () => {
       [['script', differs, '--repeat', '0', '--', '/'], /--repeat 0: expected a whole number/],
       [['script', differs, '--method', 'POST', '--data', '-', '--', '/'], /expected a regular file/],
     ] as const) {
-      const { status, stderr } = await runBridge(['verify', ...args]);
+      const { status, stderr } = await runHere(['verify', ...args]);
       assert.deepEqual([status, line.test(stderr)], [2, true], stderr);
     }
   });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { before, describe, it } from 'node:test';
 
-import { readRequests } from '../../../src/cli/verify/requests.js';
+import { readRequests } from '../../../src/cli/verify/verify-request.js';
 import { openAccessLog } from '../../../src/observe/access-log.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 

@@ -27,10 +27,10 @@ describe('The metrics', () => {
       { end: 'aborted', status: 'none', requests: 1 },
     ]);
     assert.deepEqual([counts.receivedBytes, counts.sentBytes], [30, 60]);
-    const { firstOctet, total } = counts;
-    assert.deepEqual([firstOctet.count, total.count, total.sumMs], [2, 3, 6_000]);
+    const { firstByte, total } = counts;
+    assert.deepEqual([firstByte.count, total.count, total.sumMs], [2, 3, 6_000]);
     assert.deepEqual(
-      firstOctet.buckets.slice(0, 3).map(({ maxMs, count }) => [maxMs, count]),
+      firstByte.buckets.slice(0, 3).map(({ maxMs, count }) => [maxMs, count]),
       [
         [1, 0],
         [2.5, 0],

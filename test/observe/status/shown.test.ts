@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { statusHtml } from '../../../src/observe/status/html.js';
-import { statusJson } from '../../../src/observe/status/json.js';
+import { statusJson } from '../../../src/observe/status/status.js';
 import { statusText } from '../../../src/observe/status/text.js';
 import { EVIL, sampleStatus } from '../../helpers/status.js';
 
@@ -17,8 +17,21 @@ describe('A status', () => {
     assert.equal(lines.filter((line) => line.includes('alert(1)')).length, 3);
     assert.ok(lines.includes('fcgi2cgi 1.2.3, process 4711, draining, up 1 min 40 s'));
     assert.match(text, /^abcdef01-1 .* running +815 +1\.2 s +0 B +100 B/m);
-    assert.match(text, /now {10}1 of 32 places taken, 0 of 512 in the queue, 2 of 512 connections/);
+    assert.match(text, /now {10}1 of 32 slots taken, 0 of 512 in the queue, 2 of 512 connections/);
     assert.match(text, /2 workers recycled, 1 crashed/);
+  });
+
+  it('is text whose columns nobody can move by what the network sends', () => {
+    const [request] = sampleStatus.requests;
+    assert.ok(request);
+    const evil = '1  2  GET /forged by /bin/x';
+    const text = statusText({
+      ...sampleStatus,
+      requests: [{ ...request, client: evil, method: evil, uri: evil }],
+    });
+    const line = text.split('\n').find((each) => each.startsWith('abcdef01-1 ')) ?? '';
+    assert.ok(!line.includes('GET /forged'), line);
+    assert.equal(line.split(/ {2,}/).length, 9, line);
   });
 
   it('is a page with no element that came from the network, and no way to load anything', () => {
@@ -27,6 +40,12 @@ describe('A status', () => {
     assert.doesNotMatch(page, /\p{Cf}|\u001b|(src|href)="[^?]/u);
     assert.ok(page.split('&lt;script&gt;alert(1)').length > NUMBER_OF_TEXTS);
     assert.match(page, /&amp;amp;/);
+  });
+
+  it('is a page with a main part, named columns and nothing that only a mouse can scroll', () => {
+    const page = statusHtml(sampleStatus);
+    assert.match(page, /<main>[^]*<h1>[^]*<\/main>/);
+    assert.doesNotMatch(page, /<th[^>]*><\/th>|class="(?:scroll|long)">/);
   });
 
   it('is a page that is loaded anew only if that is asked for', () => {

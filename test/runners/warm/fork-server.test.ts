@@ -1,29 +1,34 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { open, readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
+import { promisify } from 'node:util';
 
-import { fromText } from '../../../src/bytes.js';
-import { shippedFile } from '../../../src/daemon/shipped.js';
+import { fromText } from '../../../src/base/bytes.js';
+import { shippedFile } from '../../../src/daemon/package.js';
+import type { ExitStatus } from '../../../src/process/exit-status.js';
 import type { OwnedProcess } from '../../../src/process/owned-process.js';
 import { ForkServer } from '../../../src/runners/warm/fork-server.js';
 import { encodeMessage } from '../../../src/runners/warm/messages.js';
 import { fixture } from '../../helpers/bridge.js';
 import { until, vanished } from '../../helpers/processes.js';
-import { startProcess } from '../../helpers/spawn-way.js';
+import { startProcess } from '../../helpers/spawn-method.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
+const run = promisify(execFile);
 const variables = new Map([['PATH', '/usr/bin:/bin']]);
 
 for (const [script, program] of [
   ['ends-as-asked.py', ['/usr/bin/python3', `${shippedFile('scripts/warm')}/python/fork_server.py`]],
   ['ends-as-asked.pl', ['/usr/bin/perl', `-I${shippedFile('scripts/warm')}/perl`, '-MFcgi2cgi::ForkServer']],
 ] as const) {
-  describe(`A fork server of ${script}`, { timeout: 60_000 }, () => {
+  describe(`A fork server of ${script}`, { timeout: 300_000 }, () => {
     const file = fromText(fixture(`cgi/${script}`));
     const directory = dirname(file);
     const start = async (): Promise<ForkServer> => {
@@ -34,6 +39,7 @@ for (const [script, program] of [
         load: { start: variables, variables, modules: new Map(), limits: new Map() },
         loadTimeoutMs: 30_000,
         onLearned: () => undefined,
+        onUnprepared: () => undefined,
       });
       await server.ready;
       return server;
@@ -93,6 +99,72 @@ for (const [script, program] of [
     });
   });
 }
+
+describe('A process that was forked', { timeout: 300_000 }, () => {
+  /** A fork server of which only the answers are there; `forked` answers with a process that is there, and with its pipes if it has any. */
+  async function pretended(): Promise<{
+    readonly server: ForkServer;
+    readonly forked: (id: string, hasPipes: boolean) => Promise<ChildProcess>;
+  }> {
+    const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
+    let exit: (status: ExitStatus) => void = () => undefined;
+    const exited = new Promise<ExitStatus>((resolve) => (exit = resolve));
+    const terminate = (): Promise<void> => {
+      exit({ kind: 'exited', code: 0 });
+      for (const stream of [stdin, stdout, stderr]) stream.destroy();
+      return Promise.resolve();
+    };
+    stdin.once('finish', () => void terminate());
+    const server = new ForkServer({
+      start: () => Promise.resolve({ pid: 0, stdin, stdout, stderr, exited, hasEnded: false, terminate }),
+      load: { start: variables, variables, modules: new Map(), limits: new Map() },
+      loadTimeoutMs: 0,
+      onLearned: () => undefined,
+      onUnprepared: () => undefined,
+    });
+    const [load] = (await once(stdin, 'data')) as [Buffer];
+    const [, directory = ''] = load.subarray(4).toString('utf8').split('\0');
+    stdout.write('ready\n');
+    await server.ready;
+    return {
+      server,
+      forked: async (id, hasPipes) => {
+        const child = spawn('/bin/sleep', ['1000'], { detached: true, stdio: 'ignore' });
+        if (hasPipes) {
+          const pipes = ['in', 'out', 'err'].map((end) => join(directory, `name.${end}`));
+          await run('mkfifo', pipes);
+          // Else nothing could be opened to be written to.
+          const reader = await open(pipes[0] ?? '', 'r+');
+          child.once('exit', () => void reader.close());
+        }
+        stdout.write(`forked ${id} ${String(child.pid)} name\n`);
+        return child;
+      },
+    };
+  }
+
+  it('is killed if nobody waits for it any more', async () => {
+    const { server, forked } = await pretended();
+    const [, signal] = (await once(await forked('0-1', true), 'exit')) as [number | null, string];
+    assert.equal(signal, 'SIGKILL');
+    server.close();
+    await server.gone;
+  });
+
+  it('is killed if its pipes can’t be opened, and its request is run otherwise', async () => {
+    const { server, forked } = await pretended();
+    const asked = server.fork({ file: '/bin/true', args: [], directory: '/', variables }, [], false);
+    const refused = assert.rejects(asked, {
+      why: 'refused',
+      message: /^the pipes .* can't be opened: .*ENOENT/,
+    });
+    const [, signal] = (await once(await forked('0-1', false), 'exit')) as [number | null, string];
+    assert.equal(signal, 'SIGKILL');
+    await refused;
+    server.close();
+    await server.gone;
+  });
+});
 
 const succeeded = { kind: 'exited', code: 0 };
 

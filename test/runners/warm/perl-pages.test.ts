@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { shippedFile } from '../../../src/daemon/shipped.js';
+import { shippedFile } from '../../../src/daemon/package.js';
 import { succeed } from '../../helpers/command.js';
 
 const modules = `${shippedFile('scripts/warm')}/perl`;

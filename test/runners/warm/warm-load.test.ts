@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { fromText } from '../../../src/bytes.js';
+import { fromText } from '../../../src/base/bytes.js';
 import type { Invocation } from '../../../src/cgi/invocation.js';
 import { fixture } from '../../helpers/bridge.js';
 import { isRunning, vanished } from '../../helpers/processes.js';
@@ -15,13 +15,23 @@ import { runBy, Warm } from '../../helpers/warm.js';
 
 const AT_ONCE = 4;
 /** So many are answered between one change and the next. */
-const ANSWERS = 40;
+const ANSWERS = 16;
 
-/** Keeps so many requests running until `action` has ended; each is looked at with what `now` was when it was asked. */
+/** Between two requests, while there is no fork server and each request is a new process. */
+const PAUSE_MS = 50;
+
+/**
+ * Keeps so many requests running until `action` has ended; each is looked at with what `now` was when it was asked.
+ * `isSlow` is whether they are to follow each other slowly.
+ */
 async function underLoad<T>(
   warm: Warm,
   invocation: Invocation,
-  { now, look }: { now: () => T; look: (stdout: string, asked: T) => void },
+  {
+    now,
+    look,
+    isSlow = () => false,
+  }: { now: () => T; look: (stdout: string, asked: T) => void; isSlow?: () => boolean },
   action: () => Promise<void>,
 ): Promise<void> {
   let isOver = false;
@@ -36,6 +46,7 @@ async function underLoad<T>(
         stdout,
       );
       look(stdout, asked);
+      if (isSlow()) await delay(PAUSE_MS);
     }
   };
   const asking = Array.from({ length: AT_ONCE }, () => ask());
@@ -118,16 +129,19 @@ describe('Under load', { timeout: 180_000 }, () => {
     it(`fork servers of ${script} are killed in the middle of their work, and no request fails`, async () => {
       const warm = new Warm();
       let answers = 0;
-      const count = { now: () => undefined, look: () => answers++ };
+      let isStarting = true;
+      const count = { now: () => undefined, look: () => answers++, isSlow: () => isStarting };
       await underLoad(warm, invocationOf(fixture(`cgi/${script}`)), count, async () => {
         const killed = new Set<number>();
         while (killed.size < 4) {
           await newest(warm, killed);
+          isStarting = false;
           const enough = answers + 7 * killed.size;
           while (answers < enough) await delay(1);
           const pid = await newest(warm, killed);
           killed.add(pid);
           process.kill(pid, 'SIGKILL');
+          isStarting = true;
           await vanished(pid);
         }
       });
@@ -135,7 +149,7 @@ describe('Under load', { timeout: 180_000 }, () => {
   }
 });
 
-describe('Fork servers', { timeout: 120_000 }, () => {
+describe('Fork servers', { timeout: 300_000 }, () => {
   const python = invocationOf(fixture('cgi/behaves-as-asked.py'));
   const perl = invocationOf(fixture('cgi/behaves-as-asked.pl'));
 

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
 
-import { eachLine } from '../../../src/runners/worker/lines.js';
+import { eachLine } from '../../../src/runners/worker/worker.js';
 
 /** The lines of a stream that comes in these pieces. */
 async function linesOf(...pieces: readonly (Buffer | string)[]): Promise<string[]> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { firstBackoff } from '../../../src/runners/worker/backoff.js';
+import { firstBackoff } from '../../../src/runners/worker/supervisor.js';
 import {
   type Actual,
   policy,

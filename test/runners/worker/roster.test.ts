@@ -92,7 +92,7 @@ describe('A roster of workers', () => {
     roster.take();
     assert.equal(roster.giveBack('worker'), 'in-service');
     roster.take();
-    assert.equal(roster.giveBack('worker'), 'time-served');
+    assert.equal(roster.giveBack('worker'), 'retired');
     assert.equal(roster.take(), undefined);
     assert.equal(roster.leave('worker'), 2);
   });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { WaitingLine } from '../../../src/runners/worker/waiting-line.js';
+import { WaitingLine } from '../../../src/runners/worker/roster.js';
 
 const never = new AbortController().signal;
 

@@ -18,7 +18,7 @@ const shell = (script: string): readonly string[] => ['/bin/sh', '-c', script];
 /** Closes the socket, so that nobody can connect, and stays. */
 const deaf = shell('exec </dev/null; sleep 1000');
 
-describe('A pool of workers', { timeout: 60_000 }, () => {
+describe('A pool of workers', { timeout: 300_000 }, () => {
   let pool: WorkerPool | undefined;
   /** What the report was told, also as events: `started`, `accepts`, `ended`, `said`. */
   let told: string[];
@@ -121,6 +121,17 @@ describe('A pool of workers', { timeout: 60_000 }, () => {
     await once(events, 'ended');
     assert.deepEqual(told.slice(0, 2), ['started', 'failed after 0']);
     assert.equal(opened.status().workers?.crashes, 1);
+  });
+
+  it('counts one as a failure, too, that had a request and did not answer it', async () => {
+    const loop = 'trap "exit 0" USR1; echo ready; while :; do sleep 0.05; done';
+    const opened = await open(shell(loop), { workers: 0 });
+    await once(events, 'said');
+    const worker = await opened.take(never);
+    opened.give(worker, { answered: false });
+    process.kill(worker.pid, 'SIGUSR1');
+    await once(events, 'ended');
+    assert.ok(told.includes('failed after 1'), told.join());
   });
 
   it('sends those away who wait or come when too many have failed in a row', async () => {

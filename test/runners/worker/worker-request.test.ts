@@ -27,7 +27,7 @@ describe('A request to a worker', { timeout: LONG_MS }, () => {
   let exits: (exit: ExitStatus) => void;
 
   /** Begins one; a worker that is killed ends by SIGKILL. */
-  function begin({ hasBody = false, mayFinish = false } = {}): WorkerRequest {
+  function begin({ bodyBytes = 0, mayFinish = false } = {}): WorkerRequest {
     [near, far] = duplexPair();
     received = Buffer.of();
     killed = 0;
@@ -40,7 +40,7 @@ describe('A request to a worker', { timeout: LONG_MS }, () => {
     const streams = { stdout: new PassThrough(), stderr: new PassThrough() };
     const worker: Worker = { pid: 7, path: '', exited, ...streams, terminate: () => Promise.resolve() };
     return new WorkerRequest(worker, new Requester(near), new Map([['A', 'B']]), {
-      hasBody,
+      bodyBytes,
       mayFinish: () => mayFinish,
       kill: async () => {
         killed += 1;
@@ -61,6 +61,15 @@ describe('A request to a worker', { timeout: LONG_MS }, () => {
     assert.deepEqual(await request.exited, { kind: 'exited', code: 3 });
     assert.deepEqual([request.isAnswered, request.hasBegun, request.hasEnded], [true, true, true]);
     assert.deepEqual([near.destroyed, killed], [true, 0]);
+  });
+
+  it('has the end of its body sent at once where it has none', async () => {
+    const request = begin();
+    const endOfBody = record(5, 1);
+    while (!received.includes(endOfBody)) await once(far, 'data');
+    assert.equal(received.indexOf(endOfBody), received.length - endOfBody.length);
+    far.write(end());
+    await request.exited;
   });
 
   it('is not answered by a worker that refuses it', async () => {
@@ -86,7 +95,7 @@ describe('A request to a worker', { timeout: LONG_MS }, () => {
   });
 
   it('is left to its worker when it is ended, if that finishes it within the grace', async () => {
-    const request = begin({ hasBody: true, mayFinish: true });
+    const request = begin({ bodyBytes: 100, mayFinish: true });
     const ended = request.terminate(LONG_MS);
     assert.equal(request.terminate(0), ended, 'it is ended once');
     while (!received.includes(Buffer.concat([abort, record(5, 1)]))) await once(far, 'data');

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 
-import type { GitSiteOptions } from '../../../src/sites/git/git-site.js';
+import type { GitSiteOptions } from '../../../src/sites/git/options.js';
+import { resolveRequest } from '../../../src/sites/site.js';
 import { empty, makeTree } from '../../helpers/file-tree.js';
+import { until } from '../../helpers/processes.js';
 import { at, type GitTree, makeGitTree, steering } from '../../helpers/git-invocation.js';
 
 let tree: GitTree;
@@ -46,6 +48,16 @@ describe('A page of a repository', () => {
     }
   });
 
+  it('is refused where git would take a revision for an option, whatever is asked for', async () => {
+    const param = '400 The parameter h begins with a dash: it names no revision.';
+    for (const path of ['/', '/index.fcgi', '/a.git', '/group/b.git/log', '/group']) {
+      assert.equal(await tree.refused(at(path, 'a=log;h=--output=x')), param, path);
+    }
+    assert.equal(await tree.refused(at('/', 'p=a.git;h=-x')), param);
+    assert.match(await tree.refused(at('/a.git/log/-x')), /^400 .*path/);
+    await tree.page(at('/a.git/log/-x', 'p=a.git'));
+  });
+
   it('is asked for by GET or HEAD; what else is allowed is said', async () => {
     await tree.page({ ...at('/a.git'), REQUEST_METHOD: 'HEAD' });
     await tree.page({ ...at('/a.git'), REQUEST_METHOD: '' });
@@ -54,6 +66,24 @@ describe('A page of a repository', () => {
       assert.ok(resolution.kind === 'refuse', path);
       assert.deepEqual([resolution.refusal.status, resolution.refusal.allow], [405, 'GET, HEAD']);
     }
+  });
+
+  it('is not found, by whatever method, where nothing is published', async () => {
+    for (const [path, query] of [
+      ['/none.git/log', ''],
+      ['/hidden.git', ''],
+      ['/empty', ''],
+      ['/a.git', 'p=hidden.git'],
+      ['/index.fcgi/static/none.css', ''],
+    ] as const) {
+      const params = { ...at(path, query), REQUEST_METHOD: 'POST' };
+      assert.match(await tree.refused(params), /^404 /, path);
+    }
+  });
+
+  it('is found without the suffix, and links to the whole name', async () => {
+    const { env } = await tree.page(at('/a/log'));
+    assert.deepEqual([env['PATH_INFO'], env['FCGI2CGI_STATIC_URL']], ['/a.git/log', '/index.fcgi/static']);
   });
 
   it('has the address of its style below the uppermost index, or else below the repository itself', async () => {
@@ -82,7 +112,15 @@ describe('A page of a repository', () => {
   it('has our settings, and the user’s own where there are some, whatever params come', async () => {
     const params = { ...at('/a.git'), ...steering, CONTENT_LENGTH: '5' };
     const { env } = await tree.page(params);
-    for (const name of ['GIT_PROJECT_ROOT', 'GIT_DIR', 'FCGI2CGI_GITWEB_CONFIG', 'HOME', 'MOD_PERL']) {
+    for (const name of [
+      'GIT_PROJECT_ROOT',
+      'GIT_DIR',
+      'FCGI2CGI_GITWEB_CONFIG',
+      'HOME',
+      'MOD_PERL',
+      'REDIRECT_QUERY_STRING',
+      'REDIRECT_REDIRECT_QUERY_STRING',
+    ]) {
       assert.equal(env[name], undefined, name);
     }
     assert.deepEqual(
@@ -91,6 +129,16 @@ describe('A page of a repository', () => {
     );
     const own = await tree.page(params, { gitwebConfig: '/etc/own.conf' });
     assert.equal(own.env['FCGI2CGI_GITWEB_CONFIG'], '/etc/own.conf');
+  });
+
+  it('is told the version of git, as soon as that is known', async () => {
+    const site = await tree.site({ git: { ...tree.git, git: '/usr/bin/git' } });
+    await until(async () => {
+      const resolution = await resolveRequest(site, Object.entries({ ...at('/a.git'), ...steering }));
+      const variables =
+        resolution.kind === 'run' ? resolution.invocation.variables : new Map<string, string>();
+      return /^\d+(:\d+){4} \d+\.\d/.test(variables.get('FCGI2CGI_GIT_VERSION') ?? '');
+    });
   });
 });
 
@@ -129,7 +177,10 @@ describe('The list of repositories', () => {
 
   it('is published by index.fcgi, and its refusal says so to the log', async () => {
     const publishedBy = { markers: `${tree.root}/www/group` };
-    assert.equal(await tree.refused(at('/'), { publishedBy }), '404 no index.fcgi publishes an index here');
+    assert.match(
+      await tree.refused(at('/'), { publishedBy }),
+      /^404 there is no .*index.fcgi, an empty file that/,
+    );
   });
 });
 

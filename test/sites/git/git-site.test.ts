@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 
 import { at, type GitTree, makeGitTree, steering } from '../../helpers/git-invocation.js';
+import { somebody } from '../../helpers/somebody.js';
 
 let tree: GitTree;
 
@@ -13,16 +14,16 @@ describe('A site of git repositories', () => {
   it('is not made without the directories that its options name', async () => {
     await assert.rejects(tree.ask({}, { repos: `${tree.root}/none` }), {
       code: 'ERR_START',
-      message: /--repos/,
+      message: /^--repos \S/,
     });
     const publishedBy = { markers: `${tree.root}/none` };
-    await assert.rejects(tree.ask({}, { publishedBy }), { code: 'ERR_START', message: /--markers/ });
+    await assert.rejects(tree.ask({}, { publishedBy }), { code: 'ERR_START', message: /^--markers \S/ });
   });
 
   it('refuses what is not published and what no web server should pass on', async () => {
     for (const path of [
       '/hidden.git',
-      '/a',
+      '/hidden',
       '/none.git/',
       '/.git',
       '/../a.git',
@@ -32,7 +33,20 @@ describe('A site of git repositories', () => {
       for (const rest of ['', '/info/refs'])
         assert.match(await tree.refused(at(path + rest)), /^404 /, path + rest);
     }
+    assert.match(await tree.refused(at('/', 'p=a.git/log')), /^404 /, 'a project is a whole repository');
     assert.match(await tree.refused({}), /^400 .*SCRIPT_NAME.*REQUEST_URI/);
+  });
+
+  it('walks the list only for requests that may run a process, unlike pages of one repository', async () => {
+    const site = await tree.site();
+    for (const [path, kind] of [
+      ['/', 'defer'],
+      ['/group', 'defer'],
+      ['/a.git/', 'run'],
+      ['/a.git/info/refs', 'run'],
+    ] as const) {
+      assert.equal((await site.resolve(Object.entries(at(path)))).kind, kind, path);
+    }
   });
 
   it('begins behind its URL prefix, and is not found beside it', async () => {
@@ -55,6 +69,14 @@ describe('A site of git repositories', () => {
   });
 });
 
+describe('A page of gitweb’s', () => {
+  it('has no body, and its address from the site alone', async () => {
+    const sent = { ...at('/a.git/log'), CONTENT_LENGTH: '7', REQUEST_URI: '/other.git' };
+    const { env } = await tree.page(sent);
+    assert.deepEqual([env['CONTENT_LENGTH'], env['REQUEST_URI']], ['', '']);
+  });
+});
+
 describe('A request of git’s', () => {
   it('goes to git-http-backend with the repository’s own place, whatever its marker is called', async () => {
     for (const [path, place] of [
@@ -68,6 +90,26 @@ describe('A request of git’s', () => {
     }
   });
 
+  it('may leave out the suffix, as git-http-backend takes it', async () => {
+    const { env } = await tree.service(at('/a/info/refs'));
+    assert.equal(env['PATH_TRANSLATED'], `${tree.root}/repos/a.git/info/refs`);
+    assert.match(await tree.refused(at('/hidden/info/refs')), /^404 /);
+    assert.match(await tree.refused(at('/group/info/refs')), /^404 /);
+  });
+
+  it('is refused with 501 where it is about LFS, which git-lfs understands', async () => {
+    for (const [path, REQUEST_METHOD] of [
+      ['/a.git/info/lfs/objects/batch', 'POST'],
+      ['/a/info/lfs/objects/batch', 'POST'],
+      ['/group/b.git//info/lfs/locks/verify', 'POST'],
+      ['/a.git/info/lfs/locks', 'GET'],
+    ] as const) {
+      assert.match(await tree.refused({ ...at(path), REQUEST_METHOD }), /^501 .*lfs\.url/, path);
+    }
+    const batch = at('/hidden.git/info/lfs/objects/batch');
+    assert.match(await tree.refused({ ...batch, REQUEST_METHOD: 'POST' }), /^404 /);
+  });
+
   it('may have any method: what is allowed is for git to decide', async () => {
     for (const REQUEST_METHOD of ['GET', 'POST', 'DELETE']) {
       const params = { ...at('/a.git/git-upload-pack'), REQUEST_METHOD };
@@ -77,7 +119,7 @@ describe('A request of git’s', () => {
 
   it('is ended by the end of its input if it is a push, and by a signal else', async () => {
     const ends = ['git-receive-pack', 'git-upload-pack', 'info/refs'].map(async (name) => {
-      return (await tree.service(at(`/a.git/${name}`))).endedBy;
+      return (await tree.service(at(`/a.git/${name}`), { trustRemoteUser: true })).endedBy;
     });
     assert.deepEqual(await Promise.all(ends), ['end-of-input', undefined, undefined]);
   });
@@ -108,7 +150,7 @@ describe('A request of git’s', () => {
       GIT_CONFIG_KEY_1: 'safe.directory',
       GIT_CONFIG_VALUE_1: '.',
     };
-    assert.deepEqual((await tree.service(params)).env, expected);
+    assert.deepEqual((await tree.service(params, { trustRemoteUser: true })).env, expected);
     const administrator = new Map([
       ['GIT_CONFIG_COUNT', '0'],
       ['HOME', '/home/git'],
@@ -116,4 +158,23 @@ describe('A request of git’s', () => {
     const { env } = await tree.service(params, { administrator });
     assert.deepEqual([env['GIT_CONFIG_COUNT'], env['HOME']], ['0', '/home/git']);
   });
+
+  it('is nobody’s, and no push, unless the web server is trusted', async () => {
+    const push = [at('/a.git/info/refs', 'service=git-receive-pack'), at('/a.git/git-receive-pack')];
+    for (const params of push) {
+      const known = { ...params, REMOTE_USER: 'ann' };
+      assert.match(await tree.refused(known), /^403 .*--trust-remote-user/);
+      const { env } = await tree.service(known, { trustRemoteUser: true });
+      assert.equal(env['REMOTE_USER'], 'ann');
+    }
+    for (const run of [tree.service(withUser('/a.git/info/refs')), tree.page(withUser('/a.git/log'))]) {
+      const { env } = await run;
+      assert.deepEqual(
+        Object.values(env).filter((value) => value === 'ann'),
+        [],
+      );
+    }
+  });
 });
+
+const withUser = (path: string): Readonly<Record<string, string>> => ({ ...at(path), ...somebody });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 
-import { projectQuery } from '../../../src/sites/git/gitweb-query.js';
+import { optionForGit, projectQuery } from '../../../src/sites/git/gitweb-query.js';
 
 describe('The project of a query', () => {
   it('is the value of p, and the rest is what it was', () => {
@@ -39,6 +39,63 @@ describe('The project of a query', () => {
     for (const [index, query] of queries.entries()) {
       const ours = Buffer.from(projectQuery(query).project ?? 'none', 'latin1').toString('hex');
       assert.equal(ours, answers[index], query);
+    }
+  });
+});
+
+describe('A value that git would take for an option', () => {
+  it('is a revision with a dash before it, however the query is written', () => {
+    for (const query of [
+      'h=--output=x',
+      'a=log&hb=-x',
+      'a=log;hpb=%2dx',
+      'hp=-x',
+      'hp=--ccx',
+      'hp=-c%0a',
+      'h=-c',
+      '%68=-x',
+      'h=%u002dx',
+      'h=main;h=-x',
+    ]) {
+      assert.match(optionForGit(query, '') ?? '', /^The parameter hp?b? begins with a dash/, query);
+    }
+    for (const query of [
+      '',
+      'h=main',
+      'hp=-c',
+      'hp=--cc',
+      'f=-x',
+      's=-x',
+      'a=-x',
+      'xh=-x',
+      'h=a-b',
+      'h=%252dx',
+    ]) {
+      assert.equal(optionForGit(query, ''), undefined, query);
+    }
+  });
+
+  it('stands right behind the repository or an action in the path', () => {
+    for (const rest of [
+      '/-x',
+      '//-x',
+      '/log/-x',
+      '/commitdiff_plain//--output=x',
+      '/commitdiff/--ccx..y',
+      '/log/-x..y',
+    ]) {
+      assert.match(optionForGit('', rest) ?? '', /path begins with a dash/, rest);
+    }
+    for (const rest of [
+      '',
+      '/',
+      '/log/main',
+      '/log/a-b',
+      '/blob/main:/-x',
+      '/tree/feature/-x',
+      '/commitdiff/-c..main',
+    ]) {
+      assert.equal(optionForGit('', rest), undefined, rest);
     }
   });
 });

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { beforeEach, describe, it } from 'node:test';
+import fs from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
+import { beforeEach, describe, it, mock } from 'node:test';
 
-import { fromText } from '../../../src/bytes.js';
+import { fromText } from '../../../src/base/bytes.js';
 import { realPath } from '../../../src/sites/contain.js';
-import { gitDirectory as gitDirectoryIn } from '../../../src/sites/git/repository.js';
+import { GitRepositories } from '../../../src/sites/git/repository.js';
+import { Trees } from '../../../src/sites/trees.js';
 import { empty, type Entry, makeTree } from '../../helpers/file-tree.js';
 import { git, makeBareRepository, makeWorkTree } from '../../helpers/git.js';
 import { bare } from '../../helpers/git-invocation.js';
@@ -18,8 +22,10 @@ beforeEach(async () => {
   await makeTree(root, { repos: 'directory', outside: 'directory' });
 });
 
-const gitDirectory = (below: string, path: string): Promise<string | undefined> =>
-  lookUp(root, () => gitDirectoryIn(below, path));
+async function gitDirectory(below: string, path: string, isListed = false): Promise<string | undefined> {
+  const found = await lookUp(root, () => new GitRepositories(below, new Trees(below)).at(path, isListed));
+  return found && 'path' in found ? found.path : undefined;
+}
 
 /** The git directory of repos/a, relative to the root. */
 async function found(entries: Readonly<Record<string, Entry>>): Promise<string | undefined> {
@@ -75,6 +81,25 @@ describe('A git repository', () => {
     }
   });
 
+  it('has objects and refs that may be entered', async () => {
+    await makeTree(root, bare('repos/a'));
+    // Root may enter all.
+    const refused = Object.assign(new Error('EACCES'), { code: 'EACCES' });
+    const now = mock.method(fs, 'accessSync', () => {
+      throw refused;
+    });
+    const late = mock.method(fs.promises, 'access', () => Promise.reject(refused));
+    syncBuiltinESMExports();
+    try {
+      assert.equal(await found({}), undefined);
+    } finally {
+      now.mock.restore();
+      late.mock.restore();
+      syncBuiltinESMExports();
+    }
+    assert.equal(await found({}), 'repos/a');
+  });
+
   it('may have a HEAD that is a symbolic link to a branch which is packed, as in old times', async () => {
     const link = { 'repos/a/HEAD': { link: 'refs/heads/main' } };
     assert.equal(await found({ ...bare('repos/a'), ...link }), 'repos/a');
@@ -88,6 +113,16 @@ describe('A git repository', () => {
       ['objects/pack/pack-1.pack', '../../../../outside/config'],
       ['objects/info/alternates', '../../../../outside/config'],
       ['objects/00', '../../../outside'],
+      ['objects/00/1', '../../../../outside/config'],
+      ['objects/info/commit-graphs/x', '../../../../../outside/config'],
+      ['refs/heads/x', '../../../../outside/config'],
+      ['refs/heads/deep/er', '../../../../../outside'],
+      ['packed-refs', '../../outside/config'],
+      ['logs/HEAD', '../../../outside/config'],
+      ['info/attributes', '../../../outside/config'],
+      ['info', '../../outside'],
+      ['worktrees/w/HEAD', '../../../../outside/config'],
+      ['hooks', '../../outside'],
     ] as const) {
       root = (await realPath(fromText(await temporaryDirectory()))) ?? '';
       await makeTree(root, { 'outside/config': empty, ...bare('repos/a') });
@@ -105,13 +140,174 @@ describe('A git repository', () => {
     assert.equal(await found(alternates('repos/b', `${root}/outside/c/objects\n`)), undefined);
     assert.equal(await found(alternates('repos/b', `${root}/repos/a/objects\n`)), 'repos/a', 'in circles');
     assert.equal(await found(alternates('repos/a', '"\\057etc"\n')), undefined, 'quoted');
+    assert.equal(await found(alternates('repos/a', `${root}/outside/c/objects\0x\n`)), undefined, 'NUL');
+    assert.equal(await found(alternates('repos/a', `#\n${root}/outside/c/objects`)), undefined, 'last line');
+    assert.equal(await found(alternates('repos/a', `${root}/outside/c/objects\r\n`)), 'repos/a', 'CR');
+    assert.equal(await found(alternates('repos/a', `${'/'.repeat(70_000)}\n`)), undefined, 'large');
+  });
+
+  it('keeps inside with what it borrows however git reads a .. behind a link', async () => {
+    await makeTree(root, {
+      ...bare('repos/a'),
+      ...bare('outside/x/c'),
+      'outside/y/z': 'directory',
+      'repos/a/objects/link': { link: '../../d/e' },
+      'repos/d/e': 'directory',
+    });
+    const named = (content: string): Record<string, Entry> => ({
+      'repos/a/objects/info/alternates': { content },
+    });
+    // By the system repos/d/c, by names alone repos/a/objects/c.
+    await makeTree(root, { 'repos/d/c': { link: '../../outside/x/c/objects' } });
+    assert.equal(await found(named('link/../c\n')), undefined);
+    await makeTree(root, { 'repos/b/objects/c': 'directory' });
+    assert.equal(await found(named('link/../missing\n')), 'repos/a');
+    // By names alone repos/f, by the system nothing.
+    await makeTree(root, { 'repos/f': { link: '../outside/x/c/objects' } });
+    assert.equal(await found(named('link/../../../f\n')), undefined);
+    await makeTree(root, { 'repos/a/objects/c': { link: '../../../outside/x/c/objects' } });
+    assert.equal(await found(named('link/../c\n')), undefined);
+  });
+
+  it('keeps inside with all that it borrows, in however long a row, and however many ways', async () => {
+    const names = Array.from({ length: 9 }, (_, index) => `repos/r${String(index)}`);
+    for (const [index, name] of names.entries()) {
+      const next = names.map((other) => `${root}/${other}/objects\n`).slice(index + 1);
+      await makeTree(root, {
+        ...bare(name),
+        [`${name}/objects/info/alternates`]: { content: next.join('') || 'x\n' },
+      });
+    }
+    const first = (): Promise<string | undefined> => gitDirectory(`${root}/repos`, `${root}/repos/r0`);
+    assert.equal(await first(), `${root}/repos/r0`);
+    const row = (index: number): string => `../../r${String(index + 1)}/objects\n`;
+    for (const [index, name] of names.entries()) {
+      const content = index === 8 ? `${root}/outside\n` : row(index);
+      await makeTree(root, { [`${name}/objects/info/alternates`]: { content } });
+    }
+    assert.equal(await first(), undefined);
+  });
+
+  it('is refused where git would find another in it, or beside it', async () => {
+    await makeTree(root, { ...bare('outside/c'), ...bare('repos/a'), ...bare('repos/a.git') });
+    assert.equal(await found({}), 'repos/a');
+    for (const content of ['ref: heads/main\n', 'ref:\xa0refs/heads/main', '1234', '', 'x'.repeat(70_000)]) {
+      assert.equal(await found({ 'repos/a/HEAD': { content } }), undefined, content.slice(0, 20));
+    }
+    assert.equal(await found({ 'repos/a/HEAD': { content: 'a'.repeat(40) } }), 'repos/a');
+    assert.equal(await found({ 'repos/a/HEAD': { content: 'ref:refs/x' } }), 'repos/a');
+    assert.equal(await found({ 'repos/a/.git': { content: 'gitdir: ../../outside/c\n' } }), undefined);
+    assert.equal(await found({ 'repos/a/.git': { content: 'no gitdir' } }), undefined);
+    await makeTree(root, { 'repos/d/.git': { content: 'gitdir:\t../a.git\n' } });
+    assert.equal(await gitDirectory(`${root}/repos`, `${root}/repos/d`), undefined, 'as git reads it');
+    await rm(`${root}/repos/a/.git`);
+    await makeTree(root, { ...bare('repos/a/.git'), 'repos/a/.git/.git': 'directory' });
+    assert.equal(await found({}), undefined);
+  });
+
+  it('is refused where its HEAD is a link to what git does not take for a branch', async () => {
+    await makeTree(root, { ...bare('repos/b'), 'repos/b/heads/main': { content: 'a'.repeat(40) } });
+    for (const [name, link] of Object.entries({ c: 'heads/main', d: './refs/heads/main', e: '../b/HEAD' })) {
+      await makeTree(root, { [`repos/${name}/objects`]: 'directory', [`repos/${name}/refs`]: 'directory' });
+      await makeTree(root, { [`repos/${name}/HEAD`]: { link } });
+      assert.equal(await gitDirectory(`${root}/repos`, `${root}/repos/${name}`), undefined, link);
+    }
+  });
+
+  it('keeps inside with its common directory, read as git reads it', async () => {
+    await makeTree(root, { ...bare('repos/b'), ...bare('outside/c'), 'repos/link': { link: 'deep/er' } });
+    await makeTree(root, { 'repos/deep/er': 'directory', ...bare('repos/a') });
+    const common = (content: string): Record<string, Entry> => ({ 'repos/a/commondir': { content } });
+    assert.equal(await found(common('../b\r\n\n')), 'repos/a');
+    for (const content of ['../../outside/c', `${root}/outside/c\n`, '../b\0', '../missing']) {
+      assert.equal(await found(common(content)), undefined, content);
+    }
+    await makeTree(root, { 'repos/deep/b': { link: '../../outside/c' } });
+    assert.equal(await found(common('../link/../b')), undefined);
+    assert.equal(await found(common(`../b${'\n'.repeat(400_000)}x`)), undefined);
+  });
+
+  it('keeps inside with the common directories of its linked working trees', async () => {
+    await makeTree(root, { ...bare('outside/c'), ...bare('repos/b'), ...bare('repos/a') });
+    const common = (content: string, tree = 'a/worktrees/w'): Record<string, Entry> => ({
+      [`repos/${tree}/commondir`]: { content },
+    });
+    await makeTree(root, { 'repos/a/worktrees/old': 'directory' });
+    assert.equal(await found(common('../..\n')), 'repos/a');
+    assert.equal(await found(common('../../../b\n')), 'repos/a');
+    for (const content of ['../../../../outside/c\n', `${root}/outside/c`, '../../missing', '../..\0']) {
+      assert.equal(await found(common(content)), undefined, content);
+    }
+    assert.equal(await found(common('../..\n')), 'repos/a');
+    await makeTree(root, { 'repos/trees/t': 'directory', ...common(`${root}/outside/c`, 'trees/t') });
+    assert.equal(await found({ 'repos/a/worktrees/linked': { link: '../../trees/t' } }), undefined);
+  });
+
+  it('includes configurations from inside only, and such as can be told', async () => {
+    await makeTree(root, { ...bare('repos/a'), 'outside/config': empty, 'repos/shared': empty });
+    await makeTree(root, {
+      'repos/a/nested': { content: '[includeIf "onbranch:x"]\n path = ../../outside/config\n' },
+    });
+    const including = (content: string): Promise<string | undefined> =>
+      found({ 'repos/a/config': { content } });
+    for (const content of [
+      '[core]\nbare = true\n',
+      '[include]\n\tpath = ../shared\n[a]\npath = /etc/passwd\n',
+    ]) {
+      assert.equal(await including(content), 'repos/a', content);
+    }
+    for (const path of [
+      '../../outside/config',
+      `${root}/outside/config`,
+      'nested',
+      '~/x',
+      '"../x"',
+      '../x\\',
+      '',
+    ]) {
+      assert.equal(await including(`[include]\npath = ${path}\n`), undefined, path);
+    }
+    assert.equal(await including('[core] [INCLUDE]\npath = ../../outside/config\n'), undefined);
+    assert.equal(await including('[Include] path = ../../outside/config\n'), undefined);
+    assert.equal(
+      await found({ 'repos/a/config': empty, 'repos/a/config.worktree': { content: '[include]path=x' } }),
+      undefined,
+    );
+  });
+
+  it('has tables of refs that lie beside their list', async () => {
+    await makeTree(root, bare('repos/a'));
+    assert.equal(await found({ 'repos/a/reftable/tables.list': { content: '0x1-0x2.ref\n' } }), 'repos/a');
+    assert.equal(
+      await found({ 'repos/a/reftable/tables.list': { content: '../../x/0x1.ref\n' } }),
+      undefined,
+    );
+  });
+
+  it('is looked at as deep as a list shows it, for a list', async () => {
+    await makeTree(root, { ...bare('repos/a'), 'outside/file': empty });
+    await makeTree(root, { 'repos/a/objects/00/1': { link: '../../../../outside/file' } });
+    assert.equal(await gitDirectory(`${root}/repos`, `${root}/repos/a`, true), `${root}/repos/a`);
+    await makeTree(root, { 'repos/a/objects/pack/x.pack': { link: '../../../../outside/file' } });
+    assert.equal(await gitDirectory(`${root}/repos`, `${root}/repos/a`, true), undefined);
   });
 
   it('is not waited for where a file is a named pipe', async () => {
     await makeTree(root, { ...bare('repos/a'), 'repos/a/objects/info': 'directory' });
-    for (const name of ['objects/info/alternates', 'commondir', '.git']) {
+    for (const name of [
+      'objects/info/alternates',
+      'commondir',
+      '.git',
+      'config',
+      'objects/00',
+      'refs/heads',
+    ]) {
       execFileSync('mkfifo', [`${root}/repos/a/${name}`]);
+      assert.equal(await found({}), undefined);
+      await rm(`${root}/repos/a/${name}`);
     }
+    await rm(`${root}/repos/a/HEAD`);
+    execFileSync('mkfifo', [`${root}/repos/a/HEAD`]);
     assert.equal(await found({}), undefined);
   });
 });

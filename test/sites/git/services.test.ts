@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { isService } from '../../../src/sites/git/services.js';
+import { isPush, isService } from '../../../src/sites/git/services.js';
 
 const sha1 = 'a'.repeat(38);
 const sha256 = '0'.repeat(62);
@@ -47,6 +47,25 @@ describe('What follows a repository in a path', () => {
       '/config',
     ]) {
       assert.equal(isService(rest), false, rest);
+    }
+  });
+
+  it('is a push where something is to be received, or is asked about it', () => {
+    for (const [rest, query] of [
+      ['/git-receive-pack', ''],
+      ['//git-receive-pack', 'service=git-upload-pack'],
+      ['/info/refs', 'service=git-receive-pack'],
+      ['//info/refs', 'service=git-upload-pack&service=git%2Dreceive%2dpack'],
+    ] as const) {
+      assert.equal(isPush(rest, query), true, `${rest}?${query}`);
+    }
+    for (const [rest, query] of [
+      ['/info/refs', ''],
+      ['/info/refs', 'service=git-upload-pack'],
+      ['/git-upload-pack', 'service=git-receive-pack'],
+      ['/HEAD', ''],
+    ] as const) {
+      assert.equal(isPush(rest, query), false, `${rest}?${query}`);
     }
   });
 });

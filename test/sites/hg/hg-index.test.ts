@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { beforeEach, describe, it } from 'node:test';
 
-import { fromText } from '../../../src/bytes.js';
+import { fromText } from '../../../src/base/bytes.js';
 import { realPath } from '../../../src/sites/contain.js';
 import type { HgSiteOptions } from '../../../src/sites/hg/hg-site.js';
 import { empty, makeTree } from '../../helpers/file-tree.js';
-import { askSite, type HgInvocation } from '../../helpers/hg-invocation.js';
+import { askSite, type HgInvocation, makeSite } from '../../helpers/hg-invocation.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
 let root: string;
@@ -132,7 +132,9 @@ describe('The index of repositories', () => {
   it('is published by index.fcgi alone, and withdrawn with it', async () => {
     await rm(`${root}/www/index.fcgi`);
     for (const path of ['/', '/index.fcgi', '/group', '/static/x', '/index.fcgi/static/x']) {
-      assert.equal(await ask(path), '404 no index.fcgi publishes an index here', path);
+      const answer = await ask(path);
+      assert.ok(typeof answer === 'string');
+      assert.match(answer, /^404 .*index\.fcgi.* publishes (?:the|its) list$/, path);
     }
     await makeTree(root, { 'www/group/index.fcgi': empty });
     assert.deepEqual(pairs(await index('/group/index.fcgi')), ['group/b.hg', 'group/b']);
@@ -179,5 +181,14 @@ describe('A site of repositories', () => {
     const answer = await askSite({ repos: `${root}/r`, markers: `${root}/w` }, { SCRIPT_NAME: '/' });
     assert.ok(typeof answer !== 'string');
     assert.deepEqual(pairs(answer), everything);
+  });
+});
+
+describe('The list of repositories', () => {
+  it('is walked only for requests that may run a process, unlike pages of one and static files', async () => {
+    const site = await makeSite({ repos: `${root}/repos`, markers: `${root}/www` });
+    const kind = async (path: string): Promise<string> => (await site.resolve([['SCRIPT_NAME', path]])).kind;
+    for (const path of ['/', '/group', '/index.fcgi']) assert.equal(await kind(path), 'defer', path);
+    for (const path of ['/a.hg/', '/index.fcgi/static/x.css']) assert.equal(await kind(path), 'run', path);
   });
 });

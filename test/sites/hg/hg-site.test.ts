@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 
-import { fromText } from '../../../src/bytes.js';
+import { fromText } from '../../../src/base/bytes.js';
 import { realPath } from '../../../src/sites/contain.js';
 import type { HgSiteOptions } from '../../../src/sites/hg/hg-site.js';
 import { empty, makeTree } from '../../helpers/file-tree.js';
 import { askSite, type HgInvocation } from '../../helpers/hg-invocation.js';
+import { somebody } from '../../helpers/somebody.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
 let root: string;
@@ -68,13 +69,17 @@ describe('A repository’s address', () => {
     assert.equal((await runs({ SCRIPT_NAME: `/a.hg${rest}` })).pathInfo, rest);
   });
 
-  it('gives hgweb the repository’s name without the suffix', async () => {
-    assert.deepEqual((await runs({ SCRIPT_NAME: '/group/b.hg' })).args, [`${root}/repos/group/b`, 'group/b']);
+  it('gives hgweb the repository’s name without the suffix, and with it', async () => {
+    assert.deepEqual((await runs({ SCRIPT_NAME: '/group/b.hg' })).args, [
+      `${root}/repos/group/b`,
+      'group/b',
+      'group/b.hg',
+    ]);
   });
 
   it('may be octets that are not UTF-8', async () => {
     const { args, scriptName } = await runs({ SCRIPT_NAME: '/caf\xe9.hg/log' });
-    assert.deepEqual([args, scriptName], [[`${root}/repos/caf\xe9`, 'caf\xe9'], '/caf\xe9.hg']);
+    assert.deepEqual([args, scriptName], [[`${root}/repos/caf\xe9`, 'caf\xe9', 'caf\xe9.hg'], '/caf\xe9.hg']);
   });
 
   it('begins behind the URL prefix, and is none without it', async () => {
@@ -100,8 +105,21 @@ describe('A repository’s address', () => {
     );
   });
 
+  it('is found without the suffix, and links to the whole name', async () => {
+    const { args, scriptName, pathInfo } = await runs({ SCRIPT_NAME: '/a', PATH_INFO: '/log' });
+    assert.deepEqual([args[0], scriptName, pathInfo], [`${root}/repos/a`, '/a.hg', '/log']);
+  });
+
   it('is not found for what is not published, nor for a path that no web server should pass on', async () => {
-    for (const path of ['/hidden.hg', '/hidden', '/a', '/none.hg/log', '/.hg', '/group%2Fb.hg', '/a.hg\0']) {
+    for (const path of [
+      '/hidden.hg',
+      '/hidden',
+      '/none',
+      '/none.hg/log',
+      '/.hg',
+      '/group%2Fb.hg',
+      '/a.hg\0',
+    ]) {
       assert.match(await refused({ SCRIPT_NAME: path }), /^404 /, path);
     }
     for (const path of ['/../a.hg', '/group/../a.hg', '/./a.hg', '/a.hg/file/../log', '/a.hg/\0']) {
@@ -112,6 +130,24 @@ describe('A repository’s address', () => {
 
   it('is a bad request where the web server has sent no path at all', async () => {
     assert.match(await refused({}), /^400 .*SCRIPT_NAME.*REQUEST_URI/);
+  });
+});
+
+describe('A subrepository', () => {
+  it('is at the address of what it belongs to, with a name that has no suffix', async () => {
+    await makeTree(root, { 'repos/a/sub/.hg': 'directory', 'www/a/sub.hg': empty });
+    const { args, scriptName, pathInfo } = await runs({ SCRIPT_NAME: '/a.hg/sub/log' });
+    assert.deepEqual(args, [`${root}/repos/a/sub`, 'a/sub', 'a.hg/sub']);
+    assert.deepEqual([scriptName, pathInfo], ['/a.hg/sub', '/log']);
+  });
+});
+
+describe('A bundle beside the markers', () => {
+  it('is sent as it is, and a marker is none', async () => {
+    await makeTree(root, { 'www/full.hg': { content: 'a bundle' } });
+    const { what, args } = await runs({ SCRIPT_NAME: '/full.hg' });
+    assert.deepEqual([what, args], ['bundle', [`${root}/www/full.hg`]]);
+    assert.match(await refused({ SCRIPT_NAME: '/full.hg/log' }), /^404 /);
   });
 });
 
@@ -131,7 +167,7 @@ describe('hgweb’s environment', () => {
   };
 
   it('is what the site says, whatever params come', async () => {
-    const { variables } = await runs({ SCRIPT_NAME: '/a.hg', ...steered });
+    const { variables } = await runs({ SCRIPT_NAME: '/a.hg', ...steered }, { trustRemoteUser: true });
     assert.deepEqual(variables, {
       GATEWAY_INTERFACE: 'CGI/1.1',
       REQUEST_METHOD: 'GET',
@@ -153,7 +189,6 @@ describe('hgweb’s environment', () => {
 
   it('has the params that decide about pushes and links', async () => {
     const params = {
-      REMOTE_USER: 'ann',
       HTTPS: 'on',
       SERVER_NAME: 'h',
       SERVER_PORT: '443',
@@ -161,6 +196,25 @@ describe('hgweb’s environment', () => {
     };
     const { variables } = await runs({ SCRIPT_NAME: '/a.hg', ...params });
     for (const [name, value] of Object.entries(params)) assert.equal(variables[name], value);
+  });
+
+  it('has nobody’s name, and can’t be a push, unless the web server is trusted', async () => {
+    const params = { SCRIPT_NAME: '/a.hg', REQUEST_METHOD: 'POST', ...somebody };
+    const { variables } = await runs(params);
+    assert.deepEqual(
+      Object.values(variables).filter((value) => value === 'ann'),
+      [],
+    );
+    assert.match(variables['FCGI2CGI_NO_PUSHES'] ?? '', /--trust-remote-user/);
+    const trusting = { trustRemoteUser: true };
+    const trusted = (await runs(params, trusting)).variables;
+    for (const [name, value] of Object.entries(somebody)) assert.equal(trusted[name], value);
+    assert.equal(trusted['FCGI2CGI_NO_PUSHES'], undefined);
+    for (const QUERY_STRING of ['cmd=unbundle', 'x&cmd=pushkey&namespace=x', 'cmd=%75nbundle']) {
+      assert.match(await refused({ ...params, QUERY_STRING }), /^403 .*--trust-remote-user/);
+      assert.equal((await runs({ ...params, QUERY_STRING }, trusting)).what, 'repository');
+    }
+    assert.equal((await runs({ ...params, QUERY_STRING: 'cmd=getbundle' })).what, 'repository');
   });
 
   it('is the administrator’s in the end', async () => {

@@ -12,7 +12,7 @@ use warnings;
 use POSIX ();
 
 my $limits;
-my ($directory, $bridge, $loading, $loaded, $environment, $pages);
+my ($directory, $bridge, $trial, $tried, $loading, $loaded, $environment, $pages);
 my ($wakeup, $wakeup_end, %running);
 # The process of the next request, and how many there were.
 my ($next, $count);
@@ -27,22 +27,31 @@ sub begin {
     Fcgi2cgi::Messages->import;
     require Fcgi2cgi::Pages;
     require Fcgi2cgi::Standby;
+    require Fcgi2cgi::Trial;
     @INC = grep { $_ ne $own } @INC;
-    delete @INC{ map { "Fcgi2cgi/$_.pm" } qw(ForkServer Loading Messages Pages Standby) };
+    delete @INC{ map { "Fcgi2cgi/$_.pm" } qw(ForkServer Loading Messages Pages Standby Trial) };
     $pages = Fcgi2cgi::Pages->new;
 
     $bridge = Fcgi2cgi::Messages->new;
     my $fields = fields($bridge->receive // POSIX::_exit(0));
-    (undef, $directory) = splice @$fields, 0, 2;
+    (undef, $directory) = map { untainted($_) } splice @$fields, 0, 2;
     (my ($start, $variables, $modules), $limits) = map { +{ pairs($fields) } } 1 .. 4;
+    $modules = { map { untainted($_) } %$modules };
     $environment = Fcgi2cgi::Environment->new($start);
     $environment->become($variables);
-    $loading = Fcgi2cgi::Loading->begin($modules);
+    $tried = Fcgi2cgi::Trial->try_all($modules);
+    if (ref $tried ne 'HASH') { ($trial, $tried) = ($tried, {}) }
+    elsif ($tried->{unfit}) {
+        $bridge->say('unfit', $tried->{unfit});
+        POSIX::_exit(0);
+    }
+    $loading = Fcgi2cgi::Loading->begin($tried);
 }
 
 # Whether this is a forked process, which has a script to run.
 sub serve {
-    $loaded = $loading->end;
+    $loaded = $loading->end($tried->{modules} // {});
+    $trial->end($loaded->{unfit}, $loading) if $trial;
     $environment->add_changes($loaded->{changes}) if $loaded->{changes};
     if ($loaded->{unfit}) {
         $bridge->say('unfit', $loaded->{unfit});
@@ -151,6 +160,7 @@ sub become {
     $loaded->reopen_data;
     $^T = time;
     srand;
+    Fcgi2cgi::Loading::refresh();
     ($!, $@, $?) = (0, '', 0);
     return 1;
 }
@@ -217,7 +227,7 @@ sub learn {
 sub teach {
     return if !defined $process_id || $process_id != $$;
     my $written = Fcgi2cgi::Pages::copied();
-    my @learned = grep { /\.pm\z/ && !m{\A/} && !$known->{$_} && !ref $INC{$_} } keys %INC;
+    my @learned = grep { /\.pm\z/ && !m{\A/} && !$known->{$_} && defined $INC{$_} && !ref $INC{$_} } keys %INC;
     return if !open my $taught, '>:raw', $lesson;
     print {$taught} "$written\n", map({ "$_=$INC{$_}\n" } sort @learned), "\n";
     close $taught;
@@ -225,13 +235,14 @@ sub teach {
 
 BEGIN { begin() }
 
-# It may not compile: what Perl says of it is for the processes that are made anew.
+# It may not compile: what Perl says of it is for the processes that are not forked.
 END {
     if (defined $process_id) {
         local ($?, $!, $@);
         teach();
     }
     elsif ($loading && !$loaded) {
+        $trial->end('it does not compile') if $trial;
         $bridge->say('unfit', 'it does not compile');
         POSIX::_exit(0);
     }

@@ -5,41 +5,44 @@ use strict;
 use warnings;
 use POSIX ();
 
-# How often modules that can't be loaded ahead are sorted out before none is.
-use constant MAX_TRIALS => 10;
-
 # With fractions of seconds, where that is to be had.
 my $stat = eval { require Time::HiRes; Time::HiRes->can('stat') } || sub { stat $_[0] };
 
-# To be called before the script is compiled; `$modules` are names, as in %INC, and files.
+# To be called before the script is compiled; `$tried` is what trials have found.
 sub begin {
-    my ($class, $modules) = @_;
-    my $self = bless { modules => $modules }, $class;
+    my ($class, $tried) = @_;
+    my $self = bless { year => $tried->{year} }, $class;
     # Before they are read: what changes meanwhile has changed.
-    $self->{files} = { map { $_ => signature($_) } $0, $^X, '/etc/localtime' };
-    $self->{directories} = directories();
+    $self->{files} = { map { $_ => signature($_) } $0, $^X, '/etc/localtime', @{ $tried->{files} // [] } };
+    $self->{custom} = custom();
     $self->{watch} = Fcgi2cgi::Watch->begin;
     return $self;
 }
 
-# To be called when it was compiled: loads the modules too. `unfit` is then why it can't be run by forked processes.
+# To be called when it was compiled: loads the modules too, which are names, as in %INC, and files. `unfit` is then why it
+# can't be run by forked processes.
 sub end {
-    my ($self) = @_;
+    my ($self, $modules) = @_;
     $self->find_data('main::', {});
     @$self{qw(unfit variables changes)} = (delete $self->{watch})->end(map { $_->{number} } @{ $self->{data} });
     return $self if $self->{unfit};
-    my ($own) = real_path($0) =~ m{\A(.*/)}s;
-    # Those beside the script are its own: they may look at the clock, or read a file, while they are loaded.
-    my @wanted = grep { index(real_path($self->{modules}{$_}), $own // '/') != 0 && found($_) eq $self->{modules}{$_} }
-        sort keys %{ $self->{modules} };
     my $watch = Fcgi2cgi::Watch->begin;
-    require $_ for harmless(@wanted);
+    require $_ for $self->wanted($modules);
     my ($unfit, $variables, $changes) = $watch->end;
     $self->{unfit} = $unfit // (@$changes ? 'its modules change the environment' : undef);
     $self->{variables} = { %{ $self->{variables} }, %$variables };
     $self->{loaded} = { map { $_ => $INC{$_} } grep { defined $INC{$_} && !ref $INC{$_} } keys %INC };
     $self->{files}{$_} //= signature($_) for values %{ $self->{loaded} }, @DynaLoader::dl_shared_objects;
+    $self->{directories} = { map { $_ => signature($_) } $self->searched };
     return $self;
+}
+
+# Those of the modules that the script would find in the same files. Those beside the script are its own: they may read
+# a file that nobody looks at.
+sub wanted {
+    my ($self, $modules) = @_;
+    my ($own) = real_path($0) =~ m{\A(.*/)}s;
+    return grep { index(real_path($modules->{$_}), $own // '/') != 0 && found($_) eq $modules->{$_} } sort keys %$modules;
 }
 
 # The name of a file that is no longer what was loaded.
@@ -49,14 +52,16 @@ sub changed {
     for my $path (keys %$files) {
         return $path if signature($path) ne $files->{$path};
     }
-    my $directories = directories();
-    return if $directories eq $self->{directories};
+    return 'the year' if defined $self->{year} && (localtime)[5] != $self->{year};
+    my $directories = $self->{directories};
+    return if !grep { signature($_) ne $directories->{$_} } keys %$directories;
     # Something came or went in a directory: what counts is whether the same modules would be found.
     for my $name (grep { !m{\A/} } keys %{ $self->{loaded} }) {
         my $path = $self->{loaded}{$name};
         return $path if found($name) ne $path && index($path, "/$name") >= 0;
     }
-    $self->{directories} = $directories;
+    return 'a directory that modules are looked for in' if custom() ne $self->{custom};
+    $self->{directories} = { map { $_ => signature($_) } $self->searched };
     return;
 }
 
@@ -82,8 +87,33 @@ sub identity {
     return join ' ', (stat $handle)[0, 1];
 }
 
-sub directories {
-    return join "\n", map { my $path = $_; ref $path ? $path : "$path " . signature($path) } @INC;
+# The directories that modules were looked for in, or that such a one would be made in.
+sub searched {
+    my ($self) = @_;
+    my %below = map { m{\A(.*)/}s ? ($1 => 1) : () } grep { !m{\A/} } keys %{ $self->{loaded} };
+    my %searched;
+    for my $directory (grep { !ref } @INC) {
+        for my $path ($directory, map { "$directory/$_" } keys %below) {
+            my $there = $path;
+            1 while !-e $there && $there =~ s{/[^/]*\z}{};
+            $searched{ length $there ? $there : '/' } = 1;
+        }
+    }
+    return keys %searched;
+}
+
+# What new processes would look for, or look into, by themselves (perlrun, PERL5LIB): it begins with the version or machine.
+sub custom {
+    my $version = sprintf '%vd', $^V;
+    my $machine = (POSIX::uname())[4];
+    return join "\n", grep { -e } map { my $path = $_; map { "$path/$_" } 'sitecustomize.pl', $version, glob_of($path, $machine) }
+        grep { !ref } @INC;
+}
+
+sub glob_of {
+    my ($path, $machine) = @_;
+    opendir my $directory, $path or return;
+    return sort grep { /\A\Q$machine\E-/ } readdir $directory;
 }
 
 # The file that `require` would find.
@@ -106,42 +136,7 @@ sub real_path {
     return $path;
 }
 
-# Those of the modules that can be loaded ahead without anything to be seen of it; other processes try them.
-sub harmless {
-    my (@modules) = @_;
-    for (1 .. MAX_TRIALS) {
-        pipe my $reading, my $writing or return;
-        my $trial = fork // return;
-        if ($trial == 0) {
-            my @refused = try_all(@modules);
-            syswrite $writing, join '', map { "$_\n" } @refused;
-            POSIX::_exit(0);
-        }
-        close $writing;
-        binmode $reading;
-        my $answer = do { local $/; <$reading> } // '';
-        waitpid $trial, 0;
-        return if $? != 0;
-        my %refused = map { $_ => 1 } split /\n/, $answer;
-        return @modules if !%refused;
-        @modules = grep { !$refused{$_} } @modules;
-    }
-    return;
-}
-
-# Loads the modules one by one; gives those that can be seen to have done more than that.
-sub try_all {
-    my @refused;
-    for my $module (@_) {
-        my $watch = Fcgi2cgi::Watch->begin;
-        my $is_loaded = eval { require $module; 1 };
-        my ($unfit, undef, $changes) = $watch->end;
-        push @refused, $module if !$is_loaded || $unfit || @$changes;
-    }
-    return @refused;
-}
-
-# Notes the DATA handles: forked processes would share their places in the file.
+# Notes the DATA handles: forked processes would share their positions in the file.
 sub find_data {
     my ($self, $package, $seen) = @_;
     no strict 'refs';
@@ -177,7 +172,13 @@ sub reopen_data {
     }
 }
 
-# What is done besides, between `begin` and `end`.
+# In a forked process: what modules have set while they were loaded is as if they had been loaded now (see Fcgi2cgi::Trial).
+sub refresh {
+    no warnings 'once';
+    $IPC::Run::Debug::parent_pid = $$ if defined $IPC::Run::Debug::parent_pid;
+}
+
+# What else is done, between `begin` and `end`.
 package Fcgi2cgi::Watch;
 
 sub begin {
@@ -229,14 +230,16 @@ sub descriptors {
 package Fcgi2cgi::SeenEnvironment;
 
 sub TIEHASH { bless { variables => $_[1], names => {}, changes => [] }, $_[0] }
-sub FETCH { $_[0]{names}{ $_[1] } = 1; $_[0]{variables}{ $_[1] } }
+sub FETCH { $_[0]{names}{ $_[1] } = 1 if !is_touched(); $_[0]{variables}{ $_[1] } }
 sub EXISTS { $_[0]{names}{ $_[1] } = 1; exists $_[0]{variables}{ $_[1] } }
 sub STORE { push @{ $_[0]{changes} }, [$_[1], $_[2]]; $_[0]{variables}{ $_[1] } = $_[2] }
 sub DELETE { push @{ $_[0]{changes} }, [$_[1]]; $_[0]{names}{ $_[1] } = 1; delete $_[0]{variables}{ $_[1] } }
 sub CLEAR { $_[0]{all} = 1; %{ $_[0]{variables} } = () }
 sub SCALAR { $_[0]{all} = 1; scalar %{ $_[0]{variables} } }
-sub FIRSTKEY { $_[0]{all} = 1; keys %{ $_[0]{variables} }; each %{ $_[0]{variables} } }
+sub FIRSTKEY { $_[0]{all} = 1 if !is_touched(); keys %{ $_[0]{variables} }; each %{ $_[0]{variables} } }
 sub NEXTKEY { each %{ $_[0]{variables} } }
+# CGI::Fast takes each variable in its hand, and does nothing with it.
+sub is_touched { return (caller 1)[1] =~ m{/CGI/Fast\.pm\z} }
 
 # The environment of a process: what the bridge gave, and what would have been changed on the way to the script.
 package Fcgi2cgi::Environment;

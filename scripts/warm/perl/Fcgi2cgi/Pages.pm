@@ -12,9 +12,9 @@ use warnings;
 no warnings 'portable';
 use POSIX ();
 
-# A huge page has so many small ones.
+# The number of small pages in a huge one.
 use constant { PAGE => 4096, HUGE => 512 };
-# So many of these are written to where a huge page is worth the copying of all.
+# The number of these that are written to where a huge page is worth the copying of all.
 use constant DENSE => HUGE / 8;
 # Of a page in /proc/self/pagemap: that it is there, that it is a file's, and that no other process has it.
 use constant { PRESENT => 1 << 63, FILE => 1 << 61, EXCLUSIVE => 1 << 56 };

@@ -1,6 +1,6 @@
 # A forked process that waits for its request: what is the same for all of them is done before one comes.
 #
-# While one request is answered, the process for the next one is forked, gets its session, and copies the memory that
+# While one request is answered, the process for the next one is forked, gets its group, and copies the memory that
 # requests write to as a rule: where a core is idle meanwhile, no request waits for that.
 package Fcgi2cgi::Standby;
 
@@ -65,10 +65,10 @@ sub remove_pipes {
     unlink @{ $self->{paths} };
 }
 
-# In the process: makes it a session of its own, and waits for what it is to run; nothing, if that is nothing.
+# In the process: makes it a process group of its own, and waits for what it is to run; nothing, if that is nothing.
 sub wait_for_request {
     my ($self, $pages) = @_;
-    POSIX::setsid();
+    POSIX::setpgid(0, 0);
     close $self->{telling};
     # Before the bridge hears of it: without a reader it could not open the other end.
     sysopen $self->{stdin}, $self->{paths}[0], POSIX::O_RDONLY() | POSIX::O_NONBLOCK() or die "stdin: $!\n";

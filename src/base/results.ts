@@ -1,0 +1,250 @@
+/** What can become of a request: a row for each result, which `daemon/requests/request-result.ts` finds. */
+
+export interface Row {
+  /** How far the request came: nothing was started for it, nothing could be, it was run, or its response was sent. */
+  readonly stage: 'before' | 'start' | 'run' | 'sent';
+  /** What the access log and the metrics call it. */
+  readonly word: string;
+  readonly level: 'error' | 'warn' | 'info' | 'debug';
+  /** For the log. In it, `{why}` is the reason, or without one the page's text; in the page, `{how}` is how the script ended. */
+  readonly message: string;
+  /** The HTTP status and text of the bridge's own page, where nobody else has answered. */
+  readonly status?: number;
+  readonly page?: string;
+  /** What the page's reader is told to wait, in seconds. */
+  readonly retryAfterSeconds?: number;
+  readonly code?: string;
+  /** Only for errors that the system calls so; `none` for those that the system has no part in. */
+  readonly causes?: readonly string[];
+  /** The option that sets the limit. */
+  readonly option?: string;
+  /** Whether it is the bridge that ends a run so. */
+  readonly endsRun?: boolean;
+}
+
+/** The error's code, and the option that sets the limit. */
+const by = <const Code extends string>(code: Code, option: string) => ({ code, option });
+/** The bridge's own page. */
+const shown = (status: number, page: string) => ({ status, page });
+
+const refused = {
+  stage: 'before',
+  word: 'refused',
+  level: 'info',
+  message: 'request refused: {why}',
+} as const;
+const failed = { level: 'error', message: 'request failed: {why}' } as const;
+const notStarted = { ...failed, stage: 'start', word: 'start-error' } as const;
+/** Ended by the bridge. */
+const ended = <const Word extends string>(word: Word) =>
+  ({ ...failed, stage: 'run', endsRun: true, word }) as const;
+const died = <const Word extends string>(word: Word, page: string) =>
+  ({ ...failed, stage: 'run', word, status: 502, page }) as const;
+const completed = (level: Row['level'], message: string) =>
+  ({ stage: 'sent', word: 'completed', level, message }) as const;
+
+const tryAgain = (why: string) =>
+  ({ status: 503, page: `${why}; please try again in a moment.`, retryAfterSeconds: 5 }) as const;
+const notAdmitted = {
+  ...tryAgain('Too many requests are being handled'),
+  stage: 'before',
+  word: 'not-admitted',
+  level: 'warn',
+  message: '{why}',
+} as const;
+const notRead = { ...notAdmitted, message: 'request refused: {why}' } as const;
+
+const tooLarge = {
+  status: 413,
+  page: 'More of the request’s body had to be kept than may be (--max-spool-size).',
+  ...by('ERR_MAX_SPOOL_SIZE', 'max-spool-size'),
+} as const;
+const tooMany = {
+  ...tryAgain('Too many requests’ bodies are waiting'),
+  code: 'ERR_SPOOL',
+  causes: ['none'],
+} as const;
+const spoolTotal = {
+  ...tryAgain('Too many requests’ bodies are waiting'),
+  ...by('ERR_MAX_SPOOL_TOTAL', 'max-spool-total'),
+} as const;
+const notKept = {
+  page: 'The server could not keep the request’s body; its log has the reason.',
+  code: 'ERR_SPOOL',
+} as const;
+const diskFull = { ...notKept, status: 507, causes: ['ENOSPC', 'EDQUOT', 'EFBIG'] } as const;
+
+const unusable = (status: number) =>
+  ({ ...refused, status, page: 'The request can’t be handled: {why}.' }) as const;
+
+/** By name. Of those that an error stands for, the first that fits counts. */
+const rows = {
+  answered: completed('debug', 'request answered'),
+  'answered-early': completed('debug', 'request answered; the script has ended only now'),
+  'refused-by-script': completed('info', 'request refused by the script: {why}'),
+  'failed-in-script': completed('warn', 'request failed in the script: {why}'),
+  'nonzero-exit': completed('warn', 'script ended with a nonzero status after its response'),
+  'too-long': completed(
+    'warn',
+    'script wrote more than its status or Content-Length allows; the rest is thrown away',
+  ),
+  /** By the site, which says with which status and why. */
+  refused,
+  'invalid-params': { ...unusable(400), code: 'ERR_FASTCGI_PARAMS' },
+  'max-params-size': { ...unusable(431), ...by('ERR_MAX_PARAMS_SIZE', 'max-params-size') },
+  'params-timeout': { ...unusable(408), ...by('ERR_PARAMS_TIMEOUT', 'idle-timeout') },
+  'body-timeout': {
+    ...refused,
+    level: 'warn',
+    ...by('ERR_BODY_TIMEOUT', 'idle-timeout'),
+    ...shown(408, 'Nothing of the request’s body came for too long (--idle-timeout).'),
+  },
+  'body-too-large': { ...refused, ...tooLarge, level: 'warn' },
+  'body-too-many': { ...refused, ...tooMany, level: 'error' },
+  'body-total': { ...refused, ...spoolTotal, level: 'error' },
+  'body-disk-full': { ...refused, ...diskFull, level: 'error' },
+  'body-not-kept': { ...refused, ...notKept, level: 'error', status: 500 },
+
+  'max-requests': {
+    ...notRead,
+    ...by('ERR_MAX_REQUESTS', 'max-requests-per-connection'),
+    message: 'request refused: too many are active on its connection (--max-requests-per-connection)',
+  },
+  'max-params-total': {
+    ...notRead,
+    ...by('ERR_MAX_PARAMS_TOTAL', 'max-params-total'),
+    message: 'request refused: too many have begun, on all connections (--max-params-total)',
+  },
+  draining: {
+    ...notRead,
+    ...tryAgain('The server is being restarted'),
+    message: 'request refused: its connection ends when those before it have ended',
+  },
+  'params-total': { ...notAdmitted, ...by('ERR_MAX_PARAMS_TOTAL', 'max-params-total') },
+  'max-queue': { ...notAdmitted, ...by('ERR_MAX_QUEUE', 'max-queue') },
+  'queue-timeout': { ...notAdmitted, ...by('ERR_QUEUE_TIMEOUT', 'queue-timeout') },
+  'system-limit': { ...notAdmitted, stage: 'start', ...by('ERR_SYSTEM_LIMIT', 'queue-timeout') },
+
+  'look-up-timeout': {
+    ...refused,
+    word: 'look-up-timeout',
+    level: 'error',
+    ...by('ERR_LOOK_UP_TIMEOUT', 'look-up-timeout'),
+    ...shown(504, 'The file system did not say in time what is asked for (--look-up-timeout).'),
+  },
+  'no-program-in-time': {
+    ...notStarted,
+    word: 'look-up-timeout',
+    ...by('ERR_LOOK_UP_TIMEOUT', 'look-up-timeout'),
+    ...shown(504, 'The file system that has the program does not answer (--look-up-timeout).'),
+  },
+
+  abort: {
+    stage: 'run',
+    endsRun: true,
+    word: 'aborted',
+    level: 'info',
+    message: 'request aborted: {why}',
+    code: 'ERR_FASTCGI_DISCONNECTED',
+  },
+  cancelled: {
+    stage: 'run',
+    word: 'cancelled',
+    level: 'warn',
+    message: 'request cancelled: {why}',
+    code: 'ERR_CANCELLED',
+    ...shown(503, 'The administrator of the server has ended this request.'),
+  },
+  'start-timeout': {
+    ...ended('start-timeout'),
+    option: 'start-timeout',
+    ...shown(504, 'The program did not begin to answer in time (--start-timeout).'),
+  },
+  'idle-timeout': {
+    ...ended('idle-timeout'),
+    option: 'idle-timeout',
+    ...shown(504, 'The program made no progress for too long (--idle-timeout).'),
+  },
+  'max-time': {
+    ...ended('max-time'),
+    option: 'max-time',
+    ...shown(504, 'The program took longer than a request may (--max-time).'),
+  },
+  'max-cpu': {
+    ...failed,
+    stage: 'run',
+    word: 'max-cpu',
+    option: 'max-cpu',
+    ...shown(504, 'The program used more processor time than it may (--max-cpu).'),
+  },
+  'max-header-size': {
+    ...ended('max-header-size'),
+    message: 'request failed: {page}',
+    ...by('ERR_MAX_HEADER_SIZE', 'max-header-size'),
+    ...shown(502, 'The program wrote a larger header than it may (--max-header-size).'),
+  },
+  'max-spool-size': { ...ended('max-spool-size'), ...tooLarge },
+  'invalid-header': {
+    ...ended('invalid-header'),
+    code: 'ERR_INVALID_HEADER',
+    ...shown(502, 'The program wrote a header that is not valid; the server’s log has the details.'),
+  },
+  'too-many-spools': { ...failed, ...tooMany, stage: 'run', word: 'spool-error' },
+  'max-spool-total': { ...failed, ...spoolTotal, stage: 'run', word: 'spool-error' },
+  'disk-full': { ...failed, ...diskFull, stage: 'run', word: 'spool-error' },
+  'spool-error': { ...ended('spool-error'), ...notKept, status: 500 },
+
+  'no-worker': {
+    ...notStarted,
+    ...tryAgain('The application keeps failing'),
+    ...by('ERR_WORKERS', 'max-crashes'),
+  },
+  'header-too-large': {
+    ...notStarted,
+    code: 'ERR_SPAWN',
+    causes: ['E2BIG'],
+    ...shown(431, 'The header fields are larger than the system lets a program be given.'),
+  },
+  'start-error': { ...notStarted, status: 500, code: 'ERR_SPAWN', page: 'The program could not be started.' },
+
+  'no-header': died(
+    'no-header',
+    'The program ended without a complete header; the server’s log has the reason.',
+  ),
+  killed: died('no-header', 'The program was ended by {how} before it answered.'),
+  /** Of one that was held to be sent whole, and never was whole. */
+  withheld: died('cut-short', 'The program ended before its answer was whole.'),
+  'killed-withheld': died('cut-short', 'The program was ended by {how} before its answer was whole.'),
+  /** Of one that was being sent. */
+  'cut-short': {
+    stage: 'sent',
+    word: 'cut-short',
+    level: 'error',
+    message: 'response cut short after {why} bytes',
+  },
+
+  'bridge-error': {
+    stage: 'before',
+    word: 'bridge-error',
+    level: 'error',
+    message: '{why}',
+    ...shown(500, 'The bridge failed; its log has the reason.'),
+  },
+} as const satisfies Record<string, Row>;
+
+type Rows = typeof rows;
+export type ResultName = keyof Rows;
+/** What the access log calls what became of a request. */
+export type ResultWord = Rows[ResultName]['word'];
+/** The codes of errors that are results of requests. */
+export type ResultCode = Extract<Rows[ResultName], { readonly code: string }>['code'];
+/** Why a run was ended before it ended by itself. */
+export type EndedBy = {
+  [Name in ResultName]: Rows[Name] extends { readonly endsRun: true } ? Name : never;
+}[ResultName];
+/** A row that says which word it has. */
+export type Result = Row & { readonly word: ResultWord };
+
+export const results: Readonly<Record<ResultName, Result>> = rows;
+
+export const resultWords: readonly ResultWord[] = [...new Set(Object.values(rows).map(({ word }) => word))];

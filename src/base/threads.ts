@@ -1,0 +1,132 @@
+/** Shares out the threads that Node has for what may take long: a dead file system never gives back what waits for it. */
+
+/** As many as libuv has made; the command asks for more before there are any (`scripts/bundle.ts`). */
+const POOL = Number(process.env['UV_THREADPOOL_SIZE']) || 4;
+
+/** What nobody has a share of: what Node does there by itself. */
+const KEPT = 4;
+
+/** What a share may have at once. */
+const SHARE = 2;
+
+/** A site looks things up, starts programs, and reads the first lines of those that are to run warm. */
+const OF_SITE = 3 * SHARE;
+
+/** Bodies on disk, and the static files of all sites. */
+export const SPOOL_SHARE = 4;
+const OF_ALL = SPOOL_SHARE + SHARE;
+
+let free = Math.max(SHARE, POOL - KEPT);
+
+/** Why these sites may have to wait for each other's dead file systems; undefined where each has threads enough. */
+export function fewThreads(sites: number): string | undefined {
+  const needed = KEPT + OF_ALL + sites * OF_SITE;
+  if (sites < 2 || needed <= POOL) return undefined;
+  const advice = `UV_THREADPOOL_SIZE is ${String(POOL)}; set it to ${String(needed)}`;
+  return `a file system that does not answer may hold up other sites: ${String(sites)} sites need ${String(needed)} threads, and ${advice}`;
+}
+
+/** Those of whom something waits. */
+const waiting = new Set<Threads>();
+
+let held = 0;
+
+/** How many all shares have that have not come back. */
+export function heldThreads(): number {
+  return held;
+}
+
+/** A share, of one site. What waits for a thread leaves when its signal aborts; what has one keeps it until it returns. */
+export class Threads {
+  readonly #most: number;
+  readonly #waiting = new Set<() => void>();
+  #held = 0;
+
+  constructor(most = SHARE) {
+    this.#most = most;
+  }
+
+  /** How many have not come back. */
+  get held(): number {
+    return this.#held;
+  }
+
+  /**
+   * What `work` comes to, which takes one thread at a time, and waits for no other share: all may be held by those who
+   * wait. Once `signal` has aborted, nobody waits for it any more.
+   *
+   * @throws what `work` throws, and what `signal` aborts with
+   */
+  async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    signal?.throwIfAborted();
+    if (this.#mayTake) this.#take();
+    else await this.#turn(signal);
+    const result = work().finally(() => {
+      this.#giveBack();
+    });
+    return signal === undefined ? result : unlessAborted(result, signal);
+  }
+
+  get #mayTake(): boolean {
+    return this.#held < this.#most && free > 0;
+  }
+
+  #take(): void {
+    this.#held += 1;
+    held += 1;
+    free -= 1;
+  }
+
+  async #turn(signal: AbortSignal | undefined): Promise<void> {
+    let begin: () => void = () => undefined;
+    const begun = new Promise<void>((resolve) => (begin = resolve));
+    this.#waiting.add(begin);
+    waiting.add(this);
+    try {
+      await (signal === undefined ? begun : unlessAborted(begun, signal));
+    } catch (error) {
+      // It may have been its turn in the same moment.
+      if (this.#waiting.delete(begin)) this.#tidy();
+      else this.#giveBack();
+      throw error;
+    }
+  }
+
+  #giveBack(): void {
+    this.#held -= 1;
+    held -= 1;
+    free += 1;
+    // Shares come in the order in which they began to wait; one that gets a thread goes to the end.
+    for (const each of waiting) if (each.#next()) break;
+  }
+
+  #next(): boolean {
+    if (!this.#mayTake) return false;
+    const [begin] = this.#waiting;
+    if (begin === undefined) return false;
+    this.#waiting.delete(begin);
+    waiting.delete(this);
+    if (this.#waiting.size > 0) waiting.add(this);
+    this.#take();
+    begin();
+    return true;
+  }
+
+  #tidy(): void {
+    if (this.#waiting.size === 0) waiting.delete(this);
+  }
+}
+
+/** What `result` comes to, unless `signal` aborts first. */
+export function unlessAborted<T>(result: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
+    };
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    void result.then(resolve, reject).finally(() => {
+      signal.removeEventListener('abort', onAbort);
+    });
+  });
+}

@@ -1,0 +1,119 @@
+/** How `fcgi2cgi setup` has this machine start the daemon. */
+
+import { existsSync, readFileSync } from 'node:fs';
+
+import { shippedFile } from '../../daemon/package.js';
+import { fillScript, unusualNode } from '../rc/rc.js';
+import { type RcSystem, rcSystems } from '../rc/systems.js';
+import type { Wanted } from './journal.js';
+
+export const CONFIGURATION = '/etc/fcgi2cgi.toml';
+
+export type ServiceSystem = 'systemd' | 'sysv' | 'openrc';
+
+/** The words of commands, one after the other. */
+type Commands = readonly (readonly string[])[];
+
+export interface Service {
+  readonly files: (script: string) => readonly Wanted[];
+  /** Its logs' file, where the system keeps none. */
+  readonly log?: string;
+  readonly enable: Commands;
+  readonly isRunning: readonly string[];
+  readonly start: readonly string[];
+  readonly reload: readonly string[];
+  readonly stop: Commands;
+  /** What is to be said once its files have gone. */
+  readonly gone: Commands;
+  /** The same for any other service: reload it, or else start it. */
+  readonly other: (name: string) => {
+    isRunning: readonly string[];
+    start: readonly string[];
+    reload: readonly string[];
+  };
+}
+
+const LOG = '/var/log/fcgi2cgi.log';
+const settings = (path: string): Wanted => ({
+  kind: 'file',
+  path,
+  text: `# By fcgi2cgi setup.\nconfig=${CONFIGURATION}\n`,
+  mode: 0o644,
+});
+const initScript = (text: string): Wanted => ({
+  kind: 'file',
+  path: '/etc/init.d/fcgi2cgi',
+  text,
+  mode: 0o755,
+});
+const byName = (command: string, first = ''): Service['other'] => {
+  const say = (name: string, verb: string): string[] =>
+    first === '' ? [command, name, verb] : [command, verb, name];
+  return (name) => ({
+    isRunning: say(name, first === '' ? 'status' : first),
+    start: say(name, 'start'),
+    reload: say(name, 'reload'),
+  });
+};
+const systemctl = byName('systemctl', 'is-active');
+
+export const services: Record<ServiceSystem, Service> = {
+  systemd: {
+    files: (script) =>
+      ['/usr/lib', '/lib'].some((top) => existsSync(`${top}/systemd/system/fcgi2cgi.service`))
+        ? []
+        : [{ kind: 'file', path: rcSystems.systemd.target, text: servingFile(script), mode: 0o644 }],
+    enable: [
+      ['systemctl', 'daemon-reload'],
+      ['systemctl', 'enable', 'fcgi2cgi'],
+    ],
+    ...systemctl('fcgi2cgi'),
+    stop: [['systemctl', 'disable', '--now', 'fcgi2cgi']],
+    gone: [['systemctl', 'daemon-reload']],
+    other: systemctl,
+  },
+  sysv: {
+    files: (script) => [initScript(script), settings('/etc/default/fcgi2cgi')],
+    log: LOG,
+    enable: [['update-rc.d', 'fcgi2cgi', 'defaults']],
+    ...byName('service')('fcgi2cgi'),
+    stop: [['service', 'fcgi2cgi', 'stop']],
+    gone: [['update-rc.d', 'fcgi2cgi', 'remove']],
+    other: byName('service'),
+  },
+  openrc: {
+    files: (script) => [initScript(script), settings('/etc/conf.d/fcgi2cgi')],
+    log: LOG,
+    enable: [['rc-update', 'add', 'fcgi2cgi']],
+    ...byName('rc-service')('fcgi2cgi'),
+    stop: [
+      ['rc-service', 'fcgi2cgi', 'stop'],
+      ['rc-update', 'delete', 'fcgi2cgi'],
+    ],
+    gone: [],
+    other: byName('rc-service'),
+  },
+};
+
+/** The unit serves what the file says. */
+function servingFile(unit: string): string {
+  const serving = unit.replace(/^(ExecStart=.*?) hg --repos .*$/m, `$1 serve --config ${CONFIGURATION}`);
+  if (serving === unit) throw new Error('the unit has no command that serves hg');
+  return serving;
+}
+
+/** The files of the service, as `user` would run it, and what rotates its log. */
+export function serviceFiles(name: ServiceSystem, user: string): readonly Wanted[] {
+  const system: RcSystem = rcSystems[name];
+  const [, command = ''] = process.argv;
+  const text = readFileSync(Buffer.from(shippedFile(`rc.d/${system.file}`), 'latin1'), 'utf8');
+  const script = fillScript(text, system, { command, node: unusualNode(system.path), user });
+  const { files, log, reload } = services[name];
+  if (log === undefined) return files(script);
+  const rotation = `# By fcgi2cgi setup.\n${log} {\n\tweekly\n\trotate 8\n\tcompress\n\tdelaycompress\n\tmissingok\n\tnotifempty\n\tpostrotate\n\t\t${reload.join(' ')} >/dev/null || true\n\tendscript\n}\n`;
+  return [
+    ...files(script),
+    { kind: 'log', path: log },
+    { kind: 'file', path: '/etc/logrotate.d/fcgi2cgi', text: rotation, mode: 0o644 },
+  ];
+}

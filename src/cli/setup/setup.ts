@@ -1,0 +1,205 @@
+/** `fcgi2cgi setup`: from nothing to a page that was fetched, and back. */
+
+import { existsSync } from 'node:fs';
+
+import { isRoot } from '../../daemon/process/privileges.js';
+import { BridgeError, OptionError, reasonOf } from '../../base/errors.js';
+import type { Run } from '../commands.js';
+import { setupOptions } from '../options/command-options.js';
+import { readOptions } from '../options/option.js';
+import { accountOf, userFor } from '../rc/rc.js';
+import { rcSystems, thisSystem } from '../rc/systems.js';
+import { readToml } from '../toml-file/toml.js';
+import { Journal, type Wanted } from './journal.js';
+import type { Owner } from './root-files.js';
+import { execute, provePages, reloadOrStart, run, tell } from './machine.js';
+import { CONFIGURATION, serviceFiles, services, type ServiceSystem } from './service.js';
+import {
+  indexSocketOf,
+  openbsdHttpd,
+  socketOf,
+  type WebServer,
+  webServerNames,
+  webServers,
+  type WebSite,
+} from './web-servers.js';
+
+export const runSetup: Run = async (given) => {
+  const options = readOptions(setupOptions, given);
+  // Nobody who reads what it does may stop it halfway.
+  process.stdout.on('error', () => undefined);
+  const { kind, host, port, passwordFile, isPrivate, dryRun: isDry } = options;
+  refuseOdd(
+    'host',
+    host,
+    /^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$/,
+    'lower-case letters, digits, dots and dashes',
+  );
+  const { repos = `/srv/${kind}`, markers = `/var/www/${host}` } = options;
+  for (const [option, path] of Object.entries({ repos, markers, 'password-file': passwordFile ?? '/' })) {
+    refuseOdd(option, path, /^\/[\p{L}\p{N}/._+@,-]*$/u, 'a path of letters, digits and / . _ + @ , -');
+  }
+  if (isPrivate && passwordFile === undefined) {
+    throw new OptionError('ERR_USAGE', {
+      option: 'private',
+      why: 'needs --password-file: who may read is in it',
+    });
+  }
+  if (!isRoot() && !isDry) {
+    throw new BridgeError(
+      'ERR_START',
+      'setup: only root may write to /etc; run it with sudo, or with --dry-run',
+    );
+  }
+  const name =
+    options.webServer ??
+    webServerNames.find((each) => each !== 'openbsd-httpd' && existsSync(webServers[each].program));
+  if (name === undefined) {
+    const why = `is missing, and none is installed; install one of ${webServerNames.join(', ')}`;
+    throw new OptionError('ERR_USAGE', { option: 'web-server', why });
+  }
+  const system = options.system ?? systemHere();
+  const { uid, gid, user } = await ownerOf(options.user ?? (name === 'caddy' ? 'caddy' : undefined), system);
+  const site: WebSite = { kind, host, port, markers, passwordFile, isPrivate, owner: { uid, gid } };
+  if (name === 'openbsd-httpd') {
+    tell(openbsdHttpd(site));
+    return undefined;
+  }
+  const webServer: WebServer = webServers[name];
+  const journal = new Journal('/', isDry, tell);
+  if (options.undo) {
+    undo(journal, { host, system, webServer, isDry });
+    return undefined;
+  }
+  const exportAll = options.exportAll && kind === 'git';
+  const wanted = [...siteFiles(site, { repos, exportAll }), ...serviceFiles(system, user)];
+  const isNew = !journal.has(host);
+  const advice = `mend that and run this command again, or take back what it wrote with fcgi2cgi setup ${kind} --host ${host} --undo`;
+  try {
+    for (const each of [...wanted, ...webServer.files(site)]) journal.add(host, each);
+    try {
+      run(webServer.check, isDry);
+    } catch (error) {
+      // At its next start, the web server would serve nothing at all.
+      if (isNew) journal.undo(host);
+      throw error;
+    }
+    const service = services[system];
+    for (const each of service.enable) run(each, isDry);
+    reloadOrStart(service, isDry);
+    reloadOrStart(service.other(webServer.service), isDry);
+    if (!isDry) await provePages(site, { uid, gid });
+  } catch (error) {
+    throw new BridgeError('ERR_START', `setup: ${reasonOf(error)}; ${advice}`, { cause: error });
+  }
+  tell(
+    kind === 'hg'
+      ? `To publish a repository: hg init ${repos}/NAME && chown -R ${user}: ${repos}/NAME && touch ${markers}/NAME.hg`
+      : `To publish a repository: git init --bare ${repos}/NAME.git && touch ${repos}/NAME.git/git-daemon-export-ok && chown -R ${user}: ${repos}/NAME.git`,
+  );
+  if (passwordFile !== undefined) tell(`To let somebody push: htpasswd ${passwordFile} NAME`);
+  return undefined;
+};
+
+function refuseOdd(option: string, value: string, allowed: RegExp, expected: string): void {
+  if (!allowed.test(value))
+    throw new OptionError('ERR_USAGE', { option, value, why: `expected ${expected}` });
+}
+
+function systemHere(): ServiceSystem {
+  const system = thisSystem();
+  if (system in services) return system as ServiceSystem;
+  throw new BridgeError('ERR_START', `setup: ${system} is not set up by itself; use what fcgi2cgi rc prints`);
+}
+
+async function ownerOf(given: string | undefined, system: ServiceSystem): Promise<Owner & { user: string }> {
+  const { user: pattern } = rcSystems[system];
+  const user = await userFor(
+    rcSystems[system],
+    given,
+    pattern.source.includes('command_user') ? '"${command_user:=lighttpd}' : 'User=www-data\nuser=www-data',
+  );
+  if (user === undefined) {
+    throw new OptionError('ERR_USAGE', {
+      option: 'user',
+      why: 'is missing, and no web server’s user is known here',
+    });
+  }
+  const { uid, gids } = await accountOf(user);
+  return { user, uid, gid: gids[0] ?? uid };
+}
+
+/** What the site itself needs, whatever serves it. */
+function siteFiles(
+  site: WebSite,
+  { repos, exportAll }: { repos: string; exportAll: boolean },
+): readonly Wanted[] {
+  const { kind, host, markers, passwordFile, isPrivate, owner } = site;
+  const listen = kind === 'hg' ? [socketOf(host), indexSocketOf(host)] : [socketOf(host)];
+  const text = [
+    `[site.${JSON.stringify(host)}]`,
+    `kind = "${kind}"`,
+    `repos = ${JSON.stringify(repos)}`,
+    ...(kind === 'hg' ? [`markers = ${JSON.stringify(markers)}`] : []),
+    ...(exportAll ? ['export-all = true'] : []),
+    `listen = ${JSON.stringify(listen.map((path) => `unix:${path}`))}`,
+    ...(passwordFile === undefined ? [] : ['trust-remote-user = true']),
+  ];
+  return [
+    { kind: 'directory', path: repos, mode: isPrivate ? 0o750 : 0o755, owner },
+    ...(kind === 'git'
+      ? []
+      : [
+          { kind: 'directory', path: markers, mode: 0o755 } as const,
+          { kind: 'file', path: `${markers}/index.fcgi`, text: '', mode: 0o644, isForOthers: true } as const,
+        ]),
+    ...(passwordFile === undefined
+      ? []
+      : [
+          {
+            kind: 'file',
+            path: passwordFile,
+            text: '',
+            mode: 0o640,
+            owner: { uid: 0, gid: owner.gid },
+            isForOthers: true,
+          } as const,
+        ]),
+    {
+      kind: 'block',
+      path: CONFIGURATION,
+      text: `\n# By fcgi2cgi setup.\n${text.join('\n')}\n`,
+      taken: (others) =>
+        readToml(others).some(({ name }) => name[0] === 'site' && name[1] === host)
+          ? `has a site ${host} that setup has not written`
+          : undefined,
+    },
+  ];
+}
+
+function undo(
+  journal: Journal,
+  {
+    host,
+    system,
+    webServer,
+    isDry,
+  }: { host: string; system: ServiceSystem; webServer: WebServer; isDry: boolean },
+): void {
+  if (!journal.has(host)) {
+    tell(`setup has written nothing for ${host}`);
+    return;
+  }
+  const { stop, gone, isRunning, reload, other } = services[system];
+  const isLast = journal.isLast(host);
+  // Stopping what does not run is no failure.
+  if (isLast)
+    for (const each of stop)
+      if (isDry || execute(isRunning).status === 0 || each !== stop[0]) run(each, isDry);
+  journal.undo(host);
+  if (isLast) for (const each of gone) run(each, isDry);
+  else if (isDry || execute(isRunning).status === 0) run(reload, isDry);
+  run(webServer.check, isDry);
+  if (isDry || execute(other(webServer.service).isRunning).status === 0)
+    run(other(webServer.service).reload, isDry);
+}

@@ -1,0 +1,204 @@
+/** The web servers that `fcgi2cgi setup` knows: what each has to be told, made from the shipped configurations. */
+
+import { existsSync, readFileSync } from 'node:fs';
+
+import { shippedFile } from '../../daemon/package.js';
+import { BridgeError } from '../../base/errors.js';
+import type { Wanted } from './journal.js';
+import type { Owner } from './root-files.js';
+
+/** A site as a web server sees it. */
+export interface WebSite {
+  readonly kind: 'hg' | 'git';
+  readonly host: string;
+  readonly port: number;
+  readonly markers: string;
+  readonly passwordFile: string | undefined;
+  /** Reading needs a password, too. */
+  readonly isPrivate: boolean;
+  /** The web server's user and group. */
+  readonly owner: Owner;
+}
+
+export interface WebServer {
+  /** The program, by which one tells whether it is installed. */
+  readonly program: string;
+  readonly service: string;
+  readonly check: readonly string[];
+  readonly files: (site: WebSite) => readonly Wanted[];
+}
+
+/** The socket of a site, and of its index where the web server tells them apart. */
+export const socketOf = (host: string): string => `/run/fcgi2cgi/${host}.sock`;
+export const indexSocketOf = (host: string): string => `/run/fcgi2cgi/${host}-index.sock`;
+
+/** A shipped configuration with the site's names in it. */
+function filled(server: string, site: WebSite): string {
+  const { kind, host, port, markers, passwordFile } = site;
+  const file = `scripts/webservers/${server}-${kind}.conf`;
+  return readFileSync(Buffer.from(shippedFile(file), 'latin1'), 'utf8')
+    .replaceAll(`/run/fcgi2cgi/${kind}-index.sock`, indexSocketOf(host))
+    .replaceAll(`/run/fcgi2cgi/${kind}.sock`, socketOf(host))
+    .replaceAll(`/var/www/${kind}.example.org`, markers)
+    .replaceAll(new RegExp(`/etc/\\w+/${kind}\\.htpasswd`, 'g'), passwordFile ?? '')
+    .replaceAll(`http://${kind}.example.org {`, `http://${host}:${String(port)} {`)
+    .replaceAll(`${kind}.example.org`, host)
+    .replaceAll('listen 80;', `listen ${String(port)};`)
+    .replaceAll('*:80>', `*:${String(port)}>`)
+    .replace(/^# To change: .*\n/m, '# By fcgi2cgi setup; what you change here, it leaves alone.\n');
+}
+
+/** Replaces what the shipped file has to have. */
+function changed(text: string, pattern: RegExp, replacement: string): string {
+  if (!pattern.test(text))
+    throw new Error(`a shipped configuration has nothing that matches ${String(pattern)}`);
+  return text.replace(pattern, () => replacement);
+}
+
+function nginx(site: WebSite): string {
+  const { kind, passwordFile, isPrivate, host } = site;
+  let text = filled('nginx', site);
+  if (passwordFile === undefined || isPrivate) {
+    text = changed(text, /^map [^]*?^}\nmap [^]*?^}\n/m, '');
+    text = changed(text, /\$\w+_user;/, passwordFile === undefined ? '"";' : '$remote_user;');
+    text = changed(
+      text,
+      /auth_basic \$\w+_realm;/,
+      passwordFile === undefined ? 'auth_basic off;' : `auth_basic "${host}";`,
+    );
+  }
+  if (passwordFile === undefined) text = changed(text, / *auth_basic_user_file .*\n/, '');
+  // Two sites may not share a variable.
+  return text.replaceAll(new RegExp(`\\$${kind}_(realm|user)`, 'g'), `$${host.replaceAll(/\W/g, '_')}_$1`);
+}
+
+/** What may stand once only in lighttpd's configuration. */
+const LIGHTTPD_ONCE = /^server\.modules [^]*?(?=^\$HTTP\["host"\])/m;
+
+function lighttpd(site: WebSite): string {
+  const text = changed(filled('lighttpd', site), LIGHTTPD_ONCE, '');
+  if (site.passwordFile === undefined)
+    return changed(text, /\n {2}# (?:Pushes need|Who may push)[^]*^}\n/m, '}\n');
+  if (!site.isPrivate) return text;
+  const all = `  auth.require = ( "" => ( "method" => "basic", "realm" => "${site.host}", "require" => "valid-user" ))\n}\n`;
+  return changed(
+    text,
+    /^ {2}\$HTTP\["(?:request-method|url|querystring)"\] (?:!~|=~) "(?:\^\(GET|\/git-receive)[^]*^}\n/m,
+    all,
+  );
+}
+
+/** Debian 13 sets one of these itself, and lighttpd refuses to read a key twice. */
+function lighttpdOnce(): string {
+  const main = '/etc/lighttpd/lighttpd.conf';
+  const set = existsSync(main) ? readFileSync(main, 'utf8') : '';
+  const hg = readFileSync(Buffer.from(shippedFile('scripts/webservers/lighttpd-hg.conf'), 'latin1'), 'utf8');
+  const lines = (LIGHTTPD_ONCE.exec(hg)?.[0] ?? '').trimEnd().split('\n');
+  const kept = lines.map((line) => {
+    const key = /^server\.max-request-field-size|(?<=^server\.http-parseopts.*)"url-[\w-]+"/.exec(line)?.[0];
+    return key !== undefined && new RegExp(`^\\s*${key}\\s*=`, 'm').test(set)
+      ? `# As ${main} has it: ${line}`
+      : line;
+  });
+  return `# For all sites of fcgi2cgi setup.\n${kept.join('\n')}\n`;
+}
+
+function apache(site: WebSite): string {
+  const text = filled('apache', site);
+  if (site.passwordFile === undefined) {
+    return changed(text, /\n *# [^\n]*htpasswd[^]*?<\/Location>\n/m, '');
+  }
+  return site.isPrivate ? changed(text, / *Require expr .*\n/, '') : text;
+}
+
+function caddy(site: WebSite): string {
+  const text = filled('caddy', site);
+  if (site.passwordFile === undefined) return changed(text, /^\t(?:# [^\n]*\n\t)*@push [^]*?\n\t}\n\n/m, '');
+  const hashes = readFileSync(site.passwordFile, 'utf8').match(/^[\w.-]+:\$2[aby]\$\S+$/gm);
+  if (hashes === null) {
+    const cure = 'Caddy needs bcrypt; make one with htpasswd -B';
+    throw new BridgeError(
+      'ERR_USAGE',
+      `--password-file ${site.passwordFile}: it has no bcrypt line; ${cure}`,
+    );
+  }
+  const users = hashes.map((line) => `\t\t${line.replace(':', ' ')}\n`).join('');
+  const withUsers = changed(text, /^\t\tann THE-HASH\n/m, users);
+  return site.isPrivate
+    ? changed(changed(withUsers, /^\t@push .*\n/m, ''), /basicauth @push/, 'basicauth')
+    : withUsers;
+}
+
+/** A file, and the link that has the web server read it. */
+function enabled(directory: string, available: string, name: string, text: string): readonly Wanted[] {
+  return [
+    { kind: 'file', path: `${directory}/${available}-available/${name}`, text, mode: 0o644 },
+    {
+      kind: 'link',
+      path: `${directory}/${available}-enabled/${name}`,
+      target: `../${available}-available/${name}`,
+    },
+  ];
+}
+
+const apacheModules = ['proxy.load', 'proxy.conf', 'proxy_fcgi.load', 'auth_basic.load', 'authn_file.load'];
+
+export const webServers = {
+  nginx: {
+    program: '/usr/sbin/nginx',
+    service: 'nginx',
+    check: ['nginx', '-t', '-q'],
+    files: (site) => enabled('/etc/nginx', 'sites', `fcgi2cgi-${site.host}`, nginx(site)),
+  },
+  lighttpd: {
+    program: '/usr/sbin/lighttpd',
+    service: 'lighttpd',
+    check: ['lighttpd', '-tt', '-f', '/etc/lighttpd/lighttpd.conf'],
+    files: (site) => [
+      ...enabled('/etc/lighttpd', 'conf', '40-fcgi2cgi.conf', lighttpdOnce()),
+      ...enabled('/etc/lighttpd', 'conf', `41-fcgi2cgi-${site.host}.conf`, lighttpd(site)),
+    ],
+  },
+  apache: {
+    program: '/usr/sbin/apache2',
+    service: 'apache2',
+    check: ['apache2ctl', 'configtest'],
+    files: (site) => [
+      ...apacheModules.map((name): Wanted => ({
+        kind: 'link',
+        path: `/etc/apache2/mods-enabled/${name}`,
+        target: `../mods-available/${name}`,
+        isForOthers: true,
+      })),
+      ...enabled('/etc/apache2', 'sites', `fcgi2cgi-${site.host}.conf`, apache(site)),
+    ],
+  },
+  caddy: {
+    program: '/usr/bin/caddy',
+    service: 'caddy',
+    check: ['caddy', 'validate', '--adapter', 'caddyfile', '--config', '/etc/caddy/Caddyfile'],
+    files: (site) => [
+      {
+        kind: 'file',
+        path: `/etc/caddy/fcgi2cgi-${site.host}.caddy`,
+        text: caddy(site),
+        mode: 0o640,
+        owner: { uid: 0, gid: site.owner.gid },
+      },
+      { kind: 'block', path: '/etc/caddy/Caddyfile', text: `import fcgi2cgi-${site.host}.caddy\n` },
+    ],
+  },
+} as const satisfies Record<string, WebServer>;
+
+export type WebServerName = keyof typeof webServers | 'openbsd-httpd';
+
+export const webServerNames: readonly WebServerName[] = [
+  ...(Object.keys(webServers) as (keyof typeof webServers)[]),
+  'openbsd-httpd',
+];
+
+/** For httpd.conf(5) of OpenBSD, which is printed only: its sockets lie below its chroot, /var/www. */
+export function openbsdHttpd({ host, port, passwordFile, isPrivate }: WebSite): string {
+  const auth = isPrivate ? `\tauthenticate "${host}" with "${passwordFile ?? ''}"\n` : '';
+  return `server "${host}" {\n\tlisten on * port ${String(port)}\n${auth}\tconnection max request body 1073741824\n\tlocation "*" {\n\t\tfastcgi socket "/run/${host}.sock"\n\t}\n}\n`;
+}

@@ -1,0 +1,152 @@
+/** The connections of a site: no more than there may be at once, and one that idles makes room for the next. */
+
+import type { Socket } from 'node:net';
+
+import type { BridgeError } from '../base/errors.js';
+import { Connection, type ConnectionOptions } from '../fastcgi/connection.js';
+import { type Log, RepeatedEvents } from '../observe/log.js';
+import { Timer } from '../base/timer.js';
+import type { Listener, OnConnection } from './listening/listener.js';
+import type { SiteListeners } from './listening/site-listeners.js';
+
+/** Takes a connection on which nothing is under way, as if it had just been made. */
+type ReceiveSocket = (socket: Socket) => void;
+
+/** Who takes over the connections that have come to a listener; undefined where they end with what they carry. */
+export type ReceiverOf = (listener: Listener) => ReceiveSocket | undefined;
+
+/** Where a connection has come from. */
+interface Origin {
+  readonly socket: Socket;
+  readonly listener: Listener;
+}
+
+interface ConnectionsOptions {
+  /** How many there may be. */
+  readonly max: number;
+  readonly options: ConnectionOptions;
+  readonly listeners: Pick<SiteListeners, 'hold' | 'resume'>;
+  readonly log: Log;
+}
+
+/** How long a new connection has for its first request before it counts as one that idles. */
+const UNUSED_MS = 1_000;
+
+/** Owns them until `close` or `destroy` has resolved. */
+export class Connections {
+  /** How many there may be from now on, whatever was configured. */
+  max: number;
+  readonly #options: ConnectionsOptions;
+  readonly #events: RepeatedEvents;
+  readonly #all = new Map<Connection, Origin>();
+  /** Those whose turn comes when others have ended; nothing of them is read. */
+  readonly #waiting: Origin[] = [];
+  /** Who gets them, once the site takes no new work. */
+  #receiverOf: ReceiverOf | undefined;
+  /** Looks for one that idles, where nothing else happens. */
+  readonly #look = new Timer(UNUSED_MS, () => {
+    this.makeRoom();
+  });
+
+  constructor(options: ConnectionsOptions) {
+    this.#options = options;
+    this.max = options.max;
+    this.#events = new RepeatedEvents(options.log);
+  }
+
+  get count(): number {
+    return this.#all.size;
+  }
+
+  /** Takes one, or lets it wait, and those after it in the system's queue. */
+  readonly accept: OnConnection = (socket, listener) => {
+    const { listeners } = this.#options;
+    if (this.#receiverOf !== undefined || this.#hasRoom()) {
+      this.#begin({ socket, listener });
+      return;
+    }
+    // That its peer has left is noticed when its turn comes.
+    socket.on('error', () => undefined);
+    const mayWait = listeners.hold();
+    const message = `connection ${mayWait ? 'waits' : 'refused'}: --max-connections (${String(this.max)}) reached, and none is idle`;
+    this.#events.log('max-connections', 'warn', () => ({}), message);
+    if (mayWait) this.#waiting.push({ socket, listener });
+    else socket.destroy();
+    if (mayWait) this.#look.start();
+  };
+
+  /** A web server has done wrong, so that its connection is closed. */
+  report({ code, message }: BridgeError): void {
+    this.#events.log(code, 'warn', () => ({ code }), `connection closed: ${message}`);
+  }
+
+  /** To be called when a request has ended: its connection may idle now. */
+  makeRoom(): void {
+    if (this.#waiting.length === 0) return;
+    this.#look.stop();
+    while (this.#waiting.length > 0 && this.#hasRoom()) this.#beginNext();
+    if (this.#waiting.length > 0) this.#look.start();
+    else this.#options.listeners.resume();
+  }
+
+  /** Lets requests end, however long that takes; a connection that has a receiver goes there as soon as none runs on it. */
+  async close(receiverOf: ReceiverOf): Promise<void> {
+    this.#receiverOf = receiverOf;
+    for (const [connection, origin] of this.#all) closeOrDetach(connection, origin, receiverOf);
+    while (this.#waiting.length > 0) this.#beginNext();
+    await this.ended();
+  }
+
+  /** Cuts all. */
+  destroy(): void {
+    this.#look.stop();
+    for (const { socket } of this.#waiting.splice(0)) socket.destroy();
+    for (const connection of this.#all.keys()) connection.destroy();
+  }
+
+  async ended(): Promise<void> {
+    await Promise.all([...this.#all.keys()].map((connection) => connection.closed));
+    this.#events.close();
+  }
+
+  /** Whether one more may begin: the one that has idled longest is closed for it, unless a request is under way on it. */
+  #hasRoom(): boolean {
+    if (this.#all.size < this.max) return true;
+    const now = performance.now();
+    const idle = [...this.#all.keys()].flatMap((connection) => {
+      const { idleSince, hasBegun } = connection;
+      const isIdle = idleSince !== undefined && (hasBegun || now - idleSince >= UNUSED_MS);
+      return isIdle ? [{ connection, idleSince }] : [];
+    });
+    idle.sort((one, other) => one.idleSince - other.idleSince);
+    return idle.some(({ connection }) => connection.retire());
+  }
+
+  #beginNext(): void {
+    const next = this.#waiting.shift();
+    if (next !== undefined) this.#begin(next);
+  }
+
+  #begin(origin: Origin): void {
+    const connection = new Connection(origin.socket, this.#options.options);
+    origin.socket.resume();
+    this.#all.set(connection, origin);
+    void connection.closed.then(() => {
+      this.#all.delete(connection);
+      this.makeRoom();
+    });
+    // One that somebody has inherited who has ended meanwhile.
+    if (this.#receiverOf !== undefined) closeOrDetach(connection, origin, this.#receiverOf);
+  }
+}
+
+function closeOrDetach(connection: Connection, { socket, listener }: Origin, receiverOf: ReceiverOf): void {
+  const receive = receiverOf(listener);
+  if (receive === undefined) {
+    connection.close();
+    return;
+  }
+  connection.detach(() => {
+    receive(socket);
+  });
+}

@@ -1,0 +1,192 @@
+/**
+ * How root serves as another user: it opens what only root can, and then this process runs the same command again as that
+ * user, by execve(2). It stays one process, with its id and its parent; of root's memory and rights nothing is left.
+ */
+
+import { accessSync, closeSync, constants } from 'node:fs';
+import { userInfo } from 'node:os';
+
+import { OptionError, reasonOf } from '../../base/errors.js';
+import { openLog } from '../../observe/log.js';
+import { type AnotherUser, anotherUser } from '../../posix/another-user.js';
+import type { Address } from '../listening/address.js';
+import type { Configuration } from '../configuration.js';
+import type { Listener } from '../listening/listener.js';
+import { SiteListeners } from '../listening/site-listeners.js';
+import type { UnixSocketOptions } from '../listening/socket-file.js';
+import { Control } from '../status/control.js';
+import { passedSockets } from './systemd.js';
+import { type Handover, handOver, ReceivedHandover } from '../upgrade/socket-handover.js';
+import { canHold, rootsDirectoryOf } from './files.js';
+import { makeLogFile, openLogFile } from './logs.js';
+import { PidFile } from './pid-file.js';
+import type { Identity } from './privileges.js';
+
+/** Where Node is told of the channel to the process that has started it with one. */
+const CHANNEL = 'NODE_CHANNEL_FD';
+
+const STANDARD = [0, 1, 2];
+
+/** What the user's program gets of this one. */
+interface Left extends Handover {
+  /** The file that is to be its standard error. */
+  readonly stderr?: string | undefined;
+}
+
+const NOTHING: Left = { descriptors: [], env: {} };
+
+/**
+ * Serves as that user what `configuration` says.
+ *
+ * @throws BridgeError `ERR_LISTEN`, `ERR_PID_FILE`, and as `runAs`; where this process is the user's by then, some of what
+ *   root has opened may be left behind.
+ */
+export async function serveAs(identity: Identity, configuration: Configuration): Promise<never> {
+  const { log, accessLog, background, sites } = configuration;
+  const self = selfFor(identity);
+  for (const file of [log.file, accessLog]) if (file !== undefined) makeLogFile(identity, file);
+  // In an upgrade root has been left what there is, as it is.
+  const inherited = ReceivedHandover.find()?.again();
+  const opened = inherited === undefined ? await OpenedByRoot.open(identity, configuration) : undefined;
+  const ours = sites.flatMap(({ listen }) => listen.flatMap((at) => (at.kind === 'fd' ? at.fd : [])));
+  const passed = passedSockets(process.env).map(({ descriptor }) => descriptor);
+  try {
+    const { descriptors, env } = inherited ?? opened?.handover() ?? NOTHING;
+    const stderr = background ? log.file : undefined;
+    return become(self, identity, { descriptors: [...descriptors, ...ours, ...passed], env, stderr });
+  } catch (error) {
+    await opened?.close();
+    throw error;
+  }
+}
+
+/**
+ * Runs this command as that user, whatever it is.
+ *
+ * @throws OptionError `ERR_START` where koffi is missing, root may not change the user, or the user may not read this
+ *   program.
+ */
+export function runAs(identity: Identity): never {
+  return become(selfFor(identity), identity, NOTHING);
+}
+
+function selfFor({ user: value }: Identity): AnotherUser {
+  try {
+    return anotherUser();
+  } catch (cause) {
+    const why =
+      'koffi is not installed, without which no other user can be become: ' +
+      'install it, or start this as that user (User= of systemd, su, setpriv)';
+    throw new OptionError('ERR_START', { option: 'user', value, why }, { cause });
+  }
+}
+
+/** Nothing may wait between the change of the user and the end of this program. */
+function become(self: AnotherUser, identity: Identity, { descriptors, env, stderr }: Left): never {
+  const failed = (why: string, cause: unknown): OptionError =>
+    new OptionError('ERR_START', { option: 'user', value: identity.user, why }, { cause });
+  try {
+    self.become(identity);
+  } catch (error) {
+    throw failed(`the system does not let us change to it: ${reasonOf(error)}`, error);
+  }
+  Object.assign(process.env, environmentOf(identity), env);
+  if (stderr !== undefined) {
+    const descriptor = openLogFile(stderr);
+    self.duplicate(descriptor, 2);
+    closeSync(descriptor);
+  }
+  const [script = '', ...args] = process.argv.slice(1);
+  try {
+    accessSync(script, constants.R_OK);
+    const channel = channelDescriptor();
+    if (channel !== undefined) process.env[CHANNEL] = String(channel);
+    self.execute(
+      process.execPath,
+      [...process.execArgv, script, ...args],
+      [...STANDARD, ...descriptors, ...(channel === undefined ? [] : [channel])],
+    );
+  } catch (error) {
+    const why = `that user has to be able to read this program, and run it: ${reasonOf(error)}`;
+    throw failed(`${why}; install it where it is everybody's, as in /usr/local`, error);
+  }
+}
+
+/** Programs must not look into root's home. */
+function environmentOf({ user }: Identity): Readonly<Record<string, string>> {
+  try {
+    const { username, homedir } = userInfo();
+    return { USER: username, LOGNAME: username, HOME: homedir };
+  } catch {
+    return { USER: user, LOGNAME: user, HOME: '/' };
+  }
+}
+
+/** Node's types lack it. */
+function channelDescriptor(): number | undefined {
+  return process.connected ? (process.channel as unknown as { readonly fd: number }).fd : undefined;
+}
+
+export class OpenedByRoot {
+  #pidFile: PidFile | undefined;
+  #control: Control | undefined;
+  readonly #sites: SiteListeners[] = [];
+
+  /** @throws BridgeError `ERR_PID_FILE`, `ERR_LISTEN`, `ERR_USAGE`; nothing is left behind then. */
+  static async open(identity: Identity, configuration: Configuration): Promise<OpenedByRoot> {
+    const opened = new OpenedByRoot();
+    try {
+      await opened.#open(identity, configuration);
+    } catch (error) {
+      await opened.close();
+      throw error;
+    }
+    return opened;
+  }
+
+  /** @throws BridgeError as `handOver` */
+  handover(): Handover {
+    const ofSites = this.#sites.flatMap(({ all }) => all);
+    const listeners: Listener[] =
+      this.#control === undefined ? ofSites : [...ofSites, this.#control.listener];
+    return handOver(listeners, this.#pidFile, 'program');
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#sites.map((site) => site.close()));
+    await this.#control?.close();
+    await this.#pidFile?.remove();
+  }
+
+  async #open(identity: Identity, { pidFile, control, sites, log: options }: Configuration): Promise<void> {
+    // The log file is the user's to open.
+    const log = openLog({ ...options, file: undefined });
+    if (pidFile !== undefined && isRoots(pidFile))
+      this.#pidFile = await PidFile.hold(pidFile, { isKept: true });
+    if (control !== undefined && isRootsToBind(control.address)) {
+      this.#control = await Control.bind(ownedBy(identity, control), log);
+    }
+    for (const site of sites) {
+      const listen = site.listen.filter(isRootsToBind);
+      if (listen.length === 0) continue;
+      this.#sites.push(await SiteListeners.bind({ ...ownedBy(identity, site), listen }, log));
+    }
+  }
+}
+
+function isRootsToBind(address: Address): boolean {
+  // Descriptors need nobody to open them.
+  if (address.kind !== 'unix') return address.kind === 'tcp';
+  const directory = rootsDirectoryOf(address.path);
+  return directory !== undefined && (directory.isRootsAlone || canHold);
+}
+
+function isRoots(file: string): boolean {
+  return rootsDirectoryOf(file)?.isRootsAlone === true;
+}
+
+/** Sockets that are made by root belong to the user who serves, unless somebody else was named. */
+function ownedBy<T extends { readonly socket: UnixSocketOptions }>({ uid, gid }: Identity, what: T): T {
+  const { owner = String(uid), group = String(gid) } = what.socket;
+  return { ...what, socket: { ...what.socket, owner, group } };
+}

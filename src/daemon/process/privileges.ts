@@ -1,0 +1,96 @@
+/** Whom the daemon serves as: found out before anything is opened. */
+
+import { lstatSync } from 'node:fs';
+
+import { BridgeError, OptionError } from '../../base/errors.js';
+import type { Credentials } from '../../posix/another-user.js';
+import { groupOf, groupsOf, type User, userOf } from './accounts.js';
+import { rootsDirectoryOf } from './files.js';
+
+/** A user to serve as, by numbers that the system knows. */
+export interface Identity extends Credentials {
+  /** As the administrator has named it. */
+  readonly user: string;
+}
+
+const ROOT = 0;
+
+/** Node has these wherever there are users, which is where this package runs. */
+const posix = process as unknown as Readonly<Record<'getuid' | 'geteuid' | 'getgid', () => number>>;
+
+/** Whether this process has root's rights. */
+export function isRoot(): boolean {
+  return posix.getuid() === ROOT || posix.geteuid() === ROOT;
+}
+
+/**
+ * Whom `--user` and `--group` mean; undefined where the process stays who it is.
+ *
+ * @throws OptionError `ERR_USAGE` for whom the system does not know, for another user than our own where we are not
+ *   root, and where we are root and were not told to be somebody. `ERR_START` where the system does not say.
+ */
+export function identityOf(options: {
+  readonly user: string | undefined;
+  readonly group: string | undefined;
+}): Identity | undefined {
+  const { user, group } = options;
+  if (user === undefined) {
+    if (isRoot()) {
+      const why = 'say whom to serve as, for example --user www-data; --user root, if it has to be root';
+      throw new OptionError('ERR_USAGE', { option: 'user', why: `is missing, and this is root: ${why}` });
+    }
+    if (group !== undefined && groupOf(group) !== posix.getgid()) throw notRoot('group', group);
+    return undefined;
+  }
+  const { uid, entry } = userOf(user);
+  const gid = group === undefined ? entry?.gid : groupOf(group);
+  if (!isRoot()) {
+    if (uid !== posix.getuid()) throw notRoot('user', user);
+    // What an unprivileged process starts in its own place has the same command line.
+    if (group !== undefined && gid !== posix.getgid()) throw notRoot('group', group);
+    return undefined;
+  }
+  if (gid === undefined) {
+    const why = 'the system has no entry for it, and so no group; name one with --group';
+    throw new OptionError('ERR_USAGE', { option: 'user', value: user, why });
+  }
+  // Where nothing would change, a system that lets nobody change it has nothing to refuse.
+  if (uid === ROOT && gid === posix.getgid()) return undefined;
+  return { user, uid, gid, groups: [...new Set([gid, ...furtherGroups(user, entry)])] };
+}
+
+/**
+ * The owner of a pid file, where root leaves all that is done with it to that user: others decide what its name leads to.
+ * Undefined where this process stays who it is.
+ *
+ * @throws BridgeError `ERR_PID_FILE` where no such user owns it; OptionError as `userOf`
+ */
+export function ownerToBe(file: string): Identity | undefined {
+  if (!isRoot() || rootsDirectoryOf(file)?.isRootsAlone === true) return undefined;
+  const found = lstatSync(file, { throwIfNoEntry: false });
+  if (found === undefined || found.uid === ROOT) {
+    const what =
+      found === undefined ? 'no file is there' : 'it is root’s, in a directory that others may change';
+    const why = 'is it the --pid-file of a daemon that runs, where only root or its user may write?';
+    throw new BridgeError('ERR_PID_FILE', `${file}: ${what}; ${why}`);
+  }
+  const user = String(found.uid);
+  const gid = userOf(user).entry?.gid ?? found.gid;
+  return { user, uid: found.uid, gid, groups: [gid] };
+}
+
+/** @throws OptionError as `userOf` and `groupOf` */
+export function requireKnown(option: 'user' | 'group', name: string): void {
+  if (option === 'user') userOf(name);
+  else groupOf(name);
+}
+
+/** The user's groups but that of its entry, in whose place there may be another. */
+function furtherGroups(user: string, entry: User['entry']): readonly number[] {
+  return entry === undefined ? [] : groupsOf(user).filter((group) => group !== entry.gid);
+}
+
+function notRoot(option: 'user' | 'group', value: string): OptionError {
+  const why = `only root may change its ${option}; start it as root, or as that one`;
+  return new OptionError('ERR_USAGE', { option, value, why });
+}

@@ -1,0 +1,133 @@
+/** The requests of a site that have begun and not ended: what is shown of each, and how to cancel one. */
+
+import { toText } from '../../base/bytes.js';
+import type { Invocation } from '../../cgi/invocation.js';
+import { BridgeError } from '../../base/errors.js';
+import { type Params, paramText } from '../../fastcgi/params.js';
+import type { Request } from '../../fastcgi/request.js';
+import type { Access } from '../../observe/access-log.js';
+import type { RequestStatus } from '../../observe/status/status.js';
+import type { ResultWord } from '../../base/results.js';
+import type { RequestBody } from '../../runners/request-body.js';
+import type { RequestResult } from './request-result.js';
+
+/** A request on its way to its end. */
+export interface ActiveRequest {
+  readonly id: string;
+  readonly request: Request;
+  readonly body: RequestBody;
+  readonly connection: object;
+  /** What runs for it, once it is clear that something does. */
+  invocation?: Invocation;
+  /** When it has begun to wait for a place, by `performance.now()`, and how long it has, once it has one or none. */
+  waitsSince?: number;
+  queueMs?: number;
+  pid?: number;
+  /** Whether the bridge has answered it by a page of its own. */
+  isOwnPage?: boolean;
+  /** Who has ended it by hand, and waits. */
+  onEnded?: ((access: Access) => void)[];
+}
+
+/** Knows those that have begun and not ended; the handler that answers them adds and deletes them. */
+export class ActiveRequests extends Set<ActiveRequest> {
+  statuses(site: string): readonly RequestStatus[] {
+    const now = performance.now();
+    // The asking request itself is no news.
+    const others = [...this].filter(({ isOwnPage }) => isOwnPage !== true);
+    return others.map(({ id, request, invocation, pid, ...on }) => ({
+      id,
+      site,
+      state: stateOf({ request, ...on }),
+      client: paramText(request.params, 'REMOTE_ADDR'),
+      method: paramText(request.params, 'REQUEST_METHOD'),
+      uri: uriOf(request.params),
+      script: invocation === undefined ? undefined : toText(invocation.script ?? invocation.file),
+      pid,
+      ageMs: now - request.account.paramsAt,
+      inBytes: request.account.stdinBytes,
+      outBytes: request.account.stdoutBytes,
+    }));
+  }
+
+  /** Ends a request; resolves, when it and its process have ended, to what became of it. Undefined for an unknown id. */
+  cancel(id: string): Promise<Access> | undefined {
+    const active = [...this].find((each) => each.id === id);
+    if (active === undefined) return undefined;
+    const ended = new Promise<Access>((resolve) => {
+      (active.onEnded ??= []).push(resolve);
+    });
+    const reason = new BridgeError('ERR_CANCELLED', 'somebody has told the daemon to end it');
+    active.request.cancel(reason);
+    // Where nothing runs yet that could be ended, it is the body that is waited for.
+    if (stateOf(active) === 'preparing') active.body.destroy(reason);
+    return ended;
+  }
+}
+
+function stateOf({
+  request,
+  waitsSince,
+  queueMs,
+}: Pick<ActiveRequest, 'request' | 'waitsSince' | 'queueMs'>): RequestStatus['state'] {
+  if (request.account.endedAt !== undefined) return 'answered';
+  if (queueMs !== undefined) return 'running';
+  return waitsSince === undefined ? 'preparing' : 'waiting';
+}
+
+/** What the access log says of a request that has ended; `queueMs` is how long it has waited for a slot, if it came to that. */
+export function accessOf(
+  id: string,
+  { params, account, signal }: Request,
+  { word, page, run }: RequestResult,
+  queueMs: number | undefined,
+): Omit<Access, 'site'> {
+  const {
+    paramsAt,
+    firstByteAt,
+    endedAt = performance.now(),
+    stdinBytes,
+    stdoutBytes,
+    unsentBytes,
+  } = account;
+  const isTaken = stdoutBytes > 0 && unsentBytes === 0 && run?.lost !== true;
+  const exit = run?.exit;
+  return {
+    id,
+    client: paramText(params, 'REMOTE_ADDR'),
+    method: paramText(params, 'REQUEST_METHOD'),
+    uri: uriOf(params),
+    status: stdoutBytes === 0 ? undefined : (page?.status ?? run?.status),
+    inBytes: stdinBytes,
+    outBytes: stdoutBytes,
+    queueMs,
+    firstMs: firstByteAt === undefined ? undefined : firstByteAt - paramsAt,
+    totalMs: endedAt - paramsAt,
+    pid: run?.pid,
+    exitStatus: exit?.kind === 'exited' ? exit.code : undefined,
+    signal: exit?.kind === 'signaled' ? exit.signal : undefined,
+    // A web server may leave once it has a whole answer, but not before.
+    end: signal.aborted && !isTaken && mayStillBeLost.has(word) ? 'aborted' : word,
+  };
+}
+
+/** The same of a request that was refused before anything of it was read. */
+export function accessOfUnread(id: string, status: number, outBytes: number): Omit<Access, 'site'> {
+  return {
+    ...{ id, client: '', method: '', uri: '', status, inBytes: 0, outBytes },
+    ...{ queueMs: undefined, firstMs: undefined, totalMs: 0 },
+    ...{ pid: undefined, exitStatus: undefined, signal: undefined, end: 'not-admitted' },
+  };
+}
+
+/** Results with which nothing has gone wrong until the answer was on its way. */
+const mayStillBeLost: ReadonlySet<ResultWord> = new Set(['completed', 'refused', 'not-admitted']);
+
+/** What a log shows of a URI, which may be as long as a web server lets it be. */
+const MAX_LOGGED_URI = 2_048;
+
+/** What was asked for, as people would say it. */
+export function uriOf(params: Params): string {
+  const uri = paramText(params, 'REQUEST_URI') || paramText(params, 'SCRIPT_NAME');
+  return uri.length > MAX_LOGGED_URI ? `${uri.slice(0, MAX_LOGGED_URI)}…` : uri;
+}

@@ -1,0 +1,231 @@
+/**
+ * Limits how many processes run at once; a request beyond that waits its turn, and no longer than it may. The turns go round
+ * the connections, so that one with many requests keeps the others waiting for one process at a time.
+ */
+
+import { BridgeError } from '../../base/errors.js';
+import { ProcessTotal } from './process-total.js';
+
+export interface AdmissionOptions {
+  /** Processes that may run at once. */
+  readonly maxProcesses: number;
+  /** Requests that may wait for one. */
+  readonly maxQueue: number;
+  /** How long one waits; 0 for as long as it takes. */
+  readonly queueTimeoutMs: number;
+}
+
+interface Waiting {
+  /** When its wait began, by `performance.now()`. */
+  readonly since: number;
+  readonly admit: () => void;
+  readonly refuse: (reason: unknown) => void;
+}
+
+/** Gives back a place; calling it again does nothing. */
+export type Release = () => void;
+
+/** The number of turns, and at least one of each slot, that have to be known before a wait is foretold. */
+const FEWEST_TURNS = 8;
+/** Only the last ones count: this number times those that have to be known, and more of a fast queue. */
+const REMEMBERED = 2;
+/** Those within such a part of --queue-timeout. */
+const LASTING = 6;
+/** Each time such a part of --queue-timeout has passed, it is looked whether the rest will do for those who wait. */
+const LOOKS = 6;
+/** Who would be served within the last such part is refused: what is late in between would be too late for the web server. */
+const LAST = 30;
+/** Such a part of it the queue must have moved before: those who come at once in their hundreds hold up what they wait for. */
+const FORETOLD = 12;
+
+export class Admission {
+  readonly #options: AdmissionOptions;
+  readonly #total: ProcessTotal;
+  /** Who waits, by connection; the connection whose turn is next comes first. None of these sets is empty. */
+  readonly #queues = new Map<object, Set<Waiting>>();
+  #waiting = 0;
+  #running = 0;
+
+  /** When those have left the queue that got a slot: the last ones, by `performance.now()`. */
+  #turns: number[] = [];
+  /** Runs while anybody waits, and no longer than there is an end to that. */
+  #looks: NodeJS.Timeout | undefined;
+
+  /** Of all sites together, `total` may be running. */
+  constructor(options: AdmissionOptions, total = new ProcessTotal()) {
+    this.#options = options;
+    this.#total = total;
+    total.add(this);
+  }
+
+  /** Has no more to do with the other sites; nothing runs or waits any more. */
+  leaveTotal(): void {
+    this.#total.delete(this);
+  }
+
+  /** Whether somebody waits who may be given one of the slots of all sites. */
+  get mayBeNext(): boolean {
+    return this.#waiting > 0 && this.#running < this.#options.maxProcesses;
+  }
+
+  /** Slots that are taken. */
+  get running(): number {
+    return this.#running;
+  }
+
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /**
+   * Takes a slot: those of one connection in the order of the calls, the connections in turn. The caller gives it
+   * back when the process is gone. The wait counts from `since`, by `performance.now()`.
+   *
+   * @throws BridgeError `ERR_MAX_QUEUE` at once, or `ERR_QUEUE_TIMEOUT`; what `signal` aborts with.
+   */
+  async enter(connection: object, signal: AbortSignal, since = performance.now()): Promise<Release> {
+    signal.throwIfAborted();
+    const isFree = this.#waiting === 0 && this.#running < this.#options.maxProcesses;
+    if (isFree && this.#total.take(this)) this.#running += 1;
+    else await this.#wait(connection, signal, since);
+    let taken = true;
+    return () => {
+      if (!taken) return;
+      taken = false;
+      this.#leave();
+    };
+  }
+
+  #wait(connection: object, signal: AbortSignal, since: number): Promise<void> {
+    const { maxProcesses, maxQueue, queueTimeoutMs } = this.#options;
+    if (this.#waiting >= maxQueue) {
+      const run =
+        this.#running < maxProcesses
+          ? `${String(this.#total.running)} processes run (--max-processes-total)`
+          : `${String(maxProcesses)} processes run (--max-processes, or --workers)`;
+      const reason = `${run} and ${String(maxQueue)} requests wait (--max-queue)`;
+      return Promise.reject(new BridgeError('ERR_MAX_QUEUE', reason));
+    }
+    const expectedMs = this.#turnsMs(this.#before(connection));
+    if (queueTimeoutMs > 0 && expectedMs > queueTimeoutMs) {
+      return Promise.reject(tooSlow(queueTimeoutMs, expectedMs));
+    }
+    return new Promise((resolve, reject) => {
+      const leaveQueue = (): void => {
+        this.#remove(connection, waiting);
+        clearTimeout(timer);
+        signal.removeEventListener('abort', onAbort);
+      };
+      const waiting: Waiting = {
+        since,
+        admit: () => {
+          leaveQueue();
+          resolve();
+        },
+        refuse: (reason) => {
+          leaveQueue();
+          reject(reason instanceof Error ? reason : new Error(String(reason)));
+        },
+      };
+      const onAbort = (): void => {
+        waiting.refuse(signal.reason);
+      };
+      const onTimeout = (): void => {
+        const reason = `no process became free within ${String(queueTimeoutMs)} ms (--queue-timeout)`;
+        waiting.refuse(new BridgeError('ERR_QUEUE_TIMEOUT', reason));
+      };
+      const endMs = queueTimeoutMs - (performance.now() - since);
+      const timer = queueTimeoutMs === 0 ? undefined : setTimeout(onTimeout, endMs);
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#add(connection, waiting);
+    });
+  }
+
+  /** The number of turns that it takes until one more request of that connection has its own. */
+  #before(connection: object): number {
+    const round = (this.#queues.get(connection)?.size ?? 0) + 1;
+    let turns = 1;
+    for (const { size } of this.#queues.values()) turns += Math.min(size, round);
+    return turns;
+  }
+
+  get #fewestTurns(): number {
+    return Math.max(FEWEST_TURNS, this.#options.maxProcesses);
+  }
+
+  /** How long this number of turns takes, if slots become free as they did of late; 0 if that is not known. */
+  #turnsMs(turns: number): number {
+    const [since = 0] = this.#turns;
+    const count = this.#turns.length - 1;
+    const takenMs = performance.now() - since;
+    const isKnown = count + 1 >= this.#fewestTurns && takenMs >= this.#options.queueTimeoutMs / FORETOLD;
+    return isKnown ? (turns * takenMs) / count : 0;
+  }
+
+  #add(connection: object, waiting: Waiting): void {
+    const { queueTimeoutMs } = this.#options;
+    if (this.#waiting === 0) {
+      this.#turns = [];
+      if (queueTimeoutMs > 0)
+        this.#looks = setInterval(() => {
+          this.#look();
+        }, queueTimeoutMs / LOOKS);
+    }
+    const queue = this.#queues.get(connection);
+    if (queue === undefined) this.#queues.set(connection, new Set([waiting]));
+    else queue.add(waiting);
+    this.#waiting += 1;
+  }
+
+  #remove(connection: object, waiting: Waiting): void {
+    const queue = this.#queues.get(connection);
+    queue?.delete(waiting);
+    if (queue?.size === 0) this.#queues.delete(connection);
+    this.#waiting -= 1;
+    if (this.#waiting === 0) clearInterval(this.#looks);
+  }
+
+  /** Refuses those who are not served in time, if slots go on becoming free as they did of late. */
+  #look(): void {
+    const { queueTimeoutMs } = this.#options;
+    const rounds: Waiting[][] = [];
+    for (const queue of this.#queues.values()) {
+      let round = 0;
+      for (const waiting of queue) (rounds[round++] ??= []).push(waiting);
+    }
+    let turns = 1;
+    for (const { since, refuse } of rounds.flat()) {
+      const leftMs = this.#turnsMs(turns);
+      const allMs = performance.now() - since + leftMs + queueTimeoutMs / LAST;
+      if (leftMs > 0 && allMs > queueTimeoutMs) refuse(tooSlow(queueTimeoutMs, allMs));
+      else turns += 1;
+    }
+  }
+
+  #leave(): void {
+    this.#running -= 1;
+    this.#total.give();
+  }
+
+  /** Gives the slot that it was given to the one that waits longest of the connection whose turn it is. */
+  next(): void {
+    const [turn] = this.#queues;
+    if (turn === undefined) return;
+    this.#running += 1;
+    const now = performance.now();
+    this.#turns.push(now);
+    const isOld = now - (this.#turns[0] ?? now) > this.#options.queueTimeoutMs / LASTING;
+    if (isOld && this.#turns.length > REMEMBERED * this.#fewestTurns) this.#turns.shift();
+    const [connection, queue] = turn;
+    this.#queues.delete(connection);
+    this.#queues.set(connection, queue);
+    const [next] = queue;
+    next?.admit();
+  }
+}
+
+function tooSlow(timeoutMs: number, expectedMs: number): BridgeError {
+  const within = `within ${String(timeoutMs)} ms (--queue-timeout)`;
+  const why = `but after ${String(Math.round(expectedMs))} ms at the present rate`;
+  return new BridgeError('ERR_QUEUE_TIMEOUT', `no slot would become free ${within}, ${why}`);
+}

@@ -1,0 +1,223 @@
+/** Answers requests: asks the site, waits for a slot, has the invocation run, and accounts for how it went. */
+
+import { randomBytes } from 'node:crypto';
+
+import type { ByteBudget } from '../../base/bytes.js';
+import { type Invocation, lacksLength, withLength } from '../../cgi/invocation.js';
+import type { RefusalReason } from '../../fastcgi/connection.js';
+import type { Request } from '../../fastcgi/request.js';
+import type { Access, AccessLog } from '../../observe/access-log.js';
+import { type Log, RepeatedEvents } from '../../observe/log.js';
+import { inTime } from '../../base/timer.js';
+import { RequestBody } from '../../runners/request-body.js';
+import type { Runner } from '../../runners/runner.js';
+import { checked, type Site } from '../../sites/site.js';
+import { accessOf, accessOfUnread, type ActiveRequest, ActiveRequests, uriOf } from './active-requests.js';
+import type { Admission } from './admission.js';
+import {
+  pageBytes,
+  type RequestResult,
+  resultOfRun,
+  resultOfSite,
+  resultUnread,
+  resultUnstarted,
+  send,
+} from './request-result.js';
+import type { OwnPage } from '../status/pages.js';
+
+export interface HandlerOptions {
+  /** What the access log calls the site, if a daemon has several. */
+  readonly name?: string | undefined;
+  readonly site: Site;
+  readonly runner: Pick<Runner, 'run'>;
+  readonly admission: Admission;
+  readonly body: BodyLimits;
+  /** How long the site may take for its look-ups; 0 for as long as it takes. */
+  readonly lookUpTimeoutMs: number;
+  readonly log: Log;
+  readonly accessLog: AccessLog | undefined;
+  /** Pages that the bridge answers by itself, without a slot or a process. */
+  readonly ownPage?: OwnPage | undefined;
+  /** Counts requests that have ended, but for those pages. */
+  readonly count?: ((access: Access) => void) | undefined;
+}
+
+/** What is kept of a request's body, and for how long none of it may come where all of it is waited for. */
+export interface BodyLimits {
+  readonly bufferBytes: number;
+  readonly maxSpoolBytes: number;
+  readonly spoolBudget: ByteBudget;
+  readonly idleTimeoutMs: number;
+}
+
+export class Handler {
+  /** Those that have begun and not ended. */
+  readonly active = new ActiveRequests();
+  readonly #options: HandlerOptions;
+  readonly #refusals: RepeatedEvents;
+  readonly #responses = new Set<Promise<void>>();
+  /** Request ids are unique across restarts, short, and sort in the order of arrival. */
+  readonly #idPrefix = randomBytes(4).toString('hex');
+  #idCount = 0;
+
+  constructor(options: HandlerOptions) {
+    this.#options = options;
+    this.#refusals = new RepeatedEvents(options.log);
+  }
+
+  /** To be called when no request comes any more. */
+  close(): void {
+    this.#refusals.close();
+  }
+
+  /**
+   * Begins to answer a request, whose END_REQUEST is sent in any case; slots are shared out among connections. Returns what
+   * its STDIN is written to. Calls `ended` when its process is gone, too.
+   */
+  handle(request: Request, connection: object, ended?: () => void): RequestBody {
+    const id = this.#nextId();
+    const body = new RequestBody({
+      ...this.#options.body,
+      mayWait: () => request.isAlone,
+      onProblem: ({ code, message }) => {
+        this.#options.log.warn({ id, code }, `its connection waits until the program reads on: ${message}`);
+      },
+    });
+    const active: ActiveRequest = { id, request, body, connection };
+    this.active.add(active);
+    const response = this.#respond(active).finally(() => {
+      this.#responses.delete(response);
+      ended?.();
+    });
+    this.#responses.add(response);
+    return body;
+  }
+
+  /** Requests whose process is not gone yet, or that have not ended. */
+  get running(): number {
+    return this.#responses.size;
+  }
+
+  /** Resolves when those that run now have ended, and their processes are gone. */
+  async ended(): Promise<void> {
+    await Promise.all(this.#responses);
+  }
+
+  async #respond(active: ActiveRequest): Promise<void> {
+    const result = await this.#answer(active).catch((error: unknown) =>
+      resultUnstarted(error, active.request.signal),
+    );
+    active.body.destroy();
+    await this.#end(active, result);
+  }
+
+  /** What is said to a request that its connection refuses, before anything of it was read. */
+  refuse(why: RefusalReason): Buffer {
+    const id = this.#nextId();
+    const result = resultUnread(why);
+    this.#log(result, () => ({ id, ...result.fields }));
+    const response = pageBytes(result, { id, headOnly: false }) ?? Buffer.alloc(0);
+    const { accessLog, count, name } = this.#options;
+    const access = { ...accessOfUnread(id, result.page?.status ?? 503, response.length), site: name };
+    accessLog?.write(access);
+    count?.(access);
+    return response;
+  }
+
+  #nextId(): string {
+    return `${this.#idPrefix}-${String(++this.#idCount)}`;
+  }
+
+  async #answer(active: ActiveRequest): Promise<RequestResult> {
+    const { site, ownPage, lookUpTimeoutMs, body } = this.#options;
+    const { params, problem, signal } = active.request;
+    if (problem !== undefined) throw problem;
+    const page = ownPage?.(params);
+    if (page !== undefined) {
+      active.isOwnPage = true;
+      return resultOfSite({ kind: 'answer', answer: await page });
+    }
+    const found = await inTime(signal, lookUpTimeoutMs, (within) => site.resolve(params, within));
+    if (found.kind === 'defer') {
+      // As much work as a process: there is no more of it at once than of those.
+      return this.#admitted(active, async () => {
+        const resolution = checked(await inTime(signal, lookUpTimeoutMs, found.resolve));
+        return resolution.kind === 'run'
+          ? this.#run(active, resolution.invocation)
+          : resultOfSite(resolution);
+      });
+    }
+    const resolution = checked(found);
+    if (resolution.kind !== 'run') return resultOfSite(resolution);
+    const { invocation } = resolution;
+    active.invocation = invocation;
+    // Before it is admitted: an upload, however slow, holds no slot that a process could have.
+    if (!lacksLength(invocation)) return this.#admitted(active, () => this.#run(active, invocation));
+    const bytes = await active.body.whole(body.idleTimeoutMs);
+    const counted = withLength(invocation, bytes);
+    return this.#admitted(active, () => this.#run(active, counted), performance.now());
+  }
+
+  /** Does it once the request has a slot, which is free again when all of it is done. */
+  async #admitted(
+    active: ActiveRequest,
+    work: () => Promise<RequestResult>,
+    since = active.request.account.paramsAt,
+  ): Promise<RequestResult> {
+    const { request, connection } = active;
+    const waitsSince = (active.waitsSince = performance.now());
+    const release = await this.#options.admission.enter(connection, request.signal, since).finally(() => {
+      active.queueMs = performance.now() - waitsSince;
+    });
+    try {
+      return await work();
+    } finally {
+      release();
+    }
+  }
+
+  async #run(active: ActiveRequest, invocation: Invocation): Promise<RequestResult> {
+    const { request, body } = active;
+    active.invocation = invocation;
+    let hasAnswered = false;
+    const onStarted = (pid: number): void => {
+      active.pid = pid;
+    };
+    const onAnswered = (): void => {
+      hasAnswered = true;
+      void request.end(0);
+    };
+    if (body.errored !== null) throw body.errored;
+    const { stdout, stderr } = request;
+    const streams = { stdin: body, stdout, stderr, onStarted, onAnswered };
+    const run = await this.#options.runner.run(invocation, streams, request.signal);
+    return resultOfRun(run, request, {
+      hasAnswered,
+      script: invocation.file,
+      doubt: invocation.doubt,
+    });
+  }
+
+  /** Refusals for want of room come in thousands; each has its line in the access log. */
+  #log({ word, level, message, fields }: RequestResult, all: () => Readonly<Record<string, unknown>>): void {
+    if (word === 'not-admitted') this.#refusals.log(String(fields?.['code']), level, all, message);
+    else this.#options.log[level](all(), message);
+  }
+
+  /** Ends a request, whatever became of it, and accounts for it: the one place where that happens. */
+  async #end(active: ActiveRequest, result: RequestResult): Promise<void> {
+    const { id, request, queueMs, isOwnPage } = active;
+    const { name, accessLog, count } = this.#options;
+    const { fields, appStatus } = result;
+    this.#log(result, () => ({ id, uri: uriOf(request.params), ...fields }));
+    send(result, request, id);
+    await request.end(appStatus);
+    this.active.delete(active);
+    const { onEnded } = active;
+    if (accessLog === undefined && count === undefined && onEnded === undefined) return;
+    const access = { ...accessOf(id, request, result, queueMs), site: name };
+    accessLog?.write(access);
+    if (isOwnPage !== true) count?.(access);
+    for (const told of onEnded ?? []) told(access);
+  }
+}

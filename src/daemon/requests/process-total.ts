@@ -1,0 +1,95 @@
+/** The processes of all sites together: no more than there may be at once, shared out fairly. */
+
+import { availableParallelism } from 'node:os';
+
+import type { Configuration } from '../configuration.js';
+
+const PER_CORE = 16;
+const LEAST = 32;
+
+/** How many processes may run at once: unless that is said, no fewer than one site may have. */
+export function maxOfAll({
+  maxProcessesTotal,
+  sites,
+}: Pick<Configuration, 'maxProcessesTotal' | 'sites'>): number {
+  const ofSites = sites.map(({ maxProcesses }) => maxProcesses);
+  return maxProcessesTotal ?? Math.max(LEAST, PER_CORE * availableParallelism(), ...ofSites);
+}
+
+/** A site, as far as its processes are concerned. */
+export interface Sharer {
+  /** Processes that run for it. */
+  readonly running: number;
+  /** Whether one of its requests waits, and nothing of its own keeps it from running. */
+  readonly mayBeNext: boolean;
+  /** Starts that request; its process counts already. */
+  next(): void;
+}
+
+/**
+ * A site for which nothing runs finds a slot, as far as half of them go: the others leave it one. Of the sites that
+ * wait, the one with the fewest processes is next.
+ */
+export class ProcessTotal {
+  readonly #sharers = new Set<Sharer>();
+  #max: number;
+  #running = 0;
+
+  constructor(max = Infinity) {
+    this.#max = max;
+  }
+
+  /** Another limit; what runs goes on. */
+  set max(max: number) {
+    this.#max = max;
+    this.#share();
+  }
+
+  get running(): number {
+    return this.#running;
+  }
+
+  add(sharer: Sharer): void {
+    this.#sharers.add(sharer);
+  }
+
+  delete(sharer: Sharer): void {
+    this.#sharers.delete(sharer);
+    this.#share();
+  }
+
+  /** Takes a slot, if there is one for it. */
+  take(sharer: Sharer): boolean {
+    if (!this.#mayTake(sharer)) return false;
+    this.#running += 1;
+    return true;
+  }
+
+  /** Gives a slot back, for the next request. */
+  give(): void {
+    this.#running -= 1;
+    this.#share();
+  }
+
+  #mayTake(sharer: Sharer): boolean {
+    const free = this.#max - this.#running;
+    if (sharer.running === 0) return free > 0;
+    let kept = 0;
+    for (const each of this.#sharers) if (each.running === 0) kept += 1;
+    return free > Math.min(kept, Math.floor(this.#max / 2));
+  }
+
+  #share(): void {
+    for (;;) {
+      let next: Sharer | undefined;
+      for (const each of this.#sharers) {
+        if (each.mayBeNext && each.running < (next?.running ?? Infinity)) next = each;
+      }
+      if (next === undefined || !this.take(next)) return;
+      // Of several with as many, the others come first the next time.
+      this.#sharers.delete(next);
+      this.#sharers.add(next);
+      next.next();
+    }
+  }
+}

@@ -1,0 +1,220 @@
+/** Finds what has become of a request: its row in the table of results, and what is known of this one. */
+
+import { documentBytes, type DocumentResponse, errorPage } from '../../cgi/document.js';
+import type { ByteString } from '../../base/bytes.js';
+import type { Refusal } from '../../cgi/invocation.js';
+import { BridgeError, reasonOf, systemCodeOf } from '../../base/errors.js';
+import { paramText } from '../../fastcgi/params.js';
+import type { Request } from '../../fastcgi/request.js';
+import { visible } from '../../observe/escape.js';
+import { interpreterFault } from '../../process/limits.js';
+import { appStatusOf, describeExit, wasOutOfTime } from '../../process/exit-status.js';
+import { type Result, type ResultName, results, type Row } from '../../base/results.js';
+import type { RunResult } from '../../runners/runner.js';
+import type { Resolution } from '../../sites/site.js';
+
+/** What is to be said of a request: to the web server, in the log, and in the access log. */
+export interface RequestResult extends Pick<Result, 'word' | 'level' | 'message'> {
+  /** For the END_REQUEST (FastCGI 1.0 §5.5). */
+  readonly appStatus: number;
+  /** The bridge's own page, or a site's, where no script has answered. */
+  readonly page?: Refusal | DocumentResponse | undefined;
+  /** How the script went, if one was run. */
+  readonly run?: RunResult;
+  readonly fields?: Readonly<Record<string, unknown>>;
+  /** Whether the web server gets the message, too, on FCGI_STDERR: a refusal, unless it is for want of room. */
+  readonly isToldToWebServer?: boolean;
+}
+
+/** What the row does not say. */
+interface Known extends Pick<Partial<RequestResult>, 'appStatus' | 'run' | 'fields'> {
+  readonly why?: string;
+  readonly how?: string;
+  readonly code?: string | undefined;
+}
+
+/** The appStatus of a request whose script could not be started: a shell's "cannot execute". */
+const NOT_STARTED_APP_STATUS = 126;
+/** The appStatus of a response that is cut short by a script that exits with 0: a shell's for SIGTERM. */
+const CUT_SHORT_APP_STATUS = 143;
+
+function made(
+  { word, level, message, status, page, retryAfterSeconds, ...row }: Result,
+  { why, how = '', appStatus = 0, run, fields, ...known }: Known,
+): RequestResult {
+  const code = 'code' in known ? known.code : row.code;
+  const reason = page?.replace('{how}', how).replace('{why}', () => why ?? '');
+  return {
+    ...{ word, level, appStatus },
+    message: message.replace('{page}', () => reason ?? '').replace('{why}', () => why ?? reason ?? ''),
+    fields: { ...fields, ...(status !== undefined && { status }), ...(code !== undefined && { code }) },
+    ...(run !== undefined && { run }),
+    ...(word === 'refused' && { isToldToWebServer: true }),
+    ...(status !== undefined &&
+      reason !== undefined && {
+        page: { status, reason, ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) },
+      }),
+  };
+}
+
+/** The connection takes no further request: nobody knows more of it than that it has begun. */
+export function resultUnread(name: ResultName): RequestResult {
+  return made(results[name], {});
+}
+
+/** A site, or the bridge itself, has answered without a script, or refused the request. */
+export function resultOfSite(resolution: Exclude<Resolution, { kind: 'run' }>): RequestResult {
+  if (resolution.kind === 'answer') {
+    const { answer: page } = resolution;
+    return { ...made(results.answered, { fields: { status: page.status } }), page };
+  }
+  const { refusal: page } = resolution;
+  const why = page.detail ?? page.reason;
+  return { ...made(results.refused, { why, fields: { status: page.status } }), page };
+}
+
+/** Nothing was started; for an error that says nothing of the request, since the bridge itself is at fault. */
+export function resultUnstarted(error: unknown, signal: AbortSignal): RequestResult {
+  if (signal.aborted) return resultAborted(signal, {});
+  const row = error instanceof BridgeError ? rowOf(error, 'before') : undefined;
+  if (row !== undefined) return made(row, { why: reasonOf(error) });
+  const fields = { stack: error instanceof Error ? error.stack : undefined };
+  return made(results['bridge-error'], { why: reasonOf(error), appStatus: 1, fields });
+}
+
+/**
+ * A script was run, or could not be started. `hasAnswered` says that the request had ended before its script has; `doubt`,
+ * why the script may have refused it.
+ */
+export function resultOfRun(
+  run: RunResult,
+  { params, signal }: Pick<Request, 'params' | 'signal'>,
+  { hasAnswered, script, doubt }: { hasAnswered: boolean; script?: ByteString; doubt?: string | undefined },
+): RequestResult {
+  const { status, exit, endedBy, startError } = run;
+  const isHead = paramText(params, 'REQUEST_METHOD') === 'HEAD';
+  const isShort = run.isShort && !isHead;
+  // A script may say that all is well though its response is cut short: nobody else says so.
+  const wasCut = isShort || endedBy !== undefined;
+  const appStatus =
+    exit === undefined ? NOT_STARTED_APP_STATUS : appStatusOf(exit) || (wasCut ? CUT_SHORT_APP_STATUS : 0);
+  const fields = {
+    pid: run.pid,
+    status,
+    ...(exit && { exit: describeExit(exit) }),
+    ...(endedBy && { ended_by: endedBy }),
+    ...(run.stderrTail !== '' && { stderr: run.stderrTail.trimEnd() }),
+  };
+  const known = { run, appStatus, fields };
+  if (endedBy === 'abort') return resultAborted(signal, known);
+  if (startError?.code === 'ERR_SYSTEM_LIMIT' && signal.aborted) return resultAborted(signal, { run });
+  if (status === undefined) return made(...unanswered(run, known, script));
+  const isCut = wasCut || exit?.kind === 'signaled';
+  if (hasAnswered) return made(results['answered-early'], known);
+  if (isCut) {
+    const { word } = endedBy ? results[endedBy] : results[wasOutOfTime(exit) ? 'max-cpu' : 'cut-short'];
+    return made({ ...results['cut-short'], word }, { ...known, why: String(run.stdoutBytes) });
+  }
+  if (appStatus !== 0) return made(results['nonzero-exit'], known);
+  if (run.isLong === true && !isHead) return made(results['too-long'], known);
+  return byScript(status, doubt, run.stderrTail, known);
+}
+
+/** A script has answered: whether it says that it would not or could not, and why. */
+function byScript(status: number, doubt: string | undefined, said: string, known: Known): RequestResult {
+  const last = said.trimEnd().split('\n').at(-1) ?? '';
+  const fatal = /^fatal: .*$/m.exec(said)?.[0];
+  // What somebody asks for in vain is no fault of the script's.
+  const isNotThere = status >= 400 && status < 500;
+  if (fatal !== undefined && !isNotThere) return made(results['failed-in-script'], { ...known, why: fatal });
+  if (status >= 500 && last !== '') return made(results['failed-in-script'], { ...known, why: last });
+  const why = [last, doubt ?? ''].filter((each) => each !== '').join('; ');
+  if (why === '' || !/^40[13]$/.test(String(status))) return made(results.answered, known);
+  const refused = made(results['refused-by-script'], { ...known, why });
+  return { ...refused, isToldToWebServer: doubt !== undefined };
+}
+
+/** No header was sent: what can be told of why. */
+function unanswered(run: RunResult, known: Known, script?: ByteString): [row: Result, known: Known] {
+  const { startError, headerError, bodyError, endedBy, exit } = run;
+  if (startError !== undefined) {
+    const { message: why, code } = startError;
+    const row = rowOf(startError, 'start') ?? results['start-error'];
+    return [row, { ...known, why, code, ...(row.word === 'not-admitted' && { appStatus: 0 }) }];
+  }
+  if (endedBy === 'max-spool-size' || endedBy === 'spool-error') {
+    const error =
+      bodyError instanceof BridgeError
+        ? bodyError
+        : new BridgeError('ERR_SPOOL', reasonOf(bodyError), { cause: bodyError });
+    return [rowOf(error, 'run') ?? results[endedBy], { ...known, why: error.message }];
+  }
+  if (endedBy !== undefined) {
+    return [results[endedBy], { ...known, ...(headerError && { why: headerError.message }) }];
+  }
+  if (wasOutOfTime(exit)) return [results['max-cpu'], known];
+  const isKilled = exit?.kind === 'signaled';
+  const name: ResultName = run.isWithheld
+    ? isKilled
+      ? 'killed-withheld'
+      : 'withheld'
+    : isKilled
+      ? 'killed'
+      : 'no-header';
+  const why = name === 'no-header' ? whyNoHeader(run, script) : {};
+  return [results[name], { ...known, ...why, ...(exit && { how: describeExit(exit) }) }];
+}
+
+/** How the output of a script without a header began, or why its interpreter wrote none. */
+function whyNoHeader({ firstLine = '' }: RunResult, script?: ByteString): { readonly why?: string } {
+  const began = firstLine === '' ? undefined : `its output begins with ${JSON.stringify(firstLine)}`;
+  const found = began ?? (script && interpreterFault(script));
+  const what = 'the script ended without a complete header (RFC 3875 §6)';
+  return found === undefined ? {} : { why: `${what}: ${found}` };
+}
+
+/** The web server, or somebody else, does not want the response any more. */
+function resultAborted(signal: AbortSignal, known: Known): RequestResult {
+  const reason: unknown = signal.aborted ? signal.reason : 'the daemon was told to end it';
+  const code = reason instanceof BridgeError ? reason.code : undefined;
+  const result = made(results[code === 'ERR_CANCELLED' ? 'cancelled' : 'abort'], {
+    ...known,
+    why: reasonOf(reason),
+    code,
+  });
+  const { status } = known.run ?? {};
+  // What was sent of a response stays as it is.
+  return status === undefined ? result : { ...result, page: undefined, fields: { ...result.fields, status } };
+}
+
+/** The row of an error at a stage: the first of its code, and of its cause where that matters. */
+function rowOf(error: BridgeError, stage: Row['stage']): Result | undefined {
+  const cause = error.cause === undefined ? 'none' : (systemCodeOf(error.cause) ?? '');
+  return Object.values(results).find(
+    (row) =>
+      row.stage === stage &&
+      row.code === error.code &&
+      (row.causes === undefined || row.causes.includes(cause)),
+  );
+}
+
+/** Writes the bridge's own response, if it has one, and the reason of a refusal; the response goes out with its end. */
+export function send(result: RequestResult, { params, stdout, stderr }: Request, id: string): void {
+  if (stdout.destroyed) return;
+  stdout.cork();
+  const page = pageBytes(result, { id, headOnly: paramText(params, 'REQUEST_METHOD') === 'HEAD' });
+  if (page !== undefined) stdout.write(page);
+  if (result.isToldToWebServer !== true) return;
+  // For its error log, where administrators look first. HAProxy 2.6 crashes at what comes before a response.
+  stdout.uncork();
+  stderr.write(`fcgi2cgi: ${visible(result.message)} (request ${id})\n`);
+}
+
+/** The bridge's own response, if it has one, as bytes of a script's output. */
+export function pageBytes(
+  { page }: Pick<RequestResult, 'page'>,
+  { id, headOnly }: { id: string; headOnly: boolean },
+): Buffer | undefined {
+  if (page === undefined) return undefined;
+  return documentBytes('body' in page ? page : errorPage({ ...page, id }), { headOnly });
+}

@@ -1,0 +1,200 @@
+/** The process that takes our place, as we see it. */
+
+import type { ChildProcess, StdioOptions } from 'node:child_process';
+import { closeSync } from 'node:fs';
+import type { Socket } from 'node:net';
+
+import { BridgeError, linesOf, reasonOf } from '../../base/errors.js';
+import { Timer } from '../../base/timer.js';
+import type { Configuration } from '../configuration.js';
+import type { Listener } from '../listening/listener.js';
+import { type Logs, openLogFile } from '../process/logs.js';
+import type { PidFile } from '../process/pid-file.js';
+import { handOver } from './socket-handover.js';
+import { type ConnectionMessage, isNextProcessMessage, startAgain } from './start-again.js';
+import { type Answer, answerRequest } from './upgrade-request.js';
+
+export interface NextProcessOptions {
+  readonly listeners: readonly Listener[];
+  readonly pidFile: PidFile | undefined;
+  /** The log file, which is its standard error where we are in the background. */
+  readonly logFile: string | undefined;
+  readonly background: boolean;
+  /** How long it may take to listen; 0 for as long as it likes. */
+  readonly timeoutMs: number;
+  /** What is added to its environment. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Aborts the start. */
+  readonly signal: AbortSignal;
+}
+
+/** What the next process may want of us. */
+export interface Orders {
+  /** Our logs were moved away. */
+  readonly onReopen: () => void;
+  /** We are to end soon; perhaps since nobody is left who could take what we still have. */
+  readonly onStop: () => void;
+}
+
+export class NextProcess {
+  readonly #process: ChildProcess;
+  /** The listeners that it has taken over, and their numbers. */
+  readonly #taken: ReadonlyMap<Listener, number>;
+  /** Connections that it was given and has not said yet to have. */
+  #underWay = 0;
+  #onArrived: () => void = () => undefined;
+
+  private constructor(child: ChildProcess, taken: ReadonlyMap<Listener, number>) {
+    this.#process = child;
+    this.#taken = taken;
+    // Unless it is told so, Node forgets after a while that the channel is to keep us alive.
+    child.channel?.ref();
+  }
+
+  /**
+   * Starts it; resolves when it listens. Until then, it has taken nothing from us but perhaps the pid file.
+   *
+   * @throws BridgeError why it does not listen; it has ended then.
+   */
+  static async start(options: NextProcessOptions): Promise<NextProcess> {
+    const { listeners, pidFile, background, logFile, timeoutMs, signal } = options;
+    const { descriptors, env } = handOver(listeners, pidFile, 'process');
+    const late = new AbortController();
+    const timer = new Timer(timeoutMs, () => {
+      const what = `the new process did not listen within ${String(timeoutMs)} ms (--upgrade-timeout)`;
+      late.abort(new BridgeError('ERR_UPGRADE', what));
+    });
+    const log = background ? openLogFile(logFile) : undefined;
+    timer.start();
+    const own: StdioOptions =
+      log === undefined ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'ignore', log];
+    try {
+      const started = await startAgain(
+        {
+          stdio: [...own, ...descriptors, 'ipc'],
+          detached: background,
+          env: { ...options.env, ...env },
+          advice: logFile ?? 'standard error',
+        },
+        AbortSignal.any([late.signal, signal]),
+      );
+      const taken = new Map(
+        listeners.flatMap((listener, index) =>
+          started.taken.includes(index) ? [[listener, index] as const] : [],
+        ),
+      );
+      return new NextProcess(started.process, taken);
+    } catch (error) {
+      if (error instanceof BridgeError) throw error;
+      throw new BridgeError('ERR_UPGRADE', reasonOf(error), { cause: error });
+    } finally {
+      timer.stop();
+      if (log !== undefined) closeSync(log);
+    }
+  }
+
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
+  /** The listeners that it has taken over. */
+  get taken(): ReadonlySet<Listener> {
+    return new Set(this.#taken.keys());
+  }
+
+  /** Hears what it wants of us; its end is an order to stop. */
+  obey({ onReopen, onStop }: Orders): void {
+    this.#process.on('message', (message) => {
+      if (!isNextProcessMessage(message)) return;
+      if (message.kind === 'reopen') onReopen();
+      else if (message.kind === 'stop') onStop();
+      else this.#arrived();
+    });
+    this.#process.once('disconnect', onStop);
+    if (!this.#process.connected) onStop();
+  }
+
+  /** Gives it a connection that has come to one of the listeners that it has taken, and on which nothing is under way. */
+  sendConnection(socket: Socket, listener: Listener): void {
+    const number = this.#taken.get(listener);
+    const { _handle: handle } = socket as unknown as { _handle?: { readStop?: () => void } | null };
+    if (number === undefined || !this.#process.connected) {
+      socket.destroy();
+      return;
+    }
+    // Node would read on until the other process has it, and throw away what comes.
+    handle?.readStop?.();
+    const message: ConnectionMessage = { kind: 'connection', listener: number };
+    this.#underWay += 1;
+    this.#process.send(message, socket, undefined, (error) => {
+      if (error === null) return;
+      socket.destroy();
+      this.#arrived();
+    });
+  }
+
+  /** Tells it, by closing the channel, that we have ended; once it has what it was given, which would be lost with us. */
+  async close(): Promise<void> {
+    this.#process.removeAllListeners('disconnect');
+    await new Promise<void>((resolve) => {
+      this.#onArrived = resolve;
+      this.#process.once('disconnect', resolve);
+      if (this.#underWay === 0 || !this.#process.connected) resolve();
+    });
+    if (this.#process.connected) this.#process.disconnect();
+  }
+
+  #arrived(): void {
+    this.#underWay -= 1;
+    if (this.#underWay === 0) this.#onArrived();
+  }
+}
+
+export interface UpgradeOptions {
+  /** What the new process takes over; undefined where this one does not serve yet, or ends already. */
+  readonly listeners: readonly Listener[] | undefined;
+  readonly configuration: Pick<Configuration, 'log' | 'background' | 'pidFile' | 'upgradeTimeoutMs'>;
+  /** The pid file that this process holds. */
+  readonly pidFile: PidFile | undefined;
+  readonly logs: Logs;
+  /** What is added to the environment of the new process. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Aborts the start of the new process. */
+  readonly signal: AbortSignal;
+  /** Called when the new process listens, before anybody is told. */
+  readonly onReplaced: (next: NextProcess) => void;
+}
+
+/** Resolves when the new process has taken the place of this one, or the log says why it has not; never rejects. */
+export async function upgrade(options: UpgradeOptions): Promise<void> {
+  const { listeners, configuration, pidFile, logs, env, signal, onReplaced } = options;
+  const { log: logOptions, background, pidFile: path, upgradeTimeoutMs } = configuration;
+  const answer = async (how: Answer): Promise<void> => {
+    if (path !== undefined) await answerRequest(path, how);
+  };
+  try {
+    if (listeners === undefined) {
+      throw new BridgeError('ERR_UPGRADE', 'it has only just been started, or ends already');
+    }
+    await answer({ withinMs: upgradeTimeoutMs });
+    logs.log.info({}, 'upgrade: starting the process that takes the place of this one');
+    const next = await NextProcess.start({
+      listeners,
+      pidFile,
+      background,
+      logFile: logOptions.file,
+      timeoutMs: upgradeTimeoutMs,
+      env,
+      signal,
+    });
+    onReplaced(next);
+    await answer({ pid: next.pid ?? 0 });
+  } catch (error) {
+    logs.mistakes(error);
+    logs.log.error({}, 'the upgrade has failed: this process goes on serving');
+    await pidFile?.restore().catch((reason: unknown) => {
+      logs.mistakes(reason);
+    });
+    await answer({ failed: linesOf(error) });
+  }
+}

@@ -1,0 +1,168 @@
+/** The octets of one connection: sent in order, read no further than wanted, ended without losing the last answer. */
+
+import type { Duplex } from 'node:stream';
+
+import { BridgeError } from '../base/errors.js';
+import { Timer } from '../base/timer.js';
+import { noteBytesRead } from '../base/memory-pressure.js';
+
+export interface OutgoingSocketOptions {
+  /** How long the web server may leave unread what it was sent, in milliseconds; 0 for as long as it likes. */
+  readonly stallTimeoutMs: number;
+  /** Told why the connection is closed on its peer. */
+  readonly onProblem: (problem: BridgeError) => void;
+  readonly onChunk: (chunk: Buffer) => void;
+  /** Told, perhaps more than once, that the web server has ended its side or that nothing is left of the connection. */
+  readonly onLeft: () => void;
+  /** Told when the web server has read all but the part that it may leave unread. */
+  readonly onRead: () => void;
+}
+
+/** Octets of answers that no writer waits for (END_REQUEST, GET_VALUES_RESULT …) and a peer may leave unread. */
+const MAX_UNAWAITED_BYTES = 65_536;
+
+/** How long a connection that we have ended waits for the web server to go on sending or to end it too. */
+const LINGER_MS = 5_000;
+
+/** Owns the socket it is given: closes it when the peer, `finish` or `destroy` says so, unless it was `release`d. */
+export class OutgoingSocket {
+  /** Resolves when the socket is closed, or somebody else's. */
+  readonly closed: Promise<void>;
+
+  /** What it owns: to be asked, not to be changed. */
+  readonly stream: Duplex;
+  readonly #options: OutgoingSocketOptions;
+  readonly #stall: Timer;
+  readonly #onData: (chunk: Buffer) => void;
+  readonly #onEnd: () => void;
+  readonly #onClose: () => void;
+  #resolveClosed: () => void = () => undefined;
+  readonly #linger = new Timer(LINGER_MS, () => {
+    this.destroy();
+  });
+  #unawaitedBytes = 0;
+  #state: 'open' | 'finishing' | 'closed' = 'open';
+
+  constructor(socket: Duplex, options: OutgoingSocketOptions) {
+    this.stream = socket;
+    this.#options = options;
+    const { stallTimeoutMs } = options;
+    this.#stall = new Timer(stallTimeoutMs, () => {
+      const what = `the web server has read nothing for ${String(stallTimeoutMs)} ms (--idle-timeout)`;
+      this.fail(new BridgeError('ERR_FASTCGI_DISCONNECTED', what));
+    });
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    this.#onClose = () => {
+      this.#endWithoutSocket();
+    };
+    this.#onData = (chunk) => {
+      noteBytesRead(chunk.length);
+      this.#linger.putOff();
+      if (!this.isFinished) options.onChunk(chunk);
+    };
+    // A web server that ends its side has left: none of them half-closes, and nothing else shows that it is gone.
+    this.#onEnd = () => {
+      options.onLeft();
+      this.finish();
+      this.#lingerOn();
+    };
+    // What an error means is told by the close that always follows it.
+    socket.on('error', () => undefined);
+    socket.once('close', this.#onClose).on('data', this.#onData).once('end', this.#onEnd);
+  }
+
+  /** Whether nothing that comes matters any more. */
+  get isFinished(): boolean {
+    return this.#state !== 'open';
+  }
+
+  /** Sends octets in order, at least one piece; calls `done` when the web server can take more. */
+  readonly send = (octets: readonly Buffer[], done?: () => void): void => {
+    if (this.#state === 'closed') return;
+    let unawaited = 0;
+    if (done === undefined) for (const { length } of octets) unawaited += length;
+    this.#unawaitedBytes += unawaited;
+    this.stream.cork();
+    for (const buffer of octets.slice(0, -1)) this.stream.write(buffer);
+    this.stream.write(octets.at(-1), (error) => {
+      this.#stall.stop();
+      this.#awaitReading();
+      // Without a peer the request is aborted by the socket's close: its stream must neither fail nor finish before. Node
+      // calls back without an error what was waiting when the socket was destroyed.
+      if (error || this.stream.destroyed) return;
+      this.#unawaitedBytes -= unawaited;
+      (done ?? this.#options.onRead)();
+    });
+    this.stream.uncork();
+    this.#awaitReading();
+  };
+
+  /**
+   * Reads on, if that `isWanted` and the web server reads what it has asked for: GET_VALUES, or requests that have no
+   * answer to speak of, can be sent without end. Returns whether octets can come.
+   */
+  readOn(isWanted: boolean): boolean {
+    if (this.#state === 'closed') return false;
+    const reads = this.isFinished || (isWanted && this.#unawaitedBytes <= MAX_UNAWAITED_BYTES);
+    if (reads === this.stream.isPaused()) {
+      if (reads) this.stream.resume();
+      else this.stream.pause();
+    }
+    return reads;
+  }
+
+  /**
+   * Ends our side and goes on reading what the web server may still send: closing a socket with unread octets resets
+   * it, and the web server would lose the end of the answer. A web server that is slow to read has all its time.
+   */
+  finish(): void {
+    if (this.isFinished) return;
+    this.#state = 'finishing';
+    this.stream.end(() => {
+      this.#lingerOn();
+    });
+    this.stream.resume();
+  }
+
+  /**
+   * Lets go of the socket if nothing is under way on it, in either direction, and says whether: then it is somebody
+   * else's, open as it is, and this has ended.
+   */
+  release(): boolean {
+    const socket = this.stream;
+    const isAtRest = socket.readableLength === 0 && socket.writableLength === 0 && !socket.isPaused();
+    if (this.isFinished || socket.destroyed || !isAtRest) return false;
+    socket.off('close', this.#onClose).off('data', this.#onData).off('end', this.#onEnd);
+    this.#endWithoutSocket();
+    return true;
+  }
+
+  /** Closes at once, since the web server has done wrong. */
+  fail(problem: BridgeError): void {
+    this.#options.onProblem(problem);
+    this.destroy();
+  }
+
+  /** Closes at once. */
+  destroy(): void {
+    this.stream.destroy();
+  }
+
+  #endWithoutSocket(): void {
+    this.#state = 'closed';
+    this.#linger.stop();
+    this.#stall.stop();
+    this.#options.onLeft();
+    this.#resolveClosed();
+  }
+
+  #awaitReading(): void {
+    if (!this.stream.destroyed && this.stream.writableLength > 0) this.#stall.start();
+  }
+
+  #lingerOn(): void {
+    if (!this.stream.destroyed) this.#linger.start();
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * What Node does not tell of descriptors: a socket's, what it holds unread, the end of one side; and those that the parent
+ * of this process had open, which programs must not inherit.
+ */
+
+import { readdirSync, readFileSync } from 'node:fs';
+import type { Server } from 'node:net';
+import type { Duplex } from 'node:stream';
+
+import { loadLibC } from './libc.js';
+
+/** `O_CLOEXEC`, `F_SETFD` and `FD_CLOEXEC` of Linux, which Node does not name. */
+const O_CLOEXEC = 0o2_000_000;
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+
+/**
+ * Marks descriptors above 2 that programs would inherit so that they don't; they stay open for us. To be called before
+ * the first program is started: what Node opens is marked by itself, but of what it was started with only the first
+ * 16 and those right behind them. Returns those that could not be marked, since koffi is missing.
+ *
+ * Elsewhere than on Linux nothing tells which ones they are: then it returns none.
+ */
+export function keepFromPrograms(load = loadLibC): readonly number[] {
+  const inheritable = descriptors().filter(isInheritable);
+  if (inheritable.length === 0) return [];
+  const loaded = load();
+  if (loaded.kind === 'loaded') {
+    for (const descriptor of inheritable) loaded.libc.fcntl(descriptor, F_SETFD, 'int', FD_CLOEXEC);
+  }
+  // A second look, for one may have been a file that a thread of Node was reading: the certificates, in Node 22.
+  return inheritable.filter(isInheritable);
+}
+
+function descriptors(): number[] {
+  try {
+    return readdirSync('/proc/self/fd')
+      .map(Number)
+      .filter((descriptor) => descriptor > 2);
+  } catch {
+    return [];
+  }
+}
+
+function isInheritable(descriptor: number): boolean {
+  let information: string;
+  try {
+    information = readFileSync(`/proc/self/fdinfo/${String(descriptor)}`, 'latin1');
+  } catch {
+    // The one that has listed them, for instance.
+    return false;
+  }
+  const flags = /^flags:\s*([0-7]+)$/m.exec(information)?.[1] ?? '';
+  return (parseInt(flags, 8) & O_CLOEXEC) === 0;
+}
+
+/** Of Linux, which Node does not name. */
+const SHUT_WR = 1;
+const MSG_PEEK = 0x02;
+const MSG_DONTWAIT = 0x40;
+
+const nextByte = Buffer.alloc(1);
+
+/** Whether the peer has sent something that nobody has read, or has left; undefined without koffi, which alone knows. */
+export function hasUnread(socket: Duplex): boolean | undefined {
+  const loaded = loadLibC();
+  if (loaded.kind === 'missing') return undefined;
+  const descriptor = descriptorOf(socket) ?? -1;
+  // Else it fails with EAGAIN.
+  return loaded.libc.recv(descriptor, nextByte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0;
+}
+
+/**
+ * Ends our side if the system has all that was written; otherwise, and without koffi, it is left to `socket.end`, which the
+ * caller calls in any case.
+ */
+export function endAtOnce(socket: Duplex): void {
+  const descriptor = descriptorOf(socket);
+  if (descriptor === undefined || socket.writableLength > 0) return;
+  const loaded = loadLibC();
+  // Where it fails, the peer has left.
+  if (loaded.kind === 'loaded') loaded.libc.shutdown(descriptor, SHUT_WR);
+}
+
+/** Node has no other way to it, and none to that of a socket which is closed. */
+export function descriptorOf(socket: Server | Duplex): number | undefined {
+  const { _handle: handle } = socket as unknown as { _handle?: { fd?: number } | null };
+  const descriptor = handle?.fd;
+  return descriptor === undefined || descriptor < 0 ? undefined : descriptor;
+}

@@ -1,0 +1,184 @@
+/** The functions of the C library that Node lacks, most of which start and reap processes, called through koffi, which may not be installed. */
+
+import { createRequire } from 'node:module';
+import { constants } from 'node:os';
+import { getSystemErrorMap } from 'node:util';
+
+import { type ByteString, toBuffer } from '../base/bytes.js';
+import { reasonOf } from '../base/errors.js';
+
+/** Bytes that a C function reads or writes. The caller keeps them until it has returned. */
+export type Memory = NodeJS.ArrayBufferView;
+
+export type Call<Args extends unknown[]> = (...args: Args) => number;
+interface AsyncCall<Args extends unknown[]> {
+  async(...args: [...Args, (error: Error | null, result: number) => void]): void;
+}
+type SpawnArguments = [
+  pid: Memory,
+  path: Memory,
+  actions: Memory,
+  attributes: Memory,
+  argv: Memory,
+  envp: Memory,
+];
+
+/** Each returns what its manual page says; those of posix_spawn return an error number. */
+export interface LibC {
+  readonly pipe2: Call<[descriptors: Memory, flags: number]>;
+  readonly fcntl: Call<[descriptor: number, command: number, type: 'int', argument: number]>;
+  readonly kill: Call<[pid: number, signal: number]>;
+  readonly setpriority: Call<[which: number, who: number, niceness: number]>;
+  /** Ends the process at once, with all of its threads. */
+  readonly exit: Call<[status: number]>;
+  readonly socket: Call<[domain: number, type: number, protocol: number]>;
+  readonly listen: Call<[descriptor: number, backlog: number]>;
+  readonly recv: Call<[descriptor: number, bytes: Memory, length: number, flags: number]>;
+  readonly shutdown: Call<[descriptor: number, how: number]>;
+  readonly sendto: Call<
+    [descriptor: number, bytes: Memory, length: number, flags: number, address: Memory, addressLength: number]
+  >;
+  readonly waitpid: Call<[pid: number, status: Memory, options: number]>;
+  readonly initActions: Call<[actions: Memory]>;
+  readonly destroyActions: Call<[actions: Memory]>;
+  readonly addDup2: Call<[actions: Memory, descriptor: number, as: number]>;
+  readonly addChdir: Call<[actions: Memory, path: Memory]>;
+  readonly initAttributes: Call<[attributes: Memory]>;
+  readonly setFlags: Call<[attributes: Memory, flags: number]>;
+  readonly setSignalDefault: Call<[attributes: Memory, signals: Memory]>;
+  readonly setSignalMask: Call<[attributes: Memory, signals: Memory]>;
+  readonly fillSignals: Call<[signals: Memory]>;
+  readonly emptySignals: Call<[signals: Memory]>;
+  readonly spawn: AsyncCall<SpawnArguments>;
+  /** The error number that the last call has left. */
+  readonly errno: () => number;
+  readonly addressOf: (memory: Memory) => bigint;
+  readonly pointerBytes: number;
+}
+
+/** What we use of koffi; its own types are not there where it is not. */
+export interface Koffi {
+  load(library: null): { func(prototype: string): unknown };
+  errno(): number;
+  address(memory: Memory): bigint;
+  sizeof(type: string): number;
+}
+
+export type LoadedLibC =
+  { readonly kind: 'loaded'; readonly libc: LibC } | { readonly kind: 'missing'; readonly reason: string };
+
+let loaded: LoadedLibC | undefined;
+
+/** Loads it once; it stays. */
+export function loadLibC(): LoadedLibC {
+  return (loaded ??= load());
+}
+
+function load(): LoadedLibC {
+  // Elsewhere flags have other values, and sessions and directories are not posix_spawn's business everywhere.
+  if (process.platform !== 'linux') return missing(`posix_spawn is not known on ${process.platform}`);
+  try {
+    return { kind: 'loaded', libc: bind(loadKoffi()) };
+  } catch (error) {
+    return missing(`koffi can’t be loaded (${reasonOf(error).split('\n')[0] ?? ''})`);
+  }
+}
+
+/**
+ * Ends the process at once, where Node would wait for ever for threads that a dead file system holds; without koffi by
+ * SIGKILL. What waits to be written is lost.
+ */
+export function exitAtOnce(status: number): void {
+  const loaded = loadLibC();
+  if (loaded.kind === 'loaded') loaded.libc.exit(status);
+  process.kill(process.pid, 'SIGKILL');
+}
+
+/** @throws Error where it is not installed, or not for this system */
+export function loadKoffi(): Koffi {
+  return createRequire(import.meta.url)('koffi') as Koffi;
+}
+
+function missing(reason: string): LoadedLibC {
+  return { kind: 'missing', reason };
+}
+
+/** @throws Error where the C library lacks one of them. */
+function bind(koffi: Koffi): LibC {
+  const library = koffi.load(null);
+  const call = <Args extends unknown[]>(prototype: string): Call<Args> =>
+    library.func(prototype) as Call<Args>;
+  const attributes = 'int posix_spawnattr_';
+  const actions = 'int posix_spawn_file_actions_';
+  return {
+    pipe2: call('int pipe2(void *, int)'),
+    fcntl: call('int fcntl(int, int, ...)'),
+    kill: call('int kill(int, int)'),
+    setpriority: call('int setpriority(int, unsigned int, int)'),
+    exit: call('void _exit(int)'),
+    socket: call('int socket(int, int, int)'),
+    listen: call('int listen(int, int)'),
+    recv: call('long recv(int, void *, size_t, int)'),
+    shutdown: call('int shutdown(int, int)'),
+    sendto: call('long sendto(int, void *, size_t, int, void *, unsigned int)'),
+    waitpid: call('int waitpid(int, void *, int)'),
+    initActions: call(`${actions}init(void *)`),
+    destroyActions: call(`${actions}destroy(void *)`),
+    addDup2: call(`${actions}adddup2(void *, int, int)`),
+    addChdir: call(`${actions}addchdir_np(void *, void *)`),
+    initAttributes: call(`${attributes}init(void *)`),
+    setFlags: call(`${attributes}setflags(void *, short)`),
+    setSignalDefault: call(`${attributes}setsigdefault(void *, void *)`),
+    setSignalMask: call(`${attributes}setsigmask(void *, void *)`),
+    fillSignals: call('int sigfillset(void *)'),
+    emptySignals: call('int sigemptyset(void *)'),
+    spawn: library.func(
+      'int posix_spawn(void *, void *, void *, void *, void *, void *)',
+    ) as AsyncCall<SpawnArguments>,
+    errno: () => koffi.errno(),
+    addressOf: (memory) => koffi.address(memory),
+    pointerBytes: koffi.sizeof('void *'),
+  };
+}
+
+/** `code` is the number's name (`ENOENT`), for `systemCodeOf`. */
+export function systemError(call: string, errorNumber: number): NodeJS.ErrnoException {
+  // libuv, whose numbers are negative, has no words for those that it never meets, as ENOEXEC.
+  const [code, meaning] = getSystemErrorMap().get(-errorNumber) ?? [nameOf(errorNumber), 'failed'];
+  return Object.assign(new Error(`${call}: ${meaning} (${code})`), {
+    code,
+    errno: -errorNumber,
+    syscall: call,
+  });
+}
+
+function nameOf(errorNumber: number): string {
+  const names = Object.entries(constants.errno);
+  return names.find(([, number]) => number === errorNumber)?.[0] ?? `error ${String(errorNumber)}`;
+}
+
+/** A string with its end. It must hold no NUL byte. */
+export function cString(bytes: ByteString): Memory {
+  return toBuffer(`${bytes}\0`);
+}
+
+/** A null-terminated vector of pointers to strings, as argv and envp are. Both parts live as long as it is used. */
+export interface Vector {
+  readonly pointers: Memory;
+  readonly strings: Memory;
+}
+
+/** The vector of these strings, none of which may hold a NUL byte. */
+export function vector(
+  all: readonly ByteString[],
+  { addressOf, pointerBytes }: Pick<LibC, 'addressOf' | 'pointerBytes'>,
+): Vector {
+  const strings = toBuffer(all.map((bytes) => `${bytes}\0`).join(''));
+  const pointers = pointerBytes === 8 ? new BigUint64Array(all.length + 1) : new Uint32Array(all.length + 1);
+  let address = all.length === 0 ? 0n : addressOf(strings);
+  all.forEach((bytes, index) => {
+    pointers[index] = pointerBytes === 8 ? address : Number(address);
+    address += BigInt(bytes.length + 1);
+  });
+  return { pointers, strings };
+}

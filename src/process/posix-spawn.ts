@@ -1,0 +1,191 @@
+/** Starts a program by posix_spawn(3), on a thread of its own: the event loop does not wait for it. */
+
+import { closeSync, openSync } from 'node:fs';
+import { constants, getPriority } from 'node:os';
+
+import pLimit from 'p-limit';
+
+import { type Command, refuseNul, startError } from './command.js';
+import { type ExitStatus, exitStatusOfWait } from './exit-status.js';
+import { OwnedProcess } from './owned-process.js';
+import type { StartProcess } from './start-process.js';
+import { cString, type LibC, type Memory, systemError, vector } from '../posix/libc.js';
+import { Pipes } from '../posix/pipes.js';
+
+/** Of <spawn.h>, as glibc and musl have them. */
+const SETPGROUP = 0x02;
+const SETSIGDEF = 0x04;
+const SETSIGMASK = 0x08;
+const SETSID = 0x80;
+/** More than any C library's posix_spawnattr_t, posix_spawn_file_actions_t and sigset_t take. */
+const STRUCT_BYTES = 1_024;
+
+/** Starts that go on at once: koffi has room for 64 calls. Each runner has a share of threads for its own (`threads.ts`). */
+const MAX_STARTING = 32;
+
+/** Of <sys/resource.h>: a process group. */
+const PRIO_PGRP = 1;
+
+const SHELL = '/bin/sh';
+
+let made: StartProcess | undefined;
+
+/** The way of starting programs on this C library. */
+export function posixSpawn(libc: LibC): StartProcess {
+  return (made ??= make(libc));
+}
+
+function make(libc: LibC): StartProcess {
+  const attributes = groupAttributes(libc);
+  const ownNiceness = getPriority();
+  const reaper = new Reaper(libc);
+  const oneOfFew = pLimit(MAX_STARTING);
+
+  async function start(command: Command): Promise<OwnedProcess> {
+    refuseNul(command);
+    let pipes: Pipes | undefined;
+    let pid: number;
+    try {
+      pipes = new Pipes(libc, command.input);
+      pid = await spawn(libc, attributes, command, pipes.theirs);
+    } catch (error) {
+      pipes?.closeOurs();
+      throw startError(command, error);
+    } finally {
+      pipes?.closeTheirs();
+    }
+    // With all that it has started since, and at no cost to speak of, as nice(1) would have.
+    if (command.niceness !== undefined) libc.setpriority(PRIO_PGRP, pid, ownNiceness + command.niceness);
+    const streams = pipes.streams();
+    const exited = reaper.ended(pid).then((exit) => {
+      // As Node does: nobody is left to read it, though something that it has started may hold the other end.
+      streams.stdin.destroy();
+      streams.stderr.programEnded();
+      return exit;
+    });
+    // Node's kill throws where nothing is left, as a rule: 24 µs for each program, in place of 1.
+    return new OwnedProcess({ pid, ...streams, exited, hasGroup: () => libc.kill(-pid, 0) === 0 });
+  }
+
+  return (command) => oneOfFew(start, command);
+}
+
+/** Starts the program with these descriptors as its 0, 1 and 2; its id. @throws Error of the system, with its `code`. */
+async function spawn(
+  libc: LibC,
+  attributes: Memory,
+  command: Command,
+  descriptors: readonly number[],
+): Promise<number> {
+  const { file, args, directory, environment } = command;
+  const actions = Buffer.allocUnsafe(STRUCT_BYTES);
+  check('posix_spawn_file_actions_init', libc.initActions(actions));
+  try {
+    descriptors.forEach((descriptor, as) => {
+      check('posix_spawn_file_actions_adddup2', libc.addDup2(actions, descriptor, as));
+    });
+    check('posix_spawn_file_actions_addchdir_np', libc.addChdir(actions, cString(directory)));
+    const argv = vector([file, ...args], libc);
+    const envp = vector(
+      [...environment].map(([name, value]) => `${name}=${value}`),
+      libc,
+    );
+    const pid = new Int32Array(1);
+    const memory = [pid, cString(file), actions, attributes, argv.pointers, envp.pointers] as const;
+    const all = [...memory, argv.strings, envp.strings];
+    inUse.add(all);
+    const errorNumber = await new Promise<number>((resolve, reject) => {
+      libc.spawn.async(...memory, (error, result) => {
+        if (error === null) resolve(result);
+        else reject(error);
+      });
+    }).finally(() => inUse.delete(all));
+    if (errorNumber === constants.errno.ENOEXEC && file !== SHELL) {
+      // As execvp does: a file that can't be executed may be a script without an interpreter line (POSIX.1, exec).
+      return await spawn(libc, attributes, { ...command, file: SHELL, args: [file, ...args] }, descriptors);
+    }
+    check('posix_spawn', errorNumber);
+    return pid[0] ?? 0;
+  } finally {
+    libc.destroyActions(actions);
+  }
+}
+
+/** What another thread reads, to which nothing may lead but pointers in it: it must not be collected meanwhile. */
+const inUse = new Set<readonly Memory[]>();
+
+/**
+ * A process group of its own; every signal at its default, since Node ignores SIGPIPE, and none blocked. Where there is a
+ * terminal to be kept from, it is a session of its own, too. Elsewhere Linux might weigh sessions alike, however nice their
+ * processes are (sched(7), autogroup), and among dozens of programs the daemon would hardly ever run.
+ */
+function groupAttributes(libc: LibC): Memory {
+  const attributes = Buffer.alloc(STRUCT_BYTES);
+  const signals = Buffer.alloc(STRUCT_BYTES);
+  const group = hasTerminal() ? SETSID : SETPGROUP;
+  check('posix_spawnattr_init', libc.initAttributes(attributes));
+  check('posix_spawnattr_setflags', libc.setFlags(attributes, group | SETSIGDEF | SETSIGMASK));
+  libc.fillSignals(signals);
+  check('posix_spawnattr_setsigdefault', libc.setSignalDefault(attributes, signals));
+  libc.emptySignals(signals);
+  check('posix_spawnattr_setsigmask', libc.setSignalMask(attributes, signals));
+  return attributes;
+}
+
+/** Whether this process's session has a terminal. */
+function hasTerminal(): boolean {
+  try {
+    closeSync(openSync('/dev/tty', 'r'));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** @throws Error of the system, with its `code`. */
+function check(call: string, errorNumber: number): void {
+  if (errorNumber !== 0) throw systemError(call, errorNumber);
+}
+
+/** How often it looks anyway, should a signal get lost; the timer also keeps the event loop running until the end. */
+const LOOK_MS = 1_000;
+
+/** Owns processes from `ended` on until they are reaped. */
+export class Reaper {
+  readonly #waitpid: LibC['waitpid'];
+  readonly #running = new Map<number, (status: ExitStatus) => void>();
+  readonly #status = new Int32Array(1);
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor({ waitpid }: LibC) {
+    this.#waitpid = waitpid;
+    // One signal may stand for many processes (POSIX.1 §2.4.1): each time, all are asked.
+    process.on('SIGCHLD', this.#look);
+  }
+
+  /** Resolves when the process was reaped, and not before its caller could add listeners to its streams. */
+  ended(pid: number): Promise<ExitStatus> {
+    return new Promise((resolve) => {
+      this.#running.set(pid, resolve);
+      this.#timer ??= setInterval(this.#look, LOOK_MS);
+      // It may have ended before we knew its id, with its signal gone by.
+      setImmediate(this.#look);
+    });
+  }
+
+  readonly #look = (): void => {
+    for (const [pid, resolve] of this.#running) {
+      const result = this.#waitpid(pid, this.#status, WNOHANG);
+      if (result === 0) continue;
+      this.#running.delete(pid);
+      resolve(result === pid ? exitStatusOfWait(this.#status[0] ?? 0) : REAPED_BY_OTHERS);
+    }
+    if (this.#running.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  };
+}
+
+const WNOHANG = 1;
+/** ECHILD: what a library that waits for whatever ends has taken from us, nobody can tell any more. */
+const REAPED_BY_OTHERS: ExitStatus = { kind: 'exited', code: 1 };

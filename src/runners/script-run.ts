@@ -1,0 +1,182 @@
+/** One run of a script: what happens to it, a method for each event, in the order in which they come. */
+
+import { Readable } from 'node:stream';
+
+import type { Invocation } from '../cgi/invocation.js';
+import { BridgeError } from '../base/errors.js';
+import type { ExitStatus } from '../process/exit-status.js';
+import type { OwnedProcess } from '../process/owned-process.js';
+import type { EndedBy } from '../base/results.js';
+import { Timer } from '../base/timer.js';
+import type { RunResult, RunLimits, RunStreams } from './runner.js';
+import { ScriptOutput } from './script-output.js';
+import { carryStderr, feedScript } from './script-streams.js';
+
+/** When it is looked whether a script that has closed its outputs lives on: as a rule that is its end, and its status comes. */
+const CLOSED_OUTPUTS_MS = 100;
+
+/** A process that runs for one request, or what looks like one. */
+export type ScriptProcess = Pick<
+  OwnedProcess,
+  'pid' | 'stdin' | 'stdout' | 'stderr' | 'exited' | 'hasEnded' | 'terminate'
+> & {
+  /** Whether it has said that its response is whole; undefined where its end alone says so. */
+  readonly isAnswered?: boolean;
+};
+
+/** Owns its process until `result` has resolved; the streams are its caller's. */
+export class ScriptRun {
+  readonly #process: ScriptProcess;
+  readonly #invocation: Invocation;
+  readonly #streams: RunStreams;
+  readonly #limits: RunLimits;
+  readonly #output: ScriptOutput;
+  /** Aborts when the run is over whatever the web server takes. */
+  readonly #givenUp = new AbortController();
+  readonly #startTimer: Timer;
+  readonly #idleTimer: Timer;
+  readonly #maxTimer: Timer;
+  readonly #isHead: boolean;
+  #endedBy: EndedBy | undefined;
+  #hasExited = false;
+  #headerError: BridgeError | undefined;
+
+  constructor(process: ScriptProcess, invocation: Invocation, streams: RunStreams, limits: RunLimits) {
+    this.#process = process;
+    this.#invocation = invocation;
+    this.#streams = streams;
+    this.#limits = limits;
+    this.#isHead = invocation.variables.get('REQUEST_METHOD') === 'HEAD';
+    this.#startTimer = this.#timer(limits.startTimeoutMs, 'start-timeout');
+    this.#idleTimer = this.#timer(limits.idleTimeoutMs, 'idle-timeout');
+    this.#maxTimer = this.#timer(limits.maxTimeMs, 'max-time');
+    this.#output = new ScriptOutput(process.stdout, streams.stdout, {
+      ...limits,
+      headOnly: this.#isHead,
+      givenUp: this.#givenUp.signal,
+      onProgress: this.#progress,
+      onHeader: this.#headerSeen,
+      onFull: this.#full,
+    });
+  }
+
+  /** Runs it to its end; aborting `signal` ends it as `aborted` says. Never rejects. */
+  async result(signal: AbortSignal): Promise<RunResult> {
+    const onAbort = (): void => {
+      this.aborted(signal.reason);
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    this.#started();
+    const [stderrTail] = await Promise.all([
+      carryStderr(
+        this.#process.stderr,
+        this.#streams.stderr,
+        this.#limits.stderrTailBytes,
+        this.#givenUp.signal,
+      ),
+      this.#output.carry().catch(this.#headerRefused),
+    ]);
+    const livesOn = setTimeout(this.#outputsClosed, CLOSED_OUTPUTS_MS);
+    const exit = await this.#process.exited;
+    clearTimeout(livesOn);
+    signal.removeEventListener('abort', onAbort);
+    await this.#exited(exit);
+    const { status, short: isShort, long: isLong, withheld: isWithheld, sentBytes, lost } = this.#output;
+    return {
+      ...{ status, pid: this.#process.pid, exit, endedBy: this.#endedBy, startError: undefined },
+      ...{ bodyError: this.#streams.stdin.errored ?? undefined, headerError: this.#headerError },
+      ...{ isShort, isLong, isWithheld, stdoutBytes: sentBytes, lost, stderrTail },
+      ...(!this.#output.hasHeader && { firstLine: this.#output.firstLine }),
+    };
+  }
+
+  /** Ends it, unless the web server may just have left with the whole response: `ERR_CANCELLED` as reason ends it even so. */
+  aborted(reason: unknown): void {
+    // lighttpd leaves as soon as it has a whole response: the script may still have something to finish.
+    const isCancelled = reason instanceof BridgeError && reason.code === 'ERR_CANCELLED';
+    if (!this.#output.complete || isCancelled) this.end('abort');
+  }
+
+  /** Ends it now; a response of which nothing was sent is forgotten. */
+  end(why: EndedBy): void {
+    this.#endedBy ??= why;
+    this.#output.cut();
+    void this.#process.terminate(this.#limits.killGraceMs, this.#invocation.endedBy).then(() => {
+      this.#givenUp.abort();
+    });
+  }
+
+  #started(): void {
+    this.#idleTimer.start();
+    this.#maxTimer.start();
+    const { input } = this.#invocation;
+    const { stdin: body } = this.#streams;
+    if (input !== undefined) body.destroy();
+    else if (body.destroyed) this.#bodyLost();
+    else body.once('close', this.#bodyLost);
+    if (input === undefined || !this.#process.stdin.destroyed) {
+      // Nothing is not written, either: a worker that has ended would make an error of it, and its response be lost.
+      const fed = input === undefined ? body : Readable.from(input.length === 0 ? [] : [input]);
+      feedScript(fed, this.#process.stdin, this.#progress);
+    }
+    void body.arrived.then(this.#bodyArrived);
+  }
+
+  readonly #progress = (): void => {
+    this.#idleTimer.putOff();
+  };
+
+  readonly #bodyLost = (): void => {
+    const { errored } = this.#streams.stdin;
+    if (errored === null || this.#output.complete) return;
+    const isTooLarge = errored instanceof BridgeError && errored.code === 'ERR_MAX_SPOOL_SIZE';
+    this.end(isTooLarge ? 'max-spool-size' : 'spool-error');
+  };
+
+  /** The body was taken or is not wanted: from now on it is the script that takes its time. */
+  readonly #bodyArrived = (): void => {
+    if (!this.#output.hasHeader && !this.#hasExited) this.#startTimer.start();
+    this.#output.bodyArrived();
+  };
+
+  readonly #headerSeen = (): void => {
+    this.#startTimer.stop();
+  };
+
+  /** As much of the response is held as may be while the body arrives. */
+  readonly #full = (): void => {
+    const { stdin: body } = this.#streams;
+    // The script may wait for us: while bytes come, it has not stopped.
+    body.on('arrival', this.#progress);
+    body.takeIn();
+  };
+
+  readonly #headerRefused = (error: unknown): void => {
+    this.#headerError = error instanceof BridgeError ? error : undefined;
+    this.end(this.#headerError?.code === 'ERR_INVALID_HEADER' ? 'invalid-header' : 'max-header-size');
+  };
+
+  /** Both outputs are closed, and its end has not followed: if it lives on, it has answered. */
+  readonly #outputsClosed = (): void => {
+    // Under load the news of its end may come later than this, and how it ended is part of the response.
+    if (this.#endedBy !== undefined || this.#output.status === undefined || this.#process.hasEnded) return;
+    this.#output.scriptEnded({ isWhole: this.#isHead || !this.#output.short });
+    this.#streams.onAnswered?.();
+  };
+
+  async #exited(exit: ExitStatus): Promise<void> {
+    this.#hasExited = true;
+    for (const timer of [this.#startTimer, this.#idleTimer, this.#maxTimer]) timer.stop();
+    if (this.#endedBy !== undefined) await this.#process.terminate(this.#limits.killGraceMs);
+    const isWhole = this.#isHead || !this.#output.short;
+    const hasSaidSo = exit.kind !== 'signaled' && this.#process.isAnswered !== false;
+    this.#output.scriptEnded({ isWhole: isWhole && hasSaidSo });
+  }
+
+  #timer(ms: number, why: EndedBy): Timer {
+    return new Timer(ms, () => {
+      this.end(why);
+    });
+  }
+}

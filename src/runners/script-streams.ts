@@ -1,0 +1,84 @@
+/** Carries what goes between a script's standard streams and its request's. */
+
+import type { Readable, Writable } from 'node:stream';
+
+/**
+ * Feeds `body` to a script's standard input, no faster than it reads. When the script closes it or ends, the body is
+ * destroyed: to answer without reading is a script's right (RFC 3875 §4.2).
+ *
+ * `onProgress` is called when the script is given a piece, and when it has taken what it was given.
+ */
+export function feedScript(body: Readable, scriptStdin: Writable, onProgress: () => void): void {
+  let isGathering = false;
+  // Records may be small, and come many at a time: each write of its own would wake the script for little.
+  const gather = (): void => {
+    if (isGathering) return;
+    isGathering = true;
+    scriptStdin.cork();
+    process.nextTick(() => {
+      isGathering = false;
+      scriptStdin.uncork();
+    });
+  };
+  body.on('data', () => {
+    onProgress();
+    gather();
+  });
+  scriptStdin.on('drain', onProgress);
+  const stop = (): void => {
+    body.destroy();
+  };
+  // EPIPE and ECONNRESET: the script does not want it. Its close follows.
+  scriptStdin.on('error', stop);
+  scriptStdin.once('close', stop);
+  // An aborted request has a body without an end; the script must not wait for one.
+  body.once('close', () => {
+    if (!body.readableEnded) scriptStdin.destroy();
+  });
+  if (body.destroyed) scriptStdin.destroy();
+  else body.pipe(scriptStdin);
+}
+
+/**
+ * Sends standard error on until it ends or is destroyed, also when the web server no longer takes it: what is kept may
+ * say why. Resolves to the last `tailBytes` bytes, as text.
+ */
+export function carryStderr(
+  source: Readable,
+  sink: Writable,
+  tailBytes: number,
+  givenUp: AbortSignal,
+): Promise<string> {
+  let tail: Buffer = Buffer.alloc(0);
+  source.on('data', (chunk: Buffer) => {
+    tail = Buffer.concat([tail, chunk]).subarray(-tailBytes);
+    if (sink.destroyed || sink.write(chunk)) return;
+    source.pause();
+    void drained(sink, givenUp).then(() => source.resume());
+  });
+  return new Promise((resolve) => {
+    const done = (): void => {
+      resolve(tail.toString('utf8'));
+    };
+    source.once('end', done);
+    // Destroyed by the run's owner, who knows why.
+    source.once('close', done);
+    source.on('error', () => undefined);
+  });
+}
+
+/** Resolves when `sink` can take more, or will never, or nobody wants to wait any more: `givenUp` has aborted. */
+export function drained(sink: Writable, givenUp?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      sink.off('drain', done);
+      sink.off('close', done);
+      givenUp?.removeEventListener('abort', done);
+      resolve();
+    };
+    sink.on('drain', done);
+    sink.on('close', done);
+    givenUp?.addEventListener('abort', done);
+    if (givenUp?.aborted) done();
+  });
+}

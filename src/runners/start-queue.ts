@@ -1,0 +1,197 @@
+/** Starts a program for each request; where the system has nothing left to start one with, requests wait in a queue. */
+
+import { BridgeError, reasonOf, systemCodeOf } from '../base/errors.js';
+import { Threads } from '../base/threads.js';
+import { backoffOf, inTime } from '../base/timer.js';
+import type { Invocation } from '../cgi/invocation.js';
+import type { StartProcess } from '../process/start-process.js';
+import type { StartScript } from './process-runner.js';
+import type { ScriptProcess } from './script-run.js';
+
+/** No processes, no memory, no descriptors for us or for anybody: none of it is the request's fault, or stays so. */
+const shortages: ReadonlySet<string | undefined> = new Set(['EAGAIN', 'ENOMEM', 'EMFILE', 'ENFILE']);
+
+/** Between tries. */
+const firstPause = backoffOf(50, 1_000);
+
+export interface StartQueueOptions {
+  /** How long a request waits; 0 for as long as it takes. */
+  readonly timeoutMs: number;
+  /** Called with the system's error when the first start of a shortage has failed, and when one works again. */
+  readonly onShortage: (cause: unknown) => void;
+  readonly onRecovered: () => void;
+}
+
+interface Waiting {
+  readonly invocation: Invocation;
+  readonly signal: AbortSignal;
+  readonly since: number;
+  readonly resolve: (started: ScriptProcess) => void;
+  readonly reject: (reason: unknown) => void;
+  /** Ends the wait when it has lasted too long or nobody waits for the answer any more; not while it is tried. */
+  watch: (() => void) | undefined;
+}
+
+/**
+ * Starts as `start` does. During a shortage, requests wait in the order in which they came, and only the first of them
+ * is tried: after pauses that grow, and whenever one of the daemon's processes has ended.
+ *
+ * @throws BridgeError `ERR_SYSTEM_LIMIT` after `timeoutMs`, or when the request is aborted; what `start` throws.
+ */
+export class StartQueue {
+  readonly #start: StartScript;
+  readonly #options: StartQueueOptions;
+  readonly #waiting = new Set<Waiting>();
+  #isShort = false;
+  #pause = firstPause;
+  #timer: NodeJS.Timeout | undefined;
+  #isTrying = false;
+
+  constructor(start: StartScript, options: StartQueueOptions) {
+    this.#start = start;
+    this.#options = options;
+  }
+
+  readonly start: StartScript = async (invocation, signal) => {
+    if (this.#waiting.size === 0) {
+      try {
+        return await this.#tryStart(invocation, signal);
+      } catch (error) {
+        if (!isShortage(error)) throw error;
+      }
+    }
+    return new Promise((resolve, reject) => {
+      const waiting = { invocation, signal, since: performance.now(), resolve, reject, watch: undefined };
+      this.#waiting.add(waiting);
+      this.#watch(waiting);
+      this.#schedule();
+    });
+  };
+
+  async #tryStart(invocation: Invocation, signal: AbortSignal): Promise<ScriptProcess> {
+    try {
+      const started = await this.#start(invocation, signal);
+      if (this.#isShort) this.#options.onRecovered();
+      this.#isShort = false;
+      this.#pause = firstPause;
+      // What it has taken is there again for the next one.
+      void started.exited.then(this.#retryIfPausing);
+      return started;
+    } catch (error) {
+      if (isShortage(error) && !this.#isShort) {
+        this.#isShort = true;
+        this.#options.onShortage((error as BridgeError).cause);
+      }
+      throw error;
+    }
+  }
+
+  /** Has the first be tried after a pause, unless that is planned. */
+  #schedule(): void {
+    if (this.#waiting.size === 0 || this.#isTrying) return;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      void this.#retry();
+    }, this.#pause.delayMs);
+  }
+
+  readonly #retryIfPausing = (): void => {
+    if (this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    void this.#retry();
+  };
+
+  /** Tries the first, and the next ones as long as that works. */
+  async #retry(): Promise<void> {
+    this.#isTrying = true;
+    for (const waiting of this.#waiting) {
+      waiting.watch?.();
+      waiting.watch = undefined;
+      try {
+        waiting.resolve(await this.#tryStart(waiting.invocation, waiting.signal));
+      } catch (error) {
+        if (isShortage(error)) {
+          this.#pause = this.#pause.next();
+          this.#watch(waiting);
+          break;
+        }
+        waiting.reject(error);
+      }
+      this.#waiting.delete(waiting);
+    }
+    this.#isTrying = false;
+    this.#schedule();
+  }
+
+  /** From now on the request leaves when it has waited long enough, or is aborted. */
+  #watch(waiting: Waiting): void {
+    const { signal, since } = waiting;
+    const { timeoutMs } = this.#options;
+    const leave = (why: string): void => {
+      waiting.watch?.();
+      this.#waiting.delete(waiting);
+      waiting.reject(new BridgeError('ERR_SYSTEM_LIMIT', why));
+      if (this.#waiting.size > 0) return;
+      clearTimeout(this.#timer);
+      this.#timer = undefined;
+    };
+    const onTimeout = (): void => {
+      const waited = `for ${String(timeoutMs)} ms (--queue-timeout)`;
+      leave(`the system has let no program be started ${waited}; see ulimit -u and -n`);
+    };
+    const onAbort = (): void => {
+      leave(reasonOf(signal.reason));
+    };
+    const left = Math.max(0, since + timeoutMs - performance.now());
+    const timer = timeoutMs === 0 ? undefined : setTimeout(onTimeout, left);
+    signal.addEventListener('abort', onAbort);
+    waiting.watch = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+    };
+    if (signal.aborted) onAbort();
+  }
+}
+
+function isShortage(error: unknown): boolean {
+  return (
+    error instanceof BridgeError && error.code === 'ERR_SPAWN' && shortages.has(systemCodeOf(error.cause))
+  );
+}
+
+/** How long a request that has left waits for its program: as a rule it is there in a moment, and then ended with it. */
+const MOMENT_MS = 1_000;
+
+/**
+ * Starts an invocation's program by `start`, which takes one of `threads`. One that a dead file system keeps from
+ * starting for `timeoutMs` is given up, and ended should it ever start; 0 for never.
+ *
+ * @throws BridgeError `ERR_LOOK_UP_TIMEOUT`, and what `start` throws
+ */
+export function spawnScript(start: StartProcess, timeoutMs: number, threads = new Threads()): StartScript {
+  return async (invocation, signal) => {
+    let starting: Promise<ScriptProcess> | undefined;
+    const begin = (): Promise<ScriptProcess> =>
+      (starting = start({ ...invocation, environment: invocation.variables }));
+    try {
+      return await inTime(signal, timeoutMs, (within) => threads.run(begin, within), 'let the program start');
+    } catch (error) {
+      const started = await (signal.aborted ? withinMoment(starting) : undefined);
+      if (started !== undefined) return started;
+      starting?.then((late) => late.terminate(0)).catch(() => undefined);
+      throw error;
+    }
+  };
+}
+
+async function withinMoment<T>(result: Promise<T> | undefined): Promise<T | undefined> {
+  if (result === undefined) return undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, MOMENT_MS, undefined);
+  });
+  return Promise.race([result, over]).finally(() => {
+    clearTimeout(timer);
+  });
+}

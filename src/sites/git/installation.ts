@@ -1,0 +1,138 @@
+/** Finds git's CGI scripts: git-http-backend where git itself looks for its parts, gitweb where systems put it. */
+
+import { execFile } from 'node:child_process';
+import { constants } from 'node:fs';
+import { access, open, realpath } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+
+import { fromText } from '../../base/bytes.js';
+import { OptionError, reasonOf, systemCodeOf } from '../../base/errors.js';
+import type { Git } from './options.js';
+
+const run = promisify(execFile);
+const TIMEOUT_MS = 20_000;
+/** Longer than any first line that names an interpreter. */
+const FIRST_LINE_BYTES = 1_024;
+
+/** Where gitweb is, below the prefix that git is installed under and elsewhere. */
+const gitwebPaths = (execPath: string): string[] => [
+  // PREFIX/lib/git-core or PREFIX/libexec/git-core, and git's own Makefile puts it below PREFIX/share.
+  join(execPath, '../../share/gitweb/gitweb.cgi'),
+  join(execPath, '../../share/examples/git/gitweb/gitweb.cgi'),
+  '/usr/share/gitweb/gitweb.cgi',
+  '/usr/local/share/gitweb/gitweb.cgi',
+  '/var/www/git/gitweb.cgi',
+  '/var/www/cgi-bin/gitweb.cgi',
+  '/usr/lib/cgi-bin/gitweb.cgi',
+];
+
+/**
+ * Asks `git` where its parts are, and looks for gitweb unless it is named.
+ *
+ * @throws OptionError `ERR_GIT` if one is missing, or gitweb's Perl lacks what gitweb needs.
+ */
+export async function findGit(git: string, gitweb: string | undefined): Promise<Git> {
+  const execPath = await askExecPath(git);
+  const httpBackend = join(execPath, 'git-http-backend');
+  if (!(await isExecutable(httpBackend))) {
+    throw wrong(
+      'git',
+      git,
+      `there is no ${httpBackend}; install all of git, or name another with --git PATH`,
+    );
+  }
+  const script = gitweb ?? (await firstExecutable(gitwebPaths(execPath)));
+  if (script === undefined) {
+    const paths = gitwebPaths(execPath).join(', ');
+    throw wrong('gitweb', undefined, `is needed, and none of ${paths} exists; install gitweb or name it`);
+  }
+  if (!(await isExecutable(script))) {
+    throw wrong('gitweb', script, 'not an executable file; expected the path of gitweb.cgi');
+  }
+  await expectPerlModule(script);
+  const gitwebStatic = await staticDirectory(await realpath(script), execPath);
+  return {
+    git: fromText(join(execPath, 'git')),
+    httpBackend: fromText(httpBackend),
+    gitweb: fromText(script),
+    gitwebStatic: fromText(gitwebStatic),
+  };
+}
+
+const wrong = (
+  option: 'git' | 'gitweb',
+  value: string | undefined,
+  why: string,
+  cause?: unknown,
+): OptionError =>
+  new OptionError('ERR_GIT', { option, ...(value === undefined ? {} : { value }), why }, { cause });
+
+async function askExecPath(git: string): Promise<string> {
+  try {
+    const { stdout } = await run(git, ['--exec-path'], { cwd: '/', timeout: TIMEOUT_MS });
+    const path = stdout.trim();
+    if (path.startsWith('/') && !path.includes('\n')) return path;
+    throw new Error(`git --exec-path names no directory (it said ${JSON.stringify(path)})`);
+  } catch (error) {
+    const isMissing = systemCodeOf(error) === 'ENOENT';
+    const why = isMissing
+      ? 'there is no such program; install git or name it with --git PATH'
+      : reasonOf(error)
+          .trim()
+          .replaceAll(/\s*\n\s*/g, ' ');
+    throw wrong('git', git, why, error);
+  }
+}
+
+/** Gitweb would say so as well, but to each of its visitors, and only after the start. */
+async function expectPerlModule(script: string): Promise<void> {
+  const [, perl, argument] = /^#!\s*(\S*\bperl\S*|\S*\benv)[ \t]*(\S+)?/.exec(await firstLine(script)) ?? [];
+  if (perl === undefined) return;
+  const before = perl.endsWith('env') && argument !== undefined ? [argument] : [];
+  try {
+    await run(perl, [...before, '-MCGI', '-e', '1'], { cwd: '/', timeout: TIMEOUT_MS });
+  } catch (error) {
+    const install = 'install it (Debian: libcgi-pm-perl)';
+    const why =
+      systemCodeOf(error) === 'ENOENT'
+        ? `there is no ${perl}, which its first line names`
+        : `the Perl that runs it, ${[perl, ...before].join(' ')}, has no module CGI; ${install}`;
+    throw wrong('gitweb', script, why, error);
+  }
+}
+
+async function firstLine(path: string): Promise<string> {
+  const file = await open(path);
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(FIRST_LINE_BYTES), 0, FIRST_LINE_BYTES, 0);
+    return buffer.toString('latin1', 0, bytesRead).split('\n')[0] ?? '';
+  } finally {
+    await file.close();
+  }
+}
+
+/** Beside the script in the directory `static`, or right beside it; a script that stands alone gets the system's. */
+async function staticDirectory(script: string, execPath: string): Promise<string> {
+  const beside = [join(dirname(script), 'static'), dirname(script)];
+  const others = gitwebPaths(execPath).map((place) => join(dirname(place), 'static'));
+  for (const directory of [...beside, ...others]) {
+    if (await isReadable(join(directory, 'gitweb.css'))) return directory;
+  }
+  return join(dirname(script), 'static');
+}
+
+async function firstExecutable(paths: readonly string[]): Promise<string | undefined> {
+  for (const path of paths) if (await isExecutable(path)) return path;
+  return undefined;
+}
+
+const isExecutable = (path: string): Promise<boolean> => may(path, constants.X_OK);
+const isReadable = (path: string): Promise<boolean> => may(path, constants.R_OK);
+
+function may(path: string, mode: number): Promise<boolean> {
+  return access(path, mode).then(
+    () => true,
+    () => false,
+  );
+}

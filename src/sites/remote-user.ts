@@ -1,0 +1,42 @@
+/** Who somebody is, as params say it. Whether that counts is for the administrator to say (`--trust-remote-user`). */
+
+import type { ByteString, NameValues } from '../base/bytes.js';
+import { nonEmptyParam } from './request-path.js';
+import type { Resolution } from './site.js';
+
+/**
+ * Params that hgweb, git, gitweb or a hook would know somebody by: RFC 3875's, their like in headers, what a TLS client
+ * certificate says, and the names that hg would sign with. Apache keeps those of an earlier step behind REDIRECT_.
+ */
+const naming = [
+  /^(REDIRECT_)*(HTTP_)?(X_)?(REMOTE|FORWARDED|AUTH|AUTHENTICATED)_(USER|USERNAME|IDENT|LOGIN|NAME|GROUPS?|EMAIL)$/i,
+  /^(REDIRECT_)*(AUTH_TYPE|(HTTP_)?(PROXY_)?AUTHORIZATION)$/i,
+  /^(REDIRECT_)*SSL_CLIENT_/i,
+  /^(REDIRECT_)*(USER|USERNAME|LOGNAME|LNAME|EMAIL)$/i,
+];
+
+/** Whether a param of this name says who somebody is. */
+export function saysWho(name: ByteString): boolean {
+  return naming.some((pattern) => pattern.test(name));
+}
+
+/** The params of a request of nobody's. */
+export function withoutUser(params: NameValues): NameValues {
+  return params.filter(([name]) => !saysWho(name));
+}
+
+/** Why hg or git may well refuse a request by themselves: they know nobody; undefined where they know somebody. */
+export function doubtOf(params: NameValues, isTrusted: boolean): string | undefined {
+  if (!isTrusted) return 'without --trust-remote-user nobody is somebody';
+  if (nonEmptyParam(params, 'REMOTE_USER') !== undefined) return undefined;
+  return 'the web server sent no REMOTE_USER, so it has asked for no password';
+}
+
+/** Why nobody pushes where nobody is somebody: one line of ASCII, for people and for the status of a response. */
+export const NO_PUSHES = 'nobody can push here: fcgi2cgi runs without --trust-remote-user';
+
+/** The refusal of a push, which hg and git show to people. */
+export const noPushes: Resolution = {
+  kind: 'refuse',
+  refusal: { status: 403, reason: NO_PUSHES, isForProgram: true },
+};

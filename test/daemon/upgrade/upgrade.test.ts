@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { describe, it } from 'node:test';
+
+import type { Logs } from '../../../src/daemon/process/logs.js';
+import { PidFile } from '../../../src/daemon/process/pid-file.js';
+import { answerRequest, requestUpgrade } from '../../../src/daemon/upgrade/upgrade-request.js';
+import { upgrade } from '../../../src/daemon/upgrade/next-process.js';
+import { temporaryDirectory } from '../../helpers/temporary.js';
+
+describe('An upgrade that fails', () => {
+  it('leaves the pid file with the process that goes on, and says so', async () => {
+    const path = `${await temporaryDirectory()}/pid`;
+    const pidFile = await PidFile.hold(path);
+    // As the next process does before it fails.
+    await writeFile(path, '4711\n');
+    await writeFile(`${path}.upgrade`, 'asked\n');
+    const said: unknown[] = [];
+    const log = { error: (_fields: unknown, message: string) => said.push(message) };
+    await upgrade({
+      listeners: undefined,
+      configuration: {
+        log: { file: undefined, format: 'text', level: 'info' },
+        background: false,
+        pidFile: path,
+        upgradeTimeoutMs: 0,
+      },
+      pidFile,
+      logs: { log, mistakes: (error: unknown) => said.push(error) } as unknown as Logs,
+      env: {},
+      signal: new AbortController().signal,
+      onReplaced: () => assert.fail('nothing has taken its place'),
+    });
+    assert.equal(await readFile(path, 'utf8'), `${String(process.pid)}\n`);
+    assert.deepEqual(said.slice(1), ['the upgrade has failed: this process goes on serving']);
+    assert.match(await readFile(`${path}.upgrade`, 'utf8'), /^asked\n\{"failed":\[".*"\]\}\n$/);
+    await pidFile.remove();
+  });
+});
+
+describe('The file in which an upgrade is asked for', () => {
+  it('is answered neither through a link nor in a named pipe, for which nobody waits', async () => {
+    const directory = await temporaryDirectory();
+    await writeFile(`${directory}/victim`, 'as it was');
+    await symlink(`${directory}/victim`, `${directory}/link.upgrade`);
+    execFileSync('mkfifo', [`${directory}/pipe.upgrade`]);
+    for (const name of ['link', 'pipe', 'missing']) await answerRequest(`${directory}/${name}`, { pid: 1 });
+    assert.equal(await readFile(`${directory}/victim`, 'utf8'), 'as it was');
+  });
+
+  it('that can’t be made since something else has its name is an error that says so', async () => {
+    const path = `${await temporaryDirectory()}/pid`;
+    await mkdir(`${path}.upgrade`);
+    await assert.rejects(requestUpgrade(path, process.pid), {
+      code: 'ERR_UPGRADE',
+      message: /pid\.upgrade can't be removed: /,
+    });
+  });
+});

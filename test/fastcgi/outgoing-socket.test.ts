@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { type Duplex, duplexPair } from 'node:stream';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+
+import { OutgoingSocket } from '../../src/fastcgi/outgoing-socket.js';
+
+describe('A transport', () => {
+  let near: Duplex;
+  let far: Duplex;
+  let transport: OutgoingSocket;
+
+  beforeEach(() => {
+    [near, far] = duplexPair();
+    const nothing = (): void => undefined;
+    transport = new OutgoingSocket(near, {
+      stallTimeoutMs: 0,
+      onProblem: nothing,
+      onChunk: nothing,
+      onLeft: nothing,
+      onRead: nothing,
+    });
+  });
+
+  afterEach(() => {
+    for (const end of [near, far]) end.destroy();
+  });
+
+  it('lets go of a socket that is read, and of none that waits to be read on', async () => {
+    assert.equal(transport.readOn(false), false);
+    assert.equal(transport.release(), false);
+    assert.equal(transport.readOn(true), true);
+    assert.equal(transport.release(), true);
+    await transport.closed;
+    assert.equal(near.destroyed, false);
+  });
+
+  it('lets go of no socket with bytes that the web server has not read', async () => {
+    transport.send([Buffer.alloc(near.writableHighWaterMark + 1)]);
+    assert.equal(transport.release(), false);
+    far.resume();
+    await new Promise<void>((resolve) => {
+      transport.send([Buffer.of(0)], resolve);
+    });
+    assert.equal(transport.release(), true);
+  });
+});

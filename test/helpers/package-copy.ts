@@ -1,0 +1,67 @@
+/** The package where npm would have installed it, which may be another place than the one that it was built in. */
+
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The command, from the top of the tree. */
+export const bundled = 'dist/bin/bundled/fcgi2cgi.js';
+const top = fileURLToPath(new URL('../../..', import.meta.url));
+
+/** Copies it to a directory, with these of the modules that it has not in its bundle, and what they need; gives its command. */
+export function copyPackage(directory: string, modules: readonly string[]): string {
+  for (const part of ['dist/bin', 'scripts', 'rc.d', 'package.json'])
+    cpSync(join(top, part), join(directory, part), { recursive: true });
+  for (const name of withDependencies(modules))
+    cpSync(join(top, 'node_modules', name), join(directory, 'node_modules', name), { recursive: true });
+  return join(directory, bundled);
+}
+
+function withDependencies(modules: readonly string[]): Set<string> {
+  const found = new Set(modules);
+  // A set is walked to the end that it has by then.
+  for (const name of found) {
+    const file = join(top, 'node_modules', name, 'package.json');
+    if (existsSync(file)) for (const each of dependenciesIn(file)) found.add(each);
+    else found.delete(name);
+  }
+  return found;
+}
+
+function dependenciesIn(file: string): string[] {
+  const { dependencies, optionalDependencies } = JSON.parse(readFileSync(file, 'utf8')) as {
+    readonly dependencies?: object;
+    readonly optionalDependencies?: object;
+  };
+  return Object.keys({ ...dependencies, ...optionalDependencies });
+}
+
+/** Set to what `readableTop` has found, for the processes that are started from here. */
+const TOP = 'FCGI2CGI_TEST_TOP';
+
+/**
+ * The top of a tree that everybody can read, with the package and its fixtures: where only root can read this one, a copy,
+ * which is gone when this process ends. Root's daemons become other users.
+ */
+export function readableTop(): string {
+  return (process.env[TOP] ??= isReadable() ? top : copyForAll());
+}
+
+function isReadable(): boolean {
+  if (process.getuid?.() !== 0) return true;
+  const asNobody = ['--reuid=nobody', '--regid=nogroup', '--clear-groups'];
+  return spawnSync('setpriv', [...asNobody, 'test', '-r', join(top, bundled)]).status !== 1;
+}
+
+function copyForAll(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'fcgi2cgi-test-'));
+  process.once('exit', () => {
+    rmSync(directory, { recursive: true });
+  });
+  copyPackage(directory, ['koffi', 'prom-client']);
+  cpSync(join(top, 'test/fixtures'), join(directory, 'test/fixtures'), { recursive: true });
+  spawnSync('chmod', ['-R', 'a+rX', directory]);
+  return directory;
+}

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { describe, it } from 'node:test';
+
+import { OwnedProcess } from '../../src/process/owned-process.js';
+import { isRunning } from '../helpers/processes.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
+
+const streams = (): Record<'stdin' | 'stdout' | 'stderr', PassThrough> => ({
+  stdin: new PassThrough(),
+  stdout: new PassThrough(),
+  stderr: new PassThrough(),
+});
+
+describe('An owned process', { timeout: 300_000 }, () => {
+  it('signals nobody once its group is gone, whose number may be somebody else’s by then', async () => {
+    const other = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
+    const exited = Promise.resolve({ kind: 'exited', code: 0 } as const);
+    const owned = new OwnedProcess({ pid: other.pid ?? 0, ...streams(), exited, hasGroup: () => false });
+    await owned.exited;
+    await owned.terminate(0);
+    assert.ok(isRunning(owned.pid));
+    const ended = once(other, 'exit');
+    other.kill('SIGTERM');
+    assert.deepEqual(await ended, [null, 'SIGTERM']);
+  });
+
+  it('that is ended by the end of its input has SIGTERM reach what is left of it', async () => {
+    const heard = join(await temporaryDirectory(), 'heard');
+    const script = `(trap 'echo > ${heard}; exit' TERM; echo ready; while :; do sleep 0.02; done) & wait`;
+    const child = spawn('sh', ['-c', script], { detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
+    const exited = once(child, 'exit').then(() => ({ kind: 'signaled', signal: 'SIGKILL' }) as const);
+    let text = '';
+    child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    while (!text.includes('ready')) await once(child.stdout, 'data');
+    await new OwnedProcess({
+      pid: child.pid ?? 0,
+      ...{ stdin: child.stdin, stdout: child.stdout, stderr: child.stderr, exited },
+    }).terminate(3_000, 'end-of-input');
+    assert.ok(existsSync(heard));
+  });
+});

@@ -1,0 +1,339 @@
+/** Scripts that get ready ahead: an answer is what a new process gives, whatever has changed since. */
+
+import assert from 'node:assert/strict';
+import { chmod, mkdir, readFile, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { before, describe, it } from 'node:test';
+
+import { fromText } from '../../../src/base/bytes.js';
+import type { Invocation } from '../../../src/cgi/invocation.js';
+import { childrenOf, until, vanished } from '../../helpers/processes.js';
+import { temporaryDirectory } from '../../helpers/temporary.js';
+import { runBy, spawned, Warm } from '../../helpers/warm.js';
+
+/** Does what its argument says, gets ready, and says what it has found. */
+const script = `#!/usr/bin/python3 -B
+import datetime, importlib.machinery, os, random, sys, time
+import m
+hook = globals().get('__prepared__')
+kept = []
+D = sys.argv[1]
+VALUE = eval(sys.argv[2])
+if hook:
+    hook()
+print('A: b\\n')
+print(VALUE, os.environ.get('QUERY_STRING'), os.getcwd(), sys.argv[1:], sys.stdin.read())
+`;
+
+/** A script with its data; each expression that it is given is something of its own to get ready for. */
+class Prepared {
+  readonly warm = new Warm();
+  readonly data: string;
+  readonly directory: string;
+
+  private constructor(data: string, directory: string) {
+    this.data = data;
+    this.directory = directory;
+  }
+
+  static async make(): Promise<Prepared> {
+    const directory = await temporaryDirectory();
+    const made = new Prepared(join(directory, 'data'), join(directory, 'cgi'));
+    for (const each of [made.data, made.directory, join(directory, 'modules')]) await mkdir(each);
+    await writeFile(join(directory, 'modules/m.py'), '');
+    await writeFile(join(made.directory, 'script.cgi'), script);
+    await chmod(join(made.directory, 'script.cgi'), 0o755);
+    await made.warm.warmUp(made.invocation('0'));
+    return made;
+  }
+
+  invocation(expression: string, variables: Readonly<Record<string, string>> = {}): Invocation {
+    return {
+      file: fromText(join(this.directory, 'script.cgi')),
+      args: [this.data, expression],
+      directory: fromText(this.directory),
+      variables: new Map(
+        Object.entries({
+          PATH: '/usr/bin:/bin',
+          PYTHONPATH: join(this.directory, '../modules'),
+          QUERY_STRING: 'q',
+          ...variables,
+        }),
+      ),
+    };
+  }
+
+  get served(): number {
+    return this.warm.scripts.status().forkServers.reduce((sum, { prepared }) => sum + prepared, 0);
+  }
+
+  /** Asks until a process is forked where the script has got ready; gives that answer. */
+  async ready(invocation: Invocation): Promise<string> {
+    for (;;) {
+      const { served } = this;
+      const { stdout } = await this.warm.run(invocation);
+      if (this.served > served) return stdout;
+    }
+  }
+
+  /** Why it does not get ready for this expression. */
+  said(expression: string): readonly string[] {
+    return this.warm.events
+      .map(({ fields }) => String(fields['reason']))
+      .filter((reason) => reason.includes(`${expression}: `));
+  }
+
+  async run(invocation: Invocation): Promise<string> {
+    return (await this.warm.run(invocation)).stdout;
+  }
+}
+
+const fresh = async (invocation: Invocation): Promise<string> => (await runBy(spawned, invocation)).stdout;
+
+/** What the script looks at, and what then happens to it, in the directory with its data and its own. */
+const changes: readonly [
+  string,
+  string,
+  (data: string, own: string) => Promise<unknown>,
+  ((data: string, own: string) => Promise<unknown>)?,
+][] = [
+  [
+    'another text of the same length and time in a file',
+    `open(D + '/same').read()`,
+    async (data) => {
+      await writeFile(join(data, 'same'), 'two');
+      await utimes(join(data, 'same'), 1, 1);
+    },
+    async (data) => {
+      await writeFile(join(data, 'same'), 'one');
+      await utimes(join(data, 'same'), 1, 1);
+    },
+  ],
+  [
+    'a file that was missing',
+    `os.path.exists(D + '/missing')`,
+    (data) => writeFile(join(data, 'missing'), ''),
+  ],
+  [
+    'a file that is gone',
+    `os.path.isfile(D + '/here')`,
+    (data) => rm(join(data, 'here')),
+    (data) => writeFile(join(data, 'here'), ''),
+  ],
+  [
+    'a mode',
+    `os.stat(D + '/mode').st_mode`,
+    (data) => chmod(join(data, 'mode'), 0o600),
+    (data) => writeFile(join(data, 'mode'), ''),
+  ],
+  [
+    'where a link leads',
+    `open(D + '/link').read()`,
+    async (data) => {
+      await rm(join(data, 'link'));
+      await symlink('second', join(data, 'link'));
+    },
+    async (data) => {
+      await writeFile(join(data, 'first'), 'first');
+      await writeFile(join(data, 'second'), 'second');
+      await symlink('first', join(data, 'link'));
+    },
+  ],
+  [
+    'a link in the place of a directory that was moved',
+    `(open(D + '/way/file').read(), os.path.realpath(D + '/way'))`,
+    async (data) => {
+      await rename(join(data, 'way'), join(data, 'moved'));
+      await symlink('moved', join(data, 'way'));
+    },
+    async (data) => {
+      await mkdir(join(data, 'way'));
+      await writeFile(join(data, 'way/file'), 'the same');
+    },
+  ],
+  [
+    'another directory by the same name',
+    `open(D + '/dir/file').read()`,
+    async (data) => {
+      await rename(join(data, 'dir'), join(data, 'dir1'));
+      await rename(join(data, 'dir2'), join(data, 'dir'));
+    },
+    async (data) => {
+      for (const name of ['dir', 'dir2']) {
+        await mkdir(join(data, name));
+        await writeFile(join(data, name, 'file'), name);
+      }
+    },
+  ],
+  [
+    'a name in a directory',
+    `sorted(os.listdir(D + '/names'))`,
+    (data) => writeFile(join(data, 'names/new'), ''),
+    (data) => mkdir(join(data, 'names')),
+  ],
+  [
+    'a name in a directory that is read in another way',
+    `sorted(each.name for each in os.scandir(D + '/entries'))`,
+    (data) => writeFile(join(data, 'entries/new'), ''),
+    (data) => mkdir(join(data, 'entries')),
+  ],
+  ['a name in the working directory', `sorted(os.listdir('.'))`, (_, own) => writeFile(join(own, 'new'), '')],
+  [
+    'a file in the working directory',
+    `open('relative').read()`,
+    (_, own) => writeFile(join(own, 'relative'), 'two'),
+    (_, own) => writeFile(join(own, 'relative'), 'one'),
+  ],
+  [
+    'a module that was missing',
+    `importlib.machinery.PathFinder.find_spec('m_new') is not None`,
+    (_, own) => writeFile(join(own, '../modules/m_new.py'), ''),
+  ],
+];
+
+/** What a script does that can't be done ahead, and what is said of it. */
+const refused: Readonly<Record<string, RegExp>> = {
+  [`print('printed')`]: /prints 'printed'/,
+  [`os.urandom(0)`]: /draws a random number \(urandom\)/,
+  [`random.Random(1).random() and 0`]: /draws a random number \(seed\)/,
+  [`random.SystemRandom().random() < 0`]: /draws a random number \(urandom\)/,
+  [`time.time() < 0`]: /asks for the time \(time\)/,
+  [`time.localtime().tm_year < 0`]: /asks for the time \(localtime\)/,
+  [`datetime.datetime.now().year < 0`]: /asks for the time \(now\)/,
+  [`os.getpid() < 0`]: /asks for its process \(getpid\)/,
+  [`os.system('true')`]: /does something to the system \(os.system\)/,
+  [`[each.stat() for each in os.scandir(D)] and 0`]: /not seen \(stat of a name in a directory\)/,
+  [`os.chdir('.')`]: /does something to the system \(os.chdir\)/,
+  [`os.stat('relative', dir_fd=os.open('.', os.O_RDONLY)).st_size`]: /not seen \(dir_fd of stat\)/,
+  [`kept.append(open(sys.argv[0]))`]: /holds what has something to do at the end/,
+  [`len(dict(os.environ)) < 0`]: /reads the whole environment/,
+  [`os.umask(0o27) < 0`]: /changes the umask/,
+  [`len(open('/proc/self/stat').read()) < 0`]: /reads b'\/proc\/self\/stat'/,
+  [`kept.append(bytearray(100 << 20))`]: /takes 1\d\d MiB of memory/,
+  [`sys.exit(3) if hook else 0`]: /ends before it is ready/,
+  [`1 / 0 if hook else 0`]: /ends before it is ready/,
+  [`os.abort() if hook else 0`]: /ends before it is ready/,
+  [`sys.stdin.read() if hook else 0`]: /takes longer than 10 s/,
+};
+
+describe('A script that gets ready ahead', { timeout: 600_000 }, () => {
+  let prepared: Prepared;
+
+  before(async () => {
+    prepared = await Prepared.make();
+  });
+
+  it('answers as a new process, with each request’s own variables and body', async () => {
+    const invocation = prepared.invocation('6 * 7');
+    assert.equal(await prepared.ready(invocation), await fresh(invocation));
+    const other = prepared.invocation('6 * 7', { QUERY_STRING: 'other', REMOTE_USER: 'ann' });
+    const { served } = prepared;
+    const { stdout } = await prepared.warm.run(other, 'a body');
+    assert.equal(stdout, (await runBy(spawned, other, 'a body')).stdout);
+    assert.equal(prepared.served, served + 1);
+  });
+
+  for (const [what, expression, change, make] of changes) {
+    it(`sees ${what} at the next request`, async () => {
+      const { data, directory } = prepared;
+      await make?.(data, directory);
+      const invocation = prepared.invocation(expression);
+      const earlier = await prepared.ready(invocation);
+      assert.equal(earlier, await fresh(invocation));
+      await change(data, directory);
+      const now = await fresh(invocation);
+      assert.notEqual(now, earlier);
+      assert.equal(await prepared.run(invocation), now);
+      assert.equal(await prepared.ready(invocation), now);
+    });
+  }
+
+  it('sees another value of a variable that it has read, or that it was missing', async () => {
+    const expression = `os.environ.get('READ_AHEAD')`;
+    for (const value of ['one', 'two', undefined, 'one']) {
+      const invocation = prepared.invocation(expression, value === undefined ? {} : { READ_AHEAD: value });
+      const expected = await fresh(invocation);
+      assert.equal(await prepared.run(invocation), expected);
+      assert.equal(await prepared.ready(invocation), expected);
+    }
+  });
+
+  it('is run as before where it can’t, and the log says why, once', async () => {
+    await writeFile(join(prepared.directory, 'relative'), '');
+    const expressions = Object.entries(refused);
+    for (const [expression] of expressions) {
+      const invocation = prepared.invocation(expression);
+      const expected = await fresh(invocation);
+      await until(async () => {
+        assert.equal(await prepared.run(invocation), expected);
+        return prepared.said(expression).length > 0;
+      });
+    }
+    for (const [expression, why] of expressions) {
+      const said = prepared.said(expression);
+      assert.equal(said.length, 1, expression);
+      assert.match(said[0] ?? '', why);
+    }
+  });
+
+  it('has nothing done twice that is to be seen', async () => {
+    const invocation = prepared.invocation(`open(D + '/written', 'a').write('x')`);
+    let runs = 0;
+    await until(async () => {
+      await prepared.run(invocation);
+      runs++;
+      return prepared.said(`.write('x')`).length > 0;
+    });
+    assert.equal(await readFile(join(prepared.data, 'written'), 'utf8'), 'x'.repeat(runs));
+  });
+
+  it('answers all requests while what it has looked at changes', async () => {
+    const write = async (version: number): Promise<void> => {
+      await writeFile(join(prepared.data, 'next'), `${String(version)}.`);
+      await rename(join(prepared.data, 'next'), join(prepared.data, 'version'));
+    };
+    const invocation = prepared.invocation(`open(D + '/version').read()`);
+    const ask = async (): Promise<string> => (await runBy(prepared.warm.scripts.start, invocation)).stdout;
+    for (let version = 0; version < 20; version++) {
+      await write(version);
+      if (version % 4 === 0) await prepared.ready(invocation);
+      const asked = Array.from({ length: 6 }, ask);
+      for (const stdout of await Promise.all(asked.slice(0, 2)))
+        assert.ok(stdout.includes(`\n${String(version)}. q`), stdout);
+      await write(version + 1);
+      for (const stdout of await Promise.all(asked)) assert.match(stdout, /\n\d+\. q/);
+      assert.ok((await ask()).includes(`\n${String(version + 1)}. q`));
+    }
+  });
+
+  it('is run by another fork server when the process in which it has got ready was killed', async () => {
+    const own = await Prepared.make();
+    const invocation = own.invocation('1');
+    const expected = await own.ready(invocation);
+    const [{ pid = 0 } = {}] = own.warm.scripts.status().forkServers;
+    let ready = 0;
+    await until(() => {
+      // The only one that has a process of its own waiting.
+      ready = childrenOf(pid).find((each) => childrenOf(each).length > 0) ?? 0;
+      return ready > 0;
+    });
+    process.kill(ready, 'SIGKILL');
+    await vanished(pid);
+    assert.equal(await own.run(invocation), expected);
+    assert.equal(await own.ready(invocation), expected);
+  });
+
+  it('leaves no process behind', async () => {
+    const own = await Prepared.make();
+    await own.ready(own.invocation('1'));
+    const pids = own.warm.scripts
+      .status()
+      .forkServers.flatMap(({ pid = 0 }) => [
+        pid,
+        ...childrenOf(pid).flatMap((each) => [each, ...childrenOf(each)]),
+      ]);
+    assert.ok(pids.length > 3);
+    await own.warm.scripts.close();
+    for (const pid of pids) await vanished(pid);
+  });
+});

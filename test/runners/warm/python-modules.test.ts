@@ -1,0 +1,262 @@
+/** Which Python modules are loaded ahead: those that are then as in a new process. */
+
+import assert from 'node:assert/strict';
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { describe, it } from 'node:test';
+
+import { fromText } from '../../../src/base/bytes.js';
+import type { Invocation } from '../../../src/cgi/invocation.js';
+import { temporaryDirectory } from '../../helpers/temporary.js';
+import { runBy, spawned, Warm } from '../../helpers/warm.js';
+
+/** A script, and modules that lie elsewhere. */
+async function makeScript(text: string, modules: Readonly<Record<string, string>>): Promise<Invocation> {
+  const directory = await temporaryDirectory();
+  const path = join(directory, 'cgi', 'script.cgi');
+  await mkdir(join(directory, 'cgi'));
+  await mkdir(join(directory, 'modules'));
+  await writeFile(path, `#!/usr/bin/python3 -B\n${text}`);
+  await chmod(path, 0o755);
+  for (const [name, content] of Object.entries(modules))
+    await writeFile(join(directory, 'modules', `${name}.py`), content);
+  const variables = new Map([
+    ['PATH', '/usr/bin:/bin'],
+    ['PYTHONPATH', join(directory, 'modules')],
+    ['PYTHONUSERBASE', join(directory, 'user')],
+  ]);
+  return { file: fromText(path), args: ['-a'], directory: fromText(dirname(path)), variables };
+}
+
+/** Prints which modules were there at the first line, then what `lines` do, then what each module has found. */
+const script = (lines: string): string => `import sys
+AHEAD = ' '.join(sorted(name for name in sys.modules if name.startswith('m_')))
+OUT = sys.stdout
+${lines}
+print('A: b\\n', file=OUT)
+print(AHEAD, file=OUT)
+for name in sorted(sys.modules):
+    if name.startswith('m_'):
+        print(name, ascii(getattr(sys.modules[name], 'VALUE', None)), file=OUT)
+`;
+
+/** What the script prints: the modules that were loaded ahead, and what each has found. */
+function printed(stdout: string): { ahead: string[]; found: Map<string, string> } {
+  const [ahead = '', ...lines] = stdout.replace(/^.*?\n\n/s, '').split('\n');
+  const pairs = lines.filter(Boolean).map((line): [string, string] => {
+    const space = line.indexOf(' ');
+    return [line.slice(0, space), line.slice(space)];
+  });
+  return { ahead: ahead.split(' ').filter(Boolean), found: new Map(pairs) };
+}
+
+describe('A Python module', { timeout: 300_000 }, () => {
+  it('that has something of its own in each process is not loaded ahead', async () => {
+    const own: Readonly<Record<string, string>> = {
+      m_bytes: 'import os; VALUE = os.urandom(8)',
+      m_device: `VALUE = open('/dev/urandom', 'rb').read(8)`,
+      m_drawn: 'import random; VALUE = random.random()',
+      m_generator: 'import random; generator = random.Random(); VALUE = generator.random()',
+      m_late_name: 'from random import choice; VALUE = [choice(range(256)) for _ in range(8)]',
+      m_loads_one: 'import m_token; VALUE = m_token.VALUE',
+      m_moment: 'from datetime import datetime; VALUE = datetime.now().isoformat()',
+      m_ns: 'from time import time_ns; VALUE = time_ns()',
+      m_process: 'from os import getpid as get; VALUE = get()',
+      m_self: `import os; VALUE = os.readlink('/proc/self')`,
+      m_system: 'import random; VALUE = random.SystemRandom().random()',
+      m_token: 'import secrets; VALUE = secrets.token_hex(8)',
+      m_unique: 'import uuid; VALUE = str(uuid.uuid4())',
+      m_unseen: `import _random; VALUE = _random.Random().random()`,
+    };
+    const others = {
+      m_arguments: 'import sys; VALUE = sys.argv[1:]',
+      m_keys: 'import ssl; context = ssl.create_default_context()',
+      m_program: 'import subprocess; VALUE = subprocess.run(["true"]).returncode',
+      m_seeds: 'import random; random.seed(1)',
+      m_today: 'import datetime; VALUE = datetime.date.today().year',
+      m_year: 'import time; VALUE = time.localtime()[0]',
+    };
+    const ahead = {
+      m_defines:
+        'import datetime, logging, random, time; VALUE = datetime.datetime(2000, 1, 1), time.time, time.gmtime(0)[0]',
+      m_seeded: 'import random; VALUE = random.Random(1).random()',
+    };
+    const names = Object.keys({ ...own, ...others, ...ahead });
+    const invocation = await makeScript(script(`import ${names.join(', ')}`), {
+      ...own,
+      ...others,
+      ...ahead,
+    });
+    const warm = new Warm();
+    await warm.warmUp(invocation);
+    const runs: ReturnType<typeof printed>[] = [];
+    for (let count = 0; count < 3; count++) {
+      const { stdout, isWarm } = await warm.run(invocation);
+      assert.ok(isWarm);
+      runs.push(printed(stdout));
+    }
+    const expected = printed((await runBy(spawned, invocation)).stdout).found;
+    for (const run of runs) assert.deepEqual(run.ahead, Object.keys(ahead));
+    for (const name of names) {
+      const values = new Set<string>(runs.map(({ found }) => withoutAddress(found.get(name))));
+      if (name in own) assert.equal(values.size, runs.length, name);
+      else assert.deepEqual([...values], [withoutAddress(expected.get(name))], name);
+    }
+  });
+
+  it('that lies beside the script is not loaded ahead: it is the script’s own, and may read what nobody looks at', async () => {
+    const invocation = await makeScript(script('import m_beside, m_other'), { m_other: 'VALUE = 1' });
+    await writeFile(join(dirname(invocation.file), 'm_beside.py'), 'VALUE = 1');
+    const warm = new Warm();
+    await warm.warmUp(invocation);
+    const { stdout, isWarm } = await warm.run(invocation);
+    assert.deepEqual([printed(stdout).ahead, isWarm], [['m_other'], true]);
+  });
+
+  it('that only its fork server would have a use for is not there', async () => {
+    const names = ['datetime', 'importlib.metadata', 'inspect', 'json', 'random', 'threading', 'typing'];
+    const lines = `print('A: b\\n\\n', [name for name in '${names.join(' ')}'.split() if name in sys.modules])`;
+    const invocation = await makeScript(`import sys\n${lines}\n`, {});
+    const warm = new Warm();
+    await warm.warmUp(invocation, { learned: false });
+    const { stdout, isWarm } = await warm.run(invocation);
+    assert.deepEqual([stdout, isWarm], ['A: b\n\n []\n', true]);
+  });
+
+  it('is loaded ahead only where it sees what it sees in a new process', async () => {
+    const lines = `import builtins, locale, os, m_first
+os.environ['MODE'] = 'set'
+import m_variable, m_other_variable
+sys.argv[1:] = ['set']
+import m_arguments
+sys.path.append('/nowhere')
+import m_path, m_no_path
+sys.stdout = sys.stderr
+import m_stdout
+sys.stdout = OUT
+os.chdir('/usr')
+import m_directory
+os.chdir(os.path.dirname(__file__))
+mask = os.umask(0o77)
+import m_mask
+os.umask(mask)
+locale.setlocale(locale.LC_ALL, 'C.UTF-8')
+import m_locale
+locale.setlocale(locale.LC_ALL, 'C')
+locale.setlocale(locale.LC_CTYPE, CTYPE)
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        seen.append(name)
+seen = []
+sys.meta_path.insert(0, Finder)
+import m_hook
+sys.meta_path.remove(Finder)
+builtins._ = len
+import m_builtin
+del builtins._
+original = open
+builtins.open = lambda *given: original(*given)
+import m_calls, m_defaults, m_keeps, m_late
+builtins.open = original
+import m_last`.replace('os, m_first', `os, m_first\nCTYPE = locale.setlocale(locale.LC_CTYPE)`);
+    const changed = {
+      m_arguments: 'import sys; VALUE = sys.argv[1:]',
+      m_builtin: 'VALUE = _("abc")',
+      m_calls: 'open("/dev/null").close(); VALUE = 4',
+      m_defaults: 'def read(path, opened=open): pass\nVALUE = read.__defaults__[0].__name__',
+      m_directory: 'import os; VALUE = os.getcwd()',
+      m_hook: 'import sys; VALUE = len(sys.meta_path)',
+      m_keeps: 'class Reader: opened = open\nVALUE = Reader.opened.__name__',
+      m_locale: 'import locale; VALUE = locale.setlocale(locale.LC_ALL)',
+      m_mask: 'import os; VALUE = os.umask(0o77); os.umask(VALUE)',
+      m_path: 'import sys; VALUE = sys.path[-1]',
+      m_stdout: 'import sys; VALUE = sys.stdout is sys.stderr',
+      m_variable: 'import os; VALUE = os.environ.get("MODE")',
+    };
+    const ahead = {
+      m_first: 'VALUE = 1',
+      m_last: 'VALUE = 2',
+      m_late: 'def read(path): return open(path)\nVALUE = 5',
+      m_no_path: 'VALUE = 3',
+      m_other_variable: 'import os; VALUE = os.environ.get("OTHER")',
+    };
+    const invocation = await makeScript(script(lines), { ...changed, ...ahead });
+    const expected = printed((await runBy(spawned, invocation)).stdout).found;
+    assert.equal(expected.size, Object.keys({ ...changed, ...ahead }).length);
+    const warm = new Warm();
+    await warm.warmUp(invocation);
+    for (let count = 0; count < 3; count++) {
+      const run = await warm.run(invocation);
+      assert.ok(run.isWarm);
+      assert.deepEqual(printed(run.stdout), { ahead: Object.keys(ahead), found: expected });
+    }
+  });
+});
+
+describe('What decides which Python modules a new process finds', { timeout: 300_000 }, () => {
+  it('is looked at before each request: directories, .pth files, sitecustomize and files that modules read', async () => {
+    const invocation = await makeScript(
+      `import sys, os
+ahead = 'm_reads' in sys.modules
+import m_reads, package.part
+print('A: b\\n')
+print('ahead' if ahead else '')
+print(m_reads.VALUE, package.part.VALUE, 'custom' in os.environ, [path for path in sys.path if 'user' in path])
+`,
+      {
+        m_reads: `import os\ndef read(name):\n    try:\n        return open(os.path.join(os.path.dirname(__file__), name)).read()\n    except OSError: pass\nVALUE = read('one'), read('two'), os.path.exists(os.path.dirname(__file__) + '/three')\n`,
+      },
+    );
+    const directory = dirname(invocation.directory);
+    const at = (...names: string[]): string => join(directory, ...names);
+    const write = async (path: string, text: string): Promise<void> => {
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, text);
+    };
+    await write(at('modules', 'one'), 'one');
+    await write(at('modules', 'package', '__init__.py'), '');
+    await write(at('modules', 'package', 'part.py'), `VALUE = 'part'\n`);
+    const python = (
+      await runBy(
+        spawned,
+        await makeScript(`import sys, site\nprint('A: b\\n')\nprint(site.USER_SITE, end='')`, {}),
+      )
+    ).stdout;
+    const site = at('user', 'lib', basename(dirname(python)), 'site-packages');
+    const warm = new Warm();
+    await warm.warmUp(invocation);
+    for (const change of [
+      () => write(at('modules', 'one'), 'another'),
+      () => write(at('modules', 'two'), 'two'),
+      () => write(at('modules', 'three'), ''),
+      () => write(at('modules', 'package', 'part', '__init__.py'), `VALUE = 'directory'\n`),
+      () => mkdir(site, { recursive: true }),
+      async () => {
+        await write(join(site, 'more.pth'), `${at('user-more')}\n`);
+        // It says something only once there is such a directory.
+        while (!isAhead(await warm.run(invocation))) assert.deepEqual(warnings(warm), []);
+        await mkdir(at('user-more'));
+      },
+      () => write(join(site, 'more.pth'), `${at('user-more')}\nimport os; os.environ['custom'] = 'yes'\n`),
+      () => rm(join(site, 'more.pth')),
+      () => write(at('modules', 'sitecustomize.py'), `import os; os.environ['custom'] = 'yes'\n`),
+    ]) {
+      while (!isAhead(await warm.run(invocation))) assert.deepEqual(warnings(warm), []);
+      const before = (await runBy(spawned, invocation)).stdout;
+      await change();
+      const expected = (await runBy(spawned, invocation)).stdout;
+      assert.notEqual(expected, before, String(change));
+      const { stdout } = await warm.run(invocation);
+      assert.equal(stdout.replace('ahead', ''), expected, String(change));
+    }
+  });
+});
+
+const isAhead = ({ stdout }: { stdout: string }): boolean => stdout.includes('ahead');
+
+const warnings = (warm: Warm): unknown => warm.events.filter(({ level }) => level === 'warn');
+
+function withoutAddress(text = ''): string {
+  return text.replace(/0x[0-9a-f]+/g, '0x…');
+}

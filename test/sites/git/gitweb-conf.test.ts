@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { copyFile, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { GitVersion } from '../../../src/sites/git/git-version.js';
+import { bare } from '../../helpers/git-invocation.js';
+import { makeTree } from '../../helpers/file-tree.js';
+import { gitweb } from '../../helpers/gitweb-hosts.js';
+import { temporaryDirectory } from '../../helpers/temporary.js';
+
+const settings = fileURLToPath(new URL('../../../../scripts/gitweb.conf', import.meta.url));
+
+describe('Gitweb with the settings that fcgi2cgi gives it', { timeout: 60_000 }, () => {
+  let directory: string;
+  before(async () => {
+    directory = await temporaryDirectory();
+    await makeTree(directory, { ...bare('public'), ...bare('hidden.git'), ...bare('repos/shown.git') });
+  });
+
+  /** The page of a query, asked where a name that is not in the list would lead to a repository. */
+  const page = (query: string, variables: Readonly<Record<string, string>> = {}): string =>
+    execFileSync('perl', [gitweb], {
+      cwd: directory,
+      input: `shown.git\0${directory}/public\0`,
+      env: {
+        PATH: '/usr/bin:/bin',
+        GATEWAY_INTERFACE: 'CGI/1.1',
+        REQUEST_METHOD: 'GET',
+        QUERY_STRING: query,
+        PATH_INFO: '/',
+        SCRIPT_NAME: '',
+        SERVER_NAME: 'localhost',
+        GITWEB_CONFIG: settings,
+        FCGI2CGI_GIT: '/usr/bin/git',
+        ...variables,
+      },
+    }).toString();
+
+  it('reach what is in the list, by its name there', () => {
+    assert.match(page('p=shown.git;a=summary'), /^Status: 200 OK\r\n[^]*<title>.*shown\.git\/summary/);
+  });
+
+  it('reach nothing by any other name, by which something is there', () => {
+    const names = ['hidden.git', 'public', 'repos/shown.git', join(directory, 'hidden.git').slice(1)];
+    for (const name of names) {
+      for (const action of ['summary', 'project_list', 'opml']) {
+        const shown = page(`p=${name};a=${action}`);
+        assert.match(shown, /^Status: 404 /, `${name} ${action}`);
+      }
+    }
+  });
+
+  it('take the version that they are told, of that very git and of no other', async () => {
+    const told = async (git: string): Promise<string> => {
+      const version = new GitVersion(git, () => Date.now() + 60_000);
+      assert.equal(version.known(), undefined);
+      await version.looked;
+      return (version.known() ?? assert.fail()).replace(/ .*/, ' 0.told');
+    };
+    const generator = (variables: Readonly<Record<string, string>>): string | undefined =>
+      /<meta name="generator" content="gitweb\/\S+ git\/([^" ]+)/.exec(page('', variables))?.[1];
+    const version = await told('/usr/bin/git');
+    assert.equal(generator({ FCGI2CGI_GIT_VERSION: version }), '0.told');
+    const other = join(directory, 'git');
+    await copyFile('/usr/bin/git', other);
+    const real = execFileSync('git', ['--version'], { encoding: 'utf8' }).trim().split(' ')[2];
+    assert.equal(generator({ FCGI2CGI_GIT_VERSION: version, FCGI2CGI_GIT: other }), real);
+    const config = join(directory, 'own.conf');
+    await writeFile(config, `$GIT = '${other}';\n1;\n`);
+    assert.equal(generator({ FCGI2CGI_GIT_VERSION: version, FCGI2CGI_GITWEB_CONFIG: config }), real);
+    assert.equal(generator({ FCGI2CGI_GIT_VERSION: await told(other), FCGI2CGI_GIT: other }), '0.told');
+    const before = await told(other);
+    await utimes(other, 1, 1);
+    assert.equal(generator({ FCGI2CGI_GIT_VERSION: before, FCGI2CGI_GIT: other }), real);
+  });
+
+  it('have a root that by itself is no directory, nor with anything before or behind it', () => {
+    const script = `our $cgi = bless {}; sub script_name {} sub url { 'http://localhost' }
+      our %feature; sub evaluate_and_validate_params {} do $ARGV[0] or die $@;
+      print join "\\n", "$projectroot", "$projectroot/", "$projectroot/none", "/srv$projectroot";`;
+    const input = `shown.git\0${directory}/public\0`;
+    const shown = execFileSync('perl', ['-e', script, settings], { cwd: directory, input }).toString();
+    for (const path of shown.split('\n')) assert.match(path, /^(\/srv)?\/dev\/null\/nowhere/);
+  });
+});
