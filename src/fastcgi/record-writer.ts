@@ -19,10 +19,16 @@ import type { RecordEvent } from './record-reader.js';
 /** The largest content that is a multiple of eight, so that a full record needs no padding (FastCGI 1.0 §3.3). */
 const FULL_CONTENT_BYTES = MAX_CONTENT_BYTES & ~7;
 
+/**
+ * What STDERR records are padded with: HAProxy 2.6 crashes where the last octet that it has received is one of their
+ * content.
+ */
+const PADDING = Buffer.alloc(1);
+
 /** A record type beyond those of FastCGI 1.0 §8. */
 const UNDEFINED_TYPE = 254;
 
-function header(type: number, requestId: number, contentBytes: number): Buffer {
+function header(type: number, requestId: number, contentBytes: number, paddingBytes = 0): Buffer {
   return Buffer.of(
     VERSION_1,
     type,
@@ -30,7 +36,7 @@ function header(type: number, requestId: number, contentBytes: number): Buffer {
     requestId & 0xff,
     contentBytes >> 8,
     contentBytes & 0xff,
-    0,
+    paddingBytes,
     0,
   );
 }
@@ -46,14 +52,15 @@ function controlRecord(
 }
 
 /**
- * The stream records that carry `data`, cut where a record is full; to be written one after the other. The data is
+ * The stream records that carry `data`, cut where a record is full, padded where that is needed; to be written one after the other. The data is
  * not copied, so it must not change until it was sent. No data gives no record: the stream's end is `streamEnd`.
  */
 export function streamRecords(type: number, requestId: number, data: Buffer): Buffer[] {
   const octets: Buffer[] = [];
+  const padding = type === RecordType.STDERR ? [PADDING] : [];
   for (let offset = 0; offset < data.length; offset += FULL_CONTENT_BYTES) {
     const content = data.subarray(offset, offset + FULL_CONTENT_BYTES);
-    octets.push(header(type, requestId, content.length), content);
+    octets.push(header(type, requestId, content.length, padding.length), content, ...padding);
   }
   return octets;
 }

@@ -212,6 +212,10 @@ export const scriptCases: readonly Case[] = [
     },
   },
   {
+    title: 'show a page whose script complains before it answers',
+    run: (host) => given(host, '/complain', 'all is well'),
+  },
+  {
     title: 'carry 32 MiB up',
     run: async ({ url }) => {
       const body = Buffer.alloc(LARGE_BYTES);

@@ -53,6 +53,13 @@ describe('The record writer', () => {
     assert.deepEqual(streamEnd(6, 1), hex('01 06 0001 0000 00 00'));
   });
 
+  it('pads what is for STDERR, at whose last octet HAProxy 2.6 crashes else', () => {
+    assert.deepEqual(
+      Buffer.concat(streamRecords(7, 1, Buffer.from('hi'))),
+      hex('01 07 0001 0002 01 00 6869 00'),
+    );
+  });
+
   it('writes no record for no content, since that would end the stream', () => {
     assert.deepEqual(streamRecords(6, 1, Buffer.of()), []);
   });

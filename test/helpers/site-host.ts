@@ -42,6 +42,7 @@ const program = `case $REQUEST_URI in
   esac ;;
 /count) printf 'Content-Type: text/plain\\n\\n'; wc -c ;;
 /large) printf 'Content-Type: text/plain\\n\\n'; head -c 33554432 /dev/zero ;;
+/complain) echo 'nothing is well' >&2; sleep 0.2; printf 'Content-Type: text/plain\\n\\nall is well' ;;
 /for-ever) printf 'Content-Type: text/plain\\n\\n%s\\n' $$; while sleep 0.05; do head -c 10000 /dev/zero; done ;;
 *) printf 'Content-Type: text/plain\\n\\n%s' "$REQUEST_URI" ;;
 esac`;
