@@ -204,10 +204,9 @@ export function send(result: RequestResult, { params, stdout, stderr }: Request,
   stdout.cork();
   const page = pageBytes(result, { id, headOnly: paramText(params, 'REQUEST_METHOD') === 'HEAD' });
   if (page !== undefined) stdout.write(page);
-  if (result.isToldToWebServer !== true) return;
-  // For its error log, where administrators look first. HAProxy 2.6 crashes at what comes before a response.
-  stdout.uncork();
-  stderr.write(`fcgi2cgi: ${visible(result.message)} (request ${id})\n`);
+  // For its error log, where administrators look first.
+  if (result.isToldToWebServer === true)
+    stderr.write(`fcgi2cgi: ${visible(result.message)} (request ${id})\n`);
 }
 
 /** The bridge's own response, if it has one, as bytes of a script's output. */
