@@ -264,6 +264,13 @@ def refuse_pushes(why):
     permhooks.insert(0, refuse)
 
 
+def refuse_hidden_push(hgweb, req, operation):
+    """Nobody pushes where a web server does not see it: it asks for a password where the query names one of these."""
+    seen = req.qsparams.get(b'cmd') in (b'unbundle', b'pushkey', b'putlfile')
+    if operation == b'push' and not req.remoteuser and not seen:
+        raise ErrorResponse(HTTP_FORBIDDEN, b'nobody can push by this command: it needs a REMOTE_USER')
+
+
 def tell_refusals():
     """Has the log say what hgweb refuses, and to whom: its page tells only the one who has asked."""
 
@@ -550,6 +557,7 @@ def main(kind, *arguments):
     no_pushes = os.environb.pop(b'FCGI2CGI_NO_PUSHES', None)
     if no_pushes is not None:
         refuse_pushes(no_pushes)
+    permhooks.append(refuse_hidden_push)
     tell_refusals()
     try:
         wsgicgi.launch(app)

@@ -1,8 +1,8 @@
 /** Who somebody is, as params say it. Whether that counts is for the administrator to say (`--trust-remote-user`). */
 
-import type { ByteString, NameValues } from '../base/bytes.js';
+import { type ByteString, type NameValues, percentDecode } from '../base/bytes.js';
 import { nonEmptyParam } from './request-path.js';
-import type { Resolution } from './site.js';
+import { refuse, type Resolution } from './site.js';
 
 /**
  * Params that hgweb, git, gitweb or a hook would know somebody by: RFC 3875's, their like in headers, what a TLS client
@@ -40,3 +40,15 @@ export const noPushes: Resolution = {
   kind: 'refuse',
   refusal: { status: 403, reason: NO_PUSHES, isForProgram: true },
 };
+
+/**
+ * The refusal of a query that a web server may read in another way than hg and git do: it looks at `name` to know whom
+ * to ask for a password. Some take the first of two, some the last, some decode it, some don't, some care for case.
+ */
+export function refuseUnclear(query: ByteString, name: string): Resolution | undefined {
+  const nameOf = (pair: ByteString): string => percentDecode(pair.replace(/=.*$/s, '')).toLowerCase();
+  const count = query.split(/[&;]/).filter((pair) => nameOf(pair) === name).length;
+  const plain = new RegExp(`^${name}=[\\w.-]*$`);
+  if (count === 0 || (count === 1 && query.split('&').some((pair) => plain.test(pair)))) return undefined;
+  return refuse(400, `The query has ${name} twice, or ${name} or its value not in plain letters.`);
+}

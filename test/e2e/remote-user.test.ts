@@ -178,6 +178,21 @@ describe('A Mercurial site', { timeout: 300_000 }, () => {
     for (const path of pushes('y')) assert.match((await get(path, post)).stdout, /^Status: 200 /, path);
     assert.equal(await bookmarks(), 'y\ny-2\n');
   });
+
+  it('lets those without a name push only in a way that every web server can see', async () => {
+    const served = await serveHere(['hg', '--repos', repos, TRUST]);
+    const get = getting(served);
+    const byNobody = { ...post, REMOTE_USER: '' };
+    const [plain = '', batch = ''] = pushes('z');
+    assert.match((await get(plain, byNobody)).stdout, /^Status: 200 /);
+    assert.match((await get(batch, byNobody)).stdout, /^Status: 403 nobody can push by this command/);
+    for (const hidden of [plain.replace('cmd', '%63md'), `${plain}&CMD=heads`]) {
+      assert.match((await get(hidden, byNobody)).stdout, /^Status: 400 /);
+    }
+    assert.equal(await bookmarks(), 'y\ny-2\nz\n');
+    await served.logged(/hgweb\.cgi: nobody can push by this command: it needs a REMOTE_USER, by nobody/);
+    await served.logged(/request refused: The query has cmd twice, or cmd or its value not in plain letters/);
+  });
 });
 
 describe('Other sites', { timeout: 300_000 }, () => {

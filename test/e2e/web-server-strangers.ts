@@ -1,8 +1,10 @@
 /** What is asked of every web server for the sake of those whom it must not take for somebody. */
 
 import assert from 'node:assert/strict';
+import { dirname, join } from 'node:path';
 
 import { fetchRaw } from '../helpers/http.js';
+import { git } from '../helpers/git.js';
 import { hg } from '../helpers/mercurial.js';
 import type { Case } from './web-server-cases.js';
 
@@ -41,7 +43,78 @@ export const hgStrangers: readonly Case[] = [
       assert.equal(await hg(['bookmarks', '-T', '{bookmark}\n'], repository), '');
     },
   },
+  {
+    title: 'let nobody push without a password to a repository that takes pushes from everybody',
+    run: async ({ url, repository }) => {
+      const open = join(dirname(repository), 'open');
+      const node = await hg(['log', '-r', 'tip', '-T', '{node}'], open);
+      const taken: string[] = [];
+      for (const [path, headers, body = ''] of hidden(`pushkey&namespace=bookmarks&key=x&old=&new=${node}`)) {
+        const asked = { method: 'POST', headers, body: Buffer.from(body) };
+        const { status } = await fetchRaw(url, path, asked);
+        if ((await hg(['bookmarks', '-T', '{bookmark}\n'], open)) === '') continue;
+        taken.push(`${path} ${JSON.stringify(headers)} ${body}: ${String(status)}`);
+        await hg(['bookmark', '--delete', 'x'], open);
+      }
+      assert.deepEqual(taken, []);
+    },
+  },
 ];
+
+/** A push in ways that a web server may not see: each sends `push`, and `heads` where something else is to be seen. */
+const hidden = (
+  push: string,
+): readonly (readonly [path: string, headers: Record<string, string>, body?: string])[] => {
+  const [command = '', args = ''] = push.split(/&(.*)/s);
+  const quoted = `heads ;${command} ${args.replaceAll('&', ',')}`;
+  return [
+    ...[
+      ...[`cmd=heads&cmd=${push}`, `cmd=${push}&cmd=heads`, `CMD=heads&cmd=${push}`, `cmd&cmd=${push}`],
+      ...[
+        `%63md=${push}`,
+        `cm%64=${push}`,
+        `cmd%3D${push}`,
+        `+cmd=${push}`,
+        `cmd=+${push}`,
+        `cmd=${push}&CMD=heads`,
+      ],
+      ...[
+        `cmd=%70${push.slice(1)}`,
+        `cmd=${command}%00&${args}`,
+        `cmd=${command}+&${args}`,
+        `cmd=${command};x&${args}`,
+      ],
+      ...[
+        `cmd=heads;cmd=${push}`,
+        `x;cmd=${push}`,
+        `cmd=heads#&cmd=${push}`,
+        `#&cmd=${push}`,
+        `?cmd=${push}`,
+      ],
+      ...[`&&cmd=${push}`, `x=%26cmd=${push}`, `cmd=heads%26cmd=${push}`, `cmd[]=${push}`, `cmd=${push}%26x`],
+      ...[
+        `cmd=batch&cmds=${encodeURIComponent(quoted)}`,
+        `${args}&cmd=${command}`,
+        `cmd==${push}`,
+        `cmd=/${push}`,
+      ],
+    ].map((query) => [`/open.hg?${query}`, {}] as const),
+    ['/open.hg?cmd=batch', { 'X-HgArg-1': `cmds=${encodeURIComponent(quoted)}` }],
+    ['/open.hg?cmd=batch', { 'X-HgArgs-Post': String(push.length + 4) }, `cmd=${push}`],
+    [
+      '/open.hg?cmd=batch',
+      { 'X-HgArgs-Post': String(encodeURIComponent(quoted).length + 5) },
+      `cmds=${encodeURIComponent(quoted)}`,
+    ],
+    ['/open.hg', { 'X-HgArg-1': `cmd=${push}` }],
+    ['/open.hg', { 'Content-Type': 'application/x-www-form-urlencoded' }, `cmd=${push}`],
+    [`/open.hg%3Fcmd=${push}`, {}],
+    [`/open.hg/?%63md=${push}`, {}],
+    [`//open.hg//?cmd=${push}`, {}],
+    [`/x/../open.hg?cmd=${push}`, {}],
+    [`/open%2Ehg/%2e?cmd=${push}`, {}],
+  ];
+};
 
 /** Ways to write that a push begins, or is one. */
 const gitPushes: readonly (readonly [method: string, path: string])[] = [
@@ -56,6 +129,54 @@ const gitPushes: readonly (readonly [method: string, path: string])[] = [
   ),
   ['GET', '/public.git/info%2Frefs?service=git-receive-pack'],
 ];
+
+/** More of them, which a web server may not see. */
+const hiddenGitPushes: readonly (readonly [method: string, path: string])[] = [
+  ...[
+    ...[
+      'service=git-upload-pack&service=git-receive-pack',
+      'service=git-receive-pack&service=git-upload-pack',
+    ],
+    ...[
+      'SERVICE=git-upload-pack&service=git-receive-pack',
+      'servic%65=git-receive-pack',
+      'service&service=git-receive-pack',
+    ],
+    ...[
+      'service=git-receive%2dpack',
+      'service=%67it-receive-pack',
+      'service=git-receive-pack%00',
+      'service=git-receive-pack;x',
+    ],
+    ...[
+      'x;service=git-receive-pack',
+      'x#&service=git-receive-pack',
+      '#&service=git-receive-pack',
+      '+service=git-receive-pack',
+    ],
+  ].map((query) => ['GET', `/public.git/info/refs?${query}`] as const),
+  ...[
+    'git-receive-pack%00',
+    'git-receive-pack/',
+    'git-receive-pack%2f',
+    'git-receive-pack;x',
+    'git-receive-pack%3fx',
+  ],
+  ...[
+    'git-receive-pack%0a',
+    'git-receive-pack//',
+    'git-receive-pack/.',
+    'git-receive-pack/x/..',
+    'git-receive-pack%23',
+  ],
+  ...[
+    '%2Fgit-receive-pack',
+    '//git-receive-pack',
+    '.%2fgit-receive-pack',
+    'git-receive-pack%20',
+    'GIT-receive-pack',
+  ],
+].map((each) => (typeof each === 'string' ? (['POST', `/public.git/${each}`] as const) : each));
 
 export const gitStrangers: readonly Case[] = [
   {
@@ -74,6 +195,26 @@ export const gitStrangers: readonly Case[] = [
         }
       };
       await Promise.all(strangers.map(asStranger));
+    },
+  },
+  {
+    title: 'let nobody push without a password to a repository that takes pushes from everybody',
+    run: async ({ url, repository }) => {
+      const open = join(dirname(repository), 'open.git');
+      const victim = (await git(['rev-parse', 'refs/heads/victim'], open)).trim();
+      const command = `${victim} ${'0'.repeat(victim.length)} refs/heads/victim\0report-status`;
+      const body = Buffer.from(`${(command.length + 4).toString(16).padStart(4, '0')}${command}0000`);
+      const type = { 'Content-Type': 'application/x-git-receive-pack-request' };
+      const taken: string[] = [];
+      for (const [method, path] of [...gitPushes, ...hiddenGitPushes]) {
+        const asked = { method, headers: type, ...(method === 'POST' ? { body } : {}) };
+        const answer = await fetchRaw(url, path.replace('public.git', 'open.git'), asked);
+        const isThere = (await git(['for-each-ref', 'refs/heads/victim'], open)) !== '';
+        if (isThere && !answer.body.toString('latin1').includes('# service=git-receive-pack')) continue;
+        taken.push(`${method} ${path}: ${String(answer.status)}`);
+        await git(['update-ref', 'refs/heads/victim', victim], open);
+      }
+      assert.deepEqual(taken, []);
     },
   },
 ];

@@ -6,7 +6,7 @@ import { copyFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { type Bridge, fixture, startBridge } from './bridge.js';
-import { makeBareRepository } from './git.js';
+import { git, makeBareRepository } from './git.js';
 import { startGitSite } from './git-site.js';
 import { startHgSite, touch } from './hg-site.js';
 import { makeRepository } from './mercurial.js';
@@ -21,7 +21,7 @@ export interface SiteHost {
   readonly log: () => Promise<string>;
   /** What HOLD is for the programs of test/fixtures that hold a clone. */
   readonly hold: string;
-  /** The repository that is published as /public.hg or /public.git. */
+  /** The repository that is published as /public.hg or /public.git; beside it, `open` takes pushes from everybody. */
   readonly repository: string;
   /** An empty directory. */
   readonly work: string;
@@ -104,7 +104,8 @@ async function startBridgeFor(
     await makeRepository(join(repos, 'private'), contents, '[web]\nallow_read = ann\n');
     const hgrc = '[web]\nallow-push = ann\npush_ssl = no\n[extensions]\nlfs =\n';
     for (const name of ['small', 'large']) await makeRepository(join(repos, name), { small: 'small' }, hgrc);
-    for (const name of ['index.fcgi', 'public.hg', 'private.hg', 'small.hg', 'large.hg'])
+    await makeRepository(join(repos, 'open'), { small: 'small' }, '[web]\nallow-push = *\npush_ssl = no\n');
+    for (const name of ['index.fcgi', 'public.hg', 'private.hg', 'open.hg', 'small.hg', 'large.hg'])
       await touch(join(markers, name));
     return { bridge, markers, repository };
   }
@@ -118,6 +119,10 @@ async function startBridgeFor(
     const { bridge, repos, markers } = await startGitSite(directory, listen, { options: own });
     const repository = join(repos, 'public.git');
     await makeBareRepository(repository, contents);
+    const open = join(repos, 'open.git');
+    await makeBareRepository(open, { small: 'small' });
+    await git(['config', 'http.receivepack', 'true'], open);
+    await git(['branch', 'victim'], open);
     return { bridge, markers, repository };
   }
   const own = [...listen.flatMap((address) => ['--listen', address]), '--kill-grace', '200ms'];

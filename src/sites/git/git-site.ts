@@ -8,7 +8,7 @@ import { Publication } from '../publication.js';
 import { inputOf, notBelow, type Published, type Repository, withheld, withIndex } from '../repositories.js';
 import { belowIndex, INDEX_FILE } from '../refusal-reason.js';
 import { afterSegments, belowPrefix, nonEmptyParam, percentEncode, requestPath } from '../request-path.js';
-import { doubtOf, noPushes, withoutUser } from '../remote-user.js';
+import { doubtOf, withoutUser } from '../remote-user.js';
 import { type Deferred, namesNoPath, refuse, type Resolution, run, type Site } from '../site.js';
 import { staticFile } from '../static-files.js';
 import { stepsBelow } from '../steps.js';
@@ -17,7 +17,7 @@ import { GitVersion } from './git-version.js';
 import { optionForGit, projectQuery } from './gitweb-query.js';
 import type { GitSiteOptions } from './options.js';
 import { GitRepositories } from './repository.js';
-import { isPush, isService } from './services.js';
+import { isPush, isService, refusedService } from './services.js';
 
 const STATIC = 'static';
 const BELOW_STATIC = `/${INDEX_FILE}/${STATIC}/`;
@@ -114,7 +114,8 @@ class GitSite implements Site {
   #service(params: NameValues, { repository }: Published, rest: ByteString): Resolution {
     const query = nonEmptyParam(params, 'QUERY_STRING') ?? '';
     const { trustRemoteUser } = this.#options;
-    if (!trustRemoteUser && isPush(rest, query)) return noPushes;
+    const refused = refusedService(params, rest, trustRemoteUser);
+    if (refused !== undefined) return refused;
     return run({
       file: this.#options.git.httpBackend,
       args: [],

@@ -1,6 +1,11 @@
 /** Tells the requests of git's clients from those of people. */
 
-import { type ByteString, toText } from '../../base/bytes.js';
+import { type ByteString, type NameValues, toText } from '../../base/bytes.js';
+import { noPushes, refuseUnclear } from '../remote-user.js';
+import { nonEmptyParam } from '../request-path.js';
+import { refuse, type Resolution } from '../site.js';
+
+const RECEIVE_PACK = '/git-receive-pack';
 
 /** The table of services in git's http-backend.c; its patterns end there, and here begin behind the repository. */
 const services =
@@ -17,8 +22,23 @@ export function isService(rest: ByteString): boolean {
 /** Whether a service begins a push, or is one. */
 export function isPush(rest: ByteString, query: ByteString): boolean {
   return (
-    rest.endsWith('/git-receive-pack') ||
+    rest.endsWith(RECEIVE_PACK) ||
     (rest.endsWith('/info/refs') &&
       new URLSearchParams(toText(query)).getAll('service').includes('git-receive-pack'))
   );
+}
+
+/** The refusal of a service that git must not be asked for; where it is a push, the web server has to see that, too. */
+export function refusedService(
+  params: NameValues,
+  rest: ByteString,
+  trustRemoteUser: boolean,
+): Resolution | undefined {
+  const query = nonEmptyParam(params, 'QUERY_STRING') ?? '';
+  if (!trustRemoteUser && isPush(rest, query)) return noPushes;
+  const uri = nonEmptyParam(params, 'REQUEST_URI')?.replace(/[?#].*$/s, '');
+  // Web servers decode the path, but some look for the service in it before.
+  if (rest.endsWith(RECEIVE_PACK) && uri?.endsWith(RECEIVE_PACK) === false)
+    return refuse(400, `The path does not end in ${RECEIVE_PACK} in plain letters.`);
+  return refuseUnclear(query, 'service');
 }

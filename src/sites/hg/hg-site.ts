@@ -7,7 +7,7 @@ import { Publication } from '../publication.js';
 import { inputOf, notBelow, type Published, withheld, withIndex } from '../repositories.js';
 import { belowIndex, INDEX_FILE } from '../refusal-reason.js';
 import { afterSegments, belowPrefix, nonEmptyParam, percentEncode, requestPath } from '../request-path.js';
-import { doubtOf, NO_PUSHES, noPushes, withoutUser } from '../remote-user.js';
+import { doubtOf, NO_PUSHES, noPushes, refuseUnclear, withoutUser } from '../remote-user.js';
 import { stepsBelow } from '../steps.js';
 import { Trees } from '../trees.js';
 import {
@@ -108,14 +108,17 @@ class HgSite implements Site {
   }
 
   #repository(params: NameValues, { segments, repository }: Published, pathInfo: ByteString): Resolution {
-    if (!this.#options.trustRemoteUser && isPush(params)) return noPushes;
+    const query = nonEmptyParam(params, 'QUERY_STRING') ?? '';
+    const { trustRemoteUser } = this.#options;
+    const refused = !trustRemoteUser && isPush(query) ? noPushes : refuseUnclear(query, 'cmd');
+    if (refused !== undefined) return refused;
     const published = segments.join('/');
     const name = published.replace(/\.hg(?=\/|$)/g, '');
     const scriptName = `${this.#options.urlPrefix}/${published}`;
     return run({
       ...this.#hgweb(params, ['repository', repository, name, published], scriptName, pathInfo),
       body: mayHaveBody(params) ? 'with-length' : 'as-it-comes',
-      doubt: doubtOf(params, this.#options.trustRemoteUser),
+      doubt: doubtOf(params, trustRemoteUser),
     });
   }
 
@@ -178,7 +181,7 @@ function mayHaveBody(params: NameValues): boolean {
 }
 
 /** Whether a request is one of a push's; hgweb.cgi knows those that hide among others (`batch`), and those of extensions. */
-function isPush(params: NameValues): boolean {
-  const query = new URLSearchParams(toText(nonEmptyParam(params, 'QUERY_STRING') ?? ''));
-  return query.getAll('cmd').some((command) => command === 'unbundle' || command === 'pushkey');
+function isPush(query: ByteString): boolean {
+  const commands = new URLSearchParams(toText(query)).getAll('cmd');
+  return commands.some((command) => command === 'unbundle' || command === 'pushkey');
 }

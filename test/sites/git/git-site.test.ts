@@ -37,6 +37,32 @@ describe('A site of git repositories', () => {
     assert.match(await tree.refused({}), /^400 .*SCRIPT_NAME.*REQUEST_URI/);
   });
 
+  it('refuses a query in which a web server may not see the service that git does', async () => {
+    for (const query of ['servic%65=git-upload-pack', 'service=a&service=git-upload-pack']) {
+      const reason = /^400 The query has service twice, or service or its value not in plain letters/;
+      assert.match(await tree.refused(at('/a.git/info/refs', query)), reason);
+      assert.equal((await tree.page(at('/a.git', query))).env['PATH_INFO'], '/a.git');
+    }
+  });
+
+  it('refuses a push whose path a web server may not see it in', async () => {
+    const options = { trustRemoteUser: true };
+    const push = at('/a.git/git-receive-pack');
+    for (const uri of [
+      '/a.git/git%2Dreceive-pack',
+      '/a.git%2Fgit-receive-pack',
+      '/x?/git-receive-pack',
+      '/x#/git-receive-pack',
+    ]) {
+      const refused = await tree.refused({ ...push, REQUEST_URI: uri }, options);
+      assert.equal(refused, '400 The path does not end in /git-receive-pack in plain letters.', uri);
+    }
+    for (const uri of ['/%61.git/git-receive-pack', 'http://host/x/git-receive-pack?a#b', '']) {
+      await tree.service({ ...push, REQUEST_URI: uri }, options);
+    }
+    await tree.service({ ...at('/a.git/git-upload-pack'), REQUEST_URI: '/a.git/git%2Dupload-pack' }, options);
+  });
+
   it('walks the list only for requests that may run a process, unlike pages of one repository', async () => {
     const site = await tree.site();
     for (const [path, kind] of [
