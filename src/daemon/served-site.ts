@@ -15,7 +15,7 @@ import { makeSite } from './make-site.js';
 import type { ProcessTotal } from './requests/process-total.js';
 import { Handler } from './requests/handler.js';
 import type { SiteListeners } from './listening/site-listeners.js';
-import type { StatusCollector, WatchedSite } from './status/collector.js';
+import type { SiteTally, StatusCollector, WatchedSite } from './status/collector.js';
 import { ownPage } from './status/pages.js';
 
 /** What a site is told of the daemon that it is part of, and tells it. */
@@ -36,6 +36,7 @@ export class ServedSite implements WatchedSite {
   readonly #admission: Admission;
   readonly #connections: Connections;
   readonly #listeners: SiteListeners;
+  readonly #tally: SiteTally | undefined;
 
   private constructor(
     configuration: ServedSiteConfiguration,
@@ -43,6 +44,7 @@ export class ServedSite implements WatchedSite {
     runner: Runner,
     handler: Handler,
     admission: Admission,
+    tally: SiteTally | undefined,
     log: Log,
   ) {
     this.#configuration = configuration;
@@ -50,6 +52,7 @@ export class ServedSite implements WatchedSite {
     this.#runner = runner;
     this.#handler = handler;
     this.#admission = admission;
+    this.#tally = tally;
     const { maxProcesses, maxQueue } = admissionOf(configuration);
     const maxRequests = configuration.maxRequestsPerConnection;
     const max = configuration.maxConnections;
@@ -100,6 +103,7 @@ export class ServedSite implements WatchedSite {
       // Workers run all the time.
       configuration.site.kind === 'worker' ? undefined : processes,
     );
+    const tally = collector?.tally(shownNameOf(configuration));
     const handler = new Handler({
       name,
       site,
@@ -115,9 +119,9 @@ export class ServedSite implements WatchedSite {
       log,
       accessLog,
       ownPage: ownPage(configuration, isAccepting, collector),
-      count: collector?.counter(shownNameOf(configuration)),
+      tally,
     });
-    return new ServedSite(configuration, listeners, runner, handler, admission, log);
+    return new ServedSite(configuration, listeners, runner, handler, admission, tally, log);
   }
 
   /** Starts to serve, once its listeners are ready. */
@@ -156,6 +160,7 @@ export class ServedSite implements WatchedSite {
       queue: this.#admission.waiting,
       maxQueue,
       processesStarted,
+      activity: this.#tally?.activity,
       warm,
       workers,
     };

@@ -102,9 +102,34 @@ for (const name of ['nginx', 'lighttpd'] satisfies WebServerName[]) {
         assert.equal(await page.locator('script, img').count(), 0);
         const font = await page.evaluate("getComputedStyle(document.querySelector('h1')).fontWeight");
         assert.equal(font, '700', 'its own style holds');
+        assert.match(
+          await page.locator('.sites tbody tr').innerText(),
+          /^script\s+0\.\d\s+1 max 1\s+0 max 0\s+[1-9]\d*$/,
+        );
+        assert.deepEqual(await page.locator('figcaption').allInnerTexts(), [
+          'requests at most 1 in 10 s',
+          'running at most 1 at once, waiting at most 0 at once',
+          'errors at most 1 in 10 s',
+        ]);
+        const graph = await page.locator('svg').first().boundingBox();
+        assert.ok(graph !== null && graph.width > 200 && graph.height > 30, 'there is something to see');
+        const process = await page.locator('h3:has-text("processes") + div tbody tr').first().innerText();
+        assert.match(process, /\tsleep\t\d.* m?s\t\d.* [kM]B$/);
+        assert.match(
+          await page.locator('li').first().innerText(),
+          /^GET \/\n1 processes run .*--max-queue\)\n503 not-admitted · .*[\da-f]{8}-\d+ · \d{4}-/,
+        );
+        await page.emulateMedia({ colorScheme: 'dark' });
+        const colour = "getComputedStyle(document.querySelector('h1')).color";
+        assert.equal(await page.evaluate(colour), 'rgb(255, 255, 255)', 'in the dark it is light');
         // On a telephone.
         await page.setViewportSize({ width: 390, height: 800 });
         assert.ok(Number(await page.evaluate('document.documentElement.scrollWidth')) <= 390);
+        const table = "document.querySelector('.sites > div')";
+        assert.ok(
+          await page.evaluate(`${table}.scrollWidth <= ${table}.clientWidth`),
+          'a row of a site fits',
+        );
         const row = await page.locator('tr:has(td.w)').first().boundingBox();
         const what = await page.locator('td.w').first().boundingBox();
         assert.ok(row !== null && row.height < 100, 'a long URI does not push others away');

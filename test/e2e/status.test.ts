@@ -20,6 +20,11 @@ interface Shown {
     readonly name: string;
     readonly slots: number;
     readonly queue: number;
+    readonly activity: {
+      readonly max_running: number;
+      readonly max_waiting: number;
+      readonly errors: number[];
+    };
     readonly counts: { readonly ended: readonly unknown[] };
   }[];
   readonly requests: readonly {
@@ -28,7 +33,10 @@ interface Shown {
     readonly state: string;
     readonly pid: number | null;
     readonly out_bytes: number;
+    readonly processes: readonly { readonly pid: number; readonly resident_bytes: number }[];
   }[];
+  readonly failed: readonly { readonly id: string; readonly reason: string }[];
+  readonly slowest: readonly { readonly id: string }[];
 }
 
 let control: string;
@@ -88,6 +96,8 @@ describe('fcgi2cgi status', { timeout: 300_000 }, () => {
       [running?.uri, running?.state, (running?.out_bytes ?? 0) > 20],
       ['/first?\u001b[2J', 'running', true],
     );
+    const [used] = running?.processes ?? [];
+    assert.deepEqual([used?.pid, (used?.resident_bytes ?? 0) > 100_000], [running?.pid, true]);
     const { stdout } = await status();
     assert.match(stdout, /script +running +\d+ .*GET \/first\?\\u001b\[2J by \/.*ignores-term\.sh$/m);
     assert.match(stdout, /script +waiting +- .*GET \/second by /);
@@ -106,6 +116,15 @@ describe('fcgi2cgi status', { timeout: 300_000 }, () => {
       { end: 'cancelled', status: '2xx', requests: 1 },
       { end: 'aborted', status: '2xx', requests: 1 },
     ]);
+    const { failed, slowest, sites: after } = await shown();
+    assert.deepEqual(
+      failed.map(({ id, reason }) => [id, reason]),
+      [[running?.id, 'request cancelled: somebody has told the daemon to end it']],
+    );
+    assert.deepEqual(slowest.map(({ id }) => id).includes(running?.id ?? ''), true);
+    const { max_running, max_waiting, errors } = after[0]?.activity ?? assert.fail();
+    assert.deepEqual([max_running, max_waiting, errors.reduce((sum, each) => sum + each, 0)], [1, 1, 1]);
+    assert.match((await status()).stdout, /^script +\d+\.\d +0 \(max 1\) +0 \(max 1\) +1 in 15 min$/m);
     await served.stop();
     assert.ok(!existsSync(control));
   });

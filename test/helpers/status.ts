@@ -1,6 +1,6 @@
 /** A status with something of everything, for tests of how it is shown. */
 
-import type { Status } from '../../src/observe/status/status.js';
+import type { EndedRequest, Status } from '../../src/observe/status/status.js';
 
 export const EVIL = '/"><script>alert(1)</script>\u001b[31m\n\u202e&amp;';
 
@@ -12,6 +12,26 @@ const distribution = {
     { maxMs: 10, count: 2 },
     { maxMs: Infinity, count: 3 },
   ],
+};
+
+const ended: EndedRequest = {
+  ...{
+    id: 'abcdef01-0',
+    site: EVIL,
+    endedAt: '2026-11-22T10:00:01.000Z',
+    client: EVIL,
+    method: EVIL,
+    uri: EVIL,
+  },
+  ...{
+    status: 502,
+    end: 'no-header',
+    reason: EVIL,
+    queueMs: 5,
+    firstMs: undefined,
+    totalMs: 2_500,
+    times: 7,
+  },
 };
 
 /** Whatever is text in it is hostile. */
@@ -38,6 +58,10 @@ export const sampleStatus: Status = {
         firstByte: distribution,
         total: distribution,
       },
+      activity: {
+        ...{ requestsPerSecond: 0.25, maxRunning: 3, maxWaiting: 40, periodMs: 10_000 },
+        ...{ requests: [1, 4], errors: [0, 2], running: [1, 3], waiting: [40, 0] },
+      },
       warm: {
         forkServersStarted: 1,
         forks: 5,
@@ -52,7 +76,10 @@ export const sampleStatus: Status = {
       site: EVIL,
       state: 'running',
       ...{ client: EVIL, method: EVIL, uri: EVIL, script: EVIL },
+      processes: [{ pid: 815, command: EVIL, cpuMs: 1_500, residentBytes: 3 << 20 }],
       ...{ pid: 815, ageMs: 1_234, inBytes: 0, outBytes: 100 },
     },
   ],
+  failed: [ended],
+  slowest: [{ ...ended, end: 'completed', status: 200, reason: '', times: 1 }],
 };

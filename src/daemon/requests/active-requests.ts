@@ -8,6 +8,7 @@ import type { Request } from '../../fastcgi/request.js';
 import type { Access } from '../../observe/access-log.js';
 import type { RequestStatus } from '../../observe/status/status.js';
 import type { ResultWord } from '../../base/results.js';
+import { usageOf } from '../../process/usage.js';
 import type { RequestBody } from '../../runners/request-body.js';
 import type { RequestResult } from './request-result.js';
 
@@ -44,6 +45,7 @@ export class ActiveRequests extends Set<ActiveRequest> {
       uri: uriOf(request.params),
       script: invocation === undefined ? undefined : toText(invocation.script ?? invocation.file),
       pid,
+      processes: pid === undefined ? [] : usageOf(pid),
       ageMs: now - request.account.paramsAt,
       inBytes: request.account.stdinBytes,
       outBytes: request.account.stdoutBytes,

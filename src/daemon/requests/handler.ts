@@ -6,7 +6,7 @@ import type { ByteBudget } from '../../base/bytes.js';
 import { type Invocation, lacksLength, withLength } from '../../cgi/invocation.js';
 import type { RefusalReason } from '../../fastcgi/connection.js';
 import type { Request } from '../../fastcgi/request.js';
-import type { Access, AccessLog } from '../../observe/access-log.js';
+import type { AccessLog } from '../../observe/access-log.js';
 import { type Log, RepeatedEvents } from '../../observe/log.js';
 import { inTime } from '../../base/timer.js';
 import { RequestBody } from '../../runners/request-body.js';
@@ -23,6 +23,7 @@ import {
   resultUnstarted,
   send,
 } from './request-result.js';
+import type { Tally } from '../status/collector.js';
 import type { OwnPage } from '../status/pages.js';
 
 export interface HandlerOptions {
@@ -39,7 +40,7 @@ export interface HandlerOptions {
   /** Pages that the bridge answers by itself, without a slot or a process. */
   readonly ownPage?: OwnPage | undefined;
   /** Counts requests that have ended, but for those pages. */
-  readonly count?: ((access: Access) => void) | undefined;
+  readonly tally?: Tally | undefined;
 }
 
 /** What is kept of a request's body, and for how long none of it may come where all of it is waited for. */
@@ -117,10 +118,10 @@ export class Handler {
     const result = resultUnread(why);
     this.#log(result, () => ({ id, ...result.fields }));
     const response = pageBytes(result, { id, headOnly: false }) ?? Buffer.alloc(0);
-    const { accessLog, count, name } = this.#options;
+    const { accessLog, tally, name } = this.#options;
     const access = { ...accessOfUnread(id, result.page?.status ?? 503, response.length), site: name };
     accessLog?.write(access);
-    count?.(access);
+    tally?.ended(access, result);
     return response;
   }
 
@@ -166,14 +167,23 @@ export class Handler {
   ): Promise<RequestResult> {
     const { request, connection } = active;
     const waitsSince = (active.waitsSince = performance.now());
-    const release = await this.#options.admission.enter(connection, request.signal, since).finally(() => {
+    const entered = this.#options.admission.enter(connection, request.signal, since);
+    this.#noteLoad();
+    const release = await entered.finally(() => {
       active.queueMs = performance.now() - waitsSince;
+      this.#noteLoad();
     });
     try {
       return await work();
     } finally {
       release();
+      this.#noteLoad();
     }
+  }
+
+  #noteLoad(): void {
+    const { admission, tally } = this.#options;
+    tally?.load(admission.running, admission.waiting);
   }
 
   async #run(active: ActiveRequest, invocation: Invocation): Promise<RequestResult> {
@@ -207,17 +217,17 @@ export class Handler {
   /** Ends a request, whatever became of it, and accounts for it: the one place where that happens. */
   async #end(active: ActiveRequest, result: RequestResult): Promise<void> {
     const { id, request, queueMs, isOwnPage } = active;
-    const { name, accessLog, count } = this.#options;
+    const { name, accessLog, tally } = this.#options;
     const { fields, appStatus } = result;
     this.#log(result, () => ({ id, uri: uriOf(request.params), ...fields }));
     send(result, request, id);
     await request.end(appStatus);
     this.active.delete(active);
     const { onEnded } = active;
-    if (accessLog === undefined && count === undefined && onEnded === undefined) return;
+    if (accessLog === undefined && tally === undefined && onEnded === undefined) return;
     const access = { ...accessOf(id, request, result, queueMs), site: name };
     accessLog?.write(access);
-    if (isOwnPage !== true) count?.(access);
+    if (isOwnPage !== true) tally?.ended(access, result);
     for (const told of onEnded ?? []) told(access);
   }
 }

@@ -3,9 +3,12 @@
 import { setImmediate } from 'node:timers/promises';
 
 import type { Access } from '../../observe/access-log.js';
+import { History } from '../../observe/status/history.js';
 import { Metrics } from '../../observe/status/metrics.js';
-import type { RequestStatus, SiteStatus, Status } from '../../observe/status/status.js';
+import { RecentRequests } from '../../observe/status/recent.js';
+import type { Activity, RequestStatus, SiteStatus, Status } from '../../observe/status/status.js';
 import { version } from '../package.js';
+import type { RequestResult } from '../requests/request-result.js';
 
 /** A site, as far as it is watched. */
 export interface WatchedSite {
@@ -16,9 +19,23 @@ export interface WatchedSite {
   cancel(id: string): Promise<Access> | undefined;
 }
 
+/** What a site's requests are counted by. */
+export interface Tally {
+  /** A request has ended, as `result` says in the log. */
+  ended(access: Access, result: Pick<RequestResult, 'level' | 'message' | 'run'>): void;
+  /** From now on this number of requests runs and waits. */
+  load(running: number, waiting: number): void;
+}
+
+/** What a site knows of what it did of late. */
+export interface SiteTally extends Tally {
+  readonly activity: Activity;
+}
+
 /** Owns nothing; it counts from when it was opened. */
 export class StatusCollector {
   readonly #metrics: Metrics;
+  readonly #recent = new RecentRequests();
   readonly #version = version();
   /** Whether the daemon takes new work. */
   readonly #isAccepting: () => boolean;
@@ -35,8 +52,23 @@ export class StatusCollector {
   }
 
   /** Gives what counts the requests of the site that is shown by that name. */
-  counter(shownName: string): (access: Access) => void {
-    return this.#metrics.counter(shownName);
+  tally(shownName: string): SiteTally {
+    const count = this.#metrics.counter(shownName);
+    const history = new History();
+    return {
+      ended: (access, result) => {
+        count(access);
+        const reason = reasonOf(access, result);
+        history.ended(reason !== undefined);
+        this.#recent.add(shownName, access, reason);
+      },
+      load: (running, waiting) => {
+        history.load(running, waiting);
+      },
+      get activity() {
+        return history.activity;
+      },
+    };
   }
 
   /** From now on these are shown; of those that are `leaving`, as others may have their names, only the requests. */
@@ -71,6 +103,8 @@ export class StatusCollector {
       requests: [...this.#sites, ...this.#leaving]
         .flatMap(({ requests }) => requests)
         .sort((one, other) => other.ageMs - one.ageMs),
+      failed: this.#recent.failed,
+      slowest: this.#recent.slowest,
     };
   }
 
@@ -88,4 +122,15 @@ export class StatusCollector {
     }
     return undefined;
   }
+}
+
+/** Why a request has failed, where an administrator would say that it has: as the log says, and the script at last. */
+function reasonOf(
+  { status = 0 }: Access,
+  { level, message, run }: Parameters<Tally['ended']>[1],
+): string | undefined {
+  if (level !== 'error' && level !== 'warn' && status < 500) return undefined;
+  const why = message.replace(/^request (?:failed|refused): /, '');
+  const said = run?.stderrTail.trimEnd().split('\n').at(-1) ?? '';
+  return said === '' || why.includes(said) ? why : `${why} (stderr: ${said})`;
 }

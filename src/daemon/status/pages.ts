@@ -2,8 +2,9 @@
 
 import { type ByteString, type NameValues, toText, valueOf } from '../../base/bytes.js';
 import { type DocumentResponse, page } from '../../cgi/document.js';
-import { contentSecurityPolicy, statusHtml } from '../../observe/status/html.js';
+import { statusHtml } from '../../observe/status/html.js';
 import { statusJson } from '../../observe/status/status.js';
+import { contentSecurityPolicy } from '../../observe/status/style.js';
 import { statusText } from '../../observe/status/text.js';
 import { requestPath } from '../../sites/request-path.js';
 import type { StatusCollector } from './collector.js';

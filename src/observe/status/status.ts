@@ -21,6 +21,10 @@ export interface Status {
   readonly sites: readonly SiteStatus[];
   /** Those that have begun and not ended, over all sites; the oldest first. */
   readonly requests: readonly RequestStatus[];
+  /** The last requests that have failed; the last one comes first. */
+  readonly failed: readonly EndedRequest[];
+  /** The slowest requests of the last minutes; the slowest comes first. */
+  readonly slowest: readonly EndedRequest[];
 }
 
 export interface SiteStatus {
@@ -37,10 +41,28 @@ export interface SiteStatus {
   readonly maxQueue: number;
   readonly processesStarted: number;
   readonly counts: SiteCounts;
+  /** Undefined where nobody could ask for it when the site was started. */
+  readonly activity: Activity | undefined;
   /** Of `--runner warm`. */
   readonly warm: WarmStatus | undefined;
   /** Of a FastCGI application. */
   readonly workers: WorkersStatus | undefined;
+}
+
+/** What a site did of late. Numbers of periods are in order, the present one comes last. */
+export interface Activity {
+  /** In the present period and the one before. */
+  readonly requestsPerSecond: number;
+  /** The most at once since the start. */
+  readonly maxRunning: number;
+  readonly maxWaiting: number;
+  readonly periodMs: number;
+  /** Requests that have ended, and those of them that have failed. */
+  readonly requests: readonly number[];
+  readonly errors: readonly number[];
+  /** The most at once. */
+  readonly running: readonly number[];
+  readonly waiting: readonly number[];
 }
 
 /** What has become of a site's requests since the start. */
@@ -103,9 +125,37 @@ export interface RequestStatus {
   /** What runs, once that is known. */
   readonly script: string | undefined;
   readonly pid: number | undefined;
+  /** That process and those that it has started; empty where nothing is known of them. */
+  readonly processes: readonly ProcessStatus[];
   readonly ageMs: number;
   readonly inBytes: number;
   readonly outBytes: number;
+}
+
+export interface ProcessStatus {
+  readonly pid: number;
+  readonly command: string;
+  readonly cpuMs: number;
+  readonly residentBytes: number;
+}
+
+/** A request that has ended. */
+export interface EndedRequest {
+  readonly id: string;
+  readonly site: string;
+  readonly endedAt: string;
+  readonly client: string;
+  readonly method: string;
+  readonly uri: string;
+  readonly status: number | undefined;
+  readonly end: ResultWord;
+  /** Why it has failed, as the log has it; empty if it has not. */
+  readonly reason: string;
+  readonly queueMs: number | undefined;
+  readonly firstMs: number | undefined;
+  readonly totalMs: number;
+  /** For this number of requests it stands, of which it is the last. */
+  readonly times: number;
 }
 
 export function statusJson(status: Status): string {

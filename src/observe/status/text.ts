@@ -2,8 +2,9 @@
 
 import { resultWords } from '../../base/results.js';
 import { visible, word } from '../escape.js';
+import { PERIODS, sum } from './history.js';
 import { byOutcome, duration, percentiles, size } from './quantities.js';
-import type { RequestStatus, SiteStatus, Status } from './status.js';
+import type { EndedRequest, RequestStatus, SiteStatus, Status } from './status.js';
 
 /** The rest of a longer URI is not shown. */
 const MAX_URI = 200;
@@ -16,11 +17,60 @@ export function statusText(status: Status): string {
   const lines = [
     `fcgi2cgi ${version}, process ${String(pid)}, ${state}, up ${duration(uptimeMs)}`,
     `memory ${size(residentBytes)} (heap ${size(heapBytes)}), CPU ${duration(cpuMs)}, event loop busy ${busy} of the time, now ${duration(eventLoop.delayMs)} behind`,
+    '',
+    ...overview(status.sites),
     ...status.sites.flatMap((site) => ['', ...siteLines(site)]),
     '',
     ...requestLines(status.requests),
+    ...endedLines('failed', status.failed),
+    ...endedLines('slowest', status.slowest),
   ];
   return lines.map((line) => `${visible(line).trimEnd()}\n`).join('');
+}
+
+/** A row of each site. */
+function overview(sites: readonly SiteStatus[]): readonly string[] {
+  const most = (now: number, max: number | undefined): string =>
+    max === undefined ? String(now) : `${String(now)} (max ${String(max)})`;
+  return table([
+    ['site', 'requests/s', 'running', 'waiting', 'errors'],
+    ...sites.map(({ name, slots, queue, activity }) => [
+      word(name),
+      activity?.requestsPerSecond.toFixed(1) ?? '-',
+      most(slots, activity?.maxRunning),
+      most(queue, activity?.maxWaiting),
+      activity === undefined
+        ? '-'
+        : `${String(sum(activity.errors))} in ${duration(activity.periodMs * PERIODS)}`,
+    ]),
+  ]);
+}
+
+/** What the graphs of the page show: each character stands for two periods. */
+function graphs({ activity }: SiteStatus): readonly string[] {
+  if (activity === undefined) return [];
+  const { requests, running, waiting, errors, periodMs } = activity;
+  const within = ` in ${duration(periodMs)}`;
+  const series = [
+    ['requests', requests, within],
+    ['running', running, ''],
+    ['waiting', waiting, ''],
+    ['errors', errors, within],
+  ] as const;
+  return series.map(([label, values, unit]) => {
+    const most = Math.max(0, ...values);
+    return `  ${label.padEnd(11)}  ${bars(values, most)} at most ${String(most)}${unit}`;
+  });
+}
+
+const BARS = ' ▁▂▃▄▅▆▇█';
+
+function bars(values: readonly number[], most: number): string {
+  const padded = [...new Array<number>(PERIODS - values.length).fill(0), ...values];
+  return padded
+    .flatMap((value, at) => (at % 2 === 0 ? [Math.max(value, padded[at + 1] ?? 0)] : []))
+    .map((value) => BARS[Math.ceil((value * (BARS.length - 1)) / Math.max(1, most))] ?? '')
+    .join('');
 }
 
 function siteLines(site: SiteStatus): readonly string[] {
@@ -32,6 +82,7 @@ function siteLines(site: SiteStatus): readonly string[] {
   return [
     `site ${name === kind ? name : `${name} (${kind})`} on ${listen.join(', ') || 'no listener'}`,
     `  now          ${slots} slots taken, ${queue} in the queue, ${connections} connections`,
+    ...graphs(site),
     `  carried      ${size(counts.receivedBytes)} in, ${size(counts.sentBytes)} out`,
     `  processes    ${String(site.processesStarted)} started${warm === undefined ? '' : `, ${String(warm.forks)} of them forked`}`,
     ...(counts.total.count === 0
@@ -72,7 +123,12 @@ function siteLines(site: SiteStatus): readonly string[] {
 
 function requestLines(requests: readonly RequestStatus[]): readonly string[] {
   if (requests.length === 0) return ['no request runs'];
-  return table([
+  const processes = requests.flatMap(({ id, processes: each }) =>
+    each.map(({ pid, command, cpuMs, residentBytes }) => [
+      ...[id, String(pid), word(command), duration(cpuMs), size(residentBytes)],
+    ]),
+  );
+  const active = table([
     ['request', 'site', 'state', 'pid', 'age', 'in', 'out', 'client', 'what'],
     ...requests.map((each) => [
       each.id,
@@ -86,6 +142,28 @@ function requestLines(requests: readonly RequestStatus[]): readonly string[] {
       `${word(each.method) || '-'} ${word(shortened(each.uri))}${each.script === undefined ? '' : ` by ${word(each.script)}`}`,
     ]),
   ]);
+  if (processes.length === 0) return active;
+  return [...active, '', ...table([['request', 'pid', 'command', 'CPU', 'memory'], ...processes])];
+}
+
+function endedLines(what: string, ended: readonly EndedRequest[]): readonly string[] {
+  if (ended.length === 0) return [];
+  return [
+    '',
+    ...table([
+      [what, 'site', 'ended', 'status', 'result', 'waited', 'first byte', 'total', 'client', 'what'],
+      ...ended.map((each) => [
+        each.id,
+        word(each.site),
+        each.endedAt.slice(0, 19),
+        known(each.status),
+        `${each.end}${each.times === 1 ? '' : ` ×${String(each.times)}`}`,
+        ...[each.queueMs, each.firstMs, each.totalMs].map((ms) => (ms === undefined ? '-' : duration(ms))),
+        word(each.client) || '-',
+        `${word(each.method) || '-'} ${word(shortened(each.uri))}${each.reason === '' ? '' : `: ${each.reason}`}`,
+      ]),
+    ]),
+  ];
 }
 
 function listed(summary: string, rows: readonly (readonly string[])[]): readonly string[] {
