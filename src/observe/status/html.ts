@@ -68,7 +68,7 @@ function overview(sites: readonly SiteStatus[]): string {
   const [{ activity: any } = { activity: undefined }] = watched;
   const span = any === undefined ? '' : ` in ${duration(any.periodMs * PERIODS)}`;
   return `<div class="sites">${table(
-    ['site', '#requests/s', '#running', '#waiting', `#errors${span}`],
+    ['site', '#requests a second', '#running', '#waiting', `#errors${span}`],
     sites.map(({ name, slots, queue, activity }) => [
       text(name),
       activity?.requestsPerSecond.toFixed(1) ?? '',

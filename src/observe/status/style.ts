@@ -37,7 +37,9 @@ path { vector-effect: non-scaling-stroke; stroke-width: 1.5; }
 @media (prefers-color-scheme: dark) { .calm { --own: #7aa7ff; } .queue { --own: #fb4; } .bad { --own: #ff7b72; } }
 .draining, .alarm { color: var(--alarm); font-weight: 600; }
 meter { width: 8rem; vertical-align: -.1em; }
-@media (max-width: 40rem) { body { margin: 1rem auto; } th, td { padding-right: .7rem; } meter { width: 4rem; } .sites th, .sites td { white-space: normal; overflow-wrap: anywhere; } }
+@media (max-width: 40rem) { body { margin: 1rem auto; } th, td { padding-right: .7rem; } meter { width: 4rem; }
+  .sites th { font-size: .85rem; } .sites th, .sites td { padding-right: .5rem; } .sites td:first-child { min-width: 5rem; white-space: normal; overflow-wrap: anywhere; }
+  .sites td .quiet { display: block; } }
 `;
 
 /** Nothing is loaded or run, wherever from; the page's own style alone holds. */

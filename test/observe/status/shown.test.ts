@@ -118,7 +118,7 @@ describe('A status', () => {
       parsed.sites.flatMap(({ warm }) => warm.fork_servers.map(({ pid }) => pid)),
       [null],
     );
-    assert.deepEqual(parsed.sites[0]?.counts.total.buckets.at(-1), { max_ms: null, count: 3 });
+    assert.deepEqual(parsed.sites[0].counts.total.buckets.at(-1), { max_ms: null, count: 3 });
     assert.deepEqual(
       parsed.requests.map(({ uri, in_bytes }) => [uri, in_bytes]),
       [[EVIL, 0]],
