@@ -245,6 +245,8 @@ def dispatch(repo, proto, command, *more, original=wireprotov1server.dispatch, *
     try:
         return original(repo, proto, command, *more, **named)
     except (AssertionError, IndexError, KeyError, ValueError, error.Abort) as problem:
+        if command == b'getlfile' and isinstance(problem, error.Abort):
+            raise ErrorResponse(HTTP_NOT_FOUND, b'no such largefile')
         raise Malformed('%s of %s' % (told(problem), ascii(command))) from problem
 
 
