@@ -150,6 +150,15 @@ describe('The log', () => {
     assert.match(written(), / m uri="\/\\" status\\u003d200 x\\u003d\\"" next=1\n$/);
   });
 
+  it('as text has a value in quotes unless it is one plain word', () => {
+    open('text').info(
+      { plain: 'a/b.c:d@e%f+g,h-i', field: '/id=x', quote: 'a"', space: 'a b', none: '' },
+      'm',
+    );
+    const values = String.raw` plain=a/b.c:d@e%f+g,h-i field="/id=x" quote="a\"" space="a b" none=""`;
+    assert.ok(written().endsWith(`${values}\n`), written());
+  });
+
   it('as text shows what is like a field in a message as part of the message', () => {
     const log = open('text');
     log.info({ id: 'real' }, 'refused: /x id=fake status=200 "a b\\');

@@ -62,6 +62,26 @@ describe('The pid file', () => {
     assert.deepEqual(await readdir(directory), []);
   });
 
+  it('is written to no file that such a link leads to which somebody puts there at the last moment', async (t) => {
+    const victim = `${await temporaryDirectory()}/victim`;
+    await writeFile(victim, 'as it was');
+    const { unlink } = fs.promises;
+    let count = 0;
+    t.mock.method(fs.promises, 'unlink', async (name: string) => {
+      await unlink(name).catch(() => undefined);
+      if (++count === 1) await symlink(victim, name);
+    });
+    syncBuiltinESMExports();
+    try {
+      await assert.rejects(PidFile.hold(path), { code: 'ERR_PID_FILE', message: /EEXIST/ });
+    } finally {
+      t.mock.restoreAll();
+      syncBuiltinESMExports();
+    }
+    assert.equal(await readFile(victim, 'utf8'), 'as it was');
+    assert.deepEqual(await readdir(directory), []);
+  });
+
   it('is refused while a daemon runs that holds it, and stays as it is', async () => {
     await whileRunning('bin/fcgi2cgi', 'hg', async (pid) => {
       await writeFile(path, `${String(pid)}\n`);

@@ -63,6 +63,7 @@ describe('A Python module', { timeout: 300_000 }, () => {
       m_ns: 'from time import time_ns; VALUE = time_ns()',
       m_process: 'from os import getpid as get; VALUE = get()',
       m_self: `import os; VALUE = os.readlink('/proc/self')`,
+      m_stamped: 'import uuid; VALUE = uuid.uuid1()',
       m_system: 'import random; VALUE = random.SystemRandom().random()',
       m_token: 'import secrets; VALUE = secrets.token_hex(8)',
       m_unique: 'import uuid; VALUE = str(uuid.uuid4())',
