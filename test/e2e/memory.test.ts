@@ -1,4 +1,4 @@
-/** What the daemon holds of a large request or answer. `MEGABYTES=1000` has the full size; fewer show the same. */
+/** What the daemon holds of a large request or answer: the full size with `scripts/test --full`; less shows the same. */
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -15,8 +15,9 @@ import { peakMiB } from '../helpers/processes.js';
 import { serve, type Served } from '../helpers/served.js';
 import { digestOf, large } from '../helpers/streams.js';
 import { fifo } from '../helpers/temporary.js';
+import { isFull } from '../helpers/webserver-table.js';
 
-const BYTES = Number(process.env['MEGABYTES'] ?? 200) * 1_000_000;
+const BYTES = isFull ? 1_000_000_000 : 100_000_000;
 const MOST_MIB = 32;
 
 /** A daemon that has answered before: what it needs for that is no matter of size. */

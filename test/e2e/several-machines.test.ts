@@ -28,7 +28,7 @@ const shipped = fileURLToPath(new URL('../../../scripts/webservers/several.toml'
 
 /** Requests at a time, and what each sender waits for before the next one: the machines share this one's processors. */
 const CONCURRENCY = 4;
-const PAUSE_MS = isFull ? 100 : 200;
+const PAUSE_MS = isFull ? 100 : 400;
 /** That each machine has answered before anything happens to one, and after it. */
 const SHARE = 10;
 /** At least, in all. */
