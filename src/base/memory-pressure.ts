@@ -19,6 +19,8 @@ let unseenBytes = 0;
 export function limitYoungGeneration(): void {
   // Unlike --max-semi-space-size, this is read whenever it would grow.
   setFlagsFromString('--semi-space-growth-factor=1');
+  // Of a young generation this small, other threads take more to be woken than they save.
+  setFlagsFromString('--no-parallel-scavenge');
   setFlagsFromString('--expose-gc');
   // Only contexts that are made after the flag was set have it.
   collect = runInNewContext('gc') as typeof collect;

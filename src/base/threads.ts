@@ -1,5 +1,7 @@
 /** Shares out the threads that Node has for what may take long: a dead file system never gives back what waits for it. */
 
+import type { Wanted } from './timer.js';
+
 /** As many as libuv has made; the command asks for more before there are any (`scripts/bundle.ts`). */
 const POOL = Number(process.env['UV_THREADPOOL_SIZE']) || 4;
 
@@ -57,13 +59,12 @@ export class Threads {
    *
    * @throws what `work` throws, and what `signal` aborts with
    */
-  async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  async run<T>(work: () => Promise<T>, signal?: Wanted): Promise<T> {
     signal?.throwIfAborted();
     if (this.#mayTake) this.#take();
     else await this.#turn(signal);
-    const result = work().finally(() => {
-      this.#giveBack();
-    });
+    const result = work();
+    void result.then(this.#giveBack, this.#giveBack);
     return signal === undefined ? result : unlessAborted(result, signal);
   }
 
@@ -77,7 +78,7 @@ export class Threads {
     free -= 1;
   }
 
-  async #turn(signal: AbortSignal | undefined): Promise<void> {
+  async #turn(signal: Wanted | undefined): Promise<void> {
     let begin: () => void = () => undefined;
     const begun = new Promise<void>((resolve) => (begin = resolve));
     this.#waiting.add(begin);
@@ -92,13 +93,13 @@ export class Threads {
     }
   }
 
-  #giveBack(): void {
+  readonly #giveBack = (): void => {
     this.#held -= 1;
     held -= 1;
     free += 1;
     // Shares come in the order in which they began to wait; one that gets a thread goes to the end.
     for (const each of waiting) if (each.#next()) break;
-  }
+  };
 
   #next(): boolean {
     if (!this.#mayTake) return false;
@@ -118,15 +119,18 @@ export class Threads {
 }
 
 /** What `result` comes to, unless `signal` aborts first. */
-export function unlessAborted<T>(result: Promise<T>, signal: AbortSignal): Promise<T> {
+export function unlessAborted<T>(result: Promise<T>, signal: Wanted): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => {
+      signal.removeEventListener('abort', onAbort);
       reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
     };
+    signal.addEventListener('abort', onAbort);
     if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    void result.then(resolve, reject).finally(() => {
+    const leave = (): void => {
       signal.removeEventListener('abort', onAbort);
-    });
+    };
+    result.then(leave, leave);
+    result.then(resolve, reject);
   });
 }

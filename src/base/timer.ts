@@ -1,4 +1,4 @@
-/** Time: a clock that may be started, put off and stopped, waits that grow, and a look-up that has to end in time. */
+/** Time: a clock that may be started, put off and stopped, waits that grow, and how long a look-up is waited for. */
 
 import { BridgeError } from './errors.js';
 
@@ -47,33 +47,66 @@ export function backoffOf(delayMs: number, longestMs: number): Backoff {
   return Object.freeze({ delayMs, next: () => backoffOf(Math.min(2 * delayMs, longestMs), longestMs) });
 }
 
+/** Says whether anybody still waits for what is under way, as an AbortSignal does. */
+export interface Wanted {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+  throwIfAborted(): void;
+  addEventListener(type: 'abort', listener: () => void): void;
+  removeEventListener(type: 'abort', listener: () => void): void;
+}
+
 /**
- * What `lookUp` comes to, unless the request's `signal` aborts or `ms` pass first; 0 for as long as it takes. The look-up is
- * told by a signal of its own, and has to heed it. `what` says what it is for.
- *
- * @throws BridgeError `ERR_LOOK_UP_TIMEOUT`; what `lookUp` throws, and `signal` aborts with.
+ * Wanted until `signal` aborts, or for `ms` from now on; with 0 for as long as it takes. It looks at the clock, and has a
+ * timer only while somebody listens: most look-ups are over at once. `what` says what a file system has to have done by then.
  */
-export async function inTime<T>(
-  signal: AbortSignal,
-  ms: number,
-  lookUp: (signal: AbortSignal) => Promise<T>,
-  what = 'said what is asked for',
-): Promise<T> {
-  const end = new AbortController();
-  const leave = (): void => {
-    end.abort(signal.reason);
-  };
-  if (signal.aborted) leave();
-  signal.addEventListener('abort', leave, { once: true });
-  const timer = new Timer(ms, () => {
-    const why = `no file system has ${what} within ${String(ms)} ms (--look-up-timeout)`;
-    end.abort(new BridgeError('ERR_LOOK_UP_TIMEOUT', why));
-  });
-  timer.start();
-  try {
-    return await lookUp(end.signal);
-  } finally {
-    timer.stop();
-    signal.removeEventListener('abort', leave);
+export class Deadline implements Wanted {
+  readonly #signal: Wanted;
+  readonly #ms: number;
+  readonly #what: string;
+  readonly #since = performance.now();
+  readonly #listeners = new Map<() => void, NodeJS.Timeout | undefined>();
+  #isOver = false;
+
+  constructor(signal: Wanted, ms: number, what = 'said what is asked for') {
+    this.#signal = signal;
+    this.#ms = ms;
+    this.#what = what;
+  }
+
+  get aborted(): boolean {
+    return this.#signal.aborted || this.#isLate;
+  }
+
+  /** What the signal has aborted with, or a BridgeError `ERR_LOOK_UP_TIMEOUT`. */
+  get reason(): unknown {
+    if (this.#signal.aborted) return this.#signal.reason;
+    const why = `no file system has ${this.#what} within ${String(this.#ms)} ms (--look-up-timeout)`;
+    return this.#isLate ? new BridgeError('ERR_LOOK_UP_TIMEOUT', why) : undefined;
+  }
+
+  throwIfAborted(): void {
+    if (this.aborted) throw this.reason;
+  }
+
+  addEventListener(type: 'abort', listener: () => void): void {
+    this.#signal.addEventListener(type, listener);
+    const onTimeout = (): void => {
+      this.#isOver = true;
+      listener();
+    };
+    // Node drops what is less than a millisecond.
+    const left = Math.ceil(this.#since + this.#ms - performance.now());
+    this.#listeners.set(listener, this.#ms === 0 ? undefined : setTimeout(onTimeout, left));
+  }
+
+  removeEventListener(type: 'abort', listener: () => void): void {
+    this.#signal.removeEventListener(type, listener);
+    clearTimeout(this.#listeners.get(listener));
+    this.#listeners.delete(listener);
+  }
+
+  get #isLate(): boolean {
+    return this.#isOver || (this.#ms > 0 && performance.now() - this.#since >= this.#ms);
   }
 }

@@ -90,10 +90,10 @@ async function workerRunner(
   log: Log,
 ): Promise<Runner> {
   const { env, passEnv, killGraceMs } = configuration;
-  const environment = new Map([...baseEnvironment(passEnv), ...env]);
-  const file = await findProgram(name, environment);
+  const variables = new Map([...baseEnvironment(passEnv), ...env]);
+  const file = await findProgram(name, variables);
   const pool = await WorkerPool.open({
-    command: limited({ file, args, directory, environment }, await findLimits(configuration)),
+    command: limited({ file, args, directory, variables }, await findLimits(configuration)),
     workers,
     maxCrashes,
     maxRequests,

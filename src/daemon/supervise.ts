@@ -159,8 +159,8 @@ async function commandOf(
   const inherited = Object.entries(process.env).map(
     ([variable, value = '']) => [fromText(variable), fromText(value)] as const,
   );
-  const environment = new Map([...inherited, ...env]);
-  return { file: await findProgram(name, environment), args, directory, environment };
+  const variables = new Map([...inherited, ...env]);
+  return { file: await findProgram(name, variables), args, directory, variables };
 }
 
 function requireSocket(): void {

@@ -113,8 +113,9 @@ export class Pipes {
 /** What nothing more can be written to. */
 const closed = new Writable().destroy();
 
+const descriptors = new Int32Array(2);
+
 function openPipe({ pipe2, errno }: LibC): Pipe {
-  const descriptors = new Int32Array(2);
   if (pipe2(descriptors, O_CLOEXEC) !== 0) throw systemError('pipe2', errno());
   const [readEnd = -1, writeEnd = -1] = descriptors;
   return { readEnd, writeEnd };

@@ -12,7 +12,8 @@ export interface Command {
   readonly file: ByteString;
   readonly args: readonly ByteString[];
   readonly directory: ByteString;
-  readonly environment: ReadonlyMap<ByteString, ByteString>;
+  /** Its environment. */
+  readonly variables: ReadonlyMap<ByteString, ByteString>;
   /**
    * All of its standard input, where that is known. What starts it may give it that: the process's `stdin` is
    * destroyed then, else it is still to be written.
@@ -55,23 +56,23 @@ const shellOwn = new Set([
  *   of E2BIG for what the system would refuse the shell, which could tell nobody.
  */
 export function textCommand(command: Command): TextCommand {
-  const { environment } = command;
+  const { variables } = command;
   const words = [command.file, ...command.args];
   refuseNul(command);
-  const all = [...words, command.directory, ...environment.keys(), ...environment.values()];
+  const all = [...words, command.directory, ...variables.keys(), ...variables.values()];
   if (all.every(isText)) {
     return {
       file: toText(command.file),
       args: command.args.map(toText),
       directory: toText(command.directory),
-      environment: Object.fromEntries([...environment].map(([name, value]) => [toText(name), toText(value)])),
+      environment: Object.fromEntries([...variables].map(([name, value]) => [toText(name), toText(value)])),
     };
   }
   refuseTooLong(command);
   const keeps = (name: ByteString): boolean => shellName.test(name) && !shellOwn.has(name);
-  const kept = [...environment].filter(([name, value]) => keeps(name) && isText(value));
-  const rebuilt = [...environment].filter(([name, value]) => keeps(name) && !isText(value));
-  const foreign = [...environment].filter(([name]) => !keeps(name));
+  const kept = [...variables].filter(([name, value]) => keeps(name) && isText(value));
+  const rebuilt = [...variables].filter(([name, value]) => keeps(name) && !isText(value));
+  const foreign = [...variables].filter(([name]) => !keeps(name));
   const wordNames = words.map((_, index) => `fcgi2cgi_word_${String(index)}`);
   const foreignNames = foreign.map((_, index) => `fcgi2cgi_pair_${String(index)}`);
   const quoted = (names: readonly string[]): string => names.map((name) => ` "$${name}"`).join('');
@@ -118,7 +119,7 @@ function print(bytes: ByteString): string {
 
 /** Where a shell starts the program, an error of the system's would be the shell's. */
 function refuseTooLong(command: Command): void {
-  const pairs = [...command.environment].map(([name, value]) => `${name}=${value}`);
+  const pairs = [...command.variables].map(([name, value]) => `${name}=${value}`);
   if (
     process.platform !== 'linux' ||
     [...command.args, ...pairs].every((all) => all.length <= MAX_STRING_BYTES)
@@ -158,8 +159,8 @@ function forbidden({ file }: Command, cause: unknown): string | undefined {
 
 /** @throws BridgeError `ERR_SPAWN` for a NUL byte, which no command can hold. */
 export function refuseNul(command: Command): void {
-  const { file, args, directory, environment } = command;
-  const all = [file, ...args, directory, ...environment.keys(), ...environment.values()];
+  const { file, args, directory, variables } = command;
+  const all = [file, ...args, directory, ...variables.keys(), ...variables.values()];
   if (!all.some((bytes) => bytes.includes('\0'))) return;
   const reason = 'an argument, a variable or its directory contains a NUL byte';
   throw new BridgeError('ERR_SPAWN', `${toText(file)} could not be started: ${reason}`);

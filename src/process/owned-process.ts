@@ -18,8 +18,8 @@ export interface StartedProgram<Input extends Writable | undefined = Writable> {
   readonly stderr: Readable;
   /** Resolves as soon as the program was reaped, and never rejects. */
   readonly exited: Promise<ExitStatus>;
-  /** Whether anything is left of its group, where that can be told for less than `signalGroup` costs. */
-  readonly hasGroup?: () => boolean;
+  /** Called when it was reaped; says whether anything is left of its group, where that costs less than `signalGroup`. */
+  readonly onReaped?: () => boolean;
 }
 
 /**
@@ -37,14 +37,14 @@ export class OwnedProcess<Input extends Writable | undefined = Writable> {
   #terminating: Promise<void> | undefined;
   #groupIsGone = false;
 
-  constructor({ pid, stdin, stdout, stderr, exited, hasGroup }: StartedProgram<Input>) {
+  constructor({ pid, stdin, stdout, stderr, exited, onReaped }: StartedProgram<Input>) {
     this.pid = pid;
     this.stdin = stdin;
     this.stdout = stdout;
     this.stderr = stderr;
     this.exited = exited.then((exit) => {
       // From here on the group's number may become somebody else's, unless one of the group is left.
-      this.#groupIsGone = !(hasGroup?.() ?? signalGroup(pid, 0));
+      this.#groupIsGone = !(onReaped?.() ?? signalGroup(pid, 0));
       return exit;
     });
   }

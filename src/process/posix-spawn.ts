@@ -3,8 +3,6 @@
 import { closeSync, openSync } from 'node:fs';
 import { constants, getPriority } from 'node:os';
 
-import pLimit from 'p-limit';
-
 import { type Command, refuseNul, startError } from './command.js';
 import { type ExitStatus, exitStatusOfWait } from './exit-status.js';
 import { OwnedProcess } from './owned-process.js';
@@ -20,9 +18,6 @@ const SETSID = 0x80;
 /** More than any C library's posix_spawnattr_t, posix_spawn_file_actions_t and sigset_t take. */
 const STRUCT_BYTES = 1_024;
 
-/** Starts that go on at once: koffi has room for 64 calls. Each runner has a share of threads for its own (`threads.ts`). */
-const MAX_STARTING = 32;
-
 /** Of <sys/resource.h>: a process group. */
 const PRIO_PGRP = 1;
 
@@ -35,13 +30,13 @@ export function posixSpawn(libc: LibC): StartProcess {
   return (made ??= make(libc));
 }
 
+/** No more start at once than there are threads (`threads.ts`): koffi has room for 256. */
 function make(libc: LibC): StartProcess {
   const attributes = groupAttributes(libc);
   const ownNiceness = getPriority();
   const reaper = new Reaper(libc);
-  const oneOfFew = pLimit(MAX_STARTING);
 
-  async function start(command: Command): Promise<OwnedProcess> {
+  return async (command) => {
     refuseNul(command);
     let pipes: Pipes | undefined;
     let pid: number;
@@ -56,18 +51,16 @@ function make(libc: LibC): StartProcess {
     }
     // With all that it has started since, and at no cost to speak of, as nice(1) would have.
     if (command.niceness !== undefined) libc.setpriority(PRIO_PGRP, pid, ownNiceness + command.niceness);
-    const streams = pipes.streams();
-    const exited = reaper.ended(pid).then((exit) => {
+    const { stdin, stdout, stderr } = pipes.streams();
+    const onReaped = (): boolean => {
       // As Node does: nobody is left to read it, though something that it has started may hold the other end.
-      streams.stdin.destroy();
-      streams.stderr.programEnded();
-      return exit;
-    });
-    // Node's kill throws where nothing is left, as a rule: 24 µs for each program, in place of 1.
-    return new OwnedProcess({ pid, ...streams, exited, hasGroup: () => libc.kill(-pid, 0) === 0 });
-  }
-
-  return (command) => oneOfFew(start, command);
+      stdin.destroy();
+      stderr.programEnded();
+      // Node's kill throws where nothing is left, as a rule: 24 µs for each program, in place of 1.
+      return libc.kill(-pid, 0) === 0;
+    };
+    return new OwnedProcess({ pid, stdin, stdout, stderr, exited: reaper.ended(pid), onReaped });
+  };
 }
 
 /** Starts the program with these descriptors as its 0, 1 and 2; its id. @throws Error of the system, with its `code`. */
@@ -77,7 +70,7 @@ async function spawn(
   command: Command,
   descriptors: readonly number[],
 ): Promise<number> {
-  const { file, args, directory, environment } = command;
+  const { file, args, directory, variables } = command;
   const actions = Buffer.allocUnsafe(STRUCT_BYTES);
   check('posix_spawn_file_actions_init', libc.initActions(actions));
   try {
@@ -87,7 +80,7 @@ async function spawn(
     check('posix_spawn_file_actions_addchdir_np', libc.addChdir(actions, cString(directory)));
     const argv = vector([file, ...args], libc);
     const envp = vector(
-      [...environment].map(([name, value]) => `${name}=${value}`),
+      [...variables].map(([name, value]) => `${name}=${value}`),
       libc,
     );
     const pid = new Int32Array(1);
@@ -169,17 +162,21 @@ export class Reaper {
       this.#running.set(pid, resolve);
       this.#timer ??= setInterval(this.#look, LOOK_MS);
       // It may have ended before we knew its id, with its signal gone by.
-      setImmediate(this.#look);
+      setImmediate(this.#lookAt, pid);
     });
   }
 
   readonly #look = (): void => {
-    for (const [pid, resolve] of this.#running) {
-      const result = this.#waitpid(pid, this.#status, WNOHANG);
-      if (result === 0) continue;
-      this.#running.delete(pid);
-      resolve(result === pid ? exitStatusOfWait(this.#status[0] ?? 0) : REAPED_BY_OTHERS);
-    }
+    for (const pid of this.#running.keys()) this.#lookAt(pid);
+  };
+
+  readonly #lookAt = (pid: number): void => {
+    const ended = this.#running.get(pid);
+    if (ended === undefined) return;
+    const result = this.#waitpid(pid, this.#status, WNOHANG);
+    if (result === 0) return;
+    this.#running.delete(pid);
+    ended(result === pid ? exitStatusOfWait(this.#status[0] ?? 0) : REAPED_BY_OTHERS);
     if (this.#running.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;

@@ -2,7 +2,7 @@
 
 import { BridgeError, reasonOf, systemCodeOf } from '../base/errors.js';
 import { Threads } from '../base/threads.js';
-import { backoffOf, inTime } from '../base/timer.js';
+import { backoffOf, Deadline } from '../base/timer.js';
 import type { Invocation } from '../cgi/invocation.js';
 import type { StartProcess } from '../process/start-process.js';
 import type { StartScript } from './process-runner.js';
@@ -172,10 +172,9 @@ const MOMENT_MS = 1_000;
 export function spawnScript(start: StartProcess, timeoutMs: number, threads = new Threads()): StartScript {
   return async (invocation, signal) => {
     let starting: Promise<ScriptProcess> | undefined;
-    const begin = (): Promise<ScriptProcess> =>
-      (starting = start({ ...invocation, environment: invocation.variables }));
+    const begin = (): Promise<ScriptProcess> => (starting = start(invocation));
     try {
-      return await inTime(signal, timeoutMs, (within) => threads.run(begin, within), 'let the program start');
+      return await threads.run(begin, new Deadline(signal, timeoutMs, 'let the program start'));
     } catch (error) {
       const started = await (signal.aborted ? withinMoment(starting) : undefined);
       if (started !== undefined) return started;

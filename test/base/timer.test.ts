@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
-import { Timer } from '../../src/base/timer.js';
+import { BridgeError } from '../../src/base/errors.js';
+import { Deadline, Timer } from '../../src/base/timer.js';
 import { type Clock, mockClock } from '../helpers/clock.js';
 
 describe('A timer', () => {
@@ -75,5 +76,50 @@ describe('A timer', () => {
   it('of 0 ms never expires', () => {
     new Timer(0, () => assert.fail('expired')).start();
     assert.equal(clock.running, 0);
+  });
+});
+
+describe('A deadline', () => {
+  const isLate = (reason: unknown): boolean =>
+    reason instanceof BridgeError && reason.code === 'ERR_LOOK_UP_TIMEOUT';
+
+  it('has a timer only while somebody listens, who is told in time', () => {
+    const clock = mockClock();
+    const deadline = new Deadline(new AbortController().signal, 1_000);
+    assert.equal(clock.running, 0);
+    let told = 0;
+    const listener = (): void => {
+      told += 1;
+    };
+    deadline.addEventListener('abort', listener);
+    deadline.removeEventListener('abort', listener);
+    assert.equal(clock.running, 0);
+    deadline.addEventListener('abort', listener);
+    deadline.throwIfAborted();
+    clock.tick(1_000);
+    clock.restore();
+    assert.equal(told, 1);
+    assert.ok(isLate(deadline.reason));
+  });
+
+  it('is seen to have passed where nobody listens', async () => {
+    const deadline = new Deadline(new AbortController().signal, 5);
+    deadline.throwIfAborted();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    assert.throws(() => {
+      deadline.throwIfAborted();
+    }, isLate);
+  });
+
+  it('of 0 ms ends with its signal, and tells why', () => {
+    const ended = new AbortController();
+    const deadline = new Deadline(ended.signal, 0);
+    let told: unknown;
+    deadline.addEventListener('abort', () => (told = deadline.reason));
+    ended.abort('left');
+    assert.equal(told, 'left');
+    assert.throws(() => {
+      deadline.throwIfAborted();
+    }, /left/);
   });
 });

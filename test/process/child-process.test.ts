@@ -14,11 +14,11 @@ import { isRunning, vanished } from '../helpers/processes.js';
 import { startProcess } from '../helpers/spawn-method.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
-const environment = new Map([['PATH', '/usr/bin:/bin']]);
+const variables = new Map([['PATH', '/usr/bin:/bin']]);
 const GRACE_MS = 200;
 
 function start(file: string, args: readonly string[] = [], directory = dirname(file)): Promise<OwnedProcess> {
-  return startProcess({ file: fromText(file), args, directory: fromText(directory), environment });
+  return startProcess({ file: fromText(file), args, directory: fromText(directory), variables });
 }
 
 function startFixture(name: string, args: readonly string[] = []): Promise<OwnedProcess> {
@@ -40,7 +40,7 @@ describe('A process', () => {
     const path = join(await temporaryDirectory(), 'input');
     await writeFile(path, 'from the file');
     const file = await open(path);
-    const command = { file: '/bin/cat', args: [], directory: '/', environment };
+    const command = { file: '/bin/cat', args: [], directory: '/', variables };
     const started = await startOnDescriptor(command, file.fd);
     assert.equal(started.stdin, undefined);
     assert.equal(await text(started.stdout), 'from the file');

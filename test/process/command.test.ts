@@ -31,7 +31,7 @@ async function seenBy(language: 'perl' | 'python', command: Partial<Command>): P
     file: program[0] ?? '',
     args: [fromText(script), ...(command.args ?? [])],
     directory: command.directory ?? '/',
-    environment: command.environment ?? new Map(),
+    variables: command.variables ?? new Map(),
   });
   started.stdin.end();
   const [stdout, stderr, exit] = await Promise.all([
@@ -124,7 +124,7 @@ for (const language of ['perl', 'python'] as const) {
   describe(`A program in ${language}`, () => {
     for (const [what, environment] of Object.entries(environments)) {
       it(`sees exactly the environment ${what}`, async () => {
-        const seen = await seenBy(language, { environment: new Map(Object.entries(environment)) });
+        const seen = await seenBy(language, { variables: new Map(Object.entries(environment)) });
         assert.deepEqual(seen.variables, environment);
       });
     }
@@ -139,17 +139,17 @@ for (const language of ['perl', 'python'] as const) {
     it('sees exactly its arguments where one is not UTF-8', async () => {
       const all = [...args, LATIN1, everyOctet, '-\xff', '\n\xff\n'];
       assert.deepEqual(
-        (await seenBy(language, { args: all, environment: new Map([['PATH', PATH]]) })).args,
+        (await seenBy(language, { args: all, variables: new Map([['PATH', PATH]]) })).args,
         all,
       );
     });
 
     it('sees exactly its arguments where a variable’s name is no shell’s and not UTF-8', async () => {
-      const environment = new Map([
+      const variables = new Map([
         ['PATH', PATH],
         ['N.\xff', 'x'],
       ]);
-      assert.deepEqual((await seenBy(language, { args, environment })).args, args);
+      assert.deepEqual((await seenBy(language, { args, variables })).args, args);
     });
   });
 }
@@ -162,8 +162,8 @@ describe('A command whose file or directory is not UTF-8', () => {
       await mkdir(toBuffer(directory));
       const file = join(directory, 'prints\xfc.pl');
       await copyFile(fixture('cgi/prints-invocation.pl'), toBuffer(file));
-      const environment = new Map([['A', 'b']]);
-      const started = await startProcess({ file, args: ['\xe9'], directory, environment });
+      const variables = new Map([['A', 'b']]);
+      const started = await startProcess({ file, args: ['\xe9'], directory, variables });
       started.stdin.end();
       const [stdout, stderr] = await Promise.all([
         text(started.stdout),
@@ -182,12 +182,12 @@ describe('A command as text', () => {
     file: '/bin/x',
     args: ['a'],
     directory: '/d',
-    environment: new Map([['A', 'b']]),
+    variables: new Map([['A', 'b']]),
   };
 
   it('is the command itself where all of it is UTF-8, however odd: no shell, no cost', () => {
-    const environment = new Map(Object.entries({ ...difficult, ...shells, ['__proto__']: 'own' }));
-    const given = { ...command, args: ['-n', fromText('ü')], environment };
+    const variables = new Map(Object.entries({ ...difficult, ...shells, ['__proto__']: 'own' }));
+    const given = { ...command, args: ['-n', fromText('ü')], variables };
     const made = textCommand(given);
     assert.deepEqual(
       { file: made.file, args: made.args, directory: made.directory },
@@ -199,16 +199,16 @@ describe('A command as text', () => {
     );
     assert.deepEqual(
       Object.entries(made.environment).sort(),
-      [...environment].map(([name, value]) => [toBuffer(name).toString(), toBuffer(value).toString()]).sort(),
+      [...variables].map(([name, value]) => [toBuffer(name).toString(), toBuffer(value).toString()]).sort(),
     );
   });
 
   it('shows in the process list nothing but what is not UTF-8, and names that a shell would lose', () => {
-    const environment = new Map([
+    const variables = new Map([
       ['HTTP_COOKIE', 'secret-cookie'],
       ['LATIN1', '\xff'],
     ]);
-    const made = textCommand({ ...command, environment });
+    const made = textCommand({ ...command, variables });
     assert.equal(made.file, '/bin/sh');
     assert.doesNotMatch(made.args.join('\n'), /secret-cookie|HTTP_COOKIE/);
     assert.equal(made.environment['HTTP_COOKIE'], 'secret-cookie');
@@ -219,8 +219,8 @@ describe('A command as text', () => {
       { file: '/bin/\0x' },
       { args: ['a\0b'] },
       { directory: '/d\0' },
-      { environment: new Map([['A', 'a\0b']]) },
-      { environment: new Map([['A\0', 'b']]) },
+      { variables: new Map([['A', 'a\0b']]) },
+      { variables: new Map([['A\0', 'b']]) },
     ];
     for (const part of withNul) {
       for (const args of [[], ['\xff']]) {

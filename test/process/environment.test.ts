@@ -34,11 +34,11 @@ before(async () => {
 /** What a program sees of a variable's value. */
 async function seen(language: string, value: Buffer): Promise<Buffer> {
   const [file = '', ...args] = programs[language] ?? [];
-  const environment = new Map([
+  const variables = new Map([
     ['PATH', fromText(process.env['PATH'] ?? '')],
     [NAME, fromBuffer(value)],
   ]);
-  const { stdin, stdout, stderr, exited } = await startProcess({ file, args, directory: '/', environment });
+  const { stdin, stdout, stderr, exited } = await startProcess({ file, args, directory: '/', variables });
   stdin.end();
   const [out, complaint] = await Promise.all([buffer(stdout), buffer(stderr), exited]);
   assert.equal(complaint.toString(), '');

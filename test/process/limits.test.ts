@@ -32,9 +32,9 @@ before(async () => {
 
 /** What a program prints, or why it can't be started. */
 async function outcome(start: StartProcess, name: string, from = directory): Promise<unknown> {
-  const environment = new Map([['PATH', '/usr/bin:/bin']]);
+  const variables = new Map([['PATH', '/usr/bin:/bin']]);
   try {
-    const started = await start({ file: `${directory}/${name}`, args: [], directory: from, environment });
+    const started = await start({ file: `${directory}/${name}`, args: [], directory: from, variables });
     const [stdout] = await Promise.all([text(started.stdout), text(started.stderr), started.exited]);
     return stdout;
   } catch (error) {

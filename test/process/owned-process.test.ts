@@ -20,7 +20,7 @@ describe('An owned process', { timeout: 300_000 }, () => {
   it('signals nobody once its group is gone, whose number may be somebody else’s by then', async () => {
     const other = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
     const exited = Promise.resolve({ kind: 'exited', code: 0 } as const);
-    const owned = new OwnedProcess({ pid: other.pid ?? 0, ...streams(), exited, hasGroup: () => false });
+    const owned = new OwnedProcess({ pid: other.pid ?? 0, ...streams(), exited, onReaped: () => false });
     await owned.exited;
     await owned.terminate(0);
     assert.ok(isRunning(owned.pid));

@@ -14,9 +14,9 @@ import { childrenOf, descriptorsOf, isRunning, until } from '../helpers/processe
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 const { start } = chooseStart('posix');
-const environment = new Map([['PATH', '/usr/bin:/bin']]);
+const variables = new Map([['PATH', '/usr/bin:/bin']]);
 const shell = (script: string, ...args: string[]): ReturnType<typeof start> =>
-  start({ file: '/bin/sh', args: ['-c', script, 'sh', ...args], directory: '/', environment });
+  start({ file: '/bin/sh', args: ['-c', script, 'sh', ...args], directory: '/', variables });
 
 describe('Programs that are started by posix_spawn', { timeout: 300_000 }, () => {
   it('have pipes, which they can open by name', async () => {
@@ -53,7 +53,7 @@ describe('Programs that are started by posix_spawn', { timeout: 300_000 }, () =>
         file: '/bin/true',
         args: [],
         directory: '/',
-        environment,
+        variables,
       });
       stdout.resume();
       stderr.resume();
@@ -81,14 +81,14 @@ describe('Programs that are started by posix_spawn', { timeout: 300_000 }, () =>
 
   it('are given at once all that their standard input consists of, if a pipe holds it', async () => {
     for (const input of ['', 'some octets', 'x'.repeat(4_096)]) {
-      const command = { file: '/bin/cat', args: [], directory: '/', environment };
+      const command = { file: '/bin/cat', args: [], directory: '/', variables };
       const { stdin, stdout, stderr } = await start({ ...command, input: Buffer.from(input) });
       stderr.resume();
       assert.ok(stdin.destroyed);
       assert.equal(await text(stdout), input);
     }
     const { stdin, stdout, stderr } = await start({
-      ...{ file: '/bin/cat', args: [], directory: '/', environment },
+      ...{ file: '/bin/cat', args: [], directory: '/', variables },
       input: Buffer.alloc(4_097),
     });
     stderr.resume();
@@ -131,7 +131,7 @@ describe('Programs that are started by posix_spawn', { timeout: 300_000 }, () =>
 
   it('are as much nicer than the daemon as they are told to be, with what they have started', async () => {
     const started = await start({
-      ...{ file: '/bin/sh', args: ['-c', 'sleep 1000 & echo $!; wait'], directory: '/', environment },
+      ...{ file: '/bin/sh', args: ['-c', 'sleep 1000 & echo $!; wait'], directory: '/', variables },
       niceness: 3,
     });
     started.stderr.resume();
@@ -148,7 +148,7 @@ describe('Programs that are started by posix_spawn', { timeout: 300_000 }, () =>
     const program = `const { readFile } = await import('node:fs/promises');
       const { chooseStart } = await import(${JSON.stringify(index)});
       const started = await chooseStart('posix').start({
-        file: '/bin/cat', args: [], directory: '/', environment: new Map(),
+        file: '/bin/cat', args: [], directory: '/', variables: new Map(),
       });
       const sessions = [${sessionOf('started.pid')}, ${sessionOf("'self'")}];
       console.log(sessions[0] === sessions[1] ? 'shared' : sessions[0] === String(started.pid) ? 'own' : sessions);
@@ -164,7 +164,7 @@ describe('Programs that are started by posix_spawn', { timeout: 300_000 }, () =>
     const index = new URL('../../src/process/start-process.js', import.meta.url).href;
     const program = `const { chooseStart } = await import(${JSON.stringify(index)});
       const started = await chooseStart('posix').start({
-        file: '/bin/sh', args: ['-c', 'exec 0<&- 1>&- 2>&-; sleep 0.3; exit 4'], directory: '/', environment: new Map(),
+        file: '/bin/sh', args: ['-c', 'exec 0<&- 1>&- 2>&-; sleep 0.3; exit 4'], directory: '/', variables: new Map(),
       });
       for (const stream of ['stdin', 'stdout', 'stderr']) started[stream].destroy();
       console.log(await started.exited);`;
@@ -177,7 +177,7 @@ describe('Programs that are started by posix_spawn', { timeout: 300_000 }, () =>
       file: '/usr/bin/perl',
       args: ['-e', 'kill 40, $$; sleep 1000'],
       directory: '/',
-      environment,
+      variables,
     });
     started.stdout.resume();
     assert.deepEqual(await started.exited, { kind: 'signaled', signal: 'SIG40' });
@@ -189,7 +189,7 @@ describe('The way of starting programs', () => {
     const directory = await temporaryDirectory();
     const dist = fileURLToPath(new URL('../../', import.meta.url));
     const needed = ['cross-spawn', 'path-key', 'shebang-command', 'shebang-regex', 'which', 'isexe'];
-    for (const name of [...needed, 'p-limit', 'yocto-queue']) {
+    for (const name of needed) {
       const modules = join(dist, '..', 'node_modules');
       await cp(join(modules, name), join(directory, 'node_modules', name), { recursive: true });
     }
@@ -201,7 +201,7 @@ describe('The way of starting programs', () => {
     )) as typeof import('../../src/process/start-process.js');
     const { start: byNode, fallback } = copy.chooseStart('auto');
     assert.match(fallback ?? '', /^koffi can’t be loaded \(Cannot find module 'koffi'/);
-    const started = await byNode({ file: '/bin/echo', args: ['works'], directory: '/', environment });
+    const started = await byNode({ file: '/bin/echo', args: ['works'], directory: '/', variables });
     assert.equal(await text(started.stdout), 'works\n');
     assert.throws(() => copy.chooseStart('posix'), {
       code: 'ERR_START',

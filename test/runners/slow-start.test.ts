@@ -10,8 +10,8 @@ import { limits, requestBody } from '../helpers/run-fixture.js';
 import { Collector, settled } from '../helpers/sinks.js';
 import { startProcess } from '../helpers/spawn-method.js';
 
-const environment = new Map([['PATH', '/usr/bin:/bin']]);
-const invocation = { file: '/bin/sleep', args: ['1000'], directory: '/', variables: environment };
+const variables = new Map([['PATH', '/usr/bin:/bin']]);
+const invocation = { file: '/bin/sleep', args: ['1000'], directory: '/', variables };
 
 interface Starting {
   readonly runner: ProcessRunner;
@@ -23,7 +23,7 @@ interface Starting {
 
 /** A run whose process is there, though nobody has been told of it yet. */
 async function begin(signal: AbortSignal): Promise<Starting> {
-  const process = await startProcess({ ...invocation, environment });
+  const process = await startProcess(invocation);
   let tell: () => void = () => undefined;
   const told = new Promise<OwnedProcess>((resolve) => {
     tell = () => {

@@ -8,7 +8,7 @@ import type { RefusalReason } from '../../fastcgi/connection.js';
 import type { Request } from '../../fastcgi/request.js';
 import type { AccessLog } from '../../observe/access-log.js';
 import { type Log, RepeatedEvents } from '../../observe/log.js';
-import { inTime } from '../../base/timer.js';
+import { Deadline } from '../../base/timer.js';
 import { RequestBody } from '../../runners/request-body.js';
 import type { Runner } from '../../runners/runner.js';
 import { checked, type Site } from '../../sites/site.js';
@@ -138,11 +138,11 @@ export class Handler {
       active.isOwnPage = true;
       return resultOfSite({ kind: 'answer', answer: await page });
     }
-    const found = await inTime(signal, lookUpTimeoutMs, (within) => site.resolve(params, within));
+    const found = await site.resolve(params, new Deadline(signal, lookUpTimeoutMs));
     if (found.kind === 'defer') {
       // As much work as a process: there is no more of it at once than of those.
       return this.#admitted(active, async () => {
-        const resolution = checked(await inTime(signal, lookUpTimeoutMs, found.resolve));
+        const resolution = checked(await found.resolve(new Deadline(signal, lookUpTimeoutMs)));
         return resolution.kind === 'run'
           ? this.#run(active, resolution.invocation)
           : resultOfSite(resolution);

@@ -2,7 +2,7 @@
 
 import { type ByteString, toText } from '../../base/bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
-import { inTime } from '../../base/timer.js';
+import { Deadline } from '../../base/timer.js';
 import type { SetLimits } from '../../process/limits.js';
 import type { StartScript } from '../process-runner.js';
 import type { RunnerStatus } from '../runner.js';
@@ -75,9 +75,7 @@ export class WarmScripts {
   /** Makes the process of an invocation. @throws BridgeError `ERR_SPAWN` */
   readonly start: StartScript = async (invocation, signal) => {
     const { lookUpTimeoutMs } = this.#options;
-    const found = await inTime(signal, lookUpTimeoutMs, (within) =>
-      this.#interpreters.find(invocation, within),
-    );
+    const found = await this.#interpreters.find(invocation, new Deadline(signal, lookUpTimeoutMs));
     if (found.kind === 'other') {
       this.#said.say(
         'info',

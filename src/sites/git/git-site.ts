@@ -1,6 +1,7 @@
 /** The site of a directory of git repositories: gitweb for people and git-http-backend for git, at the same URLs. */
 
 import { type ByteString, type NameValues, toText } from '../../base/bytes.js';
+import type { Wanted } from '../../base/timer.js';
 import { metaVariables } from '../../cgi/invocation.js';
 import { namedDirectory, safeSegments } from '../contain.js';
 import { type LookUp, statAt } from '../look-up.js';
@@ -68,11 +69,11 @@ class GitSite implements Site {
     this.#publication = publication;
   }
 
-  async resolve(params: NameValues, signal?: AbortSignal): Promise<Resolution | Deferred> {
+  async resolve(params: NameValues, signal?: Wanted): Promise<Resolution | Deferred> {
     return withIndex(await this.#resolve(params, signal), this.#options.urlPrefix);
   }
 
-  async #resolve(params: NameValues, signal: AbortSignal | undefined): Promise<Resolution | Deferred> {
+  async #resolve(params: NameValues, signal: Wanted | undefined): Promise<Resolution | Deferred> {
     const path = requestPath(params);
     if (path === undefined) return namesNoPath;
     const below = belowPrefix(path, this.#options.urlPrefix);
@@ -98,7 +99,7 @@ class GitSite implements Site {
     segments: readonly ByteString[],
     published: Published | undefined,
     rest: ByteString,
-    signal: AbortSignal | undefined,
+    signal: Wanted | undefined,
   ): Promise<Resolution | Deferred> {
     if (rest.startsWith(BELOW_STATIC)) return this.#static(params, rest.slice(BELOW_STATIC.length));
     const query = projectQuery(nonEmptyParam(params, 'QUERY_STRING') ?? '');
@@ -145,7 +146,7 @@ class GitSite implements Site {
     params: NameValues,
     project: ByteString,
     query: ByteString,
-    signal: AbortSignal | undefined,
+    signal: Wanted | undefined,
   ): Promise<Resolution> {
     const segments = safeSegments(project);
     const found = segments && (await this.#publication.find(segments, signal));
@@ -162,7 +163,7 @@ class GitSite implements Site {
     published: Published,
     rest: ByteString,
     query: ByteString,
-    signal: AbortSignal | undefined,
+    signal: Wanted | undefined,
   ): Promise<Resolution> {
     const { segments } = published;
     // A web server that matches suffixes passes on what is below either.
@@ -182,7 +183,7 @@ class GitSite implements Site {
     params: NameValues,
     segments: readonly ByteString[],
     query: ByteString,
-    signal: AbortSignal | undefined,
+    signal: Wanted | undefined,
   ): Promise<Resolution | Deferred> {
     const index = segments.indexOf(INDEX_FILE);
     const base = index === -1 ? segments : segments.slice(0, index);

@@ -1,6 +1,7 @@
 /** The site of a directory of Mercurial repositories, each shown by Mercurial's own hgweb. */
 
 import { type ByteString, type NameValues, toText } from '../../base/bytes.js';
+import type { Wanted } from '../../base/timer.js';
 import { type Invocation, metaVariables } from '../../cgi/invocation.js';
 import { namedDirectory, safeSegments } from '../contain.js';
 import { Publication } from '../publication.js';
@@ -78,11 +79,11 @@ class HgSite implements Site {
     this.#publication = publication;
   }
 
-  async resolve(params: NameValues, signal?: AbortSignal): Promise<Resolution | Deferred> {
+  async resolve(params: NameValues, signal?: Wanted): Promise<Resolution | Deferred> {
     return withIndex(await this.#resolve(params, signal), this.#options.urlPrefix);
   }
 
-  async #resolve(params: NameValues, signal: AbortSignal | undefined): Promise<Resolution | Deferred> {
+  async #resolve(params: NameValues, signal: Wanted | undefined): Promise<Resolution | Deferred> {
     const path = requestPath(params);
     if (path === undefined) return namesNoPath;
     const below = belowPrefix(path, this.#options.urlPrefix);
@@ -130,7 +131,7 @@ class HgSite implements Site {
     params: NameValues,
     base: readonly ByteString[],
     rest: readonly ByteString[],
-    signal: AbortSignal | undefined,
+    signal: Wanted | undefined,
   ): Promise<Resolution | Deferred> {
     const isStatic = rest[0] === STATIC;
     if (rest.length > 0 && !isStatic) return withheld({ why: belowIndex });

@@ -34,8 +34,7 @@ for (const [script, program] of [
     const start = async (): Promise<ForkServer> => {
       const [interpreter, ...args] = program;
       const server = new ForkServer({
-        start: () =>
-          startProcess({ file: interpreter, args: [...args, file], directory, environment: variables }),
+        start: () => startProcess({ file: interpreter, args: [...args, file], directory, variables }),
         load: { start: variables, variables, modules: new Map(), limits: new Map() },
         loadTimeoutMs: 30_000,
         onLearned: () => undefined,

@@ -34,7 +34,7 @@ describe('A pool of workers', { timeout: 300_000 }, () => {
     options: Partial<WorkerPoolOptions> = {},
   ): Promise<WorkerPool> {
     pool = await WorkerPool.open({
-      command: { file, args, directory: '/', environment: new Map([['PATH', '/usr/bin:/bin']]) },
+      command: { file, args, directory: '/', variables: new Map([['PATH', '/usr/bin:/bin']]) },
       workers: 1,
       maxCrashes: 0,
       maxRequests: 0,
