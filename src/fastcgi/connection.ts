@@ -22,10 +22,10 @@ export interface ConnectionOptions extends ParamsLimits, SocketSystem {
   /** What GET_VALUES may ask for (FastCGI 1.0 §4.1): `FCGI_MAX_CONNS`, `FCGI_MAX_REQS`. */
   readonly values: Readonly<Record<string, string>>;
   /**
-   * Takes a request that has its params, or a `problem` with them, and returns what its STDIN is written to: no faster than
-   * that takes it, and it is destroyed at the request's end. Must call `request.end`.
+   * Takes a request that has its params, or a `problem` with them, and returns what its STDIN is written to, unless it has no
+   * body: no faster than that takes it, and it is destroyed at the request's end. Must call `request.end`.
    */
-  readonly onRequest: (request: Request, connection: Connection) => Writable;
+  readonly onRequest: (request: Request, connection: Connection) => Writable | undefined;
   /**
    * Gives the STDOUT of a request that is refused. FastCGI's own word for it, OVERLOADED (FastCGI 1.0 §5.5), people see
    * as an empty page with status 200 from Apache, 500 from lighttpd, 502 from nginx and Caddy, 504 after its time-out from
@@ -53,6 +53,8 @@ export class Connection implements Carrier {
   readonly #life: ConnectionLife;
   readonly #reader = new RecordReader();
   readonly #requests = new Map<number, Request>();
+  /** One that has its params, and is handed over with what comes next: as a rule that says that it has no body. */
+  #ready: Request | undefined;
   /** Runs while the rest of a record is due. */
   readonly #restOfRecord: Timer;
   #hasBegun = false;
@@ -119,6 +121,7 @@ export class Connection implements Carrier {
   /** Hands over a request, whose params are complete or late. */
   requestReady(request: Request): void {
     const body = this.#options.onRequest(request, this);
+    if (body === undefined) return;
     body.on('drain', this.#readOnOrPause).once('close', this.#readOnOrPause);
     request.body = body;
   }
@@ -135,12 +138,15 @@ export class Connection implements Carrier {
     this.#life.isTaking = true;
     try {
       for (const event of this.#reader.read(chunk)) {
+        const endsBody = event.kind === 'end' && event.type === RecordType.STDIN;
+        if (!endsBody || event.requestId !== this.#ready?.requestId) this.#handOver();
         if (event.requestId === NULL_REQUEST_ID) this.send([managementAnswer(event, this.#options.values)]);
         else this.#dispatch(event);
         // After our last response on it the connection is only drained, whatever the rest of the chunk is.
         if (this.#socket.isFinished) return;
       }
     } catch (error) {
+      this.#handOver();
       this.#socket.fail(
         error instanceof BridgeError ? error : new BridgeError('ERR_FASTCGI_SEQUENCE', reasonOf(error)),
       );
@@ -148,8 +154,15 @@ export class Connection implements Carrier {
     } finally {
       this.#life.isTaking = false;
     }
+    this.#handOver();
     this.#goOn();
   };
+
+  #handOver(): void {
+    const request = this.#ready;
+    this.#ready = undefined;
+    if (request !== undefined) this.requestReady(request);
+  }
 
   #dispatch(event: RecordEvent): void {
     const { type, requestId } = event;
@@ -167,7 +180,7 @@ export class Connection implements Carrier {
     const { input } = request;
     if (type === RecordType.PARAMS) {
       if (event.kind === 'data') input.takeParams(event.data);
-      else if (input.endParams()) this.requestReady(request);
+      else if (input.endParams()) this.#ready = request;
     } else if (type === RecordType.STDIN) {
       if (event.kind === 'data') input.takeStdin(event.data);
       else input.endStdin();

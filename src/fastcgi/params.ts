@@ -3,7 +3,6 @@
 import {
   type ByteBudget,
   type ByteString,
-  fromBuffer,
   type NameValues,
   toBuffer,
   toText,
@@ -122,7 +121,7 @@ export function decodeParams(content: Buffer): Params {
   };
   const takeBytes = (length: number): ByteString => {
     if (offset + length > content.length) throw truncated(offset + length, content.length);
-    const bytes = fromBuffer(content.subarray(offset, offset + length));
+    const bytes: ByteString = content.toString('latin1', offset, offset + length);
     offset += length;
     return bytes;
   };

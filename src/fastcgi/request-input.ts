@@ -59,6 +59,11 @@ export class RequestInput {
     return this.#stdinBytes;
   }
 
+  /** Whether nothing of STDIN has come, and nothing will: where it ends right behind the params, that is known at once. */
+  get isEmpty(): boolean {
+    return this.#stdinBytes === 0 && (this.#at === 'ended' || this.#at === 'given-up');
+  }
+
   /** Whether STDIN holds as much as it may, so that the connection should read no further. */
   get isFull(): boolean {
     const body = this.#body;

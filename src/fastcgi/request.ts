@@ -161,9 +161,11 @@ export type Send = (octets: readonly Buffer[], done?: () => void) => void;
 
 export class RequestOutput {
   readonly stdout: Writable;
-  readonly stderr: Writable;
   readonly #requestId: number;
   readonly #send: Send;
+  /** Most requests need none. */
+  #stderr: Writable | undefined;
+  #isOver = false;
   #firstByteAt: number | undefined;
   #stdoutBytes = 0;
   #hasStderr = false;
@@ -176,7 +178,12 @@ export class RequestOutput {
     this.#requestId = requestId;
     this.#send = send;
     this.stdout = this.#stream(RecordType.STDOUT);
-    this.stderr = this.#stream(RecordType.STDERR);
+  }
+
+  get stderr(): Writable {
+    if (this.#stderr !== undefined) return this.#stderr;
+    this.#stderr = this.#stream(RecordType.STDERR);
+    return this.#isOver ? this.#stderr.destroy() : this.#stderr;
   }
 
   /** When the first octet of STDOUT was handed to the transport, by `performance.now()`. */
@@ -195,8 +202,8 @@ export class RequestOutput {
    * nothing of a small response, or all.
    */
   async end(): Promise<readonly Buffer[]> {
-    this.#isEnding = true;
-    const streams = [flushed(this.stdout), flushed(this.stderr)];
+    this.#isEnding = this.#isOver = true;
+    const streams = [this.stdout, this.#stderr].flatMap((stream) => (stream ? [flushed(stream)] : []));
     this.#isEnding = false;
     await Promise.all(streams);
     const ends = [streamEnd(RecordType.STDOUT, this.#requestId)];
@@ -206,8 +213,9 @@ export class RequestOutput {
 
   /** Forgets what the transport has not taken yet. */
   drop(): void {
+    this.#isOver = true;
     this.stdout.destroy();
-    this.stderr.destroy();
+    this.#stderr?.destroy();
   }
 
   #stream(type: number): Writable {

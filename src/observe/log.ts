@@ -20,7 +20,10 @@ export interface LogOptions {
 type Fields = Readonly<Record<string, unknown>>;
 
 /** Takes events: `fields` are what a program would look for, `message` is for people. */
-export type Log = Readonly<Record<LogLevel, (fields: Fields, message: string) => void>>;
+export type Log = Readonly<Record<LogLevel, (fields: Fields, message: string) => void>> & {
+  /** Whether it writes events of that level; without it, all. */
+  readonly hears?: ((level: LogLevel) => boolean) | undefined;
+};
 
 /** A log whose events have these fields before their own. */
 export function withFields(log: Log, fields: Fields): Log {
@@ -29,7 +32,8 @@ export function withFields(log: Log, fields: Fields): Log {
     (own, message) => {
       log[level]({ ...fields, ...own }, message);
     };
-  return { error: at('error'), warn: at('warn'), info: at('info'), debug: at('debug') };
+  const { hears } = log;
+  return { error: at('error'), warn: at('warn'), info: at('info'), debug: at('debug'), hears };
 }
 
 /** A log that goes to a file can open that file again, once somebody has moved the old one away. */
@@ -56,6 +60,7 @@ export function openLog(options: LogOptions): OpenLog {
     warn: at('warn'),
     info: at('info'),
     debug: at('debug'),
+    hears: (level) => logger.isLevelEnabled(level),
     reopen: (others) => {
       if (others === undefined) {
         lines.reopen();

@@ -160,8 +160,9 @@ function forbidden({ file }: Command, cause: unknown): string | undefined {
 /** @throws BridgeError `ERR_SPAWN` for a NUL byte, which no command can hold. */
 export function refuseNul(command: Command): void {
   const { file, args, directory, variables } = command;
-  const all = [file, ...args, directory, ...variables.keys(), ...variables.values()];
-  if (!all.some((bytes) => bytes.includes('\0'))) return;
+  let hasNul = [file, ...args, directory].some((bytes) => bytes.includes('\0'));
+  for (const [name, value] of variables) hasNul ||= name.includes('\0') || value.includes('\0');
+  if (!hasNul) return;
   const reason = 'an argument, a variable or its directory contains a NUL byte';
   throw new BridgeError('ERR_SPAWN', `${toText(file)} could not be started: ${reason}`);
 }

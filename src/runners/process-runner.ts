@@ -30,13 +30,13 @@ export class ProcessRunner implements Runner {
 
   async run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<RunResult> {
     const { stdin } = streams;
-    const { input = stdin.isEmpty ? NOTHING : undefined } = invocation;
+    const { input = stdin === undefined || stdin.isEmpty ? NOTHING : undefined } = invocation;
     const fed = input === undefined ? invocation : { ...invocation, input };
     let process: ScriptProcess;
     try {
       process = await this.#start(fed, signal);
     } catch (error) {
-      stdin.destroy();
+      stdin?.destroy();
       if (signal.aborted) return { ...notStarted, endedBy: 'abort' };
       const startError = error instanceof BridgeError ? error : new BridgeError('ERR_SPAWN', reasonOf(error));
       return { ...notStarted, startError };

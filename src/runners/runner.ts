@@ -10,8 +10,10 @@ import type { RequestBody } from './request-body.js';
 
 /** Where a run's bytes come from and go to; the runner ends none of them. */
 export interface RunStreams {
-  readonly stdin: RequestBody;
+  /** Undefined for a request without a body. */
+  readonly stdin: RequestBody | undefined;
   readonly stdout: Writable;
+  /** Asked for where there is something to write. */
   readonly stderr: Writable;
   /** Called when the process is there. */
   readonly onStarted?: (pid: number) => void;

@@ -5,6 +5,7 @@ import type { Readable, Writable } from 'node:stream';
 import { type ResponseHeader, ResponseHeaderReader } from '../cgi/response-header.js';
 import { reasonOf } from '../base/errors.js';
 import { noteBytesRead } from '../base/memory-pressure.js';
+import type { RunLimits } from './runner.js';
 import { drained } from './script-streams.js';
 
 /** What is held is sent as one record up to this size; more is not copied. */
@@ -13,14 +14,12 @@ const COPIED_BYTES = 16_384;
 /** The number of pieces that are held apart: each costs memory beside its bytes, and a script may write one byte at a time. */
 const MAX_HELD_PIECES = 256;
 
-export interface ScriptOutputOptions {
-  readonly maxHeaderBytes: number;
-  readonly holdDuringUploadBytes: number;
-  /** An answer of fewer bytes is held back until `scriptEnded`, whatever comes of its request's body; 0 for none. */
-  readonly holdUntilExitBytes: number;
+/** The run whose output it is. */
+export interface OutputRun {
+  readonly limits: Pick<RunLimits, 'maxHeaderBytes' | 'holdDuringUploadBytes' | 'holdUntilExitBytes'>;
   /** The request's method is HEAD: a body, which the script should not write, is thrown away (RFC 3875 §4.3.2). */
   readonly headOnly?: boolean;
-  /** Aborts when the run is over whatever the web server takes. */
+  /** Aborts when the run is over whatever the web server takes; asked for where that is waited for. */
   readonly givenUp: AbortSignal;
   /** Called for each piece that was read or sent on. */
   readonly onProgress: () => void;
@@ -47,7 +46,7 @@ export interface ScriptOutputOptions {
 export class ScriptOutput {
   readonly #source: Readable;
   readonly #sink: Writable;
-  readonly #options: ScriptOutputOptions;
+  readonly #run: OutputRun;
   readonly #reader: ResponseHeaderReader;
   #header: ResponseHeader | undefined;
   #held: Buffer[] = [];
@@ -62,12 +61,12 @@ export class ScriptOutput {
   #cut = false;
   #withheld = false;
 
-  constructor(source: Readable, sink: Writable, options: ScriptOutputOptions) {
+  constructor(source: Readable, sink: Writable, run: OutputRun) {
     this.#source = source;
     this.#sink = sink;
-    this.#options = options;
-    this.#keepsWhole = options.holdUntilExitBytes > 0;
-    this.#reader = new ResponseHeaderReader(options.maxHeaderBytes);
+    this.#run = run;
+    this.#keepsWhole = run.limits.holdUntilExitBytes > 0;
+    this.#reader = new ResponseHeaderReader(run.limits.maxHeaderBytes);
   }
 
   /** The status of the response, once its header was complete; undefined if `cut` came before any of it was sent. */
@@ -126,7 +125,7 @@ export class ScriptOutput {
       source.on('data', (chunk: Buffer) => {
         try {
           noteBytesRead(chunk.length);
-          this.#options.onProgress();
+          this.#run.onProgress();
           const sent = this.#hold(this.#observe(chunk));
           if (sent === undefined) return;
           source.pause();
@@ -186,7 +185,7 @@ export class ScriptOutput {
 
   /** Bytes of the body that are sent: more than announced, HAProxy answers with 502, and Caddy not at all. */
   get #wantedBytes(): number {
-    return this.#options.headOnly === true ? 0 : (this.#header?.contentBytes ?? Infinity);
+    return this.#run.headOnly === true ? 0 : (this.#header?.contentBytes ?? Infinity);
   }
 
   #observe(chunk: Buffer): readonly Buffer[] {
@@ -194,7 +193,7 @@ export class ScriptOutput {
     if (this.#header !== undefined) return this.#wanted(chunk);
     this.#header = this.#reader.push(chunk);
     if (this.#header === undefined) return [];
-    this.#options.onHeader();
+    this.#run.onHeader();
     return [this.#header.header, ...this.#wanted(this.#header.body)];
   }
 
@@ -210,16 +209,16 @@ export class ScriptOutput {
     this.#held.push(...pieces);
     if (this.#held.length > MAX_HELD_PIECES) this.#held = [Buffer.concat(this.#held)];
     for (const { length } of pieces) this.#heldBytes += length;
-    if (this.#heldBytes >= this.#options.holdUntilExitBytes) this.#keepsWhole = false;
-    if (!this.#bodyHasArrived && this.#heldBytes >= this.#options.holdDuringUploadBytes) {
-      if (this.#options.onFull === undefined) {
+    if (this.#heldBytes >= this.#run.limits.holdUntilExitBytes) this.#keepsWhole = false;
+    if (!this.#bodyHasArrived && this.#heldBytes >= this.#run.limits.holdDuringUploadBytes) {
+      if (this.#run.onFull === undefined) {
         // Once the web server has seen a part of the answer, holding back more helps nobody.
         this.#bodyHasArrived = true;
       } else {
         const released = new Promise<void>((resolve) => {
           this.#onBodyArrived = resolve;
         });
-        this.#options.onFull();
+        this.#run.onFull();
         return released.then(() => this.#sendOn());
       }
     }
@@ -244,6 +243,6 @@ export class ScriptOutput {
     for (const piece of pieces) takesMore = this.#sink.write(piece);
     this.#sink.uncork();
     if (takesMore) return undefined;
-    return drained(this.#sink, this.#options.givenUp).then(this.#options.onProgress);
+    return drained(this.#sink, this.#run.givenUp).then(this.#run.onProgress);
   }
 }

@@ -29,14 +29,15 @@ export class ScriptRun {
   readonly #process: ScriptProcess;
   readonly #invocation: Invocation;
   readonly #streams: RunStreams;
-  readonly #limits: RunLimits;
+  readonly limits: RunLimits;
   readonly #output: ScriptOutput;
   /** Aborts when the run is over whatever the web server takes. */
-  readonly #givenUp = new AbortController();
+  #givenUp: AbortController | undefined;
   readonly #startTimer: Timer;
   readonly #idleTimer: Timer;
   readonly #maxTimer: Timer;
-  readonly #isHead: boolean;
+  /** Its method is HEAD: a body, which the script should not write, is thrown away (RFC 3875 §4.3.2). */
+  readonly headOnly: boolean;
   #endedBy: EndedBy | undefined;
   #hasExited = false;
   #headerError: BridgeError | undefined;
@@ -45,19 +46,12 @@ export class ScriptRun {
     this.#process = process;
     this.#invocation = invocation;
     this.#streams = streams;
-    this.#limits = limits;
-    this.#isHead = invocation.variables.get('REQUEST_METHOD') === 'HEAD';
+    this.limits = limits;
+    this.headOnly = invocation.variables.get('REQUEST_METHOD') === 'HEAD';
     this.#startTimer = this.#timer(limits.startTimeoutMs, 'start-timeout');
     this.#idleTimer = this.#timer(limits.idleTimeoutMs, 'idle-timeout');
     this.#maxTimer = this.#timer(limits.maxTimeMs, 'max-time');
-    this.#output = new ScriptOutput(process.stdout, streams.stdout, {
-      ...limits,
-      headOnly: this.#isHead,
-      givenUp: this.#givenUp.signal,
-      onProgress: this.#progress,
-      onHeader: this.#headerSeen,
-      onFull: this.#full,
-    });
+    this.#output = new ScriptOutput(process.stdout, streams.stdout, this);
   }
 
   /** Runs it to its end; aborting `signal` ends it as `aborted` says. Never rejects. */
@@ -69,12 +63,7 @@ export class ScriptRun {
     else signal.addEventListener('abort', onAbort, { once: true });
     this.#started();
     const [stderrTail] = await Promise.all([
-      carryStderr(
-        this.#process.stderr,
-        this.#streams.stderr,
-        this.#limits.stderrTailBytes,
-        this.#givenUp.signal,
-      ),
+      carryStderr(this.#process.stderr, this.#streams, this.limits.stderrTailBytes, this),
       this.#output.carry().catch(this.#headerRefused),
     ]);
     const livesOn = setTimeout(this.#outputsClosed, CLOSED_OUTPUTS_MS);
@@ -85,7 +74,7 @@ export class ScriptRun {
     const { status, short: isShort, long: isLong, withheld: isWithheld, sentBytes, lost } = this.#output;
     return {
       ...{ status, pid: this.#process.pid, exit, endedBy: this.#endedBy, startError: undefined },
-      ...{ bodyError: this.#streams.stdin.errored ?? undefined, headerError: this.#headerError },
+      ...{ bodyError: this.#streams.stdin?.errored ?? undefined, headerError: this.#headerError },
       ...{ isShort, isLong, isWithheld, stdoutBytes: sentBytes, lost, stderrTail },
       ...(!this.#output.hasHeader && { firstLine: this.#output.firstLine }),
     };
@@ -102,9 +91,18 @@ export class ScriptRun {
   end(why: EndedBy): void {
     this.#endedBy ??= why;
     this.#output.cut();
-    void this.#process.terminate(this.#limits.killGraceMs, this.#invocation.endedBy).then(() => {
-      this.#givenUp.abort();
+    void this.#process.terminate(this.limits.killGraceMs, this.#invocation.endedBy).then(() => {
+      this.#abortion.abort();
     });
+  }
+
+  get givenUp(): AbortSignal {
+    return this.#abortion.signal;
+  }
+
+  /** Most runs need none. */
+  get #abortion(): AbortController {
+    return (this.#givenUp ??= new AbortController());
   }
 
   #started(): void {
@@ -112,24 +110,25 @@ export class ScriptRun {
     this.#maxTimer.start();
     const { input } = this.#invocation;
     const { stdin: body } = this.#streams;
-    if (input !== undefined) body.destroy();
-    else if (body.destroyed) this.#bodyLost();
-    else body.once('close', this.#bodyLost);
+    if (input !== undefined) body?.destroy();
+    else if (body?.destroyed === true) this.#bodyLost();
+    else body?.once('close', this.#bodyLost);
     if (input === undefined || !this.#process.stdin.destroyed) {
       // Nothing is not written, either: a worker that has ended would make an error of it, and its response be lost.
-      const fed = input === undefined ? body : Readable.from(input.length === 0 ? [] : [input]);
-      feedScript(fed, this.#process.stdin, this.#progress);
+      const given = Readable.from(input === undefined || input.length === 0 ? [] : [input]);
+      feedScript((input === undefined ? body : undefined) ?? given, this.#process.stdin, this.onProgress);
     }
-    void body.arrived.then(this.#bodyArrived);
+    if (body === undefined) this.#bodyArrived();
+    else void body.arrived.then(this.#bodyArrived);
   }
 
-  readonly #progress = (): void => {
+  readonly onProgress = (): void => {
     this.#idleTimer.putOff();
   };
 
   readonly #bodyLost = (): void => {
-    const { errored } = this.#streams.stdin;
-    if (errored === null || this.#output.complete) return;
+    const errored = this.#streams.stdin?.errored ?? undefined;
+    if (errored === undefined || this.#output.complete) return;
     const isTooLarge = errored instanceof BridgeError && errored.code === 'ERR_MAX_SPOOL_SIZE';
     this.end(isTooLarge ? 'max-spool-size' : 'spool-error');
   };
@@ -140,16 +139,15 @@ export class ScriptRun {
     this.#output.bodyArrived();
   };
 
-  readonly #headerSeen = (): void => {
+  readonly onHeader = (): void => {
     this.#startTimer.stop();
   };
 
   /** As much of the response is held as may be while the body arrives. */
-  readonly #full = (): void => {
+  readonly onFull = (): void => {
     const { stdin: body } = this.#streams;
     // The script may wait for us: while bytes come, it has not stopped.
-    body.on('arrival', this.#progress);
-    body.takeIn();
+    body?.on('arrival', this.onProgress).takeIn();
   };
 
   readonly #headerRefused = (error: unknown): void => {
@@ -161,15 +159,15 @@ export class ScriptRun {
   readonly #outputsClosed = (): void => {
     // Under load the news of its end may come later than this, and how it ended is part of the response.
     if (this.#endedBy !== undefined || this.#output.status === undefined || this.#process.hasEnded) return;
-    this.#output.scriptEnded({ isWhole: this.#isHead || !this.#output.short });
+    this.#output.scriptEnded({ isWhole: this.headOnly || !this.#output.short });
     this.#streams.onAnswered?.();
   };
 
   async #exited(exit: ExitStatus): Promise<void> {
     this.#hasExited = true;
     for (const timer of [this.#startTimer, this.#idleTimer, this.#maxTimer]) timer.stop();
-    if (this.#endedBy !== undefined) await this.#process.terminate(this.#limits.killGraceMs);
-    const isWhole = this.#isHead || !this.#output.short;
+    if (this.#endedBy !== undefined) await this.#process.terminate(this.limits.killGraceMs);
+    const isWhole = this.headOnly || !this.#output.short;
     const hasSaidSo = exit.kind !== 'signaled' && this.#process.isAnswered !== false;
     this.#output.scriptEnded({ isWhole: isWhole && hasSaidSo });
   }

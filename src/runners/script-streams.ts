@@ -45,16 +45,17 @@ export function feedScript(body: Readable, scriptStdin: Writable, onProgress: ()
  */
 export function carryStderr(
   source: Readable,
-  sink: Writable,
+  to: { readonly stderr: Writable },
   tailBytes: number,
-  givenUp: AbortSignal,
+  run: { readonly givenUp: AbortSignal },
 ): Promise<string> {
   let tail: Buffer = Buffer.alloc(0);
   source.on('data', (chunk: Buffer) => {
     tail = Buffer.concat([tail, chunk]).subarray(-tailBytes);
+    const { stderr: sink } = to;
     if (sink.destroyed || sink.write(chunk)) return;
     source.pause();
-    void drained(sink, givenUp).then(() => source.resume());
+    void drained(sink, run.givenUp).then(() => source.resume());
   });
   return new Promise((resolve) => {
     const done = (): void => {

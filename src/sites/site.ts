@@ -34,9 +34,11 @@ export async function resolveRequest(site: Site, params: NameValues, signal?: Wa
 /** The same, but that what no environment can hold is refused. */
 export function checked(resolution: Resolution): Resolution {
   if (resolution.kind !== 'run') return resolution;
-  const withNul = [...resolution.invocation.variables].find(([, value]) => value.includes('\0'))?.[0];
-  if (withNul === undefined) return resolution;
-  return refuse(400, `${toText(withNul)} contains a NUL byte, which no variable can hold.`);
+  for (const [name, value] of resolution.invocation.variables) {
+    if (value.includes('\0'))
+      return refuse(400, `${toText(name)} contains a NUL byte, which no variable can hold.`);
+  }
+  return resolution;
 }
 
 /** The environment that a site's scripts get in addition to the params. */

@@ -49,6 +49,28 @@ describe('A connection', () => {
     await peer.leave();
   });
 
+  it('says that a request has no body where STDIN ends right behind the params, and only there', async () => {
+    const empty: boolean[] = [];
+    const peer = new Peer({ onRequest: ({ input }) => empty.push(input.isEmpty) });
+    const [params, end] = [[begin(1, KEEP), record(4, 1, '')], record(5, 1, '')];
+    await peer.ask(...params, end, record(2, 1, ''));
+    await peer.ask(...params, record(5, 1, 'x'), end, record(2, 1, ''));
+    await peer.ask(...params);
+    await peer.ask(end, record(2, 1, ''));
+    assert.deepEqual(empty, [true, false, false]);
+    await peer.leave();
+  });
+
+  it('hands a request over though what comes right behind its params ends the connection', async () => {
+    const peer = new Peer();
+    peer.send(begin(1, KEEP), record(4, 1, ''), Buffer.alloc(8));
+    await peer.connection.closed;
+    assert.deepEqual(
+      peer.requests.map(({ signal }) => signal.aborted),
+      [true],
+    );
+  });
+
   it('carries multiplexed requests, each with its own params, body and answer', async () => {
     const peer = new Peer();
     await peer.ask(

@@ -224,6 +224,14 @@ describe('A request', () => {
     assert.equal(transport.ended.length, 1);
   });
 
+  it('sends nothing to STDERR that is asked for only once the request ends', async () => {
+    const [request, transport] = makeRequest();
+    const ended = request.end(0);
+    assert.ok(request.stderr.destroyed);
+    await ended;
+    assert.deepEqual(transport.lines, ['STDOUT 1 end', END]);
+  });
+
   it('takes writes after an abort without complaint', async () => {
     const [request, transport] = makeRequest();
     request.abort(lost, { answer: false });

@@ -5,7 +5,7 @@ import { beforeEach, describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
-import { openLog, type LogLevel } from '../../src/observe/log.js';
+import { openLog, type LogLevel, withFields } from '../../src/observe/log.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 let file: string;
@@ -47,6 +47,12 @@ function assertLines(count: number): string[] {
 }
 
 describe('The log', () => {
+  it('says of which levels it writes events, also where they have fields of their own', () => {
+    const log = withFields(open('text', 'warn'), { site: 's' });
+    const heard = (['error', 'warn', 'info', 'debug'] as const).map((level) => log.hears?.(level));
+    assert.deepEqual(heard, [true, true, false, false]);
+  });
+
   it('as text has the time, the level, the message and then the fields', () => {
     open('text').warn({ id: '1a-2', status: 404, uri: '/a b', list: ['x'], none: null }, 'request refused');
     assert.match(

@@ -3,23 +3,24 @@ import { PassThrough, Readable, type Writable } from 'node:stream';
 import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 
-import { ScriptOutput, type ScriptOutputOptions } from '../../src/runners/script-output.js';
+import { type OutputRun, ScriptOutput } from '../../src/runners/script-output.js';
 import { Collector, settled, SlowReader } from '../helpers/sinks.js';
 
 const HEADER = 'Content-Type: text/plain\n\n';
 
+/** A run that nobody gives up. */
+const quiet: OutputRun = {
+  limits: { maxHeaderBytes: 1_000, holdDuringUploadBytes: 1_000, holdUntilExitBytes: 0 },
+  onProgress: () => undefined,
+  onHeader: () => undefined,
+  givenUp: new AbortController().signal,
+};
+
 /** A script that is fed by the test, and a web server. */
-function carried<Sink extends Writable>(sink: Sink, options: Partial<ScriptOutputOptions> = {}) {
+function carried<Sink extends Writable>(sink: Sink, options: Partial<OutputRun & OutputRun['limits']> = {}) {
   const script = new PassThrough({ highWaterMark: 1024 * 1024 });
-  const output = new ScriptOutput(script, sink, {
-    maxHeaderBytes: 1_000,
-    holdDuringUploadBytes: 1_000,
-    holdUntilExitBytes: 0,
-    onProgress: () => undefined,
-    onHeader: () => undefined,
-    givenUp: new AbortController().signal,
-    ...options,
-  });
+  const run = { ...quiet, ...options, limits: { ...quiet.limits, ...options } };
+  const output = new ScriptOutput(script, sink, run);
   const done = output.carry();
   done.catch(() => undefined);
   return { script, output, done, sink };
@@ -123,14 +124,8 @@ describe('A script’s answer', () => {
         if (given >= bytes) script.push(null);
       },
     });
-    const output = new ScriptOutput(script, sink, {
-      maxHeaderBytes: 1_000,
-      holdDuringUploadBytes: 100_000,
-      holdUntilExitBytes: 0,
-      onProgress: () => undefined,
-      onHeader: () => undefined,
-      givenUp: new AbortController().signal,
-    });
+    const limits = { ...quiet.limits, holdDuringUploadBytes: 100_000 };
+    const output = new ScriptOutput(script, sink, { ...quiet, limits });
     await output.carry();
     await new Promise((resolve) => sink.end(resolve));
     assert.equal(sink.takenBytes, given);

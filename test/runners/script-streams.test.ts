@@ -111,14 +111,14 @@ describe('A request that is aborted', () => {
 });
 
 /** Nobody gives up. */
-const patient = new AbortController().signal;
+const patient = { givenUp: new AbortController().signal };
 
 describe('A script’s standard error', () => {
   it('goes to the web server whole, and its end is kept', async () => {
     const sink = new Collector();
     const tail = await carryStderr(
       Readable.from([Buffer.from('first\n'), Buffer.from('last\n')]),
-      sink,
+      { stderr: sink },
       8,
       patient,
     );
@@ -132,7 +132,7 @@ describe('A script’s standard error', () => {
       const pieces = Array.from({ length: 50 }, () => piece);
       const tail = await carryStderr(
         Readable.from([...pieces, Buffer.from('end')]),
-        new Collector(),
+        { stderr: new Collector() },
         20,
         patient,
       );
@@ -143,7 +143,7 @@ describe('A script’s standard error', () => {
   it('is kept also when the web server is gone, or leaves', async () => {
     const sink = new SlowReader({ heldUp: true });
     const source = new PassThrough();
-    const carried = carryStderr(source, sink, 100, patient);
+    const carried = carryStderr(source, { stderr: sink }, 100, patient);
     source.write(Buffer.alloc(50_000, 'x'));
     await settled();
     sink.destroy();
@@ -160,7 +160,7 @@ describe('A script’s standard error', () => {
         source.push(given > 1_000_000 ? null : Buffer.alloc(10_000, 'x'));
       },
     });
-    const carried = carryStderr(source, sink, 100, patient);
+    const carried = carryStderr(source, { stderr: sink }, 100, patient);
     await settled();
     assert.ok(given < 200_000, `${String(given)} octets were read`);
     source.destroy();
@@ -171,7 +171,9 @@ describe('A script’s standard error', () => {
   it('is waited for no longer once the run is given up', async () => {
     const givenUp = new AbortController();
     const source = new PassThrough();
-    const carried = carryStderr(source, new SlowReader({ heldUp: true }), 100, givenUp.signal);
+    const carried = carryStderr(source, { stderr: new SlowReader({ heldUp: true }) }, 100, {
+      givenUp: givenUp.signal,
+    });
     source.end(Buffer.alloc(50_000, 'x'));
     await settled();
     givenUp.abort();
@@ -180,7 +182,7 @@ describe('A script’s standard error', () => {
 
   it('ends without a word when the run’s owner closes it', async () => {
     const source = new PassThrough();
-    const carried = carryStderr(source, new Collector(), 100, patient);
+    const carried = carryStderr(source, { stderr: new Collector() }, 100, patient);
     source.write('so far');
     await settled();
     source.destroy();

@@ -16,7 +16,7 @@ import type { RequestResult } from './request-result.js';
 export interface ActiveRequest {
   readonly id: string;
   readonly request: Request;
-  readonly body: RequestBody;
+  readonly body: RequestBody | undefined;
   readonly connection: object;
   /** What runs for it, once it is clear that something does. */
   invocation?: Invocation;
@@ -62,7 +62,7 @@ export class ActiveRequests extends Set<ActiveRequest> {
     const reason = new BridgeError('ERR_CANCELLED', 'somebody has told the daemon to end it');
     active.request.cancel(reason);
     // Where nothing runs yet that could be ended, it is the body that is waited for.
-    if (stateOf(active) === 'preparing') active.body.destroy(reason);
+    if (stateOf(active) === 'preparing') active.body?.destroy(reason);
     return ended;
   }
 }

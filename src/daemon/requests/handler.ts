@@ -73,17 +73,11 @@ export class Handler {
 
   /**
    * Begins to answer a request, whose END_REQUEST is sent in any case; slots are shared out among connections. Returns what
-   * its STDIN is written to. Calls `ended` when its process is gone, too.
+   * its STDIN is written to, if it has a body. Calls `ended` when its process is gone, too.
    */
-  handle(request: Request, connection: object, ended?: () => void): RequestBody {
+  handle(request: Request, connection: object, ended?: () => void): RequestBody | undefined {
     const id = this.#nextId();
-    const body = new RequestBody({
-      ...this.#options.body,
-      mayWait: () => request.isAlone,
-      onProblem: ({ code, message }) => {
-        this.#options.log.warn({ id, code }, `its connection waits until the program reads on: ${message}`);
-      },
-    });
+    const body = request.input.isEmpty ? undefined : this.#bodyOf(id, request);
     const active: ActiveRequest = { id, request, body, connection };
     this.active.add(active);
     const response = this.#respond(active).finally(() => {
@@ -92,6 +86,16 @@ export class Handler {
     });
     this.#responses.add(response);
     return body;
+  }
+
+  #bodyOf(id: string, request: Request): RequestBody {
+    return new RequestBody({
+      ...this.#options.body,
+      mayWait: () => request.isAlone,
+      onProblem: ({ code, message }) => {
+        this.#options.log.warn({ id, code }, `its connection waits until the program reads on: ${message}`);
+      },
+    });
   }
 
   /** Requests whose process is not gone yet, or that have not ended. */
@@ -108,7 +112,7 @@ export class Handler {
     const result = await this.#answer(active).catch((error: unknown) =>
       resultUnstarted(error, active.request.signal),
     );
-    active.body.destroy();
+    active.body?.destroy();
     await this.#end(active, result);
   }
 
@@ -117,7 +121,7 @@ export class Handler {
     const id = this.#nextId();
     const result = resultUnread(why);
     this.#log(result, () => ({ id, ...result.fields }));
-    const response = pageBytes(result, { id, headOnly: false }) ?? Buffer.alloc(0);
+    const response = result.page ? pageBytes(result.page, { id, headOnly: false }) : Buffer.alloc(0);
     const { accessLog, tally, name } = this.#options;
     const access = { ...accessOfUnread(id, result.page?.status ?? 503, response.length), site: name };
     accessLog?.write(access);
@@ -154,7 +158,7 @@ export class Handler {
     active.invocation = invocation;
     // Before it is admitted: an upload, however slow, holds no slot that a process could have.
     if (!lacksLength(invocation)) return this.#admitted(active, () => this.#run(active, invocation));
-    const bytes = await active.body.whole(body.idleTimeoutMs);
+    const bytes = (await active.body?.whole(body.idleTimeoutMs)) ?? 0;
     const counted = withLength(invocation, bytes);
     return this.#admitted(active, () => this.#run(active, counted), performance.now());
   }
@@ -197,9 +201,16 @@ export class Handler {
       hasAnswered = true;
       void request.end(0);
     };
-    if (body.errored !== null) throw body.errored;
-    const { stdout, stderr } = request;
-    const streams = { stdin: body, stdout, stderr, onStarted, onAnswered };
+    if (body?.errored) throw body.errored;
+    const streams = {
+      stdin: body,
+      stdout: request.stdout,
+      get stderr() {
+        return request.stderr;
+      },
+      onStarted,
+      onAnswered,
+    };
     const run = await this.#options.runner.run(invocation, streams, request.signal);
     return resultOfRun(run, request, {
       hasAnswered,
@@ -210,8 +221,9 @@ export class Handler {
 
   /** Refusals for want of room come in thousands; each has its line in the access log. */
   #log({ word, level, message, fields }: RequestResult, all: () => Readonly<Record<string, unknown>>): void {
+    const { log } = this.#options;
     if (word === 'not-admitted') this.#refusals.log(String(fields?.['code']), level, all, message);
-    else this.#options.log[level](all(), message);
+    else if (log.hears?.(level) !== false) log[level](all(), message);
   }
 
   /** Ends a request, whatever became of it, and accounts for it: the one place where that happens. */

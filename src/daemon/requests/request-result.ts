@@ -20,14 +20,16 @@ export interface RequestResult extends Pick<Result, 'word' | 'level' | 'message'
   /** The bridge's own page, or a site's, where no script has answered. */
   readonly page?: Refusal | DocumentResponse | undefined;
   /** How the script went, if one was run. */
-  readonly run?: RunResult;
-  readonly fields?: Readonly<Record<string, unknown>>;
+  readonly run?: RunResult | undefined;
+  readonly fields?: Readonly<Record<string, unknown>> | undefined;
   /** Whether the web server gets the message, too, on FCGI_STDERR: a refusal, unless it is for want of room. */
   readonly isToldToWebServer?: boolean;
 }
 
 /** What the row does not say. */
-interface Known extends Pick<Partial<RequestResult>, 'appStatus' | 'run' | 'fields'> {
+interface Known extends Pick<Partial<RequestResult>, 'appStatus' | 'run'> {
+  /** Nobody else's, and added to. */
+  readonly fields?: Record<string, unknown>;
   readonly why?: string;
   readonly how?: string;
   readonly code?: string | undefined;
@@ -38,23 +40,20 @@ const NOT_STARTED_APP_STATUS = 126;
 /** The appStatus of a response that is cut short by a script that exits with 0: a shell's for SIGTERM. */
 const CUT_SHORT_APP_STATUS = 143;
 
-function made(
-  { word, level, message, status, page, retryAfterSeconds, ...row }: Result,
-  { why, how = '', appStatus = 0, run, fields, ...known }: Known,
-): RequestResult {
+function made(row: Result, known: Known): RequestResult {
+  const { word, level, status, retryAfterSeconds } = row;
+  const { why, how = '', appStatus = 0, run } = known;
   const code = 'code' in known ? known.code : row.code;
-  const reason = page?.replace('{how}', how).replace('{why}', () => why ?? '');
-  return {
-    ...{ word, level, appStatus },
-    message: message.replace('{page}', () => reason ?? '').replace('{why}', () => why ?? reason ?? ''),
-    fields: { ...fields, ...(status !== undefined && { status }), ...(code !== undefined && { code }) },
-    ...(run !== undefined && { run }),
-    ...(word === 'refused' && { isToldToWebServer: true }),
-    ...(status !== undefined &&
-      reason !== undefined && {
-        page: { status, reason, ...(retryAfterSeconds !== undefined && { retryAfterSeconds }) },
-      }),
-  };
+  const reason = row.page?.replace('{how}', how).replace('{why}', () => why ?? '');
+  const message = row.message
+    .replace('{page}', () => reason ?? '')
+    .replace('{why}', () => why ?? reason ?? '');
+  const fields: Record<string, unknown> = known.fields ?? {};
+  if (status !== undefined) fields['status'] = status;
+  if (code !== undefined) fields['code'] = code;
+  const retry = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
+  const page = status === undefined || reason === undefined ? undefined : { status, reason, ...retry };
+  return { word, level, appStatus, message, fields, run, isToldToWebServer: word === 'refused', page };
 }
 
 /** The connection takes no further request: nobody knows more of it than that it has begun. */
@@ -98,13 +97,10 @@ export function resultOfRun(
   const wasCut = isShort || endedBy !== undefined;
   const appStatus =
     exit === undefined ? NOT_STARTED_APP_STATUS : appStatusOf(exit) || (wasCut ? CUT_SHORT_APP_STATUS : 0);
-  const fields = {
-    pid: run.pid,
-    status,
-    ...(exit && { exit: describeExit(exit) }),
-    ...(endedBy && { ended_by: endedBy }),
-    ...(run.stderrTail !== '' && { stderr: run.stderrTail.trimEnd() }),
-  };
+  const fields: Record<string, unknown> = { pid: run.pid, status };
+  if (exit !== undefined) fields['exit'] = describeExit(exit);
+  if (endedBy !== undefined) fields['ended_by'] = endedBy;
+  if (run.stderrTail !== '') fields['stderr'] = run.stderrTail.trimEnd();
   const known = { run, appStatus, fields };
   if (endedBy === 'abort') return resultAborted(signal, known);
   if (startError?.code === 'ERR_SYSTEM_LIMIT' && signal.aborted) return resultAborted(signal, { run });
@@ -199,21 +195,22 @@ function rowOf(error: BridgeError, stage: Row['stage']): Result | undefined {
 }
 
 /** Writes the bridge's own response, if it has one, and the reason of a refusal; the response goes out with its end. */
-export function send(result: RequestResult, { params, stdout, stderr }: Request, id: string): void {
+export function send(result: RequestResult, request: Request, id: string): void {
+  const { params, stdout } = request;
   if (stdout.destroyed) return;
   stdout.cork();
-  const page = pageBytes(result, { id, headOnly: paramText(params, 'REQUEST_METHOD') === 'HEAD' });
-  if (page !== undefined) stdout.write(page);
+  if (result.page !== undefined) {
+    stdout.write(pageBytes(result.page, { id, headOnly: paramText(params, 'REQUEST_METHOD') === 'HEAD' }));
+  }
   // For its error log, where administrators look first.
   if (result.isToldToWebServer === true)
-    stderr.write(`fcgi2cgi: ${visible(result.message)} (request ${id})\n`);
+    request.stderr.write(`fcgi2cgi: ${visible(result.message)} (request ${id})\n`);
 }
 
-/** The bridge's own response, if it has one, as bytes of a script's output. */
+/** The bridge's own response as bytes of a script's output. */
 export function pageBytes(
-  { page }: Pick<RequestResult, 'page'>,
+  page: Refusal | DocumentResponse,
   { id, headOnly }: { id: string; headOnly: boolean },
-): Buffer | undefined {
-  if (page === undefined) return undefined;
+): Buffer {
   return documentBytes('body' in page ? page : errorPage({ ...page, id }), { headOnly });
 }

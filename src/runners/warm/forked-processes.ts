@@ -1,13 +1,15 @@
 /** The processes of a fork server: those that it was asked for, their named pipes, and their ends. */
 
-import { closeSync, constants, openSync, rmSync } from 'node:fs';
+import { closeSync, constants, openSync, unlinkSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 
 import { type ByteString, toBuffer } from '../../base/bytes.js';
+import { systemCodeOf } from '../../base/errors.js';
 import type { ExitStatus } from '../../process/exit-status.js';
 import { OwnedProcess } from '../../process/owned-process.js';
-import { groupRuns } from '../../process/process-group.js';
+import { groupRuns, signalGroup } from '../../process/process-group.js';
+import { StderrPipe } from '../../posix/pipes.js';
 import { makePrivateDirectory, MEMORY } from '../private-directory.js';
 
 /** Pause between looks at a process whose fork server is gone: nothing reports its end. */
@@ -46,19 +48,20 @@ export class ForkedProcesses {
  * @throws Error of the system, with its `code`; it has not begun, and will not
  */
 export function begin(pid: number, path: ByteString, ended: Promise<ExitStatus>): OwnedProcess {
-  const ends = openEnds(path);
-  const exited = ended.then((exit) => {
+  const { stdin, stdout, stderr } = openEnds(path);
+  const onReaped = (): boolean => {
     // As Node does: nobody is left to read it, though something that it has started may hold the other end.
-    ends.stdin.destroy();
-    return exit;
-  });
-  return new OwnedProcess({ pid, ...ends, exited });
+    stdin.destroy();
+    stderr.programEnded();
+    return signalGroup(pid, 0);
+  };
+  return new OwnedProcess({ pid, stdin, stdout, stderr, exited: ended, onReaped });
 }
 
 export interface Ends {
   readonly stdin: Writable;
   readonly stdout: Readable;
-  readonly stderr: Readable;
+  readonly stderr: StderrPipe;
 }
 
 /**
@@ -79,8 +82,7 @@ export function openEnds(path: ByteString): Ends {
     ] as const) {
       open.push(openSync(toBuffer(path + suffix), flags | constants.O_NONBLOCK));
     }
-    // Not there if the process has ended meanwhile, and its fork server has seen that.
-    rmSync(toBuffer(`${path}.in`), { force: true });
+    remove(`${path}.in`);
   } catch (error) {
     for (const descriptor of open) closeSync(descriptor);
     throw error;
@@ -89,8 +91,17 @@ export function openEnds(path: ByteString): Ends {
   return {
     stdin: new Socket({ fd: stdin, readable: false, writable: true }),
     stdout: new Socket({ fd: stdout, readable: true, writable: false }),
-    stderr: new Socket({ fd: stderr, readable: true, writable: false }),
+    stderr: new StderrPipe(stderr),
   };
+}
+
+/** It is not there if the process has ended meanwhile, and its fork server has seen that. */
+function remove(path: ByteString): void {
+  try {
+    unlinkSync(toBuffer(path));
+  } catch (error) {
+    if (systemCodeOf(error) !== 'ENOENT') throw error;
+  }
 }
 
 /**

@@ -1,11 +1,9 @@
 /** Runs invocations in the workers of a FastCGI application: a request goes to a free one, and its answer comes back. */
 
-import { ByteBudget } from '../../base/bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
 import { systemCodeOf } from '../../base/errors.js';
 import type { Requester } from '../../fastcgi/requester.js';
 import { ProcessRunner } from '../process-runner.js';
-import { RequestBody } from '../request-body.js';
 import type { RunResult, RunLimits, Runner, RunnerStatus, RunStreams } from '../runner.js';
 import type { Worker } from './worker.js';
 import type { WorkerPool } from './worker-pool.js';
@@ -33,7 +31,7 @@ export class WorkerRunner implements Runner {
 
   async run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<RunResult> {
     const isRepeatable = canBeRepeated(invocation);
-    if (isRepeatable) streams.stdin.resume();
+    if (isRepeatable) streams.stdin?.resume();
     for (let tries = 1; ; tries++) {
       let request: WorkerRequest | undefined;
       const run = new ProcessRunner(this.#limits, async () => {
@@ -42,9 +40,8 @@ export class WorkerRunner implements Runner {
       });
       this.#runs.add(run);
       // Such a request has no body that could be gone after a first try.
-      const own = isRepeatable ? { ...streams, stdin: noBody() } : streams;
+      const own = isRepeatable ? { ...streams, stdin: undefined } : streams;
       const outcome = await run.run(invocation, own, signal);
-      if (isRepeatable) own.stdin.destroy();
       this.#runs.delete(run);
       const sent = request;
       if (sent === undefined) return outcome;
@@ -97,19 +94,6 @@ export class WorkerRunner implements Runner {
     });
     return request;
   }
-}
-
-function noBody(): RequestBody {
-  const ignore = (): void => undefined;
-  const body = new RequestBody({
-    bufferBytes: 0,
-    maxSpoolBytes: 0,
-    spoolBudget: new ByteBudget(0),
-    mayWait: () => true,
-    onProblem: ignore,
-  });
-  body.end();
-  return body;
 }
 
 function canBeRepeated({ variables }: Invocation): boolean {

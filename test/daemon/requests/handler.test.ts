@@ -73,7 +73,7 @@ async function respond({
       begun();
       prepare(request, to);
       const body = handler.handle(request, to);
-      received(body, to);
+      if (body !== undefined) received(body, to);
       return body;
     },
   });
