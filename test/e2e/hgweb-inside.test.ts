@@ -279,3 +279,20 @@ describe('A repository’s name', () => {
     assert.equal(index.match(/<td class="age/g)?.length, names.length);
   });
 });
+
+describe('A bundle', () => {
+  it('is sent only from the file that the bridge has seen, not from where a link leads', async () => {
+    const [outside, link] = [join(root, 'bundle.hg'), join(root, 'link.hg')];
+    await writeFile(outside, 'HG20');
+    await rm(link, { force: true });
+    await symlink(outside, link);
+    const variables = { SCRIPT_NAME: '/bundle.hg' };
+    const [sent, followed] = await responses(
+      { args: ['bundle', outside], variables },
+      { args: ['bundle', link], variables },
+    );
+    assert.match(sent?.stdout ?? '', /\r\n\r\nHG20$/, sent?.stderr);
+    assert.match(followed?.stdout ?? '', /^Status: 500 /);
+    assert.match(followed?.stderr ?? '', /Too many levels of symbolic links/);
+  });
+});

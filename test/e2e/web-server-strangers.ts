@@ -48,6 +48,12 @@ export const hgStrangers: readonly Case[] = [
     run: async ({ url, repository }) => {
       const open = join(dirname(repository), 'open');
       const node = await hg(['log', '-r', 'tip', '-T', '{node}'], open);
+      for (const command of ['unbundle', 'pushkey', 'putlfile']) {
+        const { status } = await fetchRaw(url, `/open.hg?cmd=${command}`, { method: 'POST' });
+        assert.equal(status, 401, command);
+      }
+      const put = await fetchRaw(url, `/open.hg/.hg/lfs/objects/${'0'.repeat(64)}`, { method: 'PUT' });
+      assert.equal(put.status, 401);
       const taken: string[] = [];
       for (const [path, headers, body = ''] of hidden(`pushkey&namespace=bookmarks&key=x&old=&new=${node}`)) {
         const asked = { method: 'POST', headers, body: Buffer.from(body) };

@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { chown, lstat, mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/promises';
+import fs from 'node:fs';
+import { chmod, chown, lstat, mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { createConnection, createServer, type Server } from 'node:net';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
-import { permit, type UnixSocketOptions } from '../../../src/daemon/listening/socket-file.js';
+import { permit, socketPlaceAt, type UnixSocketOptions } from '../../../src/daemon/listening/socket-file.js';
 import { bindUnixSocket, takeAway } from '../../../src/daemon/listening/unix-socket.js';
 import { makeTree } from '../../helpers/file-tree.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
@@ -315,4 +317,28 @@ print('full', flush=True); sys.stdin.read()`;
     assert.equal(await connects(), true);
     assert.deepEqual((await readdir(directory)).sort(), ['aside', 'sock']);
   });
+});
+
+describe('The directory that root makes for a socket where others may write', { skip: !isRoot }, () => {
+  for (const [what, change] of [
+    ['of another user’s', (made: string) => chown(made, 65_534, 65_534)],
+    ['that others may write to', (made: string) => chmod(made, 0o770)],
+  ] as const) {
+    it(`is not used where somebody has put one ${what} in its place`, async (t) => {
+      const { mkdir } = fs.promises;
+      t.mock.method(fs.promises, 'mkdir', async (made: string, mode: number) => {
+        await mkdir(made, mode);
+        await change(made);
+      });
+      syncBuiltinESMExports();
+      try {
+        await chmod(directory, 0o1777);
+        await assert.rejects(socketPlaceAt(path), /somebody else has put another directory in the place/);
+      } finally {
+        t.mock.restoreAll();
+        syncBuiltinESMExports();
+      }
+      assert.deepEqual(await readdir(directory), []);
+    });
+  }
 });

@@ -4,9 +4,11 @@ import assert from 'node:assert/strict';
 import { chmod, mkdir, readFile, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
 import { fromText } from '../../../src/base/bytes.js';
 import type { Invocation } from '../../../src/cgi/invocation.js';
+import { succeed } from '../../helpers/command.js';
 import { childrenOf, until, vanished } from '../../helpers/processes.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 import { runBy, spawned, Warm } from '../../helpers/warm.js';
@@ -140,6 +142,15 @@ const changes: readonly [
     },
   ],
   [
+    'another text where a link leads',
+    `open(D + '/through').read()`,
+    (data) => writeFile(join(data, 'target'), 'two'),
+    async (data) => {
+      await writeFile(join(data, 'target'), 'one');
+      await symlink('target', join(data, 'through'));
+    },
+  ],
+  [
     'a link in the place of a directory that was moved',
     `(open(D + '/way/file').read(), os.path.realpath(D + '/way'))`,
     async (data) => {
@@ -247,6 +258,29 @@ describe('A script that gets ready ahead', { timeout: 600_000 }, () => {
       assert.equal(await prepared.ready(invocation), now);
     });
   }
+
+  it('has not got ready where a file has changed so shortly before that it may change again and look the same', async () => {
+    const python = fileURLToPath(new URL('../../../../scripts/warm/python', import.meta.url));
+    const code = `import marshal, os
+from fcgi2cgi_prepared import Preparation, Preparations
+from fcgi2cgi_look import seen
+for later in 0, 5_000_000_000:
+    all, each = Preparations(), Preparation((b'/', b'x'), b'p', {}, None)
+    each.begun_at = os.stat('file').st_ctime_ns + later
+    all.by_key[each.key] = each
+    os.write(each.reporting, marshal.dumps((None, [(b'file', True, seen(b'file', True))], [])))
+    os.close(each.reporting)
+    list(all.hear(each))
+    list(all.hear(each))
+    print(each.files is not None, each.key in all.by_key)`;
+    const cwd = await temporaryDirectory();
+    await writeFile(join(cwd, 'file'), '');
+    const said = await succeed('python3', ['-B', '-c', code], {
+      cwd,
+      env: { ...process.env, PYTHONPATH: python },
+    });
+    assert.equal(said, 'False False\nTrue True\n');
+  });
 
   it('sees another value of a variable that it has read, or that it was missing', async () => {
     const expression = `os.environ.get('READ_AHEAD')`;
