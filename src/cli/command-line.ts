@@ -76,8 +76,60 @@ function usageError([name = '', ...rest]: readonly string[], line: string): stri
   const unknown = options.find((option) => !known.includes(option));
   const expected = known.map((option) => `--${option}`);
   const what =
-    unknown === undefined ? line : `there is no option --${unknown}${didYouMean(`--${unknown}`, expected)}`;
+    unknown === undefined
+      ? reworded(line, command)
+      : `there is no option --${unknown}${didYouMean(`--${unknown}`, expected)}`;
   return `${what}; see fcgi2cgi ${name} --help`;
+}
+
+/** What yargs says of a command's arguments, in the form that all other errors have. */
+function reworded(line: string, command: Command): string {
+  const { usage, examples } = command;
+  const called = (name: string): string =>
+    rowsOfCommand(command).some((row) => row.name === name && row.isArgument === true)
+      ? name.toUpperCase()
+      : `--${name}`;
+  const shown = `fcgi2cgi ${usage.replaceAll(/<(.+?)>|\[(.+?)\.\.\]|\[(.+?)\]/g, argumentOfUsage)}`;
+  const wordings: readonly (readonly [RegExp, (...parts: string[]) => string])[] = [
+    [
+      /^Missing required arguments?: (.+)$/,
+      (names = '') => {
+        const missing = names.split(', ').map(called);
+        const verb = missing.length === 1 ? 'is' : 'are';
+        return `${missing.join(' and ')} ${verb} missing; for example: fcgi2cgi ${examples[0] ?? usage}`;
+      },
+    ],
+    [
+      /^Not enough non-option arguments: got (\d+)/,
+      (got) => {
+        const needed = [...usage.matchAll(/<(.+?)>/g)].map(([, name = '']) => name.toUpperCase());
+        return `${needed[Number(got)] ?? 'an argument'} is missing; expected ${shown}`;
+      },
+    ],
+    [
+      /^Not enough arguments following: (.+)$/,
+      (name = '') => `${called(name)} is without a value; expected one after it`,
+    ],
+    [
+      /^Invalid values: Argument: (.+?), Given: "?(.*?)"?, Choices: (.+)$/,
+      (name = '', given = '', list = '') => {
+        const choices = list.replaceAll('"', '').split(', ');
+        const expected = choices.join(', ').replace(/, (?=[^,]*$)/, ' or ');
+        return `${called(name)} ${given}: expected ${expected}${didYouMean(given, choices)}`;
+      },
+    ],
+    [/^Unknown arguments?: (.+)$/, (words) => `nothing is known of the argument ${words}; expected ${shown}`],
+  ];
+  for (const [pattern, wording] of wordings) {
+    const parts = pattern.exec(line);
+    if (parts !== null) return wording(...parts.slice(1));
+  }
+  return line;
+}
+
+function argumentOfUsage(_: string, needed?: string, several?: string, one?: string): string {
+  if (needed !== undefined) return needed.toUpperCase();
+  return several === undefined ? `[${(one ?? '').toUpperCase()}]` : `[${several.toUpperCase()}…]`;
 }
 
 function nameOf({ usage }: Command): string {

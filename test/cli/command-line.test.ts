@@ -56,7 +56,7 @@ describe('A command line that can’t be understood ends with status 2 and one l
   it('a required option that is missing', async () => {
     await fails(2, ['dir', ...listen], /root/);
     await fails(2, ['hg', ...listen], /repos/);
-    await fails(2, ['script', ...listen], /need at least 1/);
+    await fails(2, ['script', ...listen], /FILE is missing/);
   });
 
   it('an option without its value', async () => {

@@ -128,7 +128,7 @@ describe('fcgi2cgi verify', { timeout: 300_000 }, () => {
   it('is wrong usage without a request, or for what is never run anew', async () => {
     for (const [args, line] of [
       [['script', differs], /what to ask for is missing; it comes last, after --/],
-      [['worker', '--', '/'], /Invalid values.*"worker"/],
+      [['worker', '--', '/'], /SITE-COMMAND worker: expected hg, git, script or dir;/],
       [['--config', workers, '--', '/'], /the processes of a worker/],
       [['--', '/'], /--config is missing/],
       [['script', differs, '--repeat', '0', '--', '/'], /--repeat 0: expected a whole number/],
