@@ -43,3 +43,65 @@ describe('The words of code, scripts and documents', () => {
     });
   }
 });
+
+/** The longest sentence that readers of another language take in at once. */
+const MAX_WORDS = 25;
+/** What is a list of names, however long, and nothing to be read. */
+const lists = [/^HTTP_PROXY , LD_\* /, /^git 1 , git-http-backend 1 /];
+/** Macros that begin or end a paragraph, and those that only say how a text looks. */
+const breaking = /^\.(?:Pp|Sh|Ss|It|Bl|El|Dd|Dt|Os|Nd|D1|Dl|br|sp)\b/;
+const marking =
+  /(?<![\w.-])(?:Xr|Sx|Cm|Fl|Ar|Pa|Ql|Qq|Sq|Dq|Em|Sy|Va|Ev|Er|Li|No|Pq|Po|Pc|Ns|Pf|Nm|Dv|Fn)(?= |$)/g;
+
+/** The sentences of a manual page, without examples and the synopsis. */
+function sentencesOfManual(name: string): readonly string[] {
+  const text = textOf(name)
+    .replaceAll(/^\.\\".*\n/gm, '')
+    .replaceAll(/^\.Bd [^]*?^\.Ed\n/gm, '.Pp\n')
+    .replaceAll(/^\.Sh SYNOPSIS\n[^]*?^(?=\.Sh )/gm, '')
+    .replaceAll(/^\.Nm(?= [.,;:]|$)/gm, 'fcgi2cgi');
+  const lines = text
+    .split('\n')
+    .map((line) => (breaking.test(line) ? '' : line.replace(/^\.(?=[A-Z])/, '').replaceAll(marking, '')));
+  const paragraphs = lines.join('\n').split(/\n\s*\n/);
+  // Each sentence ends with its line, as mandoc wants it.
+  return paragraphs.flatMap((paragraph) => paragraph.split(/(?<=[.:!?]["”’)]*) *\n/).flatMap(cut));
+}
+
+/** The sentences of a text in Markdown, without examples, tables, headings and pictures. */
+function sentencesOfMarkdown(name: string): readonly string[] {
+  const text = textOf(name).replaceAll(/^```[^]*?^```$/gm, '');
+  const paragraphs = text
+    .split('\n')
+    .map((line) => (/^(?:[|#]|!\[)/.test(line) ? '' : line.replace(/^\s*(?:[-*]|\d+\.)\s/, '\n')));
+  return paragraphs
+    .join('\n')
+    .split(/\n\s*\n/)
+    .flatMap(cut);
+}
+
+const cut = (paragraph: string): readonly string[] =>
+  paragraph
+    .replaceAll(/\s+/g, ' ')
+    .trim()
+    .split(/(?<=[.!?]) (?=[A-Z`*[])/);
+
+const wordsOf = (sentence: string): readonly string[] =>
+  sentence.split(' ').filter((word) => /\w/.test(word));
+
+describe('The sentences of the manual pages and README.md', () => {
+  const found = [
+    ...filesBelow('src/man/').map((name) => [name, sentencesOfManual(name)] as const),
+    ['README.md', sentencesOfMarkdown('README.md')] as const,
+  ];
+  for (const [name, sentences] of found) {
+    it(`have at most ${String(MAX_WORDS)} words in ${name}`, () => {
+      assert.ok(sentences.length > 20);
+      const long = sentences.filter((sentence) => wordsOf(sentence).length > MAX_WORDS);
+      assert.deepEqual(
+        long.filter((sentence) => !lists.some((list) => list.test(sentence))),
+        [],
+      );
+    });
+  }
+});

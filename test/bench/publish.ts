@@ -15,9 +15,9 @@ const RESULTS = 'scripts/bench-results';
 
 /** What README.md shows: pages with `--runner warm`, beside what people use now. */
 const shown = [
-  ['a page of hgweb, against fcgiwrap', 'hgweb page, warm, 4 connections', 'fcgiwrap'],
-  ['a page of hgweb, against hg serve', 'hgweb page, warm, 4 connections', 'hg serve'],
-  ['a page of gitweb, against fcgiwrap', 'gitweb summary, warm, 4 connections', 'fcgiwrap'],
+  ['A page of hgweb, against fcgiwrap', 'hgweb page, warm, 4 connections', 'fcgiwrap'],
+  ['A page of hgweb, against hg serve', 'hgweb page, warm, 4 connections', 'hg serve'],
+  ['A page of gitweb, against fcgiwrap', 'gitweb summary, warm, 4 connections', 'fcgiwrap'],
 ] as const;
 
 export const repository = fileURLToPath(new URL('../../..', import.meta.url));
@@ -46,12 +46,12 @@ function shortOf({ targets }: Result): string {
     const found = targets.find(
       ({ target }) => target.name === name && 'peer' in target && target.peer === peer,
     );
-    return found === undefined ? [] : [`${words}: **${found.parts[0].measured.median.toFixed(1)} ×**`];
+    return found === undefined ? [] : [`${words}: **${found.parts[0].measured.median.toFixed(1)} ×**.`];
   });
-  const sentence = `Requests a second at 4 connections, warm: ${figures.join('; ')}.`;
+  const sentences = ['Requests a second at 4 connections, with `--runner warm`.', ...figures].join(' ');
   return [
     `![Requests a second of fcgi2cgi and its peers](${RESULTS}/chart.svg)`,
-    ...(figures.length > 0 ? ['', sentence] : []),
+    ...(figures.length > 0 ? ['', sentences] : []),
   ].join('\n');
 }
 
