@@ -111,7 +111,8 @@ export class Journal {
     this.#planned.add(path);
     if (this.#isDry) return;
     requireOurs(this.#root, this.#at(dirname(path)));
-    const entry = mine ?? { kind, path, content: '', isNew: present === undefined, sites: [] };
+    const isNew = present === undefined || this.#entries.some((each) => each.path === path && each.isNew);
+    const entry = mine ?? { kind, path, content: '', isNew, sites: [] };
     if (mine === undefined) this.#entries.push(entry);
     entry.content = contentOf(wanted);
     // Known before it is there: what an interrupted run leaves behind can be taken away.
@@ -147,7 +148,12 @@ export class Journal {
 
   #claim(entry: Entry, site: string): void {
     if (this.#isDry) return;
-    if (!entry.sites.includes(site)) entry.sites.push(site);
+    for (const each of this.#entries) {
+      // A directory goes with the last site that has something in it.
+      const isNeeded =
+        each === entry || (each.kind === 'directory' && entry.path.startsWith(`${each.path}/`));
+      if (isNeeded && !each.sites.includes(site)) each.sites.push(site);
+    }
     this.#save();
   }
 
@@ -166,8 +172,7 @@ export class Journal {
 
   /** What a file has beside the block. */
   #others(path: string, mine: Entry | undefined): string {
-    const text = this.#read(path)?.toString() ?? '';
-    return mine === undefined ? text : text.replace(mine.content, () => '');
+    return (this.#read(path)?.toString() ?? '').replace(mine?.content ?? '', () => '');
   }
 
   #remove(entry: Entry): void {
@@ -210,11 +215,7 @@ export class Journal {
     const directory = dirname(RECORD);
     if (this.#entries.length === 0) {
       unlinkSync(this.#at(RECORD));
-      try {
-        rmdirSync(this.#at(directory));
-      } catch {
-        // The package has more there.
-      }
+      rmdirSync(this.#at(directory));
       return;
     }
     mkdirSync(this.#at(directory), { recursive: true, mode: 0o755 });

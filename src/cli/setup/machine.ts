@@ -2,6 +2,7 @@
 
 import { spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { request } from 'node:http';
+import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { reasonOf } from '../../base/errors.js';
@@ -21,7 +22,7 @@ export function run(command: readonly string[], isDry = false): void {
   if (isDry) return;
   const { error, status, stdout, stderr } = execute(command);
   if (status === 0) return;
-  const said = `${stderr}\n${stdout}`.trim().replaceAll(/\s*\n\s*/g, ' | ');
+  const said = inOneLine(`${stderr}\n${stdout}`);
   throw new Error(
     `${command.join(' ')}: ${error === undefined ? said || `exit status ${String(status)}` : reasonOf(error)}`,
   );
@@ -35,17 +36,40 @@ export function execute(
 }
 
 export function reloadOrStart(
-  service: Pick<Service, 'isRunning' | 'start' | 'reload'>,
+  { isRunning, start, reload, said }: ReturnType<Service['other']>,
   isDry: boolean,
 ): void {
-  run(!isDry && execute(service.isRunning).status === 0 ? service.reload : service.start, isDry);
+  try {
+    run(!isDry && execute(isRunning).status === 0 ? reload : start, isDry);
+  } catch (error) {
+    const last = said === undefined ? '' : inOneLine(execute(said).stdout);
+    throw last === '' ? error : new Error(`${reasonOf(error)} | ${last}`, { cause: error });
+  }
 }
+
+const inOneLine = (text: string): string => text.trim().replaceAll(/\s*\n\s*/g, ' | ');
+
+/** What is wrong with a configuration file of `fcgi2cgi serve`, if anything is. */
+export function faultIn(configuration: string): string | undefined {
+  const { status, stderr } = execute([...bridgeCommand(), 'serve', '--config', configuration, '--check']);
+  return status === ExitStatus.DONE ? undefined : inOneLine(stderr.replaceAll(/^fcgi2cgi: /gm, ''));
+}
+
+const bridgeCommand = (): readonly string[] => [process.execPath, process.argv[1] ?? ''];
 
 /** Fetches the first page through the socket, as the web server's user, and through the web server. */
 export async function provePages({ host, port, kind, isPrivate }: WebSite, owner: Owner): Promise<void> {
-  const [, command = ''] = process.argv;
   const address = `unix:${socketOf(host)}`;
-  const get = [process.execPath, command, 'get', address, '/', '--header', `Host: ${host}`];
+  const get = [
+    ...bridgeCommand(),
+    'get',
+    address,
+    '/',
+    '--header',
+    `Host: ${host}`,
+    '--param',
+    `SERVER_NAME=${host}`,
+  ];
   // A git site has no page as yet when no repository is published.
   const isGood = (status: number | null): boolean =>
     status === ExitStatus.DONE || (kind === 'git' && status === ExitStatus.REQUEST_REFUSED);
@@ -59,25 +83,42 @@ export async function provePages({ host, port, kind, isPrivate }: WebSite, owner
   const isEmpty = got.status === ExitStatus.REQUEST_REFUSED;
   tell(`fetched / by ${address}${isEmpty ? ', which says that no repository is published yet' : ''}`);
 
-  let status = 0;
-  const expected = (): boolean => (isPrivate ? status === 401 : isEmpty ? status === 404 : status === 200);
-  for (let left = 50; left > 0 && !expected(); left--) {
-    status = await statusOf(host, port).catch(() => 0);
-    if (!expected()) await sleep(200);
+  const wanted = isPrivate ? 401 : isEmpty ? 404 : 200;
+  let page: Page | undefined;
+  const isWanted = (): boolean =>
+    page?.status === wanted && (isPrivate || titleOf(page.body) === titleOf(got.stdout));
+  for (let left = 50; left > 0 && !isWanted(); left--) {
+    page = await pageOf(host, port).catch(() => undefined);
+    if (!isWanted()) await sleep(200);
   }
   const url = `http://${host}:${String(port)}/`;
-  if (!expected())
-    throw new Error(
-      `no page by the web server: ${url} on this machine is ${status === 0 ? 'not answered' : `status ${String(status)}`}`,
-    );
+  if (!isWanted()) {
+    const what =
+      page === undefined
+        ? 'is not answered'
+        : page.status === wanted
+          ? `is another page; look whether something else listens at port ${String(port)}, or serves that host`
+          : `has status ${String(page.status)}`;
+    throw new Error(`no page by the web server: ${url} on this machine ${what}`);
+  }
   tell(`fetched ${url} on this machine${isPrivate ? ', which asks for a password' : ''}`);
 }
 
-function statusOf(host: string, port: number): Promise<number> {
+interface Page {
+  readonly status: number | undefined;
+  readonly body: string;
+}
+
+/** Ages, sizes and times of a page are others a moment later. */
+const titleOf = (body: string): string =>
+  /<title>[^]*?<\/title>[^]*?<h1>[^]*?<\/h1>|<title>[^]*?<\/title>/.exec(body)?.[0] ?? body;
+
+function pageOf(host: string, port: number): Promise<Page> {
   return new Promise((resolve, reject) => {
     request({ host: '127.0.0.1', port, path: '/', headers: { Host: host }, timeout: 30_000 }, (response) => {
-      response.resume();
-      resolve(response.statusCode ?? 0);
+      text(response).then((body) => {
+        resolve({ status: response.statusCode, body });
+      }, reject);
     })
       .on('error', reject)
       .end();

@@ -15,7 +15,7 @@ export type ServiceSystem = 'systemd' | 'sysv' | 'openrc';
 type Commands = readonly (readonly string[])[];
 
 export interface Service {
-  readonly files: (script: string) => readonly Wanted[];
+  readonly files: (script: string, user: string) => readonly Wanted[];
   /** Its logs' file, where the system keeps none. */
   readonly log?: string;
   readonly enable: Commands;
@@ -25,12 +25,10 @@ export interface Service {
   readonly stop: Commands;
   /** What is to be said once its files have gone. */
   readonly gone: Commands;
+  /** What the service has said last, where the system keeps it. */
+  readonly said?: readonly string[];
   /** The same for any other service: reload it, or else start it. */
-  readonly other: (name: string) => {
-    isRunning: readonly string[];
-    start: readonly string[];
-    reload: readonly string[];
-  };
+  readonly other: (name: string) => Pick<Service, 'isRunning' | 'start' | 'reload' | 'said'>;
 }
 
 const LOG = '/var/log/fcgi2cgi.log';
@@ -55,14 +53,25 @@ const byName = (command: string, first = ''): Service['other'] => {
     reload: say(name, 'reload'),
   });
 };
-const systemctl = byName('systemctl', 'is-active');
+const systemctl: Service['other'] = (name) => ({
+  ...byName('systemctl', 'is-active')(name),
+  said: ['journalctl', '--quiet', '--no-pager', '--output=cat', '--lines=5', `--unit=${name}`],
+});
+
+/** The unit of the Debian package serves already; all that may be missing is its user. */
+function unitFiles(script: string, user: string): readonly Wanted[] {
+  const unit = ['/usr/lib', '/lib'].map((top) => `${top}/systemd/system/fcgi2cgi.service`).find(existsSync);
+  if (unit === undefined) {
+    return [{ kind: 'file', path: rcSystems.systemd.target, text: servingFile(script), mode: 0o644 }];
+  }
+  if (rcSystems.systemd.user.exec(readFileSync(unit, 'utf8'))?.[0] === user) return [];
+  const text = `# By fcgi2cgi setup.\n[Service]\nUser=${user}\n`;
+  return [{ kind: 'file', path: `${rcSystems.systemd.target}.d/setup.conf`, text, mode: 0o644 }];
+}
 
 export const services: Record<ServiceSystem, Service> = {
   systemd: {
-    files: (script) =>
-      ['/usr/lib', '/lib'].some((top) => existsSync(`${top}/systemd/system/fcgi2cgi.service`))
-        ? []
-        : [{ kind: 'file', path: rcSystems.systemd.target, text: servingFile(script), mode: 0o644 }],
+    files: unitFiles,
     enable: [
       ['systemctl', 'daemon-reload'],
       ['systemctl', 'enable', 'fcgi2cgi'],
@@ -109,11 +118,12 @@ export function serviceFiles(name: ServiceSystem, user: string): readonly Wanted
   const text = readFileSync(Buffer.from(shippedFile(`rc.d/${system.file}`), 'latin1'), 'utf8');
   const script = fillScript(text, system, { command, node: unusualNode(system.path), user });
   const { files, log, reload } = services[name];
-  if (log === undefined) return files(script);
-  const rotation = `# By fcgi2cgi setup.\n${log} {\n\tweekly\n\trotate 8\n\tcompress\n\tdelaycompress\n\tmissingok\n\tnotifempty\n\tpostrotate\n\t\t${reload.join(' ')} >/dev/null || true\n\tendscript\n}\n`;
+  if (log === undefined) return files(script, user);
+  const rotation = `# By fcgi2cgi setup.\n${log} {\n\tweekly\n\trotate 8\n\tcompress\n\tdelaycompress\n\tmissingok\n\tnotifempty\n\tcreate\n\tpostrotate\n\t\t${reload.join(' ')} >/dev/null || true\n\tendscript\n}\n`;
   return [
-    ...files(script),
+    ...files(script, user),
     { kind: 'log', path: log },
-    { kind: 'file', path: '/etc/logrotate.d/fcgi2cgi', text: rotation, mode: 0o644 },
+    // The Debian package has one.
+    { kind: 'file', path: '/etc/logrotate.d/fcgi2cgi', text: rotation, mode: 0o644, isForOthers: true },
   ];
 }

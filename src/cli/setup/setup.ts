@@ -1,6 +1,6 @@
 /** `fcgi2cgi setup`: from nothing to a page that was fetched, and back. */
 
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 
 import { isRoot } from '../../daemon/process/privileges.js';
 import { BridgeError, OptionError, reasonOf } from '../../base/errors.js';
@@ -12,7 +12,7 @@ import { rcSystems, thisSystem } from '../rc/systems.js';
 import { readToml } from '../toml-file/toml.js';
 import { Journal, type Wanted } from './journal.js';
 import type { Owner } from './root-files.js';
-import { execute, provePages, reloadOrStart, run, tell } from './machine.js';
+import { execute, faultIn, provePages, reloadOrStart, run, tell } from './machine.js';
 import { CONFIGURATION, serviceFiles, services, type ServiceSystem } from './service.js';
 import {
   indexSocketOf,
@@ -55,8 +55,12 @@ export const runSetup: Run = async (given) => {
     options.webServer ??
     webServerNames.find((each) => each !== 'openbsd-httpd' && existsSync(webServers[each].program));
   if (name === undefined) {
-    const why = `is missing, and none is installed; install one of ${webServerNames.join(', ')}`;
+    const why = `is missing, and none is installed; install one of ${Object.keys(webServers).join(', ')}`;
     throw new OptionError('ERR_USAGE', { option: 'web-server', why });
+  }
+  if (name !== 'openbsd-httpd' && !options.undo && !existsSync(webServers[name].program)) {
+    const why = `there is no ${webServers[name].program}; install it first`;
+    throw new OptionError('ERR_USAGE', { option: 'web-server', value: name, why });
   }
   const system = options.system ?? systemHere();
   const { uid, gid, user } = await ownerOf(options.user ?? (name === 'caddy' ? 'caddy' : undefined), system);
@@ -72,23 +76,31 @@ export const runSetup: Run = async (given) => {
     return undefined;
   }
   const exportAll = options.exportAll && kind === 'git';
-  const wanted = [...siteFiles(site, { repos, exportAll }), ...serviceFiles(system, user)];
+  refuseOtherUser(user);
+  const wanted = [...siteFiles(site, { repos, exportAll, user }), ...serviceFiles(system, user)];
   const isNew = !journal.has(host);
-  const advice = `mend that and run this command again, or take back what it wrote with fcgi2cgi setup ${kind} --host ${host} --undo`;
+  let advice = `mend that and run this command again, or take back what it wrote with fcgi2cgi setup ${kind} --host ${host} --undo`;
   try {
     for (const each of [...wanted, ...webServer.files(site)]) journal.add(host, each);
     try {
       run(webServer.check, isDry);
     } catch (error) {
       // At its next start, the web server would serve nothing at all.
-      if (isNew) journal.undo(host);
+      if (isNew) {
+        journal.undo(host);
+        advice = 'mend that and run this command again; what it wrote is gone';
+      }
       throw error;
     }
-    const service = services[system];
-    for (const each of service.enable) run(each, isDry);
-    reloadOrStart(service, isDry);
-    reloadOrStart(service.other(webServer.service), isDry);
-    if (!isDry) await provePages(site, { uid, gid });
+    try {
+      const service = services[system];
+      for (const each of service.enable) run(each, isDry);
+      reloadOrStart(service, isDry);
+      reloadOrStart(service.other(webServer.service), isDry);
+      if (!isDry) await provePages(site, { uid, gid });
+    } catch (error) {
+      throw new Error(faultIn(CONFIGURATION) ?? reasonOf(error), { cause: error });
+    }
   } catch (error) {
     throw new BridgeError('ERR_START', `setup: ${reasonOf(error)}; ${advice}`, { cause: error });
   }
@@ -97,7 +109,10 @@ export const runSetup: Run = async (given) => {
       ? `To publish a repository: hg init ${repos}/NAME && chown -R ${user}: ${repos}/NAME && touch ${markers}/NAME.hg`
       : `To publish a repository: git init --bare ${repos}/NAME.git && touch ${repos}/NAME.git/git-daemon-export-ok && chown -R ${user}: ${repos}/NAME.git`,
   );
-  if (passwordFile !== undefined) tell(`To let somebody push: htpasswd ${passwordFile} NAME`);
+  if (passwordFile !== undefined) {
+    const again = name === 'caddy' ? ', then run this command again' : '';
+    tell(`To let somebody push: htpasswd ${again === '' ? '' : '-B '}${passwordFile} NAME${again}`);
+  }
   return undefined;
 };
 
@@ -129,10 +144,28 @@ async function ownerOf(given: string | undefined, system: ServiceSystem): Promis
   return { user, uid, gid: gids[0] ?? uid };
 }
 
+/** One daemon serves all sites, and has one user. */
+function refuseOtherUser(user: string): void {
+  if (!existsSync(CONFIGURATION)) return;
+  const written = readFileSync(CONFIGURATION, 'utf8').matchAll(/^# By fcgi2cgi setup, served as (\S+)$/gm);
+  const other = [...written].map(([, each = '']) => each).find((each) => each !== user);
+  if (other === undefined) return;
+  const why = `${CONFIGURATION} has sites that are served as ${other}; name that user, or --undo those sites`;
+  throw new OptionError('ERR_USAGE', { option: 'user', value: user, why });
+}
+
+function sectionsOf(text: string): ReturnType<typeof readToml> {
+  try {
+    return readToml(text);
+  } catch (error) {
+    throw new BridgeError('ERR_START', `${CONFIGURATION}: ${reasonOf(error)}`, { cause: error });
+  }
+}
+
 /** What the site itself needs, whatever serves it. */
 function siteFiles(
   site: WebSite,
-  { repos, exportAll }: { repos: string; exportAll: boolean },
+  { repos, exportAll, user }: { repos: string; exportAll: boolean; user: string },
 ): readonly Wanted[] {
   const { kind, host, markers, passwordFile, isPrivate, owner } = site;
   const listen = kind === 'hg' ? [socketOf(host), indexSocketOf(host)] : [socketOf(host)];
@@ -168,9 +201,9 @@ function siteFiles(
     {
       kind: 'block',
       path: CONFIGURATION,
-      text: `\n# By fcgi2cgi setup.\n${text.join('\n')}\n`,
+      text: `\n# By fcgi2cgi setup, served as ${user}\n${text.join('\n')}\n`,
       taken: (others) =>
-        readToml(others).some(({ name }) => name[0] === 'site' && name[1] === host)
+        sectionsOf(others).some(({ name }) => name[0] === 'site' && name[1] === host)
           ? `has a site ${host} that setup has not written`
           : undefined,
     },
@@ -199,6 +232,7 @@ function undo(
   journal.undo(host);
   if (isLast) for (const each of gone) run(each, isDry);
   else if (isDry || execute(isRunning).status === 0) run(reload, isDry);
+  if (!existsSync(webServer.program)) return;
   run(webServer.check, isDry);
   if (isDry || execute(other(webServer.service).isRunning).status === 0)
     run(other(webServer.service).reload, isDry);

@@ -114,7 +114,8 @@ function apache(site: WebSite): string {
 function caddy(site: WebSite): string {
   const text = filled('caddy', site);
   if (site.passwordFile === undefined) return changed(text, /^\t(?:# [^\n]*\n\t)*@push [^]*?\n\t}\n\n/m, '');
-  const hashes = readFileSync(site.passwordFile, 'utf8').match(/^[\w.-]+:\$2[aby]\$\S+$/gm);
+  const lines = existsSync(site.passwordFile) ? readFileSync(site.passwordFile, 'utf8') : '';
+  const hashes = lines.match(/^[\w.-]+:\$2[aby]\$\S+$/gm);
   if (hashes === null) {
     const cure = 'Caddy needs bcrypt; make one with htpasswd -B';
     throw new BridgeError(

@@ -166,10 +166,11 @@ export class Location {
     const { value, why } = error;
     const items = entry?.value.kind === 'list' ? entry.value.items : [];
     const item = items.find((each) => each.value.kind === 'text' && each.value.text === value);
-    const source = item?.source ?? entry?.source ?? JSON.stringify(value);
+    const source = item?.source ?? entry?.source ?? (value === undefined ? undefined : JSON.stringify(value));
     const place = item?.place ?? entry?.place ?? nearest.place;
     const section = entry === undefined ? nearest : this.#section(entry);
-    return this.#error(error.code, place, section, `${option} = ${shown(source)}: ${why}`, error);
+    const what = source === undefined ? `${option} ${why}` : `${option} = ${shown(source)}: ${why}`;
+    return this.#error(error.code, place, section, what, error);
   }
 
   #section(entry: Entry): Section {

@@ -87,6 +87,24 @@ describe('What setup writes', () => {
     assert.ok((await listing(root)).includes('srv/hg/repository'));
   });
 
+  it('takes a directory with it that two sites have something in, whichever of them goes first', async () => {
+    for (const [first, last] of [
+      ['a', 'b'],
+      ['b', 'a'],
+    ] as const) {
+      const root = await machine();
+      const before = await listing(root);
+      for (const site of ['a', 'b']) {
+        journal(root).add(site, { kind: 'directory', path: `/www/${site}`, mode: 0o755 });
+        journal(root).add(site, { kind: 'file', path: '/etc/unit.d/user', text: '', mode: 0o644 });
+      }
+      journal(root).undo(first);
+      assert.ok((await listing(root)).includes('etc/unit.d/user'));
+      journal(root).undo(last);
+      assert.deepEqual(await listing(root), before);
+    }
+  });
+
   it('is nothing at all when it is only to be told', async () => {
     const root = await machine();
     const before = await listing(root);

@@ -1,27 +1,30 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
 
 import { type WebServer, webServers, type WebSite } from '../../../src/cli/setup/web-servers.js';
+import { runToEnd } from '../../helpers/command.js';
+import { lacking, pathOf } from '../../helpers/release.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
 const directory = await temporaryDirectory();
 const passwordFile = join(directory, 'passwords');
 await writeFile(passwordFile, 'ann:$2y$05$abcdefghijklmnopqrstuv\n');
 
+const plain: WebSite = {
+  kind: 'hg',
+  host: 'code.example.net',
+  port: 8080,
+  markers: '/var/www/code',
+  passwordFile: undefined,
+  isPrivate: false,
+  owner: { uid: 0, gid: 0 },
+};
+
 /** All text that a web server is told of a site. */
 function textFor(server: WebServer, site: Partial<WebSite>): string {
-  const files = server.files({
-    kind: 'hg',
-    host: 'code.example.net',
-    port: 8080,
-    markers: '/var/www/code',
-    passwordFile: undefined,
-    isPrivate: false,
-    owner: { uid: 0, gid: 0 },
-    ...site,
-  });
+  const files = server.files({ ...plain, ...site });
   return files.map((each) => ('text' in each ? each.text : '')).join('');
 }
 
@@ -49,5 +52,74 @@ describe('What setup tells a web server', () => {
         assert.doesNotMatch(text.replaceAll(/^\s*#.*$/gm, ''), /unbundle|git-receive-pack/);
       });
     }
+  }
+});
+
+/** How each program checks a configuration, and what its file has around that of a site. */
+const checks: Record<keyof typeof webServers, { main: string; command: (main: string) => string[] }> = {
+  nginx: {
+    main: 'pid DIR/pid; error_log DIR/log; events {} http { include DIR/*.conf; access_log off; }',
+    command: (main) => ['nginx', '-t', '-c', main],
+  },
+  lighttpd: {
+    main: 'server.document-root = "/"\nserver.port = 8080\nserver.modules = ()\ninclude "DIR/*.conf"\n',
+    command: (main) => ['lighttpd', '-tt', '-f', main],
+  },
+  apache: {
+    main: `ServerRoot DIR\nErrorLog DIR/log\nListen 8080\n${[
+      'mpm_event',
+      'authz_core',
+      'authz_user',
+      'authn_core',
+      'authn_file',
+      'auth_basic',
+      'proxy',
+      'proxy_fcgi',
+    ]
+      .map((name) => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so\n`)
+      .join('')}Include DIR/*.conf\n`,
+    command: (main) => ['apache2', '-t', '-f', main],
+  },
+  caddy: {
+    main: 'import DIR/*.conf\n',
+    command: (main) => ['caddy', 'validate', '--adapter', 'caddyfile', '--config', main],
+  },
+};
+
+describe('What setup writes for a web server', () => {
+  for (const [name, server] of Object.entries(webServers)) {
+    const { main, command } = checks[name as keyof typeof webServers];
+    const [program = '', ...args] = command('MAIN');
+    it(
+      `is a configuration that ${name} takes, for sites of all kinds at once`,
+      { skip: lacking(program) },
+      async () => {
+        const place = await temporaryDirectory();
+        const sites = (['hg', 'git'] as const).flatMap((kind) => [
+          { kind },
+          { kind, passwordFile },
+          { kind, passwordFile, isPrivate: true },
+        ]);
+        const written = new Map<string, string>();
+        for (const [index, site] of sites.entries()) {
+          const host = `code${String(index)}.example.net`;
+          for (const each of server.files({ ...plain, host, markers: '/var/www', ...site })) {
+            if (each.kind === 'file') written.set(basename(each.path), each.text);
+          }
+        }
+        for (const [file, text] of written)
+          await writeFile(
+            join(place, `${file}.conf`),
+            text.replaceAll('include fastcgi_params', 'include /etc/nginx/fastcgi_params'),
+          );
+        await writeFile(join(place, 'main'), main.replaceAll('DIR', place));
+        const { status, stdout, stderr } = await runToEnd(
+          pathOf(program) ?? program,
+          args.map((each) => (each === 'MAIN' ? join(place, 'main') : each)),
+          { env: { ...process.env, HOME: place } },
+        );
+        assert.equal(status, 0, stdout + stderr);
+      },
+    );
   }
 });

@@ -53,6 +53,14 @@ describe('A configuration file', () => {
     assert.equal(cgi.name, 'cgi');
   });
 
+  it('is named with the site and the place of what the site lacks', async () => {
+    const { sites } = await read(site);
+    const lacking = sites[0]?.locate?.(
+      new OptionError('ERR_GIT', { option: 'gitweb', why: 'is needed; install it' }),
+    );
+    assert.equal(lacking?.message, `${file}:1:1: [site.a] gitweb is needed; install it`);
+  });
+
   it('has sites of every kind, with names of any letters, and paths that count from its directory', async () => {
     const { sites, pidFile, log } = await read(`
 pid-file = "pid"

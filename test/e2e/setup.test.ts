@@ -1,0 +1,121 @@
+/** `fcgi2cgi setup` on a machine of a test's own: from nothing to pages and pushes, and back without a trace. */
+
+import assert from 'node:assert/strict';
+import { chmod } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+
+import { runToEnd } from '../helpers/command.js';
+import { bundled, readableTop } from '../helpers/package-copy.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
+
+/** What setup writes lies in copies; services run by their scripts of SysV, and end with the first process. */
+const machine = `
+exec 2>&1 < /dev/null
+home=$1 node=$2 command=$3 server=$4
+mount --make-rprivate /
+cp -a /etc "$home" && mount --bind "$home/etc" /etc
+for each in /srv /run /var/log /var/www /var/lib; do mount -t tmpfs -o mode=755 none $each; done
+mkdir -p /run/lock /var/lib/nginx /var/log/nginx
+install -d -o www-data /var/log/lighttpd /run/lighttpd
+ip link set lo up
+printf '127.0.0.1 localhost hg.test git.test\\n' > /etc/hosts
+export HOME=$home GIT_TERMINAL_PROMPT=0 HGUSER=ann HGPLAIN=1 PATH=$PATH:/usr/sbin:/sbin
+cd "$home"
+git config --global user.name ann && git config --global user.email ann@example.org
+setup() { "$node" "$command" setup "$@" --system sysv --web-server "$server"; }
+listing() {
+  find /etc /srv /var/www /var/lib/fcgi2cgi /var/log/fcgi2cgi* ! -name '.depend.*' -printf '%p %y %u %m %l\\n' 2> /dev/null | sort || true
+  find /etc -type f ! -name '.depend.*' -exec md5sum {} + | sort
+}
+no() { if "$@" > said 2>&1; then echo "was not refused: $*"; exit 1; else grep '^fcgi2cgi:' said || true; fi; }
+status() { curl --silent --output /dev/null --write-out '%{http_code}' "$@"; }
+`;
+
+const skip = process.getuid?.() !== 0 && 'needs root';
+
+/** Runs a script of bash there, all of whose commands have to succeed. */
+async function on(server: string, script: string): Promise<string> {
+  const home = await temporaryDirectory();
+  await chmod(home, 0o755);
+  const namespaces = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc'];
+  const { status, stdout } = await runToEnd('timeout', [
+    ...['--kill-after=5', '200', 'unshare', ...namespaces, 'bash', '-euo', 'pipefail', '-c'],
+    ...[machine + script, 'bash', home, process.execPath, join(readableTop(), bundled), server],
+  ]);
+  assert.equal(status, 0, stdout);
+  return stdout;
+}
+
+describe('fcgi2cgi setup', { skip, timeout: 600_000 }, () => {
+  for (const server of ['nginx', 'lighttpd']) {
+    it(`has ${server} serve Mercurial and git, to those who may, and takes all of it back`, async () => {
+      await on(
+        server,
+        `
+listing > before
+setup hg --host hg.test --password-file /etc/passwords --dry-run
+listing | diff before -
+setup hg --host hg.test --password-file /etc/passwords
+setup git --host git.test --password-file /etc/passwords --private
+setup hg --host hg.test --password-file /etc/passwords | tee said
+! grep -E '^(writes|adds)' said
+printf 'ann:%s\\n' "$(openssl passwd -apr1 secret)" > /etc/passwords
+
+hg init /srv/hg/one && printf '[web]\\nallow-push = ann\\npush_ssl = no\\n' > /srv/hg/one/.hg/hgrc
+git init --quiet --bare /srv/git/one.git && touch /srv/git/one.git/git-daemon-export-ok
+chown -R www-data: /srv/hg/one /srv/git/one.git && touch /var/www/hg.test/one.hg
+
+hg clone http://hg.test/one.hg hg && touch hg/a && hg --cwd hg commit --addremove --message a
+for who in '' ann:wrong@; do no hg --cwd hg push --noninteractive "http://\${who}hg.test/one.hg"; done
+hg --cwd hg push --noninteractive http://ann:secret@hg.test/one.hg
+
+[ "$(status http://git.test/)" = 401 ]
+for who in '' ann:wrong@; do no git clone "http://\${who}git.test/one.git" git; done
+git clone http://ann:secret@git.test/one.git git && git -C git commit --quiet --allow-empty --message a
+git -C git push origin HEAD
+
+rm -r /srv/hg/one /srv/git/one.git /var/www/hg.test/one.hg
+setup hg --host hg.test --undo
+[ "$(status --user ann:secret http://git.test/)" = 404 ]
+rm /etc/passwords
+setup git --host git.test --undo
+listing | diff before -
+`,
+      );
+    });
+  }
+
+  it('says what is in the way, and leaves nothing of what it wrote before that', async () => {
+    const said = await on(
+      'nginx',
+      `
+listing > before
+echo 'nonsense;' > /etc/nginx/conf.d/own.conf
+no setup hg --host hg.test
+rm /etc/nginx/conf.d/own.conf
+listing | diff before -
+
+"$node" -e 'require("http").createServer((_, response) => response.end("<title>other</title>")).listen(80)' &
+other=$!
+until curl --silent --output /dev/null http://hg.test/; do sleep 0.1; done
+no setup hg --host hg.test
+kill $other
+setup hg --host hg.test
+no setup git --host git.test --user daemon
+printf '[site.own]\\nkind = "hg"\\nrepos = "/missing"\\nlisten = "/run/own"\\n' >> /etc/fcgi2cgi.toml
+no setup git --host git.test
+`,
+    );
+    assert.match(said, /^fcgi2cgi: setup: nginx -t -q: .*nonsense.*; what it wrote is gone$/m);
+    assert.match(said, /^fcgi2cgi: setup: service nginx start: .*; mend that/m);
+    assert.match(
+      said,
+      /^fcgi2cgi: --user daemon: \/etc\/fcgi2cgi.toml has sites that are served as www-data;/m,
+    );
+    assert.match(
+      said,
+      /^fcgi2cgi: setup: \/etc\/fcgi2cgi\.toml:\d+:1: \[site\.own\] repos = .*no such directory/m,
+    );
+  });
+});
