@@ -1,5 +1,5 @@
 /**
- * Bundles the compiled command with all that it needs into dist/bin/bundled: to find and read 200 files, most of them others'
+ * Bundles the compiled command and library with all that they need into dist/bin/bundled: to find and read 200 files, most of them others'
  * packages, took as long as everything else that it does until it listens.
  */
 
@@ -15,7 +15,7 @@ const outdir = join(root, 'dist/bin/bundled');
 
 const { metafile } = await build({
   absWorkingDir: root,
-  entryPoints: { main: 'dist/src/main.js' },
+  entryPoints: { main: 'dist/src/main.js', index: 'dist/src/index.js' },
   outdir,
   outExtension: { '.js': '.mjs' },
   bundle: true,

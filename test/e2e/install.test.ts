@@ -48,6 +48,53 @@ describe('The installed package', { timeout }, () => {
     });
   });
 
+  it('has brought no package but those that it bundles, and koffi, all of them of the versions that are tested', async () => {
+    const { packages } = JSON.parse(textOf('package-lock.json')) as {
+      packages: Record<string, { version: string; inBundle?: boolean; bundleDependencies?: string[] }>;
+    };
+    const modules = installation.at('lib', 'node_modules', 'fcgi2cgi', 'node_modules');
+    const found = (await succeed('find', [modules, '-name', 'package.json']))
+      .split('\n')
+      .map(
+        (path) =>
+          /(?<=\/)node_modules\/(?:@[^/]+\/)?[^/]+(?=\/package\.json$)/.exec(
+            path.slice(modules.length - 13),
+          )?.[0],
+      )
+      .filter((name) => name !== undefined);
+    assert.ok(found.includes('node_modules/prom-client'), found.join(' '));
+    for (const name of found) {
+      const { version } = JSON.parse(await readFile(join(modules, '..', name, 'package.json'), 'utf8')) as {
+        version: string;
+      };
+      assert.equal(version, packages[name]?.version, name);
+      const isKoffi = /^node_modules\/(?:koffi|@koromix\/koffi-[\w-]+)$/.test(name);
+      assert.ok(isKoffi || packages[name]?.inBundle === true, name);
+    }
+    const { dependencies, optionalDependencies } = JSON.parse(textOf('package.json')) as Record<
+      string,
+      object
+    >;
+    const ranges = Object.values({ ...dependencies, ...optionalDependencies }) as string[];
+    assert.ok(
+      ranges.every((range) => /^\d+\.\d+\.\d+$/.test(range)),
+      ranges.join(' '),
+    );
+  });
+
+  it('is a library as well, which a program can import', async () => {
+    const library = installation.at('lib', 'node_modules', 'fcgi2cgi');
+    const { exports } = JSON.parse(textOf('package.json')) as {
+      exports: Record<string, Record<string, string>>;
+    };
+    for (const path of Object.values(exports['.'] ?? {}))
+      assert.ok((await stat(join(library, path))).isFile(), path);
+    const program = `import(${JSON.stringify(join(library, exports['.']?.['default'] ?? ''))})
+      .then((all) => console.log(Object.keys(all).sort().join()));`;
+    const said = await succeed(process.execPath, ['-e', program]);
+    assert.equal(said, 'BridgeError,Daemon,defaultConfiguration,openAccessLog,openLog\n');
+  });
+
   it('has each manual page where man(1) looks for it', async () => {
     for (const file of filesBelow('src/man/')) {
       const page = installation.at('share', 'man', `man${file.slice(-1)}`, basename(file));
