@@ -73,9 +73,9 @@ describe('The installed package', { timeout }, () => {
     }
     const { dependencies, optionalDependencies } = JSON.parse(textOf('package.json')) as Record<
       string,
-      object
+      Record<string, string>
     >;
-    const ranges = Object.values({ ...dependencies, ...optionalDependencies }) as string[];
+    const ranges = Object.values({ ...dependencies, ...optionalDependencies });
     assert.ok(
       ranges.every((range) => /^\d+\.\d+\.\d+$/.test(range)),
       ranges.join(' '),
