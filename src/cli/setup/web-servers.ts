@@ -199,7 +199,12 @@ export const webServerNames: readonly WebServerName[] = [
 ];
 
 /** For httpd.conf(5) of OpenBSD, which is printed only: its sockets lie below its chroot, /var/www. */
-export function openbsdHttpd({ host, port, passwordFile, isPrivate }: WebSite): string {
-  const auth = isPrivate ? `\tauthenticate "${host}" with "${passwordFile ?? ''}"\n` : '';
-  return `server "${host}" {\n\tlisten on * port ${String(port)}\n${auth}\tconnection max request body 1073741824\n\tlocation "*" {\n\t\tfastcgi socket "/run/${host}.sock"\n\t}\n}\n`;
+export function openbsdHttpd(site: WebSite): string {
+  const text = changed(filled('openbsd-httpd', site), /port 80$/m, `port ${String(site.port)}`);
+  const path = site.isPrivate ? site.passwordFile?.replace(/^\/var\/www(?=\/)/, '') : undefined;
+  return changed(
+    text,
+    /^\t# authenticate .*\n/m,
+    path === undefined ? '' : `\tauthenticate "${site.host}" with "${path}"\n`,
+  );
 }

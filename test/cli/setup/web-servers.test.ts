@@ -3,7 +3,12 @@ import { writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
 
-import { type WebServer, webServers, type WebSite } from '../../../src/cli/setup/web-servers.js';
+import {
+  openbsdHttpd,
+  type WebServer,
+  webServers,
+  type WebSite,
+} from '../../../src/cli/setup/web-servers.js';
 import { runToEnd } from '../../helpers/command.js';
 import { lacking, pathOf } from '../../helpers/release.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
@@ -27,6 +32,22 @@ function textFor(server: WebServer, site: Partial<WebSite>): string {
   const files = server.files({ ...plain, ...site });
   return files.map((each) => ('text' in each ? each.text : '')).join('');
 }
+
+describe('What setup prints for OpenBSD’s httpd', () => {
+  for (const kind of ['hg', 'git'] as const) {
+    it(`is a server of the ${kind} site, whose paths begin at its chroot`, () => {
+      const site = { ...plain, kind, passwordFile: '/var/www/own.htpasswd' };
+      const text = openbsdHttpd(site).replaceAll(/^\s*#.*\n/gm, '');
+      assert.match(text, /^server "code\.example\.net" \{\n\tlisten on \* port 8080\n/m);
+      assert.match(text, /fastcgi socket "\/run\/fcgi2cgi\/code\.example\.net\.sock"/);
+      assert.doesNotMatch(text, /authenticate|example\.org/);
+      assert.match(
+        openbsdHttpd({ ...site, isPrivate: true }),
+        /^\tauthenticate "code\.example\.net" with "\/own\.htpasswd"$/m,
+      );
+    });
+  }
+});
 
 const password = /auth_basic_user_file|htpasswd\.userfile|AuthUserFile|basicauth/;
 
