@@ -44,7 +44,9 @@ describe('The Debian package', { timeout: 300_000, skip: lacking('dpkg-deb', 'dp
       assert.ok(paths.includes(path), path);
     }
     assert.deepEqual(
-      paths.filter((path) => /\.(?:ts|map|md|html|cc?|hh)$|\/(?:test|examples)\//.test(path ?? '')),
+      paths.filter((path) =>
+        /^\/usr\/lib\/.*(?:\.(?:ts|map|md|html|cc?|hh)$|\/(?:test|examples)\/)/.test(path ?? ''),
+      ),
       [],
     );
     assert.doesNotMatch(listing, / (?!root\/root)\S+\/\S+ +\d+ /, 'belongs to root');
