@@ -57,6 +57,10 @@ export function page(
 const STYLE =
   'body{font:1.1em/1.5 system-ui,sans-serif;margin:0}main{max-width:36em;margin:15vh auto;padding:0 1em}h1{font-size:1.4em}small{opacity:.7}';
 
+/** For visitors, to whom the reason of a failure means little. */
+const ADVICE =
+  '<p>Please try again later. If that does not help, tell the people who run this site the number below.</p>\n';
+
 /**
  * The page that says why there is no other response, and names the request. `retryAfterSeconds` adds the field of RFC 9110
  * §10.2.3, `allow` that of §10.2.1. A program (`isForProgram`) gets the reason as the status's phrase, which hg shows, and
@@ -80,6 +84,7 @@ export function errorPage({
     return { ...text, phrase: reason.replace(/[^ -~]/g, '?') };
   }
   const title = statusText(status);
+  const hasFailed = status >= 500 && retryAfterSeconds === undefined;
   const html = `<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark"><title>${title}</title>
@@ -87,7 +92,7 @@ export function errorPage({
 <body><main>
 <h1>${title}</h1>
 <p>${escapeHtml(reason)}</p>
-${index === undefined ? '' : `<p><a href="${escapeHtml(index)}">All repositories</a></p>\n`}<p><small>Request ${escapeHtml(id)}</small></p>
+${hasFailed ? ADVICE : ''}${index === undefined ? '' : `<p><a href="${escapeHtml(index)}">All repositories</a></p>\n`}<p><small>Request ${escapeHtml(id)}</small></p>
 </main></body>
 </html>
 `;

@@ -43,6 +43,18 @@ describe('A document that the bridge writes itself', () => {
     assert.doesNotMatch(shown(), /<a /);
   });
 
+  it('says to visitors what they can do about a failure, unless the reason says so', () => {
+    const shown = (status: number, retryAfterSeconds?: number): string =>
+      parse(
+        errorOctets({ status, reason: 'No.', id: 'a-1', ...(retryAfterSeconds && { retryAfterSeconds }) }),
+      ).page.toString();
+    assert.match(
+      shown(502),
+      /<p>No\.<\/p>\n<p>Please try again later\. .* the number below\.<\/p>\n<p><small>Request a-1</,
+    );
+    for (const page of [shown(503, 5), shown(404)]) assert.doesNotMatch(page, /again later/);
+  });
+
   it('escapes what came from the network', () => {
     const reason = `<script>alert('x')</script> & "y"`;
     const page = parse(errorOctets({ status: 400, reason, id: '<b>&' })).page.toString('utf8');
