@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { statSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 
@@ -65,6 +66,33 @@ describe('A spool', () => {
     assert.equal((await spool.read()).toString(), 'second');
     await spool.close();
   });
+
+  it(
+    'goes on at the beginning of its file, which is never larger than it may be',
+    { skip: process.platform !== 'linux' },
+    async () => {
+      const spool = await open(100);
+      await spool.write(Buffer.alloc(60, 'a'));
+      const given: string[] = [];
+      for (const piece of [Buffer.alloc(30, 'b'), Buffer.alloc(50, 'c'), Buffer.alloc(45, 'd')]) {
+        // What is read is there until it was read.
+        const [read, isTaken] = await Promise.all([spool.read(), spool.write(piece)]);
+        assert.ok(isTaken);
+        given.push(read.toString());
+      }
+      while (spool.bytes > 0) given.push((await spool.read()).toString());
+      assert.equal(given.join(''), 'a'.repeat(60) + 'b'.repeat(30) + 'c'.repeat(50) + 'd'.repeat(45));
+      const all = (await readdir('/proc/self/fd')).map((fd) =>
+        statSync(`/proc/self/fd/${fd}`, { throwIfNoEntry: false }),
+      );
+      const nameless = all.filter((each) => each?.isFile() === true && each.nlink === 0);
+      await spool.close();
+      assert.deepEqual(
+        nameless.map((each) => each?.size),
+        [100],
+      );
+    },
+  );
 
   it('has no name that anybody could find', async () => {
     const directory = await temporaryDirectory();

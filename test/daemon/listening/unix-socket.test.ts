@@ -132,7 +132,8 @@ describe('The file of a Unix socket', () => {
     { skip: !isRoot },
     async () => {
       const [victim, link] = [`${directory}/victim`, `${directory}/link`];
-      await writeFile(victim, '');
+      const server = newServer().listen(victim);
+      await once(server, 'listening');
       await symlink(victim, link);
       const before = await lstat(victim);
       await assert.rejects(permit(link, { mode: 0o666, owner: 'nobody', group: '12345' }), /no socket/);

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, statSync } from 'node:fs';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 
@@ -7,6 +9,7 @@ import type { Logs } from '../../../src/daemon/process/logs.js';
 import { PidFile } from '../../../src/daemon/process/pid-file.js';
 import { answerRequest, requestUpgrade } from '../../../src/daemon/upgrade/upgrade-request.js';
 import { upgrade } from '../../../src/daemon/upgrade/next-process.js';
+import { until } from '../../helpers/processes.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
 describe('An upgrade that fails', () => {
@@ -40,6 +43,20 @@ describe('An upgrade that fails', () => {
 });
 
 describe('The file in which an upgrade is asked for', () => {
+  it('is one that nobody else may write to, whatever the umask', async () => {
+    const path = `${await temporaryDirectory()}/pid`;
+    const daemon = spawn('sh', ['-c', `trap '' USR2; echo; exec sleep 100`], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    await once(daemon.stdout, 'data');
+    const umask = process.umask(0);
+    const asked = assert.rejects(requestUpgrade(path, daemon.pid ?? 0), { code: 'ERR_UPGRADE' });
+    await until(() => existsSync(`${path}.upgrade`)).finally(() => process.umask(umask));
+    assert.equal(statSync(`${path}.upgrade`).mode & 0o777, 0o600);
+    daemon.kill();
+    await asked;
+  });
+
   it('is answered neither through a link nor in a named pipe, for which nobody waits', async () => {
     const directory = await temporaryDirectory();
     await writeFile(`${directory}/victim`, 'as it was');

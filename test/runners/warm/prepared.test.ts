@@ -90,6 +90,8 @@ class Prepared {
   }
 }
 
+const python = fileURLToPath(new URL('../../../../scripts/warm/python', import.meta.url));
+
 const fresh = async (invocation: Invocation): Promise<string> => (await runBy(spawned, invocation)).stdout;
 
 /** What the script looks at, and what then happens to it, in the directory with its data and its own. */
@@ -260,7 +262,6 @@ describe('A script that gets ready ahead', { timeout: 600_000 }, () => {
   }
 
   it('has not got ready where a file has changed so shortly before that it may change again and look the same', async () => {
-    const python = fileURLToPath(new URL('../../../../scripts/warm/python', import.meta.url));
     const code = `import marshal, os
 from fcgi2cgi_prepared import Preparation, Preparations
 from fcgi2cgi_look import seen
@@ -280,6 +281,27 @@ for later in 0, 5_000_000_000:
       env: { ...process.env, PYTHONPATH: python },
     });
     assert.equal(said, 'False False\nTrue True\n');
+  });
+
+  it('has not got ready where it asks for a user whom the system may know from elsewhere', async () => {
+    const code = `import os
+import fcgi2cgi_look as look
+here = os.getcwdb()
+look.SWITCH, look.USER_FILES = here + b'/switch', {'pwd': here + b'/passwd'}
+with open('passwd', 'w') as file:
+    file.write('ann:x:1000:\\n')
+for sources in 'files', 'files ldap', 'ldap files':
+    with open('switch', 'w') as file:
+        file.write('passwd: %s\\n' % sources)
+    refused = []
+    for asked in 'ann', 1000, 'bob', 2000:
+        look.Look(here, lambda why: refused.append(asked)).ask_for_user('pwd', asked)
+    print(sources, refused)`;
+    const said = await succeed('python3', ['-B', '-c', code], {
+      cwd: await temporaryDirectory(),
+      env: { ...process.env, PYTHONPATH: python },
+    });
+    assert.equal(said, `files []\nfiles ldap ['bob', 2000]\nldap files ['ann', 1000, 'bob', 2000]\n`);
   });
 
   it('sees another value of a variable that it has read, or that it was missing', async () => {
