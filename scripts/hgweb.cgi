@@ -368,6 +368,26 @@ def keep_lfs():
     wireprotolfsserver._processbasictransfer, wireprotolfsserver._processbatchrequest = transfer, batch
 
 
+class Mapped(Exception):
+    """What is mapped to memory leaves a file open, as nothing may that is there before its request."""
+
+
+def read_ahead(app):
+    """Has hgweb open the repository that it serves its first request with, and read the changelog if that is small."""
+
+    def refuse(*arguments):
+        raise Mapped
+
+    mmapread, util.mmapread = util.mmapread, refuse
+    try:
+        with app._obtainrepo() as view:
+            view.changelog
+    except Mapped:
+        pass
+    finally:
+        util.mmapread = mmapread
+
+
 def repository(path, name, published):
     """hgweb for one repository, with all that hgwebdir does for one whose name ends SCRIPT_NAME, `published`."""
     ui = load_ui()
@@ -375,6 +395,7 @@ def repository(path, name, published):
     repo = hg.repository(ui, path)
     app = hgweb_mod.hgweb(repo, name=repo.ui.config(b'web', b'name', untrusted=True) or name)
     if wait_for_request is not None and policy.policy in (b'c', b'py'):
+        read_ahead(app)
         wait_for_request()
         inside.has_request = True
         take_variables()

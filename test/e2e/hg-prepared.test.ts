@@ -187,6 +187,16 @@ describe('hgweb where a repository is open', { timeout: 900_000 }, () => {
     }
   });
 
+  it('does so where the changelog is so large that it is mapped to memory', async () => {
+    const path = join(repos, 'mapped');
+    await makeRepository(path, { a: 'a\n' }, '[experimental]\nmmapindexthreshold = 1\n');
+    await ready('/mapped/log');
+    assert.equal(await page(warm, '/mapped/log'), await page(spawn, '/mapped/log'));
+    await writeFile(join(path, 'a'), 'two\n');
+    await hg(['commit', '-m', 'Second changeset'], path);
+    assert.match(await page(warm, '/mapped/log'), />Second changeset</);
+  });
+
   it('refuses at each request those that may not read', async () => {
     await makeRepository(join(repos, 'closed'), { a: 'a\n' }, '[web]\nallow_read = ann\n');
     await ready('/closed/log', { REMOTE_USER: 'ann' });

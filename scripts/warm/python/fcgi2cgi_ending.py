@@ -40,15 +40,25 @@ def _set_aside():
 
 def is_something_left():
     things = gc.get_objects()
-    # Thousands of things are of some hundred types, which may not be hashable.
-    kinds = list(map(type, things))
-    kinds = dict(zip(map(id, kinds), kinds))
-    generators = kinds.pop(id(types.GeneratorType), None)
-    if any(hasattr(kind, '__del__') for kind in kinds.values()):
+    kinds = kinds_of(things)
+    if any(hasattr(kind, '__del__') for kind in kinds if kind is not types.GeneratorType):
         return True
     # One that has ended has no frame any more.
-    return generators is not None and any(
-        type(thing) is generators and thing.gi_frame is not None for thing in things)
+    return any(kind is types.GeneratorType for kind in kinds) and any(
+        type(thing) is types.GeneratorType and thing.gi_frame is not None for thing in things)
+
+
+def kinds_of(things):
+    """Thousands of things are of some hundred types."""
+    try:
+        kinds = set(map(type, things))
+        if all(kind.__hash__ is object.__hash__ for kind in set(map(type, kinds))):
+            return kinds
+    except TypeError:
+        pass
+    # A type may say itself which one it equals.
+    kinds = list(map(type, things))
+    return dict(zip(map(id, kinds), kinds)).values()
 
 
 def _leave_to_python():

@@ -131,22 +131,43 @@ class Environment:
                 os.environb[name] = value
 
 
-class Lesson:
-    """Has this process write, when it ends, which memory it has written to, and which modules it has loaded: from which
-    file, and what had changed by then since its script began."""
+class PageLesson:
+    """Has this process write, when it ends, which memory it has written to."""
+
+    def __init__(self, path):
+        self.path = path
+        self.process = os.getpid()
+
+    def begin(self):
+        # What is registered first is done last.
+        atexit.register(self.tell)
+
+    def tell(self):
+        if os.getpid() != self.process:
+            return
+        try:
+            with open(self.path, 'xb') as file:
+                file.write(b'%s\n%s\n' % (pages.copied(), b''.join(b'%s\n' % line for line in self.modules())))
+        except (OSError, UnicodeError):
+            pass
+
+    def modules(self):
+        return []
+
+
+class Lesson(PageLesson):
+    """And which modules it has loaded: from which file, and what had changed by then since its script began."""
 
     def __init__(self, path, known, view):
-        self.path = path
+        super().__init__(path)
         self.known = known
         self.view = view
         # By file, as each module's code begins.
         self.changes = {}
-        self.process = os.getpid()
 
     def begin(self):
         self.view.begin()
-        # What is registered first is done last.
-        atexit.register(self.tell)
+        super().begin()
         if hasattr(sys, 'addaudithook'):
             sys.addaudithook(self.hear)
 
@@ -165,20 +186,11 @@ class Lesson:
         except Exception:
             pass
 
-    def tell(self):
-        if os.getpid() != self.process:
-            return
-        written = pages.copied()
-        learned = [(name, origin) for name, origin in loaded_files().items() if name not in self.known]
-        try:
-            with open(self.path, 'xb') as file:
-                file.write(written + b'\n')
-                for name, origin in learned:
-                    value = '\1'.join([origin, *self.changes.get(origin, ['unseen='])])
-                    file.write(b'%s=%s\n' % (name.encode(), os.fsencode(value)))
-                file.write(b'\n')
-        except (OSError, UnicodeError):
-            pass
+    def modules(self):
+        for name, origin in loaded_files().items():
+            if name not in self.known:
+                value = '\1'.join([origin, *self.changes.get(origin, ['unseen='])])
+                yield b'%s=%s' % (name.encode(), os.fsencode(value))
 
 
 def loaded_files():

@@ -64,12 +64,14 @@ class Standby:
                 pass
 
     def wait(self, pages):
-        """In the process: makes it a process group of its own, and waits for what it is to run; nothing, if that is nothing."""
+        """In the process: makes it a process group of its own, and waits for what it is to run; nothing, if that is nothing.
+        It copies `pages` first, unless it is to find out itself which ones it writes to."""
         os.setpgid(0, 0)
         os.close(self.telling)
         # Before the bridge hears of it: without a reader it could not open the other end.
         self.stdin = os.open(self.paths[0], os.O_RDONLY | os.O_NONBLOCK)
-        pages.copy()
+        if pages is not None:
+            pages.copy()
         with open(self.hearing, 'rb', 0) as hearing:
             return hearing.read()
 

@@ -271,7 +271,7 @@ class ForkServer:
         for end in [*self.wakeups, self.messages, self.silence]:
             os.close(end)
         self.preparations.detach()
-        message = process.wait(self.pages)
+        message = process.wait(self.pages if self.page_lessons == 0 else None)
         if not message:
             os._exit(0)
         fields = iter(split(message)[1:])
@@ -282,7 +282,11 @@ class ForkServer:
         process.open_streams()
         os.chdir(directory)
         forked.limit(self.limits)
-        lesson = forked.Lesson(self.lesson(number), self.loaded.names, self.loaded.view) if may_teach else None
+        lesson = None
+        if may_teach and self.prefix:
+            lesson = forked.PageLesson(self.lesson(number))
+        elif may_teach:
+            lesson = forked.Lesson(self.lesson(number), self.loaded.names, self.loaded.view)
         arguments = forked.listed(fields)
         self.environment.become(forked.pairs(fields))
         return forked.Request(self.script, self.loaded.code, arguments, lesson)
