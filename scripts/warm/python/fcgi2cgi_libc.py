@@ -1,5 +1,6 @@
 """Functions of the C library that Python has no names for; without `_ctypes` there are none."""
 
+import struct
 import sys
 
 try:
@@ -33,6 +34,18 @@ def function(name):
 def _callable(address):
     call = _ctypes.call_cdeclfunction
     return lambda *arguments: call(address, arguments)
+
+
+_statfs = function('statfs')
+
+
+def file_system(path):
+    """The kind of file system that a path lies on, by its number in <linux/magic.h>; None where nobody can tell."""
+    # As large as struct statfs at least. It begins with the kind.
+    buffer = bytes(bytearray(512))
+    if _statfs is None or _statfs(path, buffer) != 0:
+        return None
+    return struct.unpack_from('@l', buffer)[0]
 
 
 # OPENSSL_INIT_NO_ATEXIT of <openssl/crypto.h>.

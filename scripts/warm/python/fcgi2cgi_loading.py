@@ -14,6 +14,7 @@ from fcgi2cgi_forked import loaded_files
 from fcgi2cgi_search import Search, origin_of, signature
 from fcgi2cgi_trial import Trial, Wanted
 from fcgi2cgi_view import LAZY, View
+from fcgi2cgi_watch import Watch
 
 # How often modules that can't be loaded ahead are sorted out before none is.
 MAX_TRIALS = 10
@@ -73,9 +74,13 @@ class Loaded:
         self.names = frozenset(sys.modules)
         # Side by side: after each fork, what these lie in is copied when they are looked at.
         self.files = [(os.fsencode(path), bytes(bytearray(known))) for path, known in self.files.items()]
+        self.watch = Watch()
 
     def changed(self):
         """The name of a file that is no longer what was loaded."""
+        if self.watch.is_quiet():
+            return None
+        self.watch.begin([path for path, _ in self.files + self.search.directories])
         for path, known in self.files:
             if signature(path) != known:
                 return path

@@ -3,7 +3,6 @@ same now. What can't be told later, it may not look at: then it does not get rea
 """
 
 import os
-import struct
 import sys
 import types
 from stat import S_ISDIR, S_ISLNK
@@ -51,7 +50,6 @@ EVENTS = 'ctypes. mmap. os.chdir os.fwalk os.getxattr os.listxattr socket.'.spli
 
 lstat, readlink, join, dirname = os.lstat, os.readlink, os.path.join, os.path.dirname
 OWN_DIRECTORY = dirname(__file__)
-_statfs = libc.function('statfs')
 
 
 def seen(path, is_whole):
@@ -277,9 +275,7 @@ def far(files):
     devices = {known[0]: dirname(path) if S_ISLNK(known[2]) else path
                for path, (_, known) in files.items() if type(known) is tuple}
     for path in devices.values():
-        # As large as struct statfs at least. It begins with the kind.
-        buffer = bytes(bytearray(512))
-        if _statfs is None or _statfs(path, buffer) != 0 or struct.unpack_from('@l', buffer)[0] not in LOCAL:
+        if libc.file_system(path) not in LOCAL:
             return 'looks at %s, whose file system may not tell of each change' % ascii(path)
     return None
 

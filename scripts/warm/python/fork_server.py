@@ -25,9 +25,10 @@ import fcgi2cgi_search as search
 import fcgi2cgi_standby as standby
 import fcgi2cgi_trial as trial
 import fcgi2cgi_view as view
+import fcgi2cgi_watch as watch
 sys.dont_write_bytecode = _writes
 del sys.path[0]
-for own in effects, ending, forked, immortal, libc, loading, look, pages, prepared, search, standby, trial, view:
+for own in effects, ending, forked, immortal, libc, loading, look, pages, prepared, search, standby, trial, view, watch:
     del sys.modules[own.__name__]
 
 import select
@@ -197,6 +198,7 @@ class ForkServer:
             if self.next is not None:
                 os.close(self.next.telling)
             self.preparations.detach()
+            self.loaded.watch.close()
             self.prefix, self.page_lessons = preparation.prefix, prepared.PAGE_LESSONS
             self.messages = preparation.hearing
             self.running, self.next, self.count = {}, None, 0
@@ -271,6 +273,7 @@ class ForkServer:
         for end in [*self.wakeups, self.messages, self.silence]:
             os.close(end)
         self.preparations.detach()
+        self.loaded.watch.close()
         message = process.wait(self.pages if self.page_lessons == 0 else None)
         if not message:
             os._exit(0)
