@@ -12,12 +12,14 @@ user's own settings, and FCGI2CGI_NO_PUSHES why nobody may push, where that is s
 
 import builtins
 import errno
+import functools
 import gc
 import os
 import re
 import stat
 import sys
 import traceback
+import types
 from urllib.parse import parse_qs, parse_qsl, quote
 
 # What this process leaves, it leaves soon: to look for garbage less often saves a twentieth of its time.
@@ -437,8 +439,66 @@ class Index(hgwebdir_mod.hgwebdir):
         self.repos = self.published
 
 
+class Listed:
+    """A repository of which hgwebdir wants to know nothing but where its store is. It is opened for anything else, and
+    where more would be done as it is opened than to look at that."""
+
+    # What Mercurial has in a repository unless it was told otherwise. None of it changes where the store is.
+    USUAL = {b'dirstate-v2', b'dotencode', b'fncache', b'generaldelta', b'persistent-nodemap', b'revlog-compression-zstd',
+             b'revlogv1', b'share-safe', b'sparserevlog', b'store'}
+    # Settings that say nothing of how a repository is opened.
+    HARMLESS = re.compile(br'(?!%|\xef|\s*\[(?!(web|paths|phases|hooks)\]))')
+
+    def __init__(self, ui, path):
+        self.ui, self.path = ui, path
+        try:
+            self.spath = self.store()
+        except OSError:
+            self.spath = None
+        if self.spath is None:
+            self.spath = self.open().spath
+
+    def __getattr__(self, name):
+        return getattr(self.open(), name)
+
+    def open(self):
+        return hg.repository(self.ui, self.path)
+
+    def store(self):
+        if any(hasattr(module, 'reposetup') for _, module in extensions.extensions(self.ui)):
+            return None
+        base = os.path.join(self.path, b'.hg')
+        store = os.path.join(base, b'store')
+        required = set(lines_of(os.path.join(base, b'requires')))
+        if b'share-safe' in required:
+            required.update(lines_of(os.path.join(store, b'requires')))
+        is_usual = b'store' in required and required <= Listed.USUAL & supported(self.ui)
+        settings = [line for name in (b'hgrc', b'hgrc-not-shared')
+                    for line in lines_of(os.path.join(base, name), is_needed=False)]
+        if not is_usual or not all(map(Listed.HARMLESS.match, settings)):
+            return None
+        os.close(inside.descriptor(store, os.O_RDONLY | os.O_DIRECTORY))
+        return store
+
+
+@functools.lru_cache(1)
+def supported(ui):
+    return localrepo.gathersupportedrequirements(ui)
+
+
+def lines_of(path, is_needed=True):
+    try:
+        with open(path, 'rb') as file:
+            return file.read().splitlines()
+    except FileNotFoundError:
+        if is_needed:
+            raise
+        return []
+
+
 def index_entries(ui, repos, req, original=hgwebdir_mod.rawindexentries, **named):
     """hgwebdir's own, but that a repository which Mercurial fails at takes no other one off the list."""
+    hgwebdir_mod.hg = types.SimpleNamespace(repository=Listed)
     last = None
 
     def each():
