@@ -38,7 +38,16 @@ describe('A warm process', { timeout: 300_000 }, () => {
       const path = fixture(`cgi/${script}`);
       await warm.warmUp(invocationOf(path), { learned: false });
       const ways = ['', 'exception', 'exit', 'message', 'at once', 'interrupt', 'signal', 'hook', 'half'];
-      ways.push('finalizer', 'kept elsewhere', 'equal classes', 'not closed', 'generator', 'weak', 'function', 'thread');
+      ways.push(
+        'finalizer',
+        'kept elsewhere',
+        'equal classes',
+        'not closed',
+        'generator',
+        'weak',
+        'function',
+        'thread',
+      );
       ways.push('real-time signal', 'at exit', 'status', 'no output', 'closed');
       for (const way of ways) {
         const invocation = invocationOf(path, { QUERY_STRING: way });
