@@ -43,8 +43,9 @@ const program = `
       my $is_same = $text eq join ' ', @written, @read;
       write_some();
       my $has_changed = $written[0] eq 'octets 1.' && $read[0] eq 'others 1.' && $written[1] eq 'octets 2';
-      # What the first one had for its own way of answering is not mapped in each other one.
-      return (@missing > 64 ? scalar(@missing) . ' are missing' : 'all are there'), "\\n",
+      # What lies by itself is copied when it is written to.
+      my $has_most = 8 * @missing < numbers($learned);
+      return ($has_most ? 'most are there' : scalar(@missing) . ' are missing'), "\\n",
           ($is_same ? 'the same' : 'not the same'), "\\n", ($has_changed ? 'written' : 'not written'), "\\n";
   });
   print $text eq join(' ', @written, @read) ? "untouched\\n" : "touched\\n";
@@ -53,6 +54,6 @@ const program = `
 describe('The memory that a process of a Perl script copies before its request', () => {
   it('is its own from then on, is as it was, and remains that of its fork server too', async () => {
     const said = await succeed('perl', ['-I', modules, '-e', program]);
-    assert.equal(said, 'all are there\nthe same\nwritten\nuntouched\n');
+    assert.equal(said, 'most are there\nthe same\nwritten\nuntouched\n');
   });
 });

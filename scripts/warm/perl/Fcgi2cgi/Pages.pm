@@ -1,9 +1,9 @@
 # The pages of memory that requests write to as a rule, which a process can copy before it has one.
 #
 # After a fork, each page that either process writes to is copied first, and a page is written to whenever Perl counts
-# references to anything in it. It is learned from the first requests which ones they are. Where they lie close together,
-# huge pages take their place: what a request forks is then made, and dropped again when it becomes another program, by
-# the huge page, while each small one would be looked at, and once more when it is next written to.
+# references to anything in it. It is learned from the first requests where they lie close together: there, huge pages
+# take their place. What a request forks is then made, and dropped again when it becomes another program, by the huge
+# page, while each small one would be looked at, and once more when it is next written to.
 package Fcgi2cgi::Pages;
 
 use strict;
@@ -18,15 +18,15 @@ use constant { PAGE => 4096, HUGE => 512 };
 use constant DENSE => HUGE / 8;
 # Of a page in /proc/self/pagemap: that it is there, that it is a file's, and that no other process has it.
 use constant { PRESENT => 1 << 63, FILE => 1 << 61, EXCLUSIVE => 1 << 56 };
-use constant { MADV_POPULATE_WRITE => 23, MADV_COLLAPSE => 25 };
+use constant MADV_COLLAPSE => 25;
 
 # Perl has no name for madvise(2), and its number is another one on other machines.
 my $madvise = $^O eq 'linux' && length pack('p', '') == 8
     ? { x86_64 => 28, aarch64 => 233, riscv64 => 233 }->{ (POSIX::uname())[4] }
     : undef;
 
-# Counts lessons. Of the pages that most of them name: those in huge pages that are worth it, and the ranges of others.
-sub new { bless { lessons => 0, times => {}, dense => [], sparse => [] }, $_[0] }
+# Counts lessons. `huge` are the runs of huge pages of which most lessons name many small ones.
+sub new { bless { lessons => 0, times => {}, huge => [] }, $_[0] }
 
 # Takes what `copied` has given in a process of the same fork server.
 sub learn {
@@ -37,39 +37,24 @@ sub learn {
         my ($start, $end) = split /-/, $run;
         $times->{$_}++ for $start .. $end - 1;
     }
-    $self->arrange(grep { 2 * $times->{$_} > $self->{lessons} } sort { $a <=> $b } keys %$times);
-}
-
-sub arrange {
-    my ($self, @pages) = @_;
     # Neither a part of one nor a file's.
     my @whole = map { int(($_->[0] + HUGE - 1) / HUGE) .. int($_->[1] / HUGE) - 1 } mappings(qr/0+ 00:00 0\b/);
     my %written = map { $_ => 0 } @whole;
-    for my $huge (map { int $_ / HUGE } @pages) { $written{$huge}++ if exists $written{$huge} }
-    my %is_dense = map { $_ => $written{$_} >= DENSE } @whole;
-    $self->{sparse} = [runs(grep { !$is_dense{ int $_ / HUGE } } @pages)];
-    $self->{dense} = [];
-    for my $run (runs(grep { $is_dense{$_} } @whole)) {
-        my ($start, $end) = map { HUGE * $_ } @$run;
-        my @ranges = runs(grep { $start <= $_ && $_ < $end } @pages);
-        push @{ $self->{dense} }, { start => $start, end => $end, ranges => \@ranges };
+    for my $page (grep { 2 * $times->{$_} > $self->{lessons} } keys %$times) {
+        my $huge = int $page / HUGE;
+        $written{$huge}++ if exists $written{$huge};
     }
+    $self->{huge} = [runs(grep { $written{$_} >= DENSE } @whole)];
 }
 
-# Has this process have its own copies now. What can't be copied, is when it is written to.
+# Has this process have its own copies now. To copy the other pages one by one, and again after each process that it
+# starts, costs more than to have each copied when it is written to.
 sub copy {
     my ($self) = @_;
-    my @ranges = @{ $self->{sparse} };
-    for my $run (@{ $self->{dense} }) {
-        push @ranges, @{ $run->{ranges} } if !advise(MADV_COLLAPSE, $run->{start}, $run->{end});
+    for my $run (@{ $self->{huge} }) {
+        my ($start, $end) = map { PAGE * HUGE * $_ } @$run;
+        syscall $madvise, $start, $end - $start, MADV_COLLAPSE;
     }
-    advise(MADV_POPULATE_WRITE, @$_) for @ranges;
-}
-
-# Whether the system does so with the pages from the first to, without it, the last.
-sub advise {
-    my ($advice, $start, $end) = @_;
-    return syscall($madvise, PAGE * $start, PAGE * ($end - $start), $advice) == 0;
 }
 
 # The pages that this forked process has written to, as START-END ...; nothing where the system does not say.
