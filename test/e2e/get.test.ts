@@ -132,7 +132,7 @@ describe('fcgi2cgi get', () => {
     for (const [args, line] of [
       [['nowhere', '/'], /^fcgi2cgi: ADDRESS nowhere: this is no address/],
       [['fd:3', '/'], /^fcgi2cgi: ADDRESS fd:3: a descriptor of this process leads to no application/],
-      [['/sock'], /need at least 2/],
+      [['/sock'], /^fcgi2cgi: PATH is missing; expected fcgi2cgi get ADDRESS PATH;/],
       [
         ['/sock', '/', '--data', '-', '--repeat', '2'],
         /^fcgi2cgi: --data -: standard input can be read but once/,

@@ -104,7 +104,7 @@ for (const name of ['nginx', 'lighttpd'] satisfies WebServerName[]) {
         assert.equal(font, '700', 'its own style holds');
         assert.match(
           await page.locator('.sites tbody tr').innerText(),
-          /^script\s+0\.\d\s+1 max 1\s+0 max 0\s+[1-9]\d*$/,
+          /^script\s+\d\.\d\s+1 max 1\s+0 max 0\s+[1-9]\d*$/,
         );
         assert.deepEqual(await page.locator('figcaption').allInnerTexts(), [
           'requests at most 1 in 10 s',

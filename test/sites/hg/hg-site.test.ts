@@ -210,10 +210,13 @@ describe('hgweb’s environment', () => {
     const trusted = (await runs(params, trusting)).variables;
     for (const [name, value] of Object.entries(somebody)) assert.equal(trusted[name], value);
     assert.equal(trusted['FCGI2CGI_NO_PUSHES'], undefined);
-    for (const QUERY_STRING of ['cmd=unbundle', 'x&cmd=pushkey&namespace=x', 'cmd=%75nbundle']) {
+    for (const QUERY_STRING of ['cmd=unbundle', 'x&cmd=pushkey&namespace=x']) {
       assert.match(await refused({ ...params, QUERY_STRING }), /^403 .*--trust-remote-user/);
       assert.equal((await runs({ ...params, QUERY_STRING }, trusting)).what, 'repository');
     }
+    const hidden = { ...params, QUERY_STRING: 'cmd=%75nbundle' };
+    assert.match(await refused(hidden), /^403 .*--trust-remote-user/);
+    assert.match(await refused(hidden, trusting), /^400 /);
     assert.equal((await runs({ ...params, QUERY_STRING: 'cmd=getbundle' })).what, 'repository');
   });
 
