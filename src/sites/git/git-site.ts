@@ -9,7 +9,7 @@ import { Publication } from '../publication.js';
 import { inputOf, notBelow, type Published, type Repository, withheld, withIndex } from '../repositories.js';
 import { belowIndex, INDEX_FILE } from '../refusal-reason.js';
 import { afterSegments, belowPrefix, nonEmptyParam, percentEncode, requestPath } from '../request-path.js';
-import { doubtOf, withoutUser } from '../remote-user.js';
+import { doubtOf, noPushes, withoutUser } from '../remote-user.js';
 import { type Deferred, namesNoPath, refuse, type Resolution, run, type Site } from '../site.js';
 import { staticFile } from '../static-files.js';
 import { stepsBelow } from '../steps.js';
@@ -115,7 +115,8 @@ class GitSite implements Site {
   #service(params: NameValues, { repository }: Published, rest: ByteString): Resolution {
     const query = nonEmptyParam(params, 'QUERY_STRING') ?? '';
     const { trustRemoteUser } = this.#options;
-    const refused = refusedService(params, rest, trustRemoteUser);
+    const isPushed = isPush(rest, query);
+    const refused = isPushed && !trustRemoteUser ? noPushes : refusedService(params, rest, query);
     if (refused !== undefined) return refused;
     return run({
       file: this.#options.git.httpBackend,
@@ -124,7 +125,7 @@ class GitSite implements Site {
       // From git 2.39 on, a push that a signal has ended leaves what it has received; one whose input ends does not.
       // That end must not come by itself: git-http-backend would wait for it for ever.
       ...(rest === '/git-receive-pack' ? { endedBy: 'end-of-input' as const } : {}),
-      ...(isPush(rest, query) && { doubt: doubtOf(params, trustRemoteUser) }),
+      ...(isPushed && { doubt: doubtOf(params, trustRemoteUser) }),
       variables: this.#variables(params, [
         // Instead of GIT_PROJECT_ROOT: what is published is no matter of its path, and this one is already real.
         ['PATH_TRANSLATED', repository + rest],

@@ -1,7 +1,7 @@
 /** Tells the requests of git's clients from those of people. */
 
 import { type ByteString, type NameValues, toText } from '../../base/bytes.js';
-import { noPushes, refuseUnclear } from '../remote-user.js';
+import { refuseUnclear } from '../remote-user.js';
 import { nonEmptyParam } from '../request-path.js';
 import { refuse, type Resolution } from '../site.js';
 
@@ -28,14 +28,12 @@ export function isPush(rest: ByteString, query: ByteString): boolean {
   );
 }
 
-/** The refusal of a service that git must not be asked for; where it is a push, the web server has to see that, too. */
+/** The refusal of a service that a web server may not have seen: it looks at these to know whom to ask for a password. */
 export function refusedService(
   params: NameValues,
   rest: ByteString,
-  trustRemoteUser: boolean,
+  query: ByteString,
 ): Resolution | undefined {
-  const query = nonEmptyParam(params, 'QUERY_STRING') ?? '';
-  if (!trustRemoteUser && isPush(rest, query)) return noPushes;
   const uri = nonEmptyParam(params, 'REQUEST_URI')?.replace(/[?#].*$/s, '');
   // Web servers decode the path, but some look for the service in it before.
   if (rest.endsWith(RECEIVE_PACK) && uri?.endsWith(RECEIVE_PACK) === false)
