@@ -18,15 +18,13 @@ const { metafile } = await build({
   entryPoints: { main: 'dist/src/main.js', index: 'dist/src/index.js' },
   outdir,
   outExtension: { '.js': '.mjs' },
+  // One file for each: forty took longer to find and read, and what is read late would be another version's after an upgrade.
   bundle: true,
-  // What only one command needs stays in files of its own, which are loaded when it runs.
-  splitting: true,
   platform: 'node',
   format: 'esm',
   target: 'node20.19',
-  // The first has a part for each kind of machine, and may be missing; the second may be asked for long after the start,
-  // when the package is another version's.
-  external: ['koffi', 'prom-client'],
+  // It has a part for each kind of machine, and may be missing.
+  external: ['koffi'],
   // Packages that are not modules ask for Node's parts by it.
   banner: {
     js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",

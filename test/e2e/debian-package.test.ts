@@ -98,6 +98,6 @@ describe('The Debian package', { timeout: 300_000, skip: lacking('dpkg-deb', 'dp
     ]);
     await succeed(command, ['serve', '--config', config, '--check']);
     const modules = join(unpacked, 'usr/lib/fcgi2cgi/');
-    await succeed(process.execPath, ['-e', 'require("koffi"); require("prom-client")'], { cwd: modules });
+    await succeed(process.execPath, ['-e', 'require("koffi")'], { cwd: modules });
   });
 });

@@ -1,7 +1,7 @@
 /** The package where npm would have installed it, which may be another place than the one that it was built in. */
 
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,32 +10,13 @@ import { fileURLToPath } from 'node:url';
 export const bundled = 'dist/bin/bundled/fcgi2cgi.js';
 const top = fileURLToPath(new URL('../../..', import.meta.url));
 
-/** Copies it to a directory, with these of the modules that it has not in its bundle, and what they need; gives its command. */
-export function copyPackage(directory: string, modules: readonly string[]): string {
-  for (const part of ['dist/bin', 'scripts', 'rc.d', 'package.json'])
+/** Copies it to a directory, with koffi, which its bundle leaves out, or as where that is missing; gives its command. */
+export function copyPackage(directory: string, { koffi }: { readonly koffi: boolean }): string {
+  const parts = ['dist/bin', 'scripts', 'rc.d', 'package.json'];
+  if (koffi) parts.push('node_modules/koffi', 'node_modules/@koromix');
+  for (const part of parts.filter((each) => existsSync(join(top, each))))
     cpSync(join(top, part), join(directory, part), { recursive: true });
-  for (const name of withDependencies(modules))
-    cpSync(join(top, 'node_modules', name), join(directory, 'node_modules', name), { recursive: true });
   return join(directory, bundled);
-}
-
-function withDependencies(modules: readonly string[]): Set<string> {
-  const found = new Set(modules);
-  // A set is walked to the end that it has by then.
-  for (const name of found) {
-    const file = join(top, 'node_modules', name, 'package.json');
-    if (existsSync(file)) for (const each of dependenciesIn(file)) found.add(each);
-    else found.delete(name);
-  }
-  return found;
-}
-
-function dependenciesIn(file: string): string[] {
-  const { dependencies, optionalDependencies } = JSON.parse(readFileSync(file, 'utf8')) as {
-    readonly dependencies?: object;
-    readonly optionalDependencies?: object;
-  };
-  return Object.keys({ ...dependencies, ...optionalDependencies });
 }
 
 /** Set to what `readableTop` has found, for the processes that are started from here. */
@@ -60,7 +41,7 @@ function copyForAll(): string {
   process.once('exit', () => {
     rmSync(directory, { recursive: true });
   });
-  copyPackage(directory, ['koffi', 'prom-client']);
+  copyPackage(directory, { koffi: true });
   cpSync(join(top, 'test/fixtures'), join(directory, 'test/fixtures'), { recursive: true });
   spawnSync('chmod', ['-R', 'a+rX', directory]);
   return directory;

@@ -57,7 +57,7 @@ exec -a "$name" ${process.execPath} --import ${preload} "$@"
   write('bin/node', `#!/bin/sh\nexec ${required('unshare')} --mount ${hide} "$0" "$@"\n`);
 
   const installed = join(directory, 'fcgi2cgi');
-  return { directory: installed, command: copyPackage(installed, ['prom-client']), path };
+  return { directory: installed, command: copyPackage(installed, { koffi: false }), path };
 }
 
 function required(program: string): string {
