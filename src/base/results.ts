@@ -6,9 +6,10 @@ export interface Row {
   /** What the access log and the metrics call it. */
   readonly word: string;
   readonly level: 'error' | 'warn' | 'info' | 'debug';
-  /** For the log. In it, `{why}` is the reason, or without one the page's text; in the page, `{how}` is how the script ended. */
+  /** For the log. In it, `{why}` is the reason, or without one `reason`; in that, `{how}` is how the script ended. */
   readonly message: string;
-  /** The HTTP status and text of the bridge's own page, where nobody else has answered. */
+  readonly reason?: string;
+  /** The HTTP status and text of the bridge's own page, where nobody else has answered: for visitors, so without options. */
   readonly status?: number;
   readonly page?: string;
   /** What the page's reader is told to wait, in seconds. */
@@ -24,8 +25,10 @@ export interface Row {
 
 /** The error's code, and the option that sets the limit. */
 const by = <const Code extends string>(code: Code, option: string) => ({ code, option });
-/** The bridge's own page. */
+/** The bridge's own page; the log has another text where visitors could do nothing with it. */
 const shown = (status: number, page: string) => ({ status, page });
+const TOO_LONG = shown(504, 'The server took too long to make this page.');
+const NOT_MADE = shown(502, 'The server could not make this page.');
 
 const refused = {
   stage: 'before',
@@ -38,8 +41,8 @@ const notStarted = { ...failed, stage: 'start', word: 'start-error' } as const;
 /** Ended by the bridge. */
 const ended = <const Word extends string>(word: Word) =>
   ({ ...failed, stage: 'run', endsRun: true, word }) as const;
-const died = <const Word extends string>(word: Word, page: string) =>
-  ({ ...failed, stage: 'run', word, status: 502, page }) as const;
+const died = <const Word extends string>(word: Word, reason: string) =>
+  ({ ...failed, ...NOT_MADE, stage: 'run', word, reason }) as const;
 const completed = (level: Row['level'], message: string) =>
   ({ stage: 'sent', word: 'completed', level, message }) as const;
 
@@ -55,8 +58,8 @@ const notAdmitted = {
 const notRead = { ...notAdmitted, message: 'request refused: {why}' } as const;
 
 const tooLarge = {
-  status: 413,
-  page: 'More of the request’s body had to be kept than may be (--max-spool-size).',
+  ...shown(413, 'More was sent than the server takes at once.'),
+  reason: 'More of the request’s body had to be kept than may be (--max-spool-size).',
   ...by('ERR_MAX_SPOOL_SIZE', 'max-spool-size'),
 } as const;
 const tooMany = {
@@ -69,7 +72,7 @@ const spoolTotal = {
   ...by('ERR_MAX_SPOOL_TOTAL', 'max-spool-total'),
 } as const;
 const notKept = {
-  page: 'The server could not keep the request’s body; its log has the reason.',
+  page: 'The server could not keep what was sent.',
   code: 'ERR_SPOOL',
 } as const;
 const diskFull = { ...notKept, status: 507, causes: ['ENOSPC', 'EDQUOT', 'EFBIG'] } as const;
@@ -97,7 +100,8 @@ const rows = {
     ...refused,
     level: 'warn',
     ...by('ERR_BODY_TIMEOUT', 'idle-timeout'),
-    ...shown(408, 'Nothing of the request’s body came for too long (--idle-timeout).'),
+    ...shown(408, 'Nothing came of the rest of the request for too long.'),
+    reason: 'Nothing of the request’s body came for too long (--idle-timeout).',
   },
   'body-too-large': { ...refused, ...tooLarge, level: 'warn' },
   'body-too-many': { ...refused, ...tooMany, level: 'error' },
@@ -130,13 +134,15 @@ const rows = {
     word: 'look-up-timeout',
     level: 'error',
     ...by('ERR_LOOK_UP_TIMEOUT', 'look-up-timeout'),
-    ...shown(504, 'The file system did not say in time what is asked for (--look-up-timeout).'),
+    ...TOO_LONG,
+    reason: 'The file system did not say in time what is asked for (--look-up-timeout).',
   },
   'no-program-in-time': {
     ...notStarted,
     word: 'look-up-timeout',
     ...by('ERR_LOOK_UP_TIMEOUT', 'look-up-timeout'),
-    ...shown(504, 'The file system that has the program does not answer (--look-up-timeout).'),
+    ...TOO_LONG,
+    reason: 'The file system that has the program does not answer (--look-up-timeout).',
   },
 
   abort: {
@@ -158,36 +164,39 @@ const rows = {
   'start-timeout': {
     ...ended('start-timeout'),
     option: 'start-timeout',
-    ...shown(504, 'The program did not begin to answer in time (--start-timeout).'),
+    ...TOO_LONG,
+    reason: 'The program did not begin to answer in time (--start-timeout).',
   },
   'idle-timeout': {
     ...ended('idle-timeout'),
     option: 'idle-timeout',
-    ...shown(504, 'The program made no progress for too long (--idle-timeout).'),
+    ...TOO_LONG,
+    reason: 'The program made no progress for too long (--idle-timeout).',
   },
   'max-time': {
     ...ended('max-time'),
     option: 'max-time',
-    ...shown(504, 'The program took longer than a request may (--max-time).'),
+    ...TOO_LONG,
+    reason: 'The program took longer than a request may (--max-time).',
   },
   'max-cpu': {
     ...failed,
     stage: 'run',
     word: 'max-cpu',
     option: 'max-cpu',
-    ...shown(504, 'The program used more processor time than it may (--max-cpu).'),
+    ...TOO_LONG,
+    reason: 'The program used more processor time than it may (--max-cpu).',
   },
   'max-header-size': {
     ...ended('max-header-size'),
-    message: 'request failed: {page}',
     ...by('ERR_MAX_HEADER_SIZE', 'max-header-size'),
-    ...shown(502, 'The program wrote a larger header than it may (--max-header-size).'),
+    ...NOT_MADE,
   },
   'max-spool-size': { ...ended('max-spool-size'), ...tooLarge },
   'invalid-header': {
     ...ended('invalid-header'),
     code: 'ERR_INVALID_HEADER',
-    ...shown(502, 'The program wrote a header that is not valid; the server’s log has the details.'),
+    ...NOT_MADE,
   },
   'too-many-spools': { ...failed, ...tooMany, stage: 'run', word: 'spool-error' },
   'max-spool-total': { ...failed, ...spoolTotal, stage: 'run', word: 'spool-error' },
@@ -203,14 +212,11 @@ const rows = {
     ...notStarted,
     code: 'ERR_SPAWN',
     causes: ['E2BIG'],
-    ...shown(431, 'The header fields are larger than the system lets a program be given.'),
+    ...shown(431, 'The request’s header is larger than the server takes.'),
   },
-  'start-error': { ...notStarted, status: 500, code: 'ERR_SPAWN', page: 'The program could not be started.' },
+  'start-error': { ...notStarted, ...shown(500, NOT_MADE.page), code: 'ERR_SPAWN' },
 
-  'no-header': died(
-    'no-header',
-    'The program ended without a complete header; the server’s log has the reason.',
-  ),
+  'no-header': died('no-header', 'The program ended without a complete header.'),
   killed: died('no-header', 'The program was ended by {how} before it answered.'),
   /** Of one that was held to be sent whole, and never was whole. */
   withheld: died('cut-short', 'The program ended before its answer was whole.'),
@@ -228,7 +234,7 @@ const rows = {
     word: 'bridge-error',
     level: 'error',
     message: '{why}',
-    ...shown(500, 'The bridge failed; its log has the reason.'),
+    ...shown(500, NOT_MADE.page),
   },
 } as const satisfies Record<string, Row>;
 

@@ -5,7 +5,7 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { type ByteString, isText, toBuffer, toText } from '../base/bytes.js';
 import { BridgeError, reasonOf, systemCodeOf } from '../base/errors.js';
 import { interpreterFault } from './limits.js';
-import { whyNotExecutable } from '../base/permission.js';
+import { ownName, whyNotExecutable } from '../base/permission.js';
 
 /** A program to start, byte by byte. */
 export interface Command {
@@ -145,16 +145,22 @@ function missing({ file, directory }: Command, cause: unknown): string | undefin
 }
 
 /** What it is that the system does not let this process execute. */
-function forbidden({ file }: Command, cause: unknown): string | undefined {
+function forbidden({ file, directory }: Command, cause: unknown): string | undefined {
   if (systemCodeOf(cause) !== 'EACCES') return undefined;
+  if (!mayExecute(directory)) return `${toText(directory)} may not be entered by ${ownName()}`;
   const stats = statSync(toBuffer(file), { throwIfNoEntry: false });
   if (stats === undefined) return undefined;
-  try {
-    accessSync(toBuffer(file), constants.X_OK);
-  } catch {
-    return whyNotExecutable(toText(file), stats);
-  }
+  if (!mayExecute(file)) return whyNotExecutable(toText(file), stats);
   return 'the interpreter that its first line names may not be executed';
+}
+
+function mayExecute(path: ByteString): boolean {
+  try {
+    accessSync(toBuffer(path), constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** @throws BridgeError `ERR_SPAWN` for a NUL byte, which no command can hold. */

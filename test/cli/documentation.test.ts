@@ -419,6 +419,15 @@ describe('The manual page', () => {
     );
   });
 
+  it('has pages for visitors, and names the option that sets a limit in the log alone', () => {
+    for (const [name, { page = '', message, reason, code, option }] of Object.entries(results)) {
+      assert.doesNotMatch(page, /--|\bprogram\b|\bbridge\b|\blog\b/, name);
+      // Where an error brings its own message, `code` says of which kind it is.
+      if (option !== undefined && code === undefined)
+        assert.match(`${message} ${reason ?? ''}`, new RegExp(`--${option}\\b`), name);
+    }
+  });
+
   it('calls only those params dropped that are', () => {
     const [, list = ''] = section('DESCRIPTION').split('These params are dropped');
     const dropped = [...(list.split('.Cm hg\n')[0] ?? '').matchAll(/^\.Ev ([A-Z0-9_]+)(\*?)/gm)];

@@ -121,9 +121,8 @@ describe('A body without a length for hgweb', { timeout: 300_000 }, () => {
 
   it('beyond --max-spool-size is a 413, and the log names the option', async () => {
     const { stdout } = await ask(served.socket, batch, Buffer.alloc(21 * 1024 * 1024));
-    const { status, id, text } = page(stdout);
+    const { status, id } = page(stdout);
     assert.equal(status, 413);
-    assert.match(text, /--max-spool-size/);
     const line = await served.logged(new RegExp(` id=${id} `));
     assert.match(line, / warn request refused: .*--max-spool-size.* code=ERR_MAX_SPOOL_SIZE\b/);
     await until(() => spooledBy(served.process.pid).length === 0);

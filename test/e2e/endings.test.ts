@@ -69,7 +69,7 @@ describe('A script that gives no answer', { timeout: 300_000 }, () => {
       const served = await serveHere(script(name, `--${option}`, '300ms'));
       const { status, text, appStatus, line } = await failed(served);
       assert.deepEqual([status, appStatus], [504, 128 + 15]);
-      assert.ok(text.includes(`(--${option})`), text);
+      assert.equal(text, 'The server took too long to make this page.');
       assert.ok(line.includes(`(--${option})`));
       assert.match(line, new RegExp(`exit="signal SIGTERM" ended_by=${option} stderr=thinking$`));
       await vanished(Number(/ pid=(\d+) /.exec(line)?.[1]));
@@ -89,9 +89,9 @@ describe('A script that gives no answer', { timeout: 300_000 }, () => {
   ] as const) {
     it(`since SIG${signal} has ended it is a 502`, async () => {
       const served = await serveHere([...script('dies-by-signal.sh'), signal]);
-      const { status, appStatus, text, line } = await failed(served);
+      const { status, appStatus, line } = await failed(served);
       assert.deepEqual([status, appStatus], [502, 128 + number]);
-      assert.match(text, new RegExp(`signal SIG${signal}`));
+      assert.match(line, new RegExp(`The program was ended by signal SIG${signal} before it answered`));
       assert.match(line, new RegExp(`exit="signal SIG${signal}" stderr="about to die"$`));
     });
   }
@@ -100,7 +100,7 @@ describe('A script that gives no answer', { timeout: 300_000 }, () => {
     const served = await serveHere(script('huge-header.sh', '--max-header-size', '10kb'));
     const { status, line } = await failed(served);
     assert.equal(status, 502);
-    assert.match(line, /\(--max-header-size\).*ended_by=max-header-size/);
+    assert.match(line, /more than --max-header-size allows.*ended_by=max-header-size/);
   });
 
   it('but a header that is not valid is a 502, whose reason only the log has', async () => {
@@ -112,8 +112,7 @@ describe('A script that gives no answer', { timeout: 300_000 }, () => {
     ] as const) {
       const { stdout } = await ask(served.socket, { QUERY_STRING: `${header}\nbody` });
       const { status, id, text } = page(stdout);
-      assert.equal(status, 502);
-      assert.match(text, /a header that is not valid; .*log has the details/);
+      assert.deepEqual([status, text], [502, 'The server could not make this page.']);
       const line = (await served.logged(new RegExp(` id=${id} `))).replaceAll('\\"', '"');
       assert.match(line, why);
       assert.match(line, / error .* ended_by=invalid-header .*code=ERR_INVALID_HEADER/);
@@ -175,9 +174,9 @@ describe('An answer that --hold-until-exit has held', { timeout: 300_000 }, () =
       ['dies-in-body.sh', 'signal SIGKILL'],
       ['writes-less-than-announced.sh', 'exit status 0'],
     ] as const) {
-      const { status, text, line } = await failed(await serveHere(script(name, ...hold)));
+      const { status, line } = await failed(await serveHere(script(name, ...hold)));
       assert.equal(status, 502);
-      assert.match(text, /before its answer was whole/);
+      assert.match(line, /before its answer was whole/);
       assert.ok(line.includes(`exit="${exit}"`), line);
     }
   });

@@ -26,14 +26,7 @@ function page(status: string, reason: string): { stdout: string } {
   return { stdout: `Status: ${status}\r\nContent-Type: text/html; charset=utf-8\r\n<${reason}>` };
 }
 
-const noHeader = page(
-  '502 Bad Gateway',
-  'The program ended without a complete header; the server’s log has the reason.',
-);
-const invalid = page(
-  '502 Bad Gateway',
-  'The program wrote a header that is not valid; the server’s log has the details.',
-);
+const notMade = page('502 Bad Gateway', 'The server could not make this page.');
 
 export const crlf: Difference = {
   why: 'fcgiwrap ends each line of a header with CRLF, the bridge leaves it untouched',
@@ -50,7 +43,7 @@ export const invalidHeader = (theirStdout: string): Difference => ({
   why: 'fcgiwrap passes on a header of which each web server makes another answer, or none',
   right: 'fcgi2cgi',
   by: 'RFC 3875 §6.3: one line a field, each CGI field once; §6.3.3: Status has three digits',
-  theirs: instead({ ...invalid, appStatus: 128 + 15 }, { stdout: theirStdout, appStatus: 0 }),
+  theirs: instead({ ...notMade, appStatus: 128 + 15 }, { stdout: theirStdout, appStatus: 0 }),
 });
 
 export const redirect: Difference = {
@@ -89,14 +82,14 @@ export const cutHeader = (theirStdout: string): Difference => ({
   why: 'fcgiwrap passes on a header without an end as if it were an answer',
   right: 'fcgi2cgi',
   by: 'RFC 3875 §6.2: a response has an empty line after its header',
-  theirs: instead(noHeader, { stdout: theirStdout }),
+  theirs: instead(notMade, { stdout: theirStdout }),
 });
 
 export const otherErrorPage: Difference = {
   why: 'both say 502 where the script says nothing, in other words',
   right: 'both',
   by: '',
-  theirs: instead(noHeader, {
+  theirs: instead(notMade, {
     stdout:
       'Status: 502 Bad Gateway\nContent-type: text/plain\n\nAn error occurred while reading CGI reply (no response received)\n',
   }),
@@ -107,7 +100,7 @@ export const noField: Difference = {
   right: 'both',
   by: 'RFC 3875 §6.3: at least one CGI field must be supplied',
   theirs: instead(
-    { ...invalid, appStatus: 128 + 15 },
+    { ...notMade, appStatus: 128 + 15 },
     {
       stdout:
         'Status: 502 Bad Gateway\nContent-type: text/plain\n\nAn error occurred while parsing CGI reply\n',
@@ -166,7 +159,7 @@ export const notStarted = (name: string): Difference => ({
   right: 'fcgi2cgi',
   by: 'RFC 9110 §15.6.3: 502 is an invalid response from another server',
   theirs: instead(
-    { ...page('500 Internal Server Error', 'The program could not be started.'), appStatus: 126 },
+    { ...page('500 Internal Server Error', 'The server could not make this page.'), appStatus: 126 },
     { ...cannotExecute(name), appStatus: 0 },
   ),
 });

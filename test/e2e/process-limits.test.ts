@@ -100,7 +100,7 @@ describe('--max-memory, --max-cpu and --nice', { timeout: 300_000 }, () => {
     const bridge = await run('shows.python');
     const { stdout, appStatus } = await ask(bridge.socket, { QUERY_STRING: 'spin' });
     const { status, text } = page(stdout);
-    assert.deepEqual([status, text], [504, 'The program used more processor time than it may (--max-cpu).']);
+    assert.deepEqual([status, text], [504, 'The server took too long to make this page.']);
     assert.equal(appStatus, 128 + 24);
     await bridge.logged(
       / error request failed: The program used more processor time .* exit="signal SIGXCPU"/,

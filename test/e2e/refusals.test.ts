@@ -177,12 +177,14 @@ describe('A refusal', { timeout: 300_000 }, () => {
       'elsewhere/objects': 'directory',
       'hg/outside': { link: '../elsewhere' },
       'git/plain/file': empty,
+      'shut/a.git/HEAD': empty,
       'git/borrows.git/objects/info/alternates': { content: `${directory}/elsewhere/objects\n` },
     });
     for (const [path, mode] of [
       ['hg/entered', 0o700],
       ['hg/read/.hg', 0o711],
       ['www/closed', 0o700],
+      ['shut', 0o700],
     ] as const) {
       await chmod(join(directory, path), USER === undefined ? mode & 0o077 : mode);
     }
@@ -191,6 +193,7 @@ describe('A refusal', { timeout: 300_000 }, () => {
       ['trusting', 'hg', 'hg', `trust-remote-user = true`],
       ['exported', 'git', 'git', `url-prefix = "/git"`],
       ['pushed', 'git', 'git', `trust-remote-user = true`],
+      ['shut', 'git', 'shut', 'export-all = true'],
     ].map(([name = '', kind = '', repos = '', more = '']) =>
       [
         `[site.${name}]`,
@@ -211,7 +214,7 @@ describe('A refusal', { timeout: 300_000 }, () => {
 
   after(async () => {
     await bridge.stop();
-    for (const path of ['hg/entered', 'hg/read/.hg', 'www/closed']) await chmod(join(directory, path), 0o755);
+    for (const path of ['hg/entered', 'hg/read/.hg', 'www/closed', 'shut']) await chmod(join(directory, path), 0o755);
   });
 
   for (const { name, site, path, why } of mistakes) {
@@ -254,6 +257,16 @@ describe('A refusal', { timeout: 300_000 }, () => {
       const explained = ['explain', '--config', join(directory, 'as-is.toml'), '--site', site, '--', path];
       assert.match((await runHere(explained)).stdout, new RegExp(`^if refused {2}${known}$`, 'm'));
     }
+  });
+
+  it('names the directory of repositories that may not be entered, and not the interpreter of gitweb', async () => {
+    const params = { SCRIPT_NAME: '/', REQUEST_URI: '/', SERVER_NAME: 'localhost', SERVER_PORT: '80' };
+    const { stdout } = await ask(join(directory, 'run/shut'), params);
+    const { status, text, id } = page(stdout);
+    assert.deepEqual([status, text], [500, 'The server could not make this page.']);
+    const line = await bridge.logged(new RegExp(` id=${id} `));
+    const who = USER ?? process.env['USER'] ?? '';
+    assert.match(line, new RegExp(`could not be started: ${directory}/shut may not be entered by user ${who} `));
   });
 
   it('is told where nobody can push at all', async () => {

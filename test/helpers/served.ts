@@ -124,7 +124,9 @@ export function page(stdout: string): { status: number; id: string; text: string
   const status = Number(/^Status: (\d{3}) /.exec(stdout)?.[1]);
   const id = /Request ([0-9a-f]{8}-\d+)</.exec(stdout)?.[1];
   assert.ok(id !== undefined, `no page of the bridge's own: ${stdout}`);
-  return { status, id, text: /<p>(.*?)<\/p>/.exec(stdout)?.[1] ?? '' };
+  const text = /<p>(.*?)<\/p>/.exec(stdout)?.[1] ?? '';
+  assert.doesNotMatch(text, /--\w/, 'visitors know no options');
+  return { status, id, text };
 }
 
 /** The answer to a request whose page must name the request that the log has under the same id. */

@@ -44,10 +44,8 @@ function made(row: Result, known: Known): RequestResult {
   const { word, level, status, retryAfterSeconds } = row;
   const { why, how = '', appStatus = 0, run } = known;
   const code = 'code' in known ? known.code : row.code;
-  const reason = row.page?.replace('{how}', how).replace('{why}', () => why ?? '');
-  const message = row.message
-    .replace('{page}', () => reason ?? '')
-    .replace('{why}', () => why ?? reason ?? '');
+  const reason = row.page?.replace('{why}', () => why ?? '');
+  const message = row.message.replace('{why}', () => why ?? row.reason?.replace('{how}', how) ?? reason ?? '');
   const fields: Record<string, unknown> = known.fields ?? {};
   if (status !== undefined) fields['status'] = status;
   if (code !== undefined) fields['code'] = code;
