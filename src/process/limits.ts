@@ -4,7 +4,7 @@ import { closeSync, constants, existsSync, openSync, readSync } from 'node:fs';
 import { access, open, stat } from 'node:fs/promises';
 
 import { type ByteString, fromBuffer, toBuffer, toText } from '../base/bytes.js';
-import { BridgeError } from '../base/errors.js';
+import { BridgeError, reasonOf } from '../base/errors.js';
 import { type Command, refuseNul, startError } from './command.js';
 import type { StartProcess } from './start-process.js';
 
@@ -105,6 +105,21 @@ export class Executables {
       throw startError(command, cause);
     }
   }
+}
+
+/** What keeps a command from being started, or its interpreter from running it; undefined where nothing is known of that. */
+export async function whyNotStarted(command: Command): Promise<string | undefined> {
+  try {
+    await access(toBuffer(command.directory), constants.X_OK);
+  } catch (cause) {
+    return startError(command, cause).message;
+  }
+  try {
+    await new Executables().require(command);
+  } catch (error) {
+    return reasonOf(error);
+  }
+  return interpreterFault(command.file);
 }
 
 /** Linux takes that much of a first line; what is longer has no meaning that all systems agree on. */

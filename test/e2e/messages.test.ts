@@ -14,7 +14,7 @@ import { makeTree } from '../helpers/file-tree.js';
 import { makeBareRepository } from '../helpers/git.js';
 import { hg, makeRepository } from '../helpers/mercurial.js';
 import { runHere } from '../helpers/run-here.js';
-import { serveHere } from '../helpers/served.js';
+import { page, serveHere } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 const isRoot = process.getuid?.() === 0;
@@ -134,39 +134,51 @@ describe('A command line that is wrong', () => {
 });
 
 describe('A script that can’t be run', { timeout: 120_000 }, () => {
-  const failures: readonly [name: string, content: string, said: RegExp][] = [
-    [
-      'Windows line ends',
-      '#!/bin/sh\r\necho\r\n',
-      /could not be started: its first line ends as Windows ends lines \(#!\/bin\/sh\\+r\); try dos2unix \S+crlf/,
-    ],
+  const windows = 'its first line ends as Windows ends lines (#!/bin/sh\\r); try dos2unix FILE';
+  const failures: readonly [name: string, content: string, status: 500 | 502, log: string, but?: string][] = [
+    ['Windows line ends', '#!/bin/sh\r\necho\r\n', 500, `FILE could not be started: ${windows}`],
     [
       'Windows line ends, with env',
       '#!/usr/bin/env sh\r\necho\r\n',
-      /without a complete header .*: its first line ends as Windows ends lines/,
+      502,
+      `without a complete header (RFC 3875 §6): ${windows.replace('/bin/sh', '/usr/bin/env sh')}`,
+      windows.replace('/bin/sh', '/usr/bin/env sh'),
     ],
     [
       'an interpreter that is missing',
       '#!/none/perl -w\n',
-      /the interpreter that its first line names does not exist: \/none\/perl/,
+      500,
+      'FILE could not be started: the interpreter that its first line names does not exist: /none/perl',
     ],
     [
       'no header',
       '#!/bin/sh\necho Hello, world\necho more\n',
-      /without a complete header \(RFC 3875 §6\): its output begins with "?\S*Hello, world/,
+      502,
+      'without a complete header (RFC 3875 §6): its output begins with "Hello, world"',
+      '',
     ],
-    ['no field', '#!/bin/sh\necho Hello, world\necho\n', /has a line that is no field: \S*Hello, world/],
+    [
+      'no field',
+      '#!/bin/sh\necho Hello, world\necho\n',
+      502,
+      'has a line that is no field: "Hello, world" (RFC 3875 §6.3)',
+      '',
+    ],
   ];
 
-  for (const [name, content, said] of failures) {
-    it(`is told with the line that is at fault: ${name}`, async () => {
-      const file = join(await temporaryDirectory(), 'crlf');
+  for (const [name, content, expected, log, but = log] of failures) {
+    it(`is told with the line that is at fault, in the log and by explain: ${name}`, async () => {
+      const file = join(await temporaryDirectory(), 'script');
       await writeFile(file, content, { mode: 0o755 });
       const served = await serveHere(['script', file]);
-      const { stdout } = await ask(served.socket);
-      assert.match(stdout, /^Status: 50[02] /);
-      const line = await served.logged(/ error request failed: /);
-      assert.match(line.replaceAll('\\"', '').replaceAll('"', ''), said);
+      const { status, text, id } = page((await ask(served.socket)).stdout);
+      assert.deepEqual([status, text], [expected, 'The server could not make this page.']);
+      const line = await served.logged(new RegExp(` error request failed: .* id=${id} `));
+      assert.ok(line.replaceAll(/\\(["\\])/g, '$1').includes(log.replaceAll('FILE', file)), line);
+      const explained = await runHere(['explain', 'script', file, '--', '/']);
+      assert.equal(explained.status, but === '' ? 0 : 4);
+      assert.match(explained.stdout, new RegExp(`^runs {8}${file}\n`));
+      assert.equal(/^but {9}(.*)$/m.exec(explained.stdout)?.[1] ?? '', but.replaceAll('FILE', file));
     });
   }
 
@@ -258,6 +270,7 @@ describe('A repository with a fault', { timeout: 300_000 }, () => {
     );
     const line = await bridge.logged(/ warn request failed in the script: hgweb\.cgi: .*hgrc:3: /);
     assert.doesNotMatch(line, /Traceback/);
+    await explains('hg', '/broken', 'hg/broken');
   });
 
   it('is answered with a text, and the log says which file: a push into an unwritable repository', async () => {
@@ -271,20 +284,34 @@ describe('A repository with a fault', { timeout: 300_000 }, () => {
       / info request refused by the script: hgweb\.cgi: .*: Permission denied; this is user/,
     );
     assert.doesNotMatch(line, /Traceback/);
+    await explains('hg', '/a?cmd=pushkey', 'hg/a');
   });
 
   it('is told in the log: a broken configuration of git', async () => {
     for (const path of ['/broken.git', '/broken.git/info/refs?service=git-upload-pack']) {
       const [scriptName = '', query = ''] = path.split('?');
-      await ask(socket('git'), {
+      const { stdout } = await ask(socket('git'), {
         SCRIPT_NAME: scriptName,
         QUERY_STRING: query,
         REQUEST_URI: path,
         ...server,
       });
+      // gitweb has a page for what it can't show; git-http-backend says nothing.
+      assert.match(stdout, query === '' ? /^Status: 200 OK\r\n[^]*<title>/m : /^Status: 500 /m);
       await bridge.logged(/ warn request failed in the script: fatal: bad config line 1 in file .*config/);
+      await explains('git', path, 'git/broken.git');
     }
   });
+
+  /** What happens in the program, `explain` can't know: it names the program and the repository that it gets. */
+  async function explains(site: string, path: string, repository: string): Promise<void> {
+    const file = join(directory, 'faults/sites.toml');
+    const { stdout, status } = await runHere(['explain', '--config', file, '--site', site, '--', path]);
+    assert.equal(status, 0, stdout);
+    assert.match(stdout, /^runs {8}\S+\n/);
+    if (site === 'hg' || path.includes('info/refs'))
+      assert.ok(stdout.includes(join('faults', repository)), stdout);
+  }
 
   it('has a socket whose owner, group and mode the log names', async () => {
     const line = await bridge.logged(/ info listening /);

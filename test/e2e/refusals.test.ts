@@ -214,7 +214,8 @@ describe('A refusal', { timeout: 300_000 }, () => {
 
   after(async () => {
     await bridge.stop();
-    for (const path of ['hg/entered', 'hg/read/.hg', 'www/closed', 'shut']) await chmod(join(directory, path), 0o755);
+    for (const path of ['hg/entered', 'hg/read/.hg', 'www/closed', 'shut'])
+      await chmod(join(directory, path), 0o755);
   });
 
   for (const { name, site, path, why } of mistakes) {
@@ -266,15 +267,40 @@ describe('A refusal', { timeout: 300_000 }, () => {
     assert.deepEqual([status, text], [500, 'The server could not make this page.']);
     const line = await bridge.logged(new RegExp(` id=${id} `));
     const who = USER ?? process.env['USER'] ?? '';
-    assert.match(line, new RegExp(`could not be started: ${directory}/shut may not be entered by user ${who} `));
+    assert.match(
+      line,
+      new RegExp(`could not be started: ${directory}/shut may not be entered by user ${who} `),
+    );
   });
 
-  it('is told where nobody can push at all', async () => {
-    const query = 'service=git-receive-pack';
-    const params = { SCRIPT_NAME: '/git/a.git/info/refs', QUERY_STRING: query };
-    const { stderr } = await ask(join(directory, 'run/exported'), params);
+  it('is told where nobody can push at all: to who pushes, in the log and by explain', async () => {
     const why = 'nobody can push here: fcgi2cgi runs without --trust-remote-user';
-    assert.match(stderr, new RegExp(`^fcgi2cgi: request refused: ${why} \\(request \\S+\\)\\n$`));
-    await bridge.logged(new RegExp(` info request refused: ${why} site=`));
+    for (const [site, path] of [
+      ['exported', '/git/a.git/info/refs?service=git-receive-pack'],
+      ['markers', '/a?cmd=unbundle&heads=0'],
+    ] as const) {
+      const [scriptName = '', query = ''] = path.split('?');
+      const { stdout, stderr } = await ask(join(directory, 'run', site), {
+        ...{ REQUEST_METHOD: site === 'markers' ? 'POST' : 'GET', CONTENT_LENGTH: '0', REMOTE_USER: 'ann' },
+        ...{ SCRIPT_NAME: scriptName, QUERY_STRING: query, REQUEST_URI: path },
+      });
+      assert.match(stdout, new RegExp(`^Status: 403 ${why}\r\n[^]*\r\n\r\n${why}\nRequest \\S+\n$`));
+      assert.match(stderr, new RegExp(`^fcgi2cgi: request refused: ${why} \\(request \\S+\\)\n$`));
+      await bridge.logged(new RegExp(` info request refused: ${why} site=${site} `));
+      const as = site === 'markers' ? ['--param', 'REQUEST_METHOD=POST'] : [];
+      const explained = [
+        'explain',
+        '--config',
+        join(directory, 'as-is.toml'),
+        '--site',
+        site,
+        ...as,
+        '--',
+        path,
+      ];
+      const { stdout: lines, stderr: problems } = await runHere(explained);
+      assert.equal(problems, '');
+      assert.match(lines, new RegExp(`^refuses {5}403 Forbidden: ${why}\n`));
+    }
   });
 });

@@ -6,6 +6,7 @@ import { type Invocation, isLegalName, mayBecomeVariable } from '../../cgi/invoc
 import { makeSite } from '../../daemon/make-site.js';
 import { BridgeError } from '../../base/errors.js';
 import { visible, word } from '../../observe/escape.js';
+import { whyNotStarted } from '../../process/limits.js';
 import { saysWho } from '../../sites/remote-user.js';
 import { type Resolution, resolveRequest } from '../../sites/site.js';
 import type { Run } from '../commands.js';
@@ -17,8 +18,8 @@ import { readOptions } from '../options/option.js';
 import { lookAs } from '../serve/serve.js';
 
 /**
- * Prints the explanation for the last of `words`. Resolves to the exit status: 0 if something would run, else 3 or 4
- * by the HTTP status.
+ * Prints the explanation for the last of `words`. Resolves to the exit status: 0 if something would run, 4 if it
+ * can't be started, else 3 or 4 by the HTTP status.
  *
  * @throws BridgeError `ERR_USAGE`, and what the site could not start for
  */
@@ -33,10 +34,13 @@ export const runExplain: Run = async (given, words) => {
   await lookAs(configuration);
   const params = await requestParams({ ...options, target, body: undefined });
   const site = await makeSite(served);
-  const explanation = explain(await resolveRequest(site, params), params, served.env);
+  const resolution = await resolveRequest(site, params);
+  const fault = resolution.kind === 'run' ? await whyNotStarted(resolution.invocation) : undefined;
+  const explanation = explain(resolution, params, { env: served.env, fault });
   const text = json ? JSON.stringify(explanation, undefined, 2) : formatExplanation(explanation);
   process.stdout.write(`${text}\n`);
-  return explanation.kind === 'runs' ? ExitStatus.DONE : exitStatusOfHttp(explanation.status);
+  if (explanation.kind !== 'runs') return exitStatusOfHttp(explanation.status);
+  return fault === undefined ? ExitStatus.DONE : ExitStatus.REQUEST_FAILED;
 };
 
 /** Texts for people and machines; bytes that are no UTF-8 show as U+FFFD. */
@@ -61,6 +65,8 @@ export type Explanation =
       readonly directory: string;
       /** What becomes standard input. */
       readonly input: string;
+      /** What keeps the program from being started. */
+      readonly fault: string | undefined;
       /** Why the program may refuse the request. */
       readonly doubt: string | undefined;
       readonly variables: readonly { readonly name: string; readonly value: string; readonly from: Origin }[];
@@ -70,11 +76,11 @@ export type Explanation =
 /** Who has set a variable: the daemon for all programs, the web server, the site, or the administrator by `env`. */
 export type Origin = 'daemon' | 'param' | 'site' | 'env';
 
-/** Explains what `params` were resolved to; `env` is what the administrator has set. */
+/** Explains what `params` were resolved to; `env` is what the administrator has set, `fault` what keeps that from running. */
 export function explain(
   resolution: Resolution,
   params: NameValues,
-  env: ReadonlyMap<ByteString, ByteString>,
+  { env, fault }: { env: ReadonlyMap<ByteString, ByteString>; fault?: string | undefined },
 ): Explanation {
   if (resolution.kind === 'refuse') {
     const { status, reason, detail } = resolution.refusal;
@@ -98,6 +104,7 @@ export function explain(
     arguments: invocation.args.map(toText),
     directory: toText(invocation.directory),
     input: inputOf(invocation),
+    fault,
     doubt: invocation.doubt,
     variables: sorted.map(([name, value]) => ({
       name: toText(name),
@@ -172,12 +179,13 @@ function linesOf(explanation: Explanation): readonly string[] {
       ...fields.map(({ name, value }) => `field       ${name}: ${value}`),
     ];
   }
-  const { program, directory, input, doubt, variables, dropped } = explanation;
+  const { program, directory, input, fault, doubt, variables, dropped } = explanation;
   return [
     `runs        ${program}`,
     ...explanation.arguments.map((argument) => `argument    ${argument}`),
     `directory   ${directory}`,
     `input       ${input}`,
+    ...(fault === undefined ? [] : [`but         ${fault}`]),
     ...(doubt === undefined ? [] : [`if refused  ${doubt}`]),
     ...variables.map(({ name, value, from }) => `${from.padEnd(11)} ${word(name)}=${shown(value)}`),
     ...dropped.map(({ name, value, why }) => `dropped     ${word(name)}=${shown(value)}: ${why}`),

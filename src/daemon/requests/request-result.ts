@@ -45,7 +45,10 @@ function made(row: Result, known: Known): RequestResult {
   const { why, how = '', appStatus = 0, run } = known;
   const code = 'code' in known ? known.code : row.code;
   const reason = row.page?.replace('{why}', () => why ?? '');
-  const message = row.message.replace('{why}', () => why ?? row.reason?.replace('{how}', how) ?? reason ?? '');
+  const message = row.message.replace(
+    '{why}',
+    () => why ?? row.reason?.replace('{how}', how) ?? reason ?? '',
+  );
   const fields: Record<string, unknown> = known.fields ?? {};
   if (status !== undefined) fields['status'] = status;
   if (code !== undefined) fields['code'] = code;
