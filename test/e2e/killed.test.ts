@@ -9,7 +9,7 @@ import { describe, it } from 'node:test';
 
 import { ask } from '../helpers/ask.js';
 import { fixture } from '../helpers/bridge.js';
-import { until } from '../helpers/processes.js';
+import { childrenOf, until } from '../helpers/processes.js';
 import { serve } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
@@ -28,12 +28,15 @@ describe('A daemon that is killed', { timeout: 60_000 }, () => {
     };
     const killed = await start();
     const workers = await serve(['worker', '--', fixture('fastcgi/does-as-asked.pl')], { env });
+    const ofWorkers = childrenOf(workers.process.pid ?? 0);
     const left = made();
     assert.equal(left.length, 2);
     for (const { process: daemon } of [killed, workers]) {
       daemon.kill('SIGKILL');
       await once(daemon, 'exit');
     }
+    // Nothing ends a worker that waits, but who has started the daemon: a service's manager ends all that it has left.
+    for (const pid of ofWorkers) process.kill(pid, 'SIGKILL');
     assert.deepEqual(made(), left);
 
     const running = await start();

@@ -4,13 +4,15 @@
  */
 
 import { execFile } from 'node:child_process';
-import { constants } from 'node:fs';
-import { type FileHandle, open, readFile, unlink } from 'node:fs/promises';
+import { constants, rmSync } from 'node:fs';
+import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 import { BridgeError, bridgeErrorOf, reasonOf, systemCodeOf } from '../../base/errors.js';
 import { exists } from '../../process/process-group.js';
+import { readSmall, tryLink } from '../process/files.js';
+import { onSignals } from '../process/signals.js';
 
 /** How an upgrade went: which process serves now, or why none but the old one. */
 type Outcome = { readonly pid: number } | { readonly failed: readonly string[] };
@@ -50,7 +52,12 @@ export async function answerRequest(pidFile: string, answer: Answer): Promise<vo
  */
 export async function requestUpgrade(pidFile: string, pid: number): Promise<number> {
   const path = fileBeside(pidFile);
-  const file = await make(path, pid);
+  const file = await make(pidFile, pid);
+  const ending = onSignals(['SIGINT', 'SIGTERM', 'SIGHUP'], (by) => {
+    rmSync(path, { force: true });
+    ending.dispose();
+    process.kill(process.pid, by);
+  });
   try {
     signal(pid);
     const answer = await answerOf(file, pid);
@@ -60,32 +67,48 @@ export async function requestUpgrade(pidFile: string, pid: number): Promise<numb
       failed('the daemon does not say why it goes on itself; its log may')
     );
   } finally {
+    ending.dispose();
     await file.close();
     await unlink(path).catch(() => undefined);
   }
 }
 
-/** Makes the file, so that the daemon may write to it; what a command has left that was ended is replaced. */
-async function make(path: string, daemon: number): Promise<FileHandle> {
-  for (;;) {
-    try {
-      const file = await open(path, 'wx+', 0o600);
-      await file.write(`${String(process.pid)}\n`);
-      if (process.getuid?.() === 0) await file.chown(...(await ownerOf(daemon)));
-      return file;
-    } catch (error) {
-      if (systemCodeOf(error) !== 'EEXIST') throw failed(`${path} can't be made: ${reasonOf(error)}`);
-    }
-    const asker = Number.parseInt(await readFile(path, 'latin1').catch(() => ''), 10);
-    if (exists(asker)) throw failed(`process ${String(asker)} has asked for an upgrade already; wait for it`);
-    await unlink(path).catch((error: unknown) => {
-      if (systemCodeOf(error) !== 'ENOENT') throw failed(`${path} can't be removed: ${reasonOf(error)}`);
-    });
+/**
+ * Makes the file, which appears complete or not at all, so that the daemon may write to it; what a command has left that
+ * was killed is replaced.
+ */
+async function make(pidFile: string, daemon: number): Promise<FileHandle> {
+  const path = fileBeside(pidFile);
+  const temporary = `${pidFile}.${String(process.pid)}`;
+  let file: FileHandle | undefined;
+  try {
+    await unlink(temporary).catch(() => undefined);
+    file = await open(temporary, 'wx+', 0o600);
+    await file.write(`${String(process.pid)}\n`);
+    if (process.getuid?.() === 0) await file.chown(...(await ownerOf(daemon)));
+    while (!(await tryLink(temporary, path))) await takeAway(path);
+    return file;
+  } catch (error) {
+    await file?.close();
+    throw error instanceof BridgeError ? error : failed(`${path} can't be made: ${reasonOf(error)}`);
+  } finally {
+    await unlink(temporary).catch(() => undefined);
   }
 }
 
+async function takeAway(path: string): Promise<void> {
+  const asker = Number.parseInt(await readSmall(path).catch(() => ''), 10);
+  if (exists(asker)) throw failed(`process ${String(asker)} has asked for an upgrade already; wait for it`);
+  await unlink(path).catch((error: unknown) => {
+    if (systemCodeOf(error) !== 'ENOENT') throw failed(`${path} can't be removed: ${reasonOf(error)}`);
+  });
+}
+
 async function ownerOf(pid: number): Promise<[uid: number, gid: number]> {
-  const { stdout } = await run('ps', ['-o', 'uid=', '-o', 'gid=', '-p', String(pid)]);
+  const asked = run('ps', ['-o', 'uid=', '-o', 'gid=', '-p', String(pid)]);
+  const { stdout } = await asked.catch((error: unknown) => {
+    throw exists(pid) ? error : failed(`process ${String(pid)} has just ended; look at its log`);
+  });
   const [uid = NaN, gid = NaN] = stdout.trim().split(/\s+/).map(Number);
   return [uid, gid];
 }

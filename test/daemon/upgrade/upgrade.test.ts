@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 
@@ -43,15 +43,17 @@ describe('An upgrade that fails', () => {
 });
 
 describe('The file in which an upgrade is asked for', () => {
-  it('is one that nobody else may write to, whatever the umask', async () => {
+  it('is one that nobody else may write to, whatever the umask, and not what a killed command has left', async () => {
     const path = `${await temporaryDirectory()}/pid`;
+    await writeFile(`${path}.upgrade`, '999999999\n');
     const daemon = spawn('sh', ['-c', `trap '' USR2; echo; exec sleep 100`], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     await once(daemon.stdout, 'data');
     const umask = process.umask(0);
     const asked = assert.rejects(requestUpgrade(path, daemon.pid ?? 0), { code: 'ERR_UPGRADE' });
-    await until(() => existsSync(`${path}.upgrade`)).finally(() => process.umask(umask));
+    const isOurs = (): boolean => readFileSync(`${path}.upgrade`, 'utf8') === `${String(process.pid)}\n`;
+    await until(isOurs).finally(() => process.umask(umask));
     assert.equal(statSync(`${path}.upgrade`).mode & 0o777, 0o600);
     daemon.kill();
     await asked;
@@ -64,6 +66,25 @@ describe('The file in which an upgrade is asked for', () => {
     execFileSync('mkfifo', [`${directory}/pipe.upgrade`]);
     for (const name of ['link', 'pipe', 'missing']) await answerRequest(`${directory}/${name}`, { pid: 1 });
     assert.equal(await readFile(`${directory}/victim`, 'utf8'), 'as it was');
+  });
+
+  it('is not left behind where the daemon has just ended, or the command is interrupted', async () => {
+    const directory = await temporaryDirectory();
+    const daemon = spawn('sh', ['-c', `trap '' USR2; exec sleep 100`]);
+    const module = new URL('../../../src/daemon/upgrade/upgrade-request.js', import.meta.url).href;
+    const program = `import { requestUpgrade } from '${module}'; await requestUpgrade('${directory}/pid', ${String(daemon.pid)});`;
+    const command = spawn(process.execPath, ['--input-type=module', '-e', program]);
+    await until(() => existsSync(`${directory}/pid.upgrade`));
+    await assert.rejects(requestUpgrade(`${directory}/pid`, daemon.pid ?? 0), {
+      message: `process ${String(command.pid)} has asked for an upgrade already; wait for it`,
+    });
+    command.kill('SIGINT');
+    assert.deepEqual(await once(command, 'exit'), [null, 'SIGINT']);
+    assert.deepEqual(readdirSync(directory), []);
+    daemon.kill();
+    await once(daemon, 'exit');
+    await assert.rejects(requestUpgrade(`${directory}/pid`, daemon.pid ?? 0), { code: 'ERR_UPGRADE' });
+    assert.deepEqual(readdirSync(directory), []);
   });
 
   it('that can’t be made since something else has its name is an error that says so', async () => {
