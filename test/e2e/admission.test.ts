@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 
+import type { NameValues } from '../../src/base/bytes.js';
 import { ProtocolStatus, Role } from '../../src/fastcgi/constants.js';
 import { decodeParams, encodeParams } from '../../src/fastcgi/params.js';
 import type { Requester, SentRequest } from '../../src/fastcgi/requester.js';
@@ -17,8 +18,8 @@ import { fifo, temporaryDirectory } from '../helpers/temporary.js';
 
 const retry = /^Status: 503 Service Unavailable\r\n(?:.*\r\n)*Retry-After: 5\r\n/;
 
-function send(connection: Requester, requestId: number): SentRequest {
-  const request = connection.send([], { requestId, keepConn: true });
+function send(connection: Requester, requestId: number, params: NameValues = []): SentRequest {
+  const request = connection.send(params, { requestId, keepConn: true });
   request.stdin.end();
   return request;
 }
@@ -58,44 +59,51 @@ function isAccepted(socket: string): Promise<boolean> {
 }
 
 describe('The place that becomes free', { timeout: 300_000 }, () => {
-  it('goes to each connection in turn, however many requests one of them has', async () => {
-    const goOn = await fifo();
-    const served = await serveHere([
-      'script',
-      '--max-processes',
-      '1',
-      fixture('cgi/waits-for-line.sh'),
-      goOn,
-    ]);
-    const [busy, modest] = [connect(served.socket), connect(served.socket)];
-    const order: string[] = [];
-    const requests = new Map<string, SentRequest>();
-    const begin = (name: string, connection: Requester, requestId: number): SentRequest => {
-      const request = send(connection, requestId);
-      requests.set(name, request);
-      void request.ended.then(() => order.push(name));
-      return request;
-    };
-    await answered(begin('busy 1', busy, 1), /\n\n(\d+) /);
-    for (const id of [2, 3, 4]) begin(`busy ${String(id)}`, busy, id);
-    await taken(busy);
-    for (const id of [1, 2]) begin(`modest ${String(id)}`, modest, id);
-    await taken(modest);
-    for (const request of requests.values()) request.stdout.resume();
-    // Held open: the next script begins as soon as one has ended, and must not find a writer that is about to close it.
-    const lines = await open(goOn, 'r+');
-    for (const count of requests.keys()) {
-      const ended = Promise.race(
-        [...requests].filter(([name]) => !order.includes(name)).map(([, r]) => r.ended),
-      );
-      await lines.write(`${count}\n`);
-      await ended;
-    }
-    await lines.close();
-    assert.deepEqual(order, ['busy 1', 'busy 2', 'modest 1', 'busy 3', 'modest 2', 'busy 4']);
-    busy.close();
-    modest.close();
-  });
+  for (const source of ['address', 'connection'])
+    it(`goes to each ${source} in turn, however many requests one of them has`, async () => {
+      const goOn = await fifo();
+      const served = await serveHere([
+        'script',
+        '--max-processes',
+        '1',
+        fixture('cgi/waits-for-line.sh'),
+        goOn,
+      ]);
+      const busy = connect(served.socket);
+      const modest = source === 'address' ? busy : connect(served.socket);
+      const from = (address: string): NameValues => (source === 'address' ? [['REMOTE_ADDR', address]] : []);
+      const order: string[] = [];
+      const requests = new Map<string, SentRequest>();
+      const begin = (name: string, connection: Requester, requestId: number): SentRequest => {
+        const request = send(
+          connection,
+          requestId,
+          from(name.startsWith('busy') ? '2001:db8::1' : '192.0.2.1'),
+        );
+        requests.set(name, request);
+        void request.ended.then(() => order.push(name));
+        return request;
+      };
+      await answered(begin('busy 1', busy, 1), /\n\n(\d+) /);
+      for (const id of [2, 3, 4]) begin(`busy ${String(id)}`, busy, id);
+      await taken(busy);
+      for (const id of [1, 2]) begin(`modest ${String(id)}`, modest, 10 + id);
+      await taken(modest);
+      for (const request of requests.values()) request.stdout.resume();
+      // Held open: the next script begins as soon as one has ended, and must not find a writer that is about to close it.
+      const lines = await open(goOn, 'r+');
+      for (const count of requests.keys()) {
+        const ended = Promise.race(
+          [...requests].filter(([name]) => !order.includes(name)).map(([, r]) => r.ended),
+        );
+        await lines.write(`${count}\n`);
+        await ended;
+      }
+      await lines.close();
+      assert.deepEqual(order, ['busy 1', 'busy 2', 'modest 1', 'busy 3', 'modest 2', 'busy 4']);
+      busy.close();
+      modest.close();
+    });
 });
 
 describe('What GET_VALUES is told', { timeout: 300_000 }, () => {

@@ -7,6 +7,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 const PATIENCE_MS = 45_000;
 /** How long the light client rests between two pages. */
 const REST_MS = 100;
+/** Where the light client comes from: it is another visitor than those who storm. */
+const LIGHT_ADDRESS = '127.0.0.2';
 
 export interface Answer {
   /** 0 for none. */
@@ -15,10 +17,10 @@ export interface Answer {
 }
 
 /** Asks on a connection of its own; never rejects. */
-export function get({ hostname, port }: URL, path: string): Promise<Answer> {
+export function get({ hostname, port }: URL, path: string, localAddress = '127.0.0.1'): Promise<Answer> {
   const since = performance.now();
   return new Promise((resolve) => {
-    const socket = createConnection({ host: hostname, port: Number(port) });
+    const socket = createConnection({ host: hostname, port: Number(port), localAddress });
     let response = '';
     const end = (): void => {
       clearTimeout(timer);
@@ -39,7 +41,7 @@ export function get({ hostname, port }: URL, path: string): Promise<Answer> {
 export async function lightClient(url: URL, path: string, isOver: () => boolean): Promise<readonly Answer[]> {
   const answers: Answer[] = [];
   while (!isOver()) {
-    answers.push(await get(url, path));
+    answers.push(await get(url, path, LIGHT_ADDRESS));
     await delay(REST_MS);
   }
   return answers;

@@ -1,6 +1,6 @@
 /**
  * Limits how many processes run at once; a request beyond that waits its turn, and no longer than it may. The turns go round
- * the connections, so that one with many requests keeps the others waiting for one process at a time.
+ * the addresses that requests come from, so that one with many requests keeps the others waiting for one process at a time.
  */
 
 import { BridgeError } from '../../base/errors.js';
@@ -22,7 +22,10 @@ interface Waiting {
   readonly refuse: (reason: unknown) => void;
 }
 
-/** Gives back a place; calling it again does nothing. */
+/** Where a request comes from: an address, or the connection if that is all that is known. */
+export type Source = string | object;
+
+/** Gives back a slot; calling it again does nothing. */
 export type Release = () => void;
 
 /** The number of turns, and at least one of each slot, that have to be known before a wait is foretold. */
@@ -41,8 +44,8 @@ const FORETOLD = 12;
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #total: ProcessTotal;
-  /** Who waits, by connection; the connection whose turn is next comes first. None of these sets is empty. */
-  readonly #queues = new Map<object, Set<Waiting>>();
+  /** Who waits, by source; the one whose turn is next comes first. None of these sets is empty. */
+  readonly #queues = new Map<Source, Set<Waiting>>();
   #waiting = 0;
   #running = 0;
 
@@ -78,16 +81,17 @@ export class Admission {
   }
 
   /**
-   * Takes a slot: those of one connection in the order of the calls, the connections in turn. The caller gives it
-   * back when the process is gone. The wait counts from `since`, by `performance.now()`.
+   * Takes a slot: those of one source in the order of the calls, the sources in turn. The caller gives it back when the
+   * process is gone. The wait counts from `since`, by `performance.now()`. Where no more may wait, the last of the source
+   * with the most is refused.
    *
    * @throws BridgeError `ERR_MAX_QUEUE` at once, or `ERR_QUEUE_TIMEOUT`; what `signal` aborts with.
    */
-  async enter(connection: object, signal: AbortSignal, since = performance.now()): Promise<Release> {
+  async enter(source: Source, signal: AbortSignal, since = performance.now()): Promise<Release> {
     signal.throwIfAborted();
     const isFree = this.#waiting === 0 && this.#running < this.#options.maxProcesses;
     if (isFree && this.#total.take(this)) this.#running += 1;
-    else await this.#wait(connection, signal, since);
+    else await this.#wait(source, signal, since);
     let taken = true;
     return () => {
       if (!taken) return;
@@ -96,23 +100,18 @@ export class Admission {
     };
   }
 
-  #wait(connection: object, signal: AbortSignal, since: number): Promise<void> {
-    const { maxProcesses, maxQueue, queueTimeoutMs } = this.#options;
-    if (this.#waiting >= maxQueue) {
-      const run =
-        this.#running < maxProcesses
-          ? `${String(this.#total.running)} processes run (--max-processes-total)`
-          : `${String(maxProcesses)} processes run (--max-processes, or --workers)`;
-      const reason = `${run} and ${String(maxQueue)} requests wait (--max-queue)`;
-      return Promise.reject(new BridgeError('ERR_MAX_QUEUE', reason));
+  #wait(source: Source, signal: AbortSignal, since: number): Promise<void> {
+    const { queueTimeoutMs } = this.#options;
+    if (this.#waiting >= this.#options.maxQueue && !this.#makeRoom(source)) {
+      return Promise.reject(this.#full());
     }
-    const expectedMs = this.#turnsMs(this.#before(connection));
+    const expectedMs = this.#turnsMs(this.#before(source));
     if (queueTimeoutMs > 0 && expectedMs > queueTimeoutMs) {
       return Promise.reject(tooSlow(queueTimeoutMs, expectedMs));
     }
     return new Promise((resolve, reject) => {
       const leaveQueue = (): void => {
-        this.#remove(connection, waiting);
+        this.#remove(source, waiting);
         clearTimeout(timer);
         signal.removeEventListener('abort', onAbort);
       };
@@ -137,13 +136,31 @@ export class Admission {
       const endMs = queueTimeoutMs - (performance.now() - since);
       const timer = queueTimeoutMs === 0 ? undefined : setTimeout(onTimeout, endMs);
       signal.addEventListener('abort', onAbort, { once: true });
-      this.#add(connection, waiting);
+      this.#add(source, waiting);
     });
   }
 
-  /** The number of turns that it takes until one more request of that connection has its own. */
-  #before(connection: object): number {
-    const round = (this.#queues.get(connection)?.size ?? 0) + 1;
+  /** Refuses the last request of the source with the most, if that has more than this one would have. */
+  #makeRoom(source: Source): boolean {
+    let most = new Set<Waiting>();
+    for (const queue of this.#queues.values()) if (queue.size > most.size) most = queue;
+    if (most.size <= (this.#queues.get(source)?.size ?? 0) + 1) return false;
+    [...most].at(-1)?.refuse(this.#full());
+    return true;
+  }
+
+  #full(): BridgeError {
+    const { maxProcesses, maxQueue } = this.#options;
+    const run =
+      this.#running < maxProcesses
+        ? `${String(this.#total.running)} processes run (--max-processes-total)`
+        : `${String(maxProcesses)} processes run (--max-processes, or --workers)`;
+    return new BridgeError('ERR_MAX_QUEUE', `${run} and ${String(maxQueue)} requests wait (--max-queue)`);
+  }
+
+  /** The number of turns that it takes until one more request of that source has its own. */
+  #before(source: Source): number {
+    const round = (this.#queues.get(source)?.size ?? 0) + 1;
     let turns = 1;
     for (const { size } of this.#queues.values()) turns += Math.min(size, round);
     return turns;
@@ -162,7 +179,7 @@ export class Admission {
     return isKnown ? (turns * takenMs) / count : 0;
   }
 
-  #add(connection: object, waiting: Waiting): void {
+  #add(source: Source, waiting: Waiting): void {
     const { queueTimeoutMs } = this.#options;
     if (this.#waiting === 0) {
       this.#turns = [];
@@ -171,16 +188,16 @@ export class Admission {
           this.#look();
         }, queueTimeoutMs / LOOKS);
     }
-    const queue = this.#queues.get(connection);
-    if (queue === undefined) this.#queues.set(connection, new Set([waiting]));
+    const queue = this.#queues.get(source);
+    if (queue === undefined) this.#queues.set(source, new Set([waiting]));
     else queue.add(waiting);
     this.#waiting += 1;
   }
 
-  #remove(connection: object, waiting: Waiting): void {
-    const queue = this.#queues.get(connection);
+  #remove(source: Source, waiting: Waiting): void {
+    const queue = this.#queues.get(source);
     queue?.delete(waiting);
-    if (queue?.size === 0) this.#queues.delete(connection);
+    if (queue?.size === 0) this.#queues.delete(source);
     this.#waiting -= 1;
     if (this.#waiting === 0) clearInterval(this.#looks);
   }
@@ -207,7 +224,7 @@ export class Admission {
     this.#total.give();
   }
 
-  /** Gives the slot that it was given to the one that waits longest of the connection whose turn it is. */
+  /** Gives the slot that it was given to the one that waits longest of the source whose turn it is. */
   next(): void {
     const [turn] = this.#queues;
     if (turn === undefined) return;
@@ -216,9 +233,9 @@ export class Admission {
     this.#turns.push(now);
     const isOld = now - (this.#turns[0] ?? now) > this.#options.queueTimeoutMs / LASTING;
     if (isOld && this.#turns.length > REMEMBERED * this.#fewestTurns) this.#turns.shift();
-    const [connection, queue] = turn;
-    this.#queues.delete(connection);
-    this.#queues.set(connection, queue);
+    const [source, queue] = turn;
+    this.#queues.delete(source);
+    this.#queues.set(source, queue);
     const [next] = queue;
     next?.admit();
   }

@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 
-import type { ByteBudget } from '../../base/bytes.js';
+import { type ByteBudget, valueOf } from '../../base/bytes.js';
 import { type Invocation, lacksLength, withLength } from '../../cgi/invocation.js';
 import type { RefusalReason } from '../../fastcgi/connection.js';
 import type { Request } from '../../fastcgi/request.js';
@@ -72,7 +72,7 @@ export class Handler {
   }
 
   /**
-   * Begins to answer a request, whose END_REQUEST is sent in any case; slots are shared out among connections. Returns what
+   * Begins to answer a request, whose END_REQUEST is sent in any case; slots are shared out among addresses. Returns what
    * its STDIN is written to, if it has a body. Calls `ended` when its process is gone, too.
    */
   handle(request: Request, connection: object, ended?: () => void): RequestBody | undefined {
@@ -170,8 +170,9 @@ export class Handler {
     since = active.request.account.paramsAt,
   ): Promise<RequestResult> {
     const { request, connection } = active;
+    const source = valueOf(request.params, 'REMOTE_ADDR') || connection;
     const waitsSince = (active.waitsSince = performance.now());
-    const entered = this.#options.admission.enter(connection, request.signal, since);
+    const entered = this.#options.admission.enter(source, request.signal, since);
     this.#noteLoad();
     const release = await entered.finally(() => {
       active.queueMs = performance.now() - waitsSince;

@@ -115,6 +115,15 @@ describe('Admission', () => {
     assert.deepEqual(visitors.admitted, ['a1', 'a2', 'a3', 'b1']);
   });
 
+  it('makes room in a full queue for who has fewer there, and refuses the last of who has most', async () => {
+    const visitors = new Visitors({ maxQueue: 4 });
+    const became = ['a1', 'a2', 'a3', 'a4', 'b1', 'c1', 'b2', 'c2', 'a5'].map((name) => visitors.come(name));
+    await visitors.empty();
+    assert.deepEqual(visitors.admitted, ['a1', 'a2', 'b1', 'c1', 'a3']);
+    assert.equal(await became[3], 'ERR_MAX_QUEUE');
+    for (const late of became.slice(6)) assert.equal(await late, 'ERR_MAX_QUEUE');
+  });
+
   it('has no queue when it may hold none', async () => {
     const visitors = new Visitors({ maxQueue: 0 });
     await visitors.come('a');
