@@ -5,14 +5,15 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { Agent, type IncomingMessage, request } from 'node:http';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 
 import { git, tryGit } from '../helpers/git.js';
 import { fetchRaw } from '../helpers/http.js';
 import { hg, tryHg } from '../helpers/mercurial.js';
 import { childrenOf, isRunning, until, vanished } from '../helpers/processes.js';
-import { files, type SiteHost } from '../helpers/site-host.js';
+import { files, largeMiB, type SiteHost } from '../helpers/site-host.js';
+import { isFull } from '../helpers/webserver-table.js';
 
 export interface Case {
   readonly title: string;
@@ -21,9 +22,10 @@ export interface Case {
   readonly run: (host: SiteHost) => Promise<void>;
 }
 
-const LARGE_BYTES = 33_554_432;
+/** How much a script of `site-host` reads and writes. */
+const LARGE_BYTES = largeMiB * 1_048_576;
 /** More than any web server keeps in memory; random, so that nobody can make it smaller. */
-const PUSHED_BYTES = 10_000_000;
+const PUSHED_BYTES = isFull ? 10_000_000 : 3_000_000;
 
 const withUser = (url: string, password = 'secret'): string => url.replace('//', `//ann:${password}@`);
 const octets = (name: string, isEncoded: RegExp): string =>
@@ -112,7 +114,7 @@ export const hgCases: readonly Case[] = [
     },
   },
   {
-    title: 'clone, and push 10 MB with a password but not without one',
+    title: 'clone, and push megabytes with a password but not without one',
     kind: 'clone and push',
     run: async ({ url, repository, work }) => {
       const clone = join(work, 'clone');
@@ -145,18 +147,18 @@ export const hgCases: readonly Case[] = [
   },
   {
     title: 'carry large files up with a password, and down without one',
-    run: async ({ url, work }) => {
+    run: async ({ url, repository, work }) => {
       const lfs = (name: string): string[] => [
         ...['--config', 'extensions.lfs=', '--config', `lfs.usercache=${join(work, name)}`],
         ...['--config', 'lfs.track=all()', '--noninteractive'],
       ];
       const clone = join(work, 'lfs-up');
-      await hg([...lfs('up'), 'clone', '-q', `${url}/large.hg`, clone]);
+      await hg([...lfs('up'), 'clone', '-q', '-r', '0', join(dirname(repository), 'large'), clone]);
       await writeFile(join(clone, 'large'), randomBytes(PUSHED_BYTES));
       await hg([...lfs('up'), 'commit', '-q', '-A', '-m', 'large'], clone);
-      const refused = await tryHg([...lfs('up'), 'push', `${url}/large.hg`], clone);
+      const refused = await tryHg([...lfs('up'), 'push', '-f', `${url}/large.hg`], clone);
       assert.match(refused.stderr, /authorization|HTTP error|HTTP Error 401/);
-      await hg([...lfs('up'), 'push', '-q', `${withUser(url)}/large.hg`], clone);
+      await hg([...lfs('up'), 'push', '-q', '-f', `${withUser(url)}/large.hg`], clone);
       const copy = join(work, 'lfs-down');
       await hg([...lfs('down'), 'clone', '-q', `${url}/large.hg`, copy]);
       assert.deepEqual(await readFile(join(copy, 'large')), await readFile(join(clone, 'large')));
@@ -189,7 +191,7 @@ export const gitCases: readonly Case[] = [
     title: 'take git pushes of more than http.postBuffer, 1 MiB',
     run: async ({ server, url, repository, work }) => {
       const clone = join(work, 'large');
-      await git(['clone', '-q', `${url}/public.git`, clone]);
+      await git(['clone', '-q', repository, clone]);
       await writeFile(join(clone, 'pushed'), randomBytes(PUSHED_BYTES));
       await git(['add', 'pushed'], clone);
       await git(['commit', '-q', '-m', 'large'], clone);
@@ -216,7 +218,7 @@ export const scriptCases: readonly Case[] = [
     run: (host) => given(host, '/complain', 'all is well'),
   },
   {
-    title: 'carry 32 MiB up',
+    title: 'carry many megabytes up',
     run: async ({ url }) => {
       const body = Buffer.alloc(LARGE_BYTES);
       const answer = await fetchRaw(url, '/count', { method: 'POST', body });
@@ -224,7 +226,7 @@ export const scriptCases: readonly Case[] = [
     },
   },
   {
-    title: 'carry 32 MiB up in chunks, without a length',
+    title: 'carry many megabytes up in chunks, without a length',
     run: async ({ url }) => {
       const sent = request(`${url}/count`, { method: 'POST', agent: false });
       for (let count = 0; count < LARGE_BYTES; count += 65_536) sent.write(Buffer.alloc(65_536));
@@ -238,7 +240,7 @@ export const scriptCases: readonly Case[] = [
     },
   },
   {
-    title: 'carry 32 MiB down',
+    title: 'carry many megabytes down',
     run: async ({ url }) => {
       const { status, body } = await fetchRaw(url, '/large');
       assert.deepEqual([status, body.length], [200, LARGE_BYTES]);

@@ -90,7 +90,7 @@ export const gitLeavers: readonly Case[] = [
     run: async (host) => {
       const { url, repository, work } = host;
       const clone = join(work, 'leaving');
-      await git(['clone', '-q', `${url}/public.git`, clone]);
+      await git(['clone', '-q', repository, clone]);
       await writeFile(join(clone, 'left'), randomBytes(PUSHED_BYTES));
       await git(['add', 'left'], clone);
       await git(['commit', '-q', '-m', 'left'], clone);
@@ -127,7 +127,7 @@ export const hgLeavers: readonly Case[] = [
     run: async (host) => {
       const { url, repository, work } = host;
       const clone = join(work, 'leaving');
-      await hg(['clone', '-q', `${url}/public.hg`, clone]);
+      await hg(['clone', '-q', repository, clone]);
       await writeFile(join(clone, 'left'), randomBytes(PUSHED_BYTES));
       await hg(['commit', '-q', '-A', '-m', 'left'], clone);
       const before = tree(repository);

@@ -18,7 +18,8 @@ const env = {
   HGENCODING: 'UTF-8',
 };
 
-let server: HgServer | undefined;
+/** By the extensions that they have loaded, which would be there for all commands that follow. */
+const servers = new Map<string, HgServer>();
 
 /** `hg` that must succeed; gives its standard output, octet by octet. */
 export async function hg(args: readonly string[], cwd?: string): Promise<string> {
@@ -29,10 +30,10 @@ export async function hg(args: readonly string[], cwd?: string): Promise<string>
 
 /** `hg` whatever its exit status. */
 export function tryHg(args: readonly string[], cwd?: string): Promise<Ended> {
-  server ??= new HgServer(env);
-  // Extensions that one command loads would be there for all that follow.
-  const isAlone = server.isBusy || args.some((arg) => arg.startsWith('extensions.'));
-  return isAlone ? runToEnd('hg', args, { env, ...(cwd && { cwd }) }) : server.run(args, cwd);
+  const extensions = args.filter((arg) => arg.startsWith('extensions.')).join();
+  let server = servers.get(extensions);
+  if (server === undefined) servers.set(extensions, (server = new HgServer(env)));
+  return server.isBusy ? runToEnd('hg', args, { env, ...(cwd && { cwd }) }) : server.run(args, cwd);
 }
 
 /** Starts `hg`; gives what ends it, and all that it has started, in the middle. */

@@ -11,7 +11,7 @@ import { startGitSite } from './git-site.js';
 import { startHgSite, touch } from './hg-site.js';
 import { makeRepository } from './mercurial.js';
 import { addressesFor, startWebServer, type WebServerName } from './webserver.js';
-import { webServers } from './webserver-table.js';
+import { isFull, webServers } from './webserver-table.js';
 
 export interface SiteHost {
   readonly url: string;
@@ -34,6 +34,9 @@ export const files = ['read.me', 'sub/deep.txt', 'caf\xe9 (1).txt', '100% sure.t
 /** So that what is left of a clone is more than a web server reads before it writes. */
 const LARGE_BYTES = 4_000_000;
 
+/** How much the script writes: more than any web server takes in at once, or lets come up unless it is told to. */
+export const largeMiB = isFull ? 32 : 4;
+
 /** What a script does, by the first part of the path. */
 const program = `case $REQUEST_URI in
 /range) case $HTTP_RANGE in
@@ -41,7 +44,7 @@ const program = `case $REQUEST_URI in
   *) printf 'Accept-Ranges: bytes\\nContent-Length: 10\\n\\n0123456789' ;;
   esac ;;
 /count) printf 'Content-Type: text/plain\\n\\n'; wc -c ;;
-/large) printf 'Content-Type: text/plain\\n\\n'; head -c 33554432 /dev/zero ;;
+/large) printf 'Content-Type: text/plain\\n\\n'; head -c ${String(largeMiB)}M /dev/zero ;;
 /complain) echo 'nothing is well' >&2; sleep 0.2; printf 'Content-Type: text/plain\\n\\nall is well' ;;
 /for-ever) printf 'Content-Type: text/plain\\n\\n%s\\n' $$; while sleep 0.05; do head -c 10000 /dev/zero; done ;;
 *) printf 'Content-Type: text/plain\\n\\n%s' "$REQUEST_URI" ;;
