@@ -1,24 +1,35 @@
 /** The site of a directory of git repositories: gitweb for people and git-http-backend for git, at the same URLs. */
 
 import { type ByteString, type NameValues, toText } from '../../base/bytes.js';
-import type { Wanted } from '../../base/timer.js';
 import { metaVariables } from '../../cgi/invocation.js';
-import { namedDirectory, safeSegments } from '../contain.js';
+import { safeSegments } from '../contain.js';
 import { type LookUp, statAt } from '../look-up.js';
-import { Publication } from '../publication.js';
-import { inputOf, notBelow, type Published, type Repository, withheld, withIndex } from '../repositories.js';
 import { belowIndex, INDEX_FILE } from '../refusal-reason.js';
-import { afterSegments, belowPrefix, nonEmptyParam, percentEncode, requestPath } from '../request-path.js';
-import { doubtOf, noPushes, withoutUser } from '../remote-user.js';
-import { type Deferred, namesNoPath, refuse, type Resolution, run, type Site } from '../site.js';
+import { doubtOf, noPushes } from '../remote-user.js';
+import { inputOf, type Published, type Repository, withheld } from '../repositories.js';
+import {
+  type Asked,
+  openRepositories,
+  RepositorySite,
+  type RepositorySiteOptions,
+} from '../repository-site.js';
+import { nonEmptyParam, percentEncode } from '../request-path.js';
+import { type Deferred, refuse, type Resolution, run, type Site } from '../site.js';
 import { staticFile } from '../static-files.js';
-import { stepsBelow } from '../steps.js';
-import { Trees } from '../trees.js';
+import { isPush, isService, optionForGit, projectQuery, refusedService } from './git-requests.js';
 import { GitVersion } from './git-version.js';
-import { optionForGit, projectQuery } from './gitweb-query.js';
-import type { GitSiteOptions } from './options.js';
+import type { Git } from './installation.js';
 import { GitRepositories } from './repository.js';
-import { isPush, isService, refusedService } from './services.js';
+
+export interface GitSiteOptions extends RepositorySiteOptions {
+  /** What publishes: all that there are, each that has `git-daemon-export-ok`, or the markers of a directory. */
+  readonly publishedBy: 'all' | 'export-ok' | { readonly markers: ByteString };
+  /** The user's own settings, read after ours. */
+  readonly gitwebConfig?: ByteString;
+  readonly git: Git;
+  /** The settings that gitweb is run with (`scripts/gitweb.conf`). */
+  readonly gitwebSettings: ByteString;
+}
 
 const STATIC = 'static';
 const BELOW_STATIC = `/${INDEX_FILE}/${STATIC}/`;
@@ -33,58 +44,36 @@ const lfs = /^\/+info\/lfs(?:\/|$)/;
 /** Makes the site. @throws OptionError `ERR_START` if a directory that the options name is none. */
 export async function gitSite(options: GitSiteOptions): Promise<Site> {
   const { publishedBy } = options;
-  const repos = await namedDirectory('repos', options.repos);
-  const markers =
-    typeof publishedBy === 'object' ? await namedDirectory('markers', publishedBy.markers) : undefined;
-  const repositories = new GitRepositories(repos, new Trees(repos));
-  function* repositoryAt(path: ByteString, isListed: boolean): LookUp<Repository | undefined> {
-    const found = yield* repositories.at(path, isListed);
-    if (publishedBy !== 'export-ok' || found === undefined || 'why' in found) return found;
-    const marker = `${found.path}/${EXPORT_OK}`;
-    if ((yield* statAt(marker)) !== undefined) return found;
-    return { why: `there is no ${toText(marker)}; touch it, or use --markers or --export-all` };
-  }
-  const publication = new Publication({
-    repos,
-    markers,
-    suffix: '.git',
-    mayKeepSuffix: true,
-    repositoryAt,
-    lackOf: (path) => repositories.lackOf(path),
-    take: await stepsBelow(markers === undefined ? [repos] : [repos, markers]),
+  const markers = typeof publishedBy === 'object' ? publishedBy.markers : undefined;
+  const repositories = await openRepositories(options, markers, (repos, trees) => {
+    const found = new GitRepositories(repos, trees);
+    return {
+      suffix: '.git',
+      mayKeepSuffix: true,
+      repositoryAt: (path, isListed) =>
+        publishedBy === 'export-ok' ? ifExported(found.at(path, isListed)) : found.at(path, isListed),
+      lackOf: (path) => found.lackOf(path),
+    };
   });
-  return new GitSite(options, repos, publication);
+  return new GitSite(options, repositories, unwanted);
 }
 
-class GitSite implements Site {
-  readonly #options: GitSiteOptions;
-  readonly #repos: ByteString;
-  readonly #publication: Publication;
-  readonly #version: GitVersion;
+function* ifExported(at: LookUp<Repository | undefined>): LookUp<Repository | undefined> {
+  const found = yield* at;
+  if (found === undefined || 'why' in found) return found;
+  const marker = `${found.path}/${EXPORT_OK}`;
+  if ((yield* statAt(marker)) !== undefined) return found;
+  return { why: `there is no ${toText(marker)}; touch it, or use --markers or --export-all` };
+}
 
-  constructor(options: GitSiteOptions, repos: ByteString, publication: Publication) {
-    this.#options = options;
-    this.#version = new GitVersion(options.git.git);
-    this.#repos = repos;
-    this.#publication = publication;
-  }
+class GitSite extends RepositorySite<GitSiteOptions> {
+  readonly #version = new GitVersion(this.options.git.git);
 
-  async resolve(params: NameValues, signal?: Wanted): Promise<Resolution | Deferred> {
-    return withIndex(await this.#resolve(params, signal), this.#options.urlPrefix);
-  }
-
-  async #resolve(params: NameValues, signal: Wanted | undefined): Promise<Resolution | Deferred> {
-    const path = requestPath(params);
-    if (path === undefined) return namesNoPath;
-    const below = belowPrefix(path, this.#options.urlPrefix);
-    const segments = below === undefined ? undefined : safeSegments(below);
-    if (below === undefined || segments === undefined) return notBelow(this.#options.urlPrefix);
-    const found = await this.#publication.find(segments, signal);
-    if (found !== undefined && 'why' in found) return withheld(found);
-    const rest = found === undefined ? '' : afterSegments(below, found.published.segments.length);
-    if (found !== undefined && isService(rest)) return this.#service(params, found.published, rest);
+  protected override async at(asked: Asked): Promise<Resolution | Deferred> {
+    const { params, published, rest } = asked;
+    if (published !== undefined && isService(rest)) return this.#service(params, published, rest);
     if (lfs.test(rest)) return noLfs;
-    const shown = await this.#shown(params, segments, found?.published, rest, signal);
+    const shown = await this.#shown(asked);
     const method = nonEmptyParam(params, 'REQUEST_METHOD') ?? 'GET';
     if (method === 'GET' || method === 'HEAD') return shown;
     const unlessRefused = (resolution: Resolution): Resolution =>
@@ -94,13 +83,7 @@ class GitSite implements Site {
   }
 
   /** A page or a file of gitweb's, of what is `published` at the path or else of a list. */
-  async #shown(
-    params: NameValues,
-    segments: readonly ByteString[],
-    published: Published | undefined,
-    rest: ByteString,
-    signal: Wanted | undefined,
-  ): Promise<Resolution | Deferred> {
+  async #shown({ params, segments, published, rest, signal }: Asked): Promise<Resolution | Deferred> {
     if (rest.startsWith(BELOW_STATIC)) return this.#static(params, rest.slice(BELOW_STATIC.length));
     const query = projectQuery(nonEmptyParam(params, 'QUERY_STRING') ?? '');
     const option = optionForGit(query.rest, query.project === undefined ? rest : '');
@@ -114,14 +97,14 @@ class GitSite implements Site {
   /** Git's own protocols; whether REMOTE_USER may push is for git to decide, where it is trusted. */
   #service(params: NameValues, { repository }: Published, rest: ByteString): Resolution {
     const query = nonEmptyParam(params, 'QUERY_STRING') ?? '';
-    const { trustRemoteUser } = this.#options;
+    const { trustRemoteUser } = this.options;
     const isPushed = isPush(rest, query);
     const refused = isPushed && !trustRemoteUser ? noPushes : refusedService(params, rest, query);
     if (refused !== undefined) return refused;
     return run({
-      file: this.#options.git.httpBackend,
+      file: this.options.git.httpBackend,
       args: [],
-      directory: this.#repos,
+      directory: this.repos,
       // From git 2.39 on, a push that a signal has ended leaves what it has received; one whose input ends does not.
       // That end must not come by itself: git-http-backend would wait for it for ever.
       ...(rest === '/git-receive-pack' ? { endedBy: 'end-of-input' as const } : {}),
@@ -147,15 +130,15 @@ class GitSite implements Site {
     params: NameValues,
     project: ByteString,
     query: ByteString,
-    signal: Wanted | undefined,
+    signal: Asked['signal'],
   ): Promise<Resolution> {
     const segments = safeSegments(project);
-    const found = segments && (await this.#publication.find(segments, signal));
+    const found = segments && (await this.publication.find(segments, signal));
     if (found !== undefined && 'why' in found) return withheld(found);
     if (segments === undefined)
       return withheld({ why: 'the project that the query names has a NUL, . or .. in it' });
     // The whole of it must be a repository.
-    if (found === undefined || found.rest.length > 0) return this.#publication.refusal(segments, signal);
+    if (found === undefined || found.rest.length > 0) return this.publication.refusal(segments, signal);
     return this.#page(params, found.published, '', query, signal);
   }
 
@@ -164,18 +147,18 @@ class GitSite implements Site {
     published: Published,
     rest: ByteString,
     query: ByteString,
-    signal: Wanted | undefined,
+    signal: Asked['signal'],
   ): Promise<Resolution> {
     const { segments } = published;
     // A web server that matches suffixes passes on what is below either.
-    const home = await this.#publication.directoryWithFile(segments.slice(0, -1), INDEX_FILE, signal);
+    const home = await this.publication.directoryWithFile(segments.slice(0, -1), INDEX_FILE, signal);
     return this.#gitweb(params, `/${segments.join('/')}${rest}`, query, [published], home ?? segments);
   }
 
   async #static(params: NameValues, name: ByteString): Promise<Resolution> {
-    const answer = await staticFile(this.#options.git.gitwebStatic, name, params);
+    const answer = await staticFile(this.options.git.gitwebStatic, name, params);
     if (answer !== undefined) return { kind: 'answer', answer };
-    const { gitwebStatic } = this.#options.git;
+    const { gitwebStatic } = this.options.git;
     return withheld({ why: `${toText(name)} is no style, script or image in ${toText(gitwebStatic)}` });
   }
 
@@ -184,7 +167,7 @@ class GitSite implements Site {
     params: NameValues,
     segments: readonly ByteString[],
     query: ByteString,
-    signal: Wanted | undefined,
+    signal: Asked['signal'],
   ): Promise<Resolution | Deferred> {
     const index = segments.indexOf(INDEX_FILE);
     const base = index === -1 ? segments : segments.slice(0, index);
@@ -193,14 +176,14 @@ class GitSite implements Site {
     const wanted = segments.join('/') === 'favicon.ico' ? [STATIC, 'git-favicon.png'] : rest;
     if (wanted.length === 2 && wanted[0] === STATIC) return this.#static(params, wanted[1] ?? '');
     if (index !== -1 && rest.length > 0) return withheld({ why: belowIndex });
-    const home = await this.#publication.directoryWithFile(base, INDEX_FILE, signal);
-    if (home === undefined) return this.#publication.refusal(base, signal);
+    const home = await this.publication.directoryWithFile(base, INDEX_FILE, signal);
+    if (home === undefined) return this.publication.refusal(base, signal);
     // Gitweb's own way of showing a part of the list.
     const filter =
       base.length > 0 && !/(^|[&;])pf=/.test(query) ? [`pf=${base.map(percentEncode).join('/')}`] : [];
     const pathInfo = `/${base.join('/')}`;
     const shown = [...filter, ...(query === '' ? [] : [query])].join(';');
-    return this.#publication.deferred(base, (listed) => this.#gitweb(params, pathInfo, shown, listed, home));
+    return this.publication.deferred(base, (listed) => this.#gitweb(params, pathInfo, shown, listed, home));
   }
 
   /** Gitweb, which knows of these repositories and of no other; its static files are asked for below `home`. */
@@ -211,12 +194,12 @@ class GitSite implements Site {
     published: readonly Published[],
     home: readonly ByteString[],
   ): Resolution {
-    const { urlPrefix, git, gitwebConfig, gitwebSettings } = this.#options;
+    const { urlPrefix, git, gitwebConfig, gitwebSettings } = this.options;
     const version = this.#version.known();
     return run({
       file: git.gitweb,
       args: [],
-      directory: this.#repos,
+      directory: this.repos,
       variables: this.#variables(params, [
         // A name that ends in .fcgi would have gitweb speak FastCGI.
         ['SCRIPT_NAME', urlPrefix.endsWith('.fcgi') ? `${urlPrefix}/` : urlPrefix],
@@ -238,9 +221,7 @@ class GitSite implements Site {
   }
 
   #variables(params: NameValues, site: NameValues): ReadonlyMap<ByteString, ByteString> {
-    const known = this.#options.trustRemoteUser ? params : withoutUser(params);
-    const wanted = known.filter(([name]) => !unwanted.test(name));
-    return metaVariables({ ...this.#options, params: wanted, site });
+    return metaVariables({ ...this.options, params: this.wanted(params), site });
   }
 }
 

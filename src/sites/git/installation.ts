@@ -6,9 +6,20 @@ import { access, open, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
-import { fromText } from '../../base/bytes.js';
+import { type ByteString, fromText } from '../../base/bytes.js';
 import { OptionError, reasonOf, systemCodeOf } from '../../base/errors.js';
-import type { Git } from './options.js';
+
+/** A git installation; all paths are absolute. */
+export interface Git {
+  /** The `git` program. */
+  readonly git: ByteString;
+  /** The CGI script `git-http-backend`. */
+  readonly httpBackend: ByteString;
+  /** The CGI script `gitweb.cgi`. */
+  readonly gitweb: ByteString;
+  /** The directory of gitweb's style, script and images. */
+  readonly gitwebStatic: ByteString;
+}
 
 const run = promisify(execFile);
 const TIMEOUT_MS = 20_000;

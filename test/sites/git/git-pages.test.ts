@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 
-import type { GitSiteOptions } from '../../../src/sites/git/options.js';
+import type { GitSiteOptions } from '../../../src/sites/git/git-site.js';
 import { resolveRequest } from '../../../src/sites/site.js';
 import { empty, makeTree } from '../../helpers/file-tree.js';
 import { until } from '../../helpers/processes.js';
