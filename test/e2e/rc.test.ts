@@ -52,6 +52,12 @@ async function assertListening(path: string): Promise<void> {
   connection.destroy();
 }
 
+async function assertOwner(user: string, { pid }: DaemonProcess, paths: readonly string[]): Promise<void> {
+  const uid = Number(await succeed('id', ['-u', user]));
+  for (const path of [`/proc/${String(pid)}`, ...paths])
+    assert.equal((await stat(path)).uid, uid, `${path} should be ${user}'s`);
+}
+
 /** The options among a daemon's arguments, in whatever order the script gives them; but who serves, the process shows. */
 function optionsOf({ args }: DaemonProcess, command = 'hg'): string[] {
   assert.equal(args[args.indexOf(main) + 1], command);
@@ -149,27 +155,36 @@ function lifeWith(system: System): void {
     });
   });
 
-  it('serves git repositories instead, when told so', { timeout }, async () => {
+  const served = system.switchesUser ? ', and makes directories and files for the user who serves' : '';
+
+  it(`serves git repositories instead, when told so${served}`, { timeout }, async () => {
     const place = await makePlace(system);
-    const script = await system.install(place, self, { site: 'git' });
+    const user = system.switchesUser ? await ordinaryUser() : self;
+    const script = await system.install(place, user, { site: 'git' });
     assertStatus(await script('start'), 0, 'start');
     await assertListening(place.socket);
-    assert.deepEqual(optionsOf(await theDaemon(place), 'git'), usualOptions(place));
+    const daemon = await theDaemon(place);
+    assert.deepEqual(optionsOf(daemon, 'git'), usualOptions(place));
+    const made = [dirname(place.socket), dirname(place.pidFile), place.logFile];
+    await assertOwner(user, daemon, made);
     assertStatus(await script('stop'), 0, 'stop');
   });
 
   it(
-    'serves what a file says instead, also after reload, and makes nothing that only the others need',
+    `serves what a file says instead, also after reload, and makes nothing that only the others need${served}`,
     { timeout },
     async () => {
       const place = await makePlace(system);
+      const user = system.switchesUser ? await ordinaryUser() : self;
+      // Where only root can make it.
+      const accessLog = join(place.directory, 'access.log');
       const config = join(place.directory, system.blanks ? 'the sites.toml' : 'the-sites.toml');
       const socket = (name: string): string => join(dirname(place.pidFile), name);
       const site = (name: string): string =>
         `[site.${name}]\nkind = "script"\nfile = "/bin/true"\nlisten = "unix:${socket(name)}"\n`;
-      await writeFile(config, site('x'));
+      await writeFile(config, `access-log = "${accessLog}"\n${site('x')}`);
       await rm(place.repos, { recursive: true });
-      const script = await system.install(place, self, { config });
+      const script = await system.install(place, user, { config });
       assertStatus(await script('start'), 0, 'start');
       await assertListening(socket('x'));
       const daemon = await theDaemon(place);
@@ -179,6 +194,7 @@ function lifeWith(system: System): void {
         `--log-file\n${place.logFile}`,
         `--pid-file\n${place.pidFile}`,
       ]);
+      await assertOwner(user, daemon, [accessLog]);
       await writeFile(config, site('x') + site('y'));
       assertStatus(await script('reload'), 0, 'reload');
       await until(() => existsSync(socket('y')));
@@ -200,52 +216,23 @@ function lifeWith(system: System): void {
     assert.deepEqual(await daemonProcesses(place), []);
     assertStatus(await script(system.ask), system.notRunning, `${system.ask} after the failure`);
   });
-
-  it('makes the directories and the log file for the user who serves', { timeout }, async () => {
-    const place = await makePlace(system);
-    const user = system.switchesUser ? await ordinaryUser() : self;
-    const script = await system.install(place, user);
-    assertStatus(await script('start'), 0, 'start');
-    const uid = Number(await succeed('id', ['-u', user]));
-    const { pid } = await theDaemon(place);
-    for (const path of [
-      `/proc/${String(pid)}`,
-      dirname(place.socket),
-      dirname(place.pidFile),
-      place.logFile,
-    ]) {
-      assert.equal((await stat(path)).uid, uid, `${path} should be ${user}'s`);
-    }
-    assertStatus(await script('stop'), 0, 'stop');
-  });
-
-  if (system.switchesUser) {
-    it('has what a file names made where only root can, for the user who serves', { timeout }, async () => {
-      const place = await makePlace(system);
-      const user = await ordinaryUser();
-      const config = join(place.directory, 'sites.toml');
-      const accessLog = join(place.directory, 'access.log');
-      const site = `[site.x]\nkind = "script"\nfile = "/bin/true"\nlisten = "unix:${dirname(place.pidFile)}/x"\n`;
-      await writeFile(config, `access-log = "${accessLog}"\n${site}`);
-      const script = await system.install(place, user, { config });
-      assertStatus(await script('start'), 0, 'start');
-      const uid = Number(await succeed('id', ['-u', user]));
-      const { pid } = await theDaemon(place);
-      for (const path of [`/proc/${String(pid)}`, accessLog]) assert.equal((await stat(path)).uid, uid, path);
-      assertStatus(await script('stop'), 0, 'stop');
-    });
-  }
 }
 
-/** The user that a script goes to by default, once nothing has to be made for him, who may not exist here. */
-async function defaultUser(system: System): Promise<string> {
+/**
+ * The user that a script goes to, once nothing has to be made for him, who may not exist here, with these settings and
+ * this option of the administrator's.
+ */
+async function userWith(system: System, settings: (place: Place) => string): Promise<string> {
   const place = await makePlace(system);
   const script = await system.install(place, 'www');
+  await appendFile(rcConf(place), settings(place));
   await mkdir(dirname(place.socket));
   await mkdir(dirname(place.pidFile));
   await writeFile(place.logFile, '');
   assertStatus(await script('start'), 0, 'start');
-  assert.deepEqual(optionsOf(await theDaemon(place)), usualOptions(place));
+  const expected = usualOptions(place).filter((option) => !/^--markers|dirsock$/.test(option));
+  assert.deepEqual(optionsOf(await theDaemon(place)), [...expected, '--max-queue\n7'].sort());
+  assertStatus(await script(system.ask), 0, system.ask);
   assertStatus(await script('stop'), 0, 'stop');
   return trace(place);
 }
@@ -254,22 +241,29 @@ describe('rc.d', { concurrency: 3 }, () => {
   describe('sysv', () => {
     lifeWith(systems.sysv);
 
-    it('serves an ordinary user who has set no other', { timeout }, async () => {
-      const user = await ordinaryUser();
-      const place = await makePlace(systems.sysv);
-      await systems.sysv.install(place, '');
-      await succeed('chown', [user, place.directory]);
-      const script = (action: string): Promise<Ended> =>
-        runToEnd('setpriv', [
-          ...becoming(user),
-          ...['env', '-i', 'PATH=/usr/bin:/bin', `FCGI2CGI_DEFAULTS=${join(place.directory, 'defaults')}`],
-          ...[join(rcDirectory, 'sysv'), action],
-        ]);
-      for (const action of ['start', 'status', 'restart']) assertStatus(await script(action), 0, action);
-      const { pid } = await theDaemon(place);
-      assert.equal((await stat(`/proc/${String(pid)}`)).uid, Number(await succeed('id', ['-u', user])));
-      assertStatus(await script('stop'), 0, 'stop');
-    });
+    it(
+      'serves an ordinary user who has set no other, and all repositories where markers are empty',
+      { timeout },
+      async () => {
+        const user = await ordinaryUser();
+        const place = await makePlace(systems.sysv);
+        await systems.sysv.install(place, '');
+        await appendFile(join(place.directory, 'defaults'), 'markers= dirsocket= options="--max-queue 7"\n');
+        await succeed('chown', [user, place.directory]);
+        const script = (action: string): Promise<Ended> =>
+          runToEnd('setpriv', [
+            ...becoming(user),
+            ...['env', '-i', 'PATH=/usr/bin:/bin', `FCGI2CGI_DEFAULTS=${join(place.directory, 'defaults')}`],
+            ...[join(rcDirectory, 'sysv'), action],
+          ]);
+        for (const action of ['start', 'status', 'restart']) assertStatus(await script(action), 0, action);
+        const daemon = await theDaemon(place);
+        await assertOwner(user, daemon, []);
+        const expected = usualOptions(place).filter((option) => !/^--markers|dirsock$/.test(option));
+        assert.deepEqual(optionsOf(daemon), [...expected, '--max-queue\n7'].sort());
+        assertStatus(await script('stop'), 0, 'stop');
+      },
+    );
 
     it('tells a daemon that crashed from one that was stopped, and stops neither', { timeout }, async () => {
       const place = await makePlace(systems.sysv);
@@ -282,20 +276,6 @@ describe('rc.d', { concurrency: 3 }, () => {
       assertStatus(await script('status'), 3, 'status without a pid file');
       assertStatus(await script('stop'), 0, 'stop of nothing');
     });
-
-    it(
-      'serves all repositories on one socket when markers and dirsocket are empty',
-      { timeout },
-      async () => {
-        const place = await makePlace(systems.sysv);
-        const script = await systems.sysv.install(place, self);
-        await appendFile(join(place.directory, 'defaults'), 'markers= dirsocket= options="--max-queue 7"\n');
-        assertStatus(await script('start'), 0, 'start');
-        const expected = usualOptions(place).filter((option) => !/^--markers|dirsock$/.test(option));
-        assert.deepEqual(optionsOf(await theDaemon(place)), [...expected, '--max-queue\n7'].sort());
-        assertStatus(await script('stop'), 0, 'stop');
-      },
-    );
 
     it('refuses an action it does not know with a list of those it does', async () => {
       const ended = await runToEnd(join(rcDirectory, 'sysv'), ['dance']);
@@ -336,49 +316,29 @@ describe('rc.d', { concurrency: 3 }, () => {
   describe('openbsd', () => {
     lifeWith(systems.openbsd);
 
-    it('goes to its user through su', { timeout }, async () => {
-      assert.equal(await defaultUser(systems.openbsd), 'su www\n');
-    });
-
-    it('takes the options that rcctl(8) has set in place of those in the script', { timeout }, async () => {
-      const place = await makePlace(systems.openbsd);
-      const script = await systems.openbsd.install(place, self);
-      const flags = `--repos '${place.repos}' --listen 'unix:${place.socket}' --max-queue 7 ${staysRoot}`;
-      await writeFile(rcConf(place), `fcgi2cgi_flags=${flags}\n`);
-      assertStatus(await script('start'), 0, 'start');
-      assert.deepEqual(optionsOf(await theDaemon(place)), [
-        '--daemon',
-        `--listen\nunix:${place.socket}`,
-        `--log-file\n${place.logFile}`,
-        '--max-queue\n7',
-        `--pid-file\n${place.pidFile}`,
-        `--repos\n${place.repos}`,
-      ]);
-      assertStatus(await script('check'), 0, 'check');
-      assertStatus(await script('stop'), 0, 'stop');
-    });
+    it(
+      'goes to its user through su, and takes the options that rcctl(8) has set in place of its own',
+      { timeout },
+      async () => {
+        const flags = ({ repos, socket }: Place): string =>
+          `fcgi2cgi_flags=--repos '${repos}' --listen 'unix:${socket}' --max-queue 7 ${staysRoot}\n`;
+        assert.equal(await userWith(systems.openbsd, flags), 'su www\n');
+      },
+    );
   });
 
   for (const system of [systems.freebsd, systems.netbsd]) {
     describe(system.name, () => {
       lifeWith(system);
 
-      it('goes to its user through su, to start and to stop', { timeout }, async () => {
-        assert.equal(await defaultUser(system), 'su www\nsu www\n');
-      });
-
-      it('adds the flags of rc.conf to the options', { timeout }, async () => {
-        const place = await makePlace(system);
-        const script = await system.install(place, self);
-        await appendFile(
-          rcConf(place),
-          `fcgi2cgi_markers= fcgi2cgi_dirsocket= fcgi2cgi_flags='--max-queue 7 ${staysRoot}'\n`,
-        );
-        assertStatus(await script('start'), 0, 'start');
-        const expected = usualOptions(place).filter((option) => !/^--markers|dirsock$/.test(option));
-        assert.deepEqual(optionsOf(await theDaemon(place)), [...expected, '--max-queue\n7'].sort());
-        assertStatus(await script('stop'), 0, 'stop');
-      });
+      it(
+        'goes to its user through su, to start and to stop, and adds the flags of rc.conf',
+        { timeout },
+        async () => {
+          const settings = `fcgi2cgi_markers= fcgi2cgi_dirsocket= fcgi2cgi_flags='--max-queue 7 ${staysRoot}'\n`;
+          assert.equal(await userWith(system, () => settings), 'su www\nsu www\n');
+        },
+      );
 
       it('starts nothing unless it was enabled', { timeout }, async () => {
         const place = await makePlace(system);

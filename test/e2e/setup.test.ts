@@ -9,12 +9,13 @@ import { runToEnd } from '../helpers/command.js';
 import { bundled, readableTop } from '../helpers/package-copy.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
-/** What setup writes lies in copies; services run by their scripts of SysV, and end with the first process. */
+/** What setup writes lies above what is there; services run by their scripts of SysV, and end with the first process. */
 const machine = `
 exec 2>&1 < /dev/null
 home=$1 node=$2 command=$3 server=$4
 mount --make-rprivate /
-cp -a /etc "$home" && mount --bind "$home/etc" /etc
+mkdir "$home/etc" && mount -t tmpfs none "$home/etc" && mkdir "$home"/etc/{upper,work}
+mount -t overlay -o "lowerdir=/etc,upperdir=$home/etc/upper,workdir=$home/etc/work" overlay /etc
 for each in /srv /run /var/log /var/www /var/lib; do mount -t tmpfs -o mode=755 none $each; done
 mkdir -p /run/lock /var/lib/nginx /var/log/nginx
 install -d -o www-data /var/log/lighttpd /run/lighttpd
@@ -67,11 +68,13 @@ git init --quiet --bare /srv/git/one.git && touch /srv/git/one.git/git-daemon-ex
 chown -R www-data: /srv/hg/one /srv/git/one.git && touch /var/www/hg.test/one.hg
 
 hg clone http://hg.test/one.hg hg && touch hg/a && hg --cwd hg commit --addremove --message a
-for who in '' ann:wrong@; do no hg --cwd hg push --noninteractive "http://\${who}hg.test/one.hg"; done
+for who in '' '--user ann:wrong'; do
+  [ "$(status $who --data '' 'http://hg.test/one.hg?cmd=unbundle')" = 401 ]
+  [ "$(status $who 'http://git.test/one.git/info/refs?service=git-upload-pack')" = 401 ]
+done
 hg --cwd hg push --noninteractive http://ann:secret@hg.test/one.hg
 
 [ "$(status http://git.test/)" = 401 ]
-for who in '' ann:wrong@; do no git clone "http://\${who}git.test/one.git" git; done
 git clone http://ann:secret@git.test/one.git git && git -C git commit --quiet --allow-empty --message a
 git -C git push origin HEAD
 

@@ -17,7 +17,7 @@ import { startWebServerWith } from '../helpers/webserver.js';
 import { nginxServer } from '../helpers/webserver-table.js';
 
 /** Much more than is on the way at a time; in files of which each is received before the next one is begun. */
-const FILES = Array.from({ length: 100 }, (_, index) => `file${String(index)}`);
+const FILES = Array.from({ length: 40 }, (_, index) => `file${String(index)}`);
 const FILE_BYTES = 250_000;
 
 interface System {

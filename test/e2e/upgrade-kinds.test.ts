@@ -7,9 +7,10 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 
 import type { Status } from '../../src/observe/status/status.js';
 import { ask } from '../helpers/ask.js';
-import { commandLine, fixture, runBridge } from '../helpers/bridge.js';
+import { commandLine, fixture } from '../helpers/bridge.js';
 import { underLoad } from '../helpers/load.js';
 import { receive } from '../helpers/notified.js';
+import { runHere } from '../helpers/run-here.js';
 import { childrenOf, isRunning, until, vanished } from '../helpers/processes.js';
 import { activated, startActivated } from '../helpers/socket-activation.js';
 import { Upgradable } from '../helpers/upgrade.js';
@@ -40,7 +41,7 @@ describe('An upgrade', { timeout: 300_000 }, () => {
   it('hands the control socket over: the new process says what it does there', async () => {
     const control = `${directory}/control`;
     const shown = async (): Promise<Status> => {
-      const { stdout, stderr } = await runBridge(['status', control, '--json']);
+      const { stdout, stderr } = await runHere(['status', control, '--json']);
       assert.equal(stderr, '');
       return JSON.parse(stdout) as Status;
     };
@@ -71,9 +72,7 @@ describe('An upgrade', { timeout: 300_000 }, () => {
     );
     try {
       const asked = [['GET', nginx.url] as const, ['POST', nginx.url] as const];
-      await underLoad(asked, 100, async () => {
-        for (let upgrades = 0; upgrades < 2; upgrades++) await vanished(await daemon.upgraded());
-      });
+      await underLoad(asked, 50, async () => vanished(await daemon.upgraded()));
     } finally {
       await nginx.stop();
     }

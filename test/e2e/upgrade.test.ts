@@ -29,7 +29,7 @@ beforeEach(async () => {
 afterEach(() => daemon.destroy());
 
 describe('An upgrade under load', { timeout: 300_000 }, () => {
-  const [requests, restarts] = isFull ? [5_000, 20] : [1_500, 6];
+  const [requests, restarts] = isFull ? [5_000, 20] : [400, 3];
   it(`loses none of ${String(requests)} requests over ${String(restarts)} restarts, with connections kept and not, GET and POST`, async () => {
     await writeFile(`${directory}/hello`, '#!/bin/sh\nprintf "A: b\\n\\nhello"\n', { mode: 0o755 });
     await daemon.start(['script', `${directory}/hello`, '--listen', socket]);

@@ -3,7 +3,8 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
-const POLL_MS = 5;
+/** Between two looks: a tenth of the time that has gone by, within these. */
+const [LEAST_POLL_MS, MOST_POLL_MS] = [5, 25];
 /** Much longer than anything takes on a machine that has a lot to do. */
 const PATIENCE_MS = 30_000;
 
@@ -99,12 +100,13 @@ export async function until(
   condition: () => Promise<boolean> | boolean,
   patienceMs = PATIENCE_MS,
 ): Promise<void> {
-  const deadline = performance.now() + patienceMs;
+  const begun = performance.now();
   while (!(await condition())) {
-    if (performance.now() > deadline) {
+    const waitedMs = performance.now() - begun;
+    if (waitedMs > patienceMs) {
       throw new Error(`still not so after ${String(patienceMs)} ms: ${String(condition)}`);
     }
-    await delay(POLL_MS);
+    await delay(Math.max(LEAST_POLL_MS, Math.min(waitedMs / 10, MOST_POLL_MS)));
   }
 }
 

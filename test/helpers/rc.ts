@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -101,11 +101,20 @@ export async function daemonProcesses(place: Place): Promise<DaemonProcess[]> {
   for (const name of await readdir('/proc')) {
     const pid = Number(name);
     if (!Number.isInteger(pid)) continue;
-    const args = (await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '')).split('\0').slice(0, -1);
+    const args = argumentsOf(name);
     const isOurs = args.some((arg) => basename(arg) === basename(main));
     if (isOurs && args.includes(place.pidFile)) found.push({ pid, args });
   }
   return found;
+}
+
+/** Read at once, as there may be many processes. */
+function argumentsOf(pid: string): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
+  } catch {
+    return [];
+  }
 }
 
 /** Kills the daemon as a crash would; resolves when not even its process id is left. */

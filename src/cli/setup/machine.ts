@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { reasonOf } from '../../base/errors.js';
 import { ExitStatus } from '../exit-status.js';
 import type { Owner } from './root-files.js';
-import type { Service } from './service.js';
+import { CONFIGURATION, type Service } from './service.js';
 import { socketOf, type WebSite } from './web-servers.js';
 
 export const tell = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -74,8 +74,9 @@ export async function provePages({ host, port, kind, isPrivate }: WebSite, owner
   const isGood = (status: number | null): boolean =>
     status === ExitStatus.DONE || (kind === 'git' && status === ExitStatus.REQUEST_REFUSED);
   let got = execute(get, owner);
-  // After a reload, the daemon takes a moment until it listens there.
-  for (let left = 50; !isGood(got.status) && left > 0; left--) {
+  // After a reload, the daemon takes a moment until it listens there. With a fault in the file, it never does.
+  const isLost = !isGood(got.status) && faultIn(CONFIGURATION) !== undefined;
+  for (let left = isLost ? 0 : 50; !isGood(got.status) && left > 0; left--) {
     await sleep(200);
     got = execute(get, owner);
   }
