@@ -1,7 +1,10 @@
-/** Gitweb's pages of published repositories, through real lighttpd, nginx and Apache as the README configures them. */
+/**
+ * Gitweb's pages of published repositories, through real lighttpd, nginx and Apache as the README configures them. Of
+ * pages of many kinds, each is seen behind one of them, unless all are wanted.
+ */
 
 import assert from 'node:assert/strict';
-import { rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { gunzipSync } from 'node:zlib';
@@ -11,7 +14,7 @@ import { type GitHost, startGitHost } from '../helpers/git-site.js';
 import { touch } from '../helpers/hg-site.js';
 import { fetchRaw, type HttpAnswer } from '../helpers/http.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
-import type { WebServerName } from '../helpers/webserver.js';
+import { isFull, type WebServerName } from '../helpers/webserver-table.js';
 import { strangers } from './web-server-strangers.js';
 
 /** The links of a list's first column. */
@@ -25,8 +28,40 @@ const same = ({ status, headers, body }: HttpAnswer): unknown => [
   body.toString('latin1').replace(/Request [0-9a-f-]+/, ''),
 ];
 
-for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) {
+/** What lies in --repos, and beside it. */
+let made: string;
+before(async () => {
+  made = await temporaryDirectory();
+  const repos = join(made, 'repos');
+  const one = join(repos, 'one.git');
+  const files = {
+    'read me.txt': 'hello\n',
+    'caf\xe9.txt': Buffer.of(0, 255),
+    'sub/\xc3\xa9.c': 'int x;\n',
+  };
+  const work = await makeBareRepository(one, files);
+  await git(['tag', '-a', '-m', 'tagged', 'v1.0'], work);
+  await git(['commit', '-q', '--allow-empty', '-m', 'Second'], work);
+  await git(['push', '-q', '--tags', one, 'main'], work);
+  await git(['config', 'gitweb.owner', 'Bela Bánki'], one);
+  await writeFile(join(one, 'description'), 'First & <best>\n');
+  await makeBareRepository(join(repos, 'group/b c+%é.git'), { a: 'a\n' });
+  await makeWorkTree(join(repos, 'tree'), { a: 'a\n' });
+  await touch(join(repos, 'tree/.git/git-daemon-export-ok'));
+  await makeBareRepository(join(made, 'outside.git'), { secret: 'the secret\n' }, { exported: false });
+  // The last as the bytes of the one above are when they are taken for characters.
+  for (const name of ['hidden.git', 'group/hidden.git', 'group/b c+%Ã©.git'])
+    await cp(join(made, 'outside.git'), join(repos, name), { recursive: true });
+  await touch(join(made, 'outside.git/git-daemon-export-ok'));
+});
+
+const servers = ['lighttpd', 'nginx', 'apache'] as const satisfies WebServerName[];
+
+for (const [number, server] of servers.entries()) {
   describe(`gitweb behind ${server}`, { timeout: 300_000 }, () => {
+    /** Those of them that are seen behind this one. */
+    const own = <T>(all: readonly T[]): readonly T[] =>
+      all.filter((_, index) => isFull || index % servers.length === number);
     let host: GitHost;
     const get = (path: string, headers: Record<string, string> = {}): Promise<HttpAnswer> =>
       fetchRaw(host.url, path, { headers });
@@ -41,27 +76,7 @@ for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) 
       // By both runners, whose pages are the same; what is started for each page is most of a test's time.
       const options = ['--runner', server === 'lighttpd' ? 'spawn' : 'warm'];
       host = await startGitHost(server, directory, { options });
-      const one = join(host.repos, 'one.git');
-      const files = {
-        'read me.txt': 'hello\n',
-        'caf\xe9.txt': Buffer.of(0, 255),
-        'sub/\xc3\xa9.c': 'int x;\n',
-      };
-      const work = await makeBareRepository(one, files);
-      await git(['tag', '-a', '-m', 'tagged', 'v1.0'], work);
-      await git(['commit', '-q', '--allow-empty', '-m', 'Second'], work);
-      await git(['push', '-q', '--tags', one, 'main'], work);
-      await git(['config', 'gitweb.owner', 'Bela Bánki'], one);
-      await writeFile(join(one, 'description'), 'First & <best>\n');
-      await makeBareRepository(join(host.repos, 'group/b c+%é.git'), { a: 'a\n' });
-      await makeWorkTree(join(host.repos, 'tree'), { a: 'a\n' });
-      await touch(join(host.repos, 'tree/.git/git-daemon-export-ok'));
-      const secret = { secret: 'the secret\n' };
-      await makeBareRepository(join(host.repos, 'hidden.git'), secret, { exported: false });
-      await makeBareRepository(join(host.repos, 'group/hidden.git'), secret, { exported: false });
-      // As the bytes of the one above are when they are taken for characters.
-      await makeBareRepository(join(host.repos, 'group/b c+%Ã©.git'), secret, { exported: false });
-      await makeBareRepository(join(directory, 'outside.git'), secret);
+      await cp(made, directory, { recursive: true });
       await symlink(join(directory, 'outside.git'), join(host.repos, 'linked.git'));
     });
     after(() => host.stop());
@@ -82,8 +97,7 @@ for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) 
     });
 
     it('shows the same by path and by query', async () => {
-      const actions = ['summary', 'log', 'commitdiff', 'tree'];
-      for (const action of actions) {
+      for (const action of own(['summary', 'log', 'commitdiff', 'tree'])) {
         const path = await shown(`/one.git/${action}`);
         for (const query of [
           `p=one.git;a=${action}`,
@@ -97,17 +111,21 @@ for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) 
     });
 
     it('gives files, differences, blame, search, feeds and snapshots', async () => {
-      assert.equal(await shown('/one.git/blob_plain/HEAD:/read%20me.txt'), 'hello\n');
+      const pages = {
+        'blob_plain/HEAD:/read%20me.txt': /^hello\n$/,
+        'blob/v1.0:/sub/%C3%A9.c': /int&nbsp;x;/,
+        'blame/HEAD:/read%20me.txt': /Ann Ärcher/,
+        'history/HEAD:/read%20me.txt': /First commit/,
+        'search?s=Second;st=commit': /<span class="match">Second<\/span>/,
+        'search?s=int;st=grep': /<span class="match">int<\/span>/,
+        rss: /<managingEditor>Bela Bánki<\/managingEditor>/,
+        atom: /<title type="html">Second<\/title>/,
+        'patch/v1.0': /^\+hello$/m,
+      };
+      for (const [path, expected] of own(Object.entries(pages)))
+        assert.match(await shown(`/one.git/${path}`), expected);
       assert.deepEqual((await get('/one.git/blob_plain/HEAD:/caf%E9.txt')).body, Buffer.of(0, 255));
-      assert.match(await shown('/one.git/blob/v1.0:/sub/%C3%A9.c'), /int&nbsp;x;/);
-      assert.match(await shown('/one.git/blame/HEAD:/read%20me.txt'), /Ann Ärcher/);
-      assert.match(await shown('/one.git/history/HEAD:/read%20me.txt'), /First commit/);
-      assert.match(await shown('/one.git/search?s=Second;st=commit'), /<span class="match">Second<\/span>/);
-      assert.match(await shown('/one.git/search?s=int;st=grep'), /<span class="match">int<\/span>/);
-      assert.match(await shown('/one.git/rss'), /<managingEditor>Bela Bánki<\/managingEditor>/);
-      assert.match(await shown('/one.git/atom'), /<title type="html">Second<\/title>/);
-      assert.match(await shown('/one.git/patch/v1.0'), /^\+hello$/m);
-      for (const [type, magic] of Object.entries({ 'tar.gz': '\x1f\x8b', zip: 'PK' })) {
+      for (const [type, magic] of own(Object.entries({ 'tar.gz': '\x1f\x8b', zip: 'PK' }))) {
         const { body, headers } = await get(`/one.git/snapshot/HEAD.${type}`);
         assert.equal(body.toString('latin1', 0, 2), magic);
         assert.match(String(headers['content-disposition']), /one-HEAD/);

@@ -17,9 +17,9 @@ import { processesIn, until } from '../helpers/processes.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 import { isFull } from '../helpers/webserver-table.js';
 
-const BYTES = isFull ? 200_000_000 : 100_000_000;
+const BYTES = isFull ? 200_000_000 : 40_000_000;
 const PAUSED_BYTES = 5_000_000;
-const PAUSE_MS = 3_000;
+const PAUSE_MS = isFull ? 3_000 : 1_000;
 /** Random octets can't be made smaller; to try would be most of the test's time. */
 const large = ['-c', 'core.compression=0', '-c', 'core.bigFileThreshold=1m'];
 

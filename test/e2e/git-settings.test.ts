@@ -47,7 +47,8 @@ describe('fcgi2cgi git', { timeout: 300_000 }, () => {
   };
 
   it('can’t be led to what is not published by any of gitweb’s parameters', async () => {
-    const served = await start();
+    // Each is a page; the runners' are the same (test/e2e/gitweb-warm.test.ts).
+    const served = await start(['--runner', 'warm']);
     const targets = ['hidden.git', '../outside.git', 'one.git/../hidden.git'];
     const names = ['p', 'f', 'fp', 'h', 'hp', 'hb', 'hpb', 'pf', 'a', 's', '%70', 'p%00', 'x;p'];
     const places = ['/?', '/one.git/tree/HEAD?', '/?p=one.git;a=blob_plain;hb=HEAD;'];

@@ -12,7 +12,7 @@ import { temporaryDirectory } from '../helpers/temporary.js';
 import { isFull } from '../helpers/webserver-table.js';
 
 const CONCURRENCY = 8;
-const REQUESTS = isFull ? 80 : 40;
+const REQUESTS = isFull ? 80 : 20;
 const pages = ['/', '/log.hg/', '/log.hg/file/tip/', '/log.hg/rev/tip', '/log.hg/graph'];
 
 describe('hg under load', () => {
@@ -43,7 +43,7 @@ describe('hg under load', () => {
   after(() => host.stop());
 
   it('answers a lot of requests at concurrency 8 and is then as it was', async () => {
-    await load(2 * CONCURRENCY);
+    await load(CONCURRENCY);
     await until(() => childrenOf(pid).length === 0);
     const descriptors = descriptorsOf(pid);
     const memory = residentMiB(pid);
@@ -55,8 +55,8 @@ describe('hg under load', () => {
   });
 
   it('loses only the request whose process is killed', async () => {
-    const kills = 5;
-    const requests = REQUESTS / 2;
+    const kills = 3;
+    const requests = 4 * kills;
     const loading = load(requests);
     const killed = new Set<number>();
     while (killed.size < kills) {

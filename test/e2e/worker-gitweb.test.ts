@@ -25,11 +25,12 @@ import { serve, type Served } from '../helpers/served.js';
 import type { WebServer } from '../helpers/webserver.js';
 import { isFull } from '../helpers/webserver-table.js';
 
-const REQUESTS = isFull ? 2_000 : 600;
+const REQUESTS = isFull ? 2_000 : 350;
 const CONCURRENCY = 8;
 const REQUESTS_PER_LIFE = 101;
-/** A worker at its last may not be noticed before the load ends; one for each that runs. */
-const LEAST_RECYCLES = Math.floor(REQUESTS / REQUESTS_PER_LIFE) - 4;
+const WORKERS = isFull ? 3 : 2;
+/** All lives but those that go on; a worker at its last may not be noticed before the load ends. */
+const LEAST_RECYCLES = Math.floor(REQUESTS / REQUESTS_PER_LIFE) - WORKERS;
 
 /** The statuses of so many requests, eight at a time, and how many of each; 0 where the connection was lost. */
 async function load(url: string, requests = REQUESTS): Promise<Record<number, number>> {
@@ -76,13 +77,13 @@ async function loadAndStop(host: GitwebHost, webServer: WebServer): Promise<void
 /** A bridge of its own, whose workers end on purpose. */
 function serveGitweb({ config }: GitwebHost, ...options: string[]): Promise<Served> {
   const own = ['--log-level', 'debug', '--env', `GITWEB_CONFIG=${config}`, ...options];
-  return serve(['worker', '--workers', '3', ...own, '--', gitweb, '--fcgi']);
+  return serve(['worker', '--workers', String(WORKERS), ...own, '--', gitweb, '--fcgi']);
 }
 
 describe('gitweb under worker', { timeout: 300_000 + 100 * REQUESTS }, () => {
   it('is what lighttpd starts: no request fails', async () => {
     const host = await makeGitwebHost();
-    await loadAndStop(host, await startGitwebLighttpd(host, { command: bridgeCommand(host, 3) }));
+    await loadAndStop(host, await startGitwebLighttpd(host, { command: bridgeCommand(host, WORKERS) }));
   });
 
   it('would fail behind lighttpd without it', async () => {
@@ -109,9 +110,9 @@ describe('gitweb under worker', { timeout: 300_000 + 100 * REQUESTS }, () => {
   it('is what spawn-fcgi starts, behind nginx: no request fails', async () => {
     const host = await makeGitwebHost();
     const socket = join(host.directory, 'sock');
-    const spawned = spawn('spawn-fcgi', ['-n', '-s', socket, '--', ...bridgeCommand(host, 3)]);
+    const spawned = spawn('spawn-fcgi', ['-n', '-s', socket, '--', ...bridgeCommand(host, WORKERS)]);
     const ended = once(spawned, 'exit');
-    await until(() => childrenOf(spawned.pid ?? 0).length === 3);
+    await until(() => childrenOf(spawned.pid ?? 0).length === WORKERS);
     const webServer = await startGitwebNginx(host, socket);
     const stop = async (): Promise<void> => {
       await webServer.stop();

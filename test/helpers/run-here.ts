@@ -6,27 +6,36 @@ import { runCommand } from '../../src/cli/command-line.js';
 import { reportFailure } from '../../src/cli/exit-status.js';
 import { commandLine } from './bridge.js';
 
-const said = new AsyncLocalStorage<{ stdout: string; stderr: string }>();
+const said = new AsyncLocalStorage<{ stdout: string; stderr: string; readonly encoding: BufferEncoding }>();
 
 for (const name of ['stdout', 'stderr'] as const) {
   const stream = process[name];
+  // Each command listens to it.
+  stream.setMaxListeners(0);
   const write = stream.write.bind(stream) as (...args: readonly unknown[]) => boolean;
   // The test runner tells of the tests meanwhile.
   stream.write = (chunk: Uint8Array | string, ...rest: unknown[]): boolean => {
     const store = said.getStore();
     if (store === undefined) return write(chunk, ...rest);
-    store[name] += typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString();
+    store[name] +=
+      typeof chunk === 'string'
+        ? chunk
+        : Buffer.from(chunk).toString(name === 'stdout' ? store.encoding : 'utf8');
     const done = rest.at(-1);
     if (typeof done === 'function') process.nextTick(done);
     return true;
   };
 }
 
-/** What `runBridge` gives, of a command that ends by itself and leaves nothing of this process changed. */
+/**
+ * What `runBridge` gives, of a command that ends by itself and leaves nothing of this process changed; `encoding` is what
+ * bytes of its standard output are taken for.
+ */
 export async function runHere(
   args: readonly string[],
+  encoding: BufferEncoding = 'utf8',
 ): Promise<{ status: number; stdout: string; stderr: string }> {
-  const store = { stdout: '', stderr: '' };
+  const store = { stdout: '', stderr: '', encoding };
   const before = process.exitCode;
   process.exitCode = undefined;
   const failure = await said.run(store, () =>
@@ -34,7 +43,7 @@ export async function runHere(
   );
   const status = failure ?? exitCode();
   process.exitCode = before;
-  return { status, ...store };
+  return { status, stdout: store.stdout, stderr: store.stderr };
 }
 
 function exitCode(): number {

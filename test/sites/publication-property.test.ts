@@ -19,6 +19,7 @@ import { Publication } from '../../src/sites/publication.js';
 import { later, stepsBelow, type TakeSteps } from '../../src/sites/steps.js';
 import { Trees } from '../../src/sites/trees.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
+import { isFull } from '../helpers/webserver-table.js';
 
 const names = ['a', 'b', 'a.hg', 'b.hg', '.c.hg', '.hg'];
 const depth = 3;
@@ -190,7 +191,7 @@ describe('In any tree of directories, markers, repositories and symbolic links',
             rmSync(root, { recursive: true });
           }
         }),
-        { numRuns: 60 },
+        { numRuns: isFull ? 100 : 20 },
       );
     });
   }

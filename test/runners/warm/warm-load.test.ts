@@ -12,10 +12,11 @@ import { fixture } from '../../helpers/bridge.js';
 import { isRunning, vanished } from '../../helpers/processes.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 import { runBy, Warm } from '../../helpers/warm.js';
+import { isFull } from '../../helpers/webserver-table.js';
 
 const AT_ONCE = 4;
 /** So many are answered between one change and the next. */
-const ANSWERS = 16;
+const ANSWERS = isFull ? 16 : 8;
 
 /** Between two requests, while there is no fork server and each request is a new process. */
 const PAUSE_MS = 50;
@@ -133,7 +134,7 @@ describe('Under load', { timeout: 180_000 }, () => {
       const count = { now: () => undefined, look: () => answers++, isSlow: () => isStarting };
       await underLoad(warm, invocationOf(fixture(`cgi/${script}`)), count, async () => {
         const killed = new Set<number>();
-        while (killed.size < 4) {
+        while (killed.size < 3) {
           await newest(warm, killed);
           isStarting = false;
           const enough = answers + 7 * killed.size;

@@ -13,8 +13,8 @@ import { startProcess } from '../../helpers/spawn-method.js';
 import { runBy, spawned, Warm } from '../../helpers/warm.js';
 import { isFull } from '../../helpers/webserver-table.js';
 
-/** What adds up in a fork server shows long before a thousand. */
-const REQUESTS = isFull ? 1_000 : 250;
+/** What adds up in a fork server, one more each time, shows long before a thousand. */
+const REQUESTS = isFull ? 1_000 : 80;
 /** As many at once. */
 const CONCURRENCY = 4;
 
