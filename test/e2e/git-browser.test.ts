@@ -11,6 +11,7 @@ import { git, makeBareRepository } from '../helpers/git.js';
 import { type GitHost, startGitHost } from '../helpers/git-site.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 import type { WebServerName } from '../helpers/webserver.js';
+import { isFull } from '../helpers/webserver-table.js';
 
 describe('gitweb in a browser', { timeout: 240_000 }, () => {
   let browser: Browser;
@@ -20,10 +21,10 @@ describe('gitweb in a browser', { timeout: 240_000 }, () => {
   after(() => browser.close());
 
   for (const server of ['lighttpd', 'nginx'] satisfies WebServerName[]) {
-    it(`leads from the list to a raw file and a snapshot, and no link on the way is broken, behind ${server}`, async () => {
+    it(`leads from the list to a raw file and a snapshot, with no broken link, behind ${server}`, async () => {
       const host = await makeHost(server);
       try {
-        await click(host.url);
+        await click(host.url, server === 'lighttpd' || isFull);
       } finally {
         await host.stop();
       }
@@ -48,8 +49,8 @@ describe('gitweb in a browser', { timeout: 240_000 }, () => {
     return host;
   }
 
-  /** Goes the way that people go; on each page, fetches all that it links to. */
-  async function click(base: string): Promise<void> {
+  /** Goes the way that people go; on each page, fetches what it links to where that is wanted. */
+  async function click(base: string, isFetching: boolean): Promise<void> {
     const context = await browser.newContext();
     const page = await context.newPage();
     const problems: string[] = [];
@@ -66,6 +67,7 @@ describe('gitweb in a browser', { timeout: 240_000 }, () => {
     });
     const fetched = new Set<string>();
     const check = async (): Promise<void> => {
+      if (!isFetching) return;
       for (const link of (await linksOf(page)).filter((each) => each.startsWith(`${base}/`))) {
         if (fetched.has(link)) continue;
         fetched.add(link);
@@ -110,7 +112,7 @@ describe('gitweb in a browser', { timeout: 240_000 }, () => {
     assert.equal(await download.failure(), null);
     await context.close();
     assert.deepEqual(problems, []);
-    assert.ok(fetched.size > 60, `only ${String(fetched.size)} links`);
+    assert.ok(!isFetching || fetched.size > 60, `only ${String(fetched.size)} links`);
   }
 });
 
