@@ -1,8 +1,7 @@
 /** A status for people at a browser: one page that needs nothing else, with nothing in it that the network can forge. */
 
-import { siteGraphs } from './graph.js';
 import { PERIODS, sum } from './history.js';
-import { code, known, table, text } from './markup.js';
+import { code, known, siteGraphs, table, text } from './markup.js';
 import { duration, size } from './quantities.js';
 import { siteSection } from './site-section.js';
 import type { EndedRequest, RequestStatus, SiteStatus, Status } from './status.js';
