@@ -41,6 +41,9 @@ const notStarted = { ...failed, stage: 'start', word: 'start-error' } as const;
 /** Ended by the bridge. */
 const ended = <const Word extends string>(word: Word) =>
   ({ ...failed, stage: 'run', endsRun: true, word }) as const;
+/** Ended for a time that has its option's name. */
+const late = <const Word extends string>(word: Word, reason: string) =>
+  ({ ...ended(word), ...TOO_LONG, option: word, reason }) as const;
 const died = <const Word extends string>(word: Word, reason: string) =>
   ({ ...failed, ...NOT_MADE, stage: 'run', word, reason }) as const;
 const completed = (level: Row['level'], message: string) =>
@@ -161,24 +164,9 @@ const rows = {
     code: 'ERR_CANCELLED',
     ...shown(503, 'The administrator of the server has ended this request.'),
   },
-  'start-timeout': {
-    ...ended('start-timeout'),
-    option: 'start-timeout',
-    ...TOO_LONG,
-    reason: 'The program did not begin to answer in time (--start-timeout).',
-  },
-  'idle-timeout': {
-    ...ended('idle-timeout'),
-    option: 'idle-timeout',
-    ...TOO_LONG,
-    reason: 'The program made no progress for too long (--idle-timeout).',
-  },
-  'max-time': {
-    ...ended('max-time'),
-    option: 'max-time',
-    ...TOO_LONG,
-    reason: 'The program took longer than a request may (--max-time).',
-  },
+  'start-timeout': late('start-timeout', 'The program did not begin to answer in time (--start-timeout).'),
+  'idle-timeout': late('idle-timeout', 'The program made no progress for too long (--idle-timeout).'),
+  'max-time': late('max-time', 'The program took longer than a request may (--max-time).'),
   'max-cpu': {
     ...failed,
     stage: 'run',
@@ -193,11 +181,7 @@ const rows = {
     ...NOT_MADE,
   },
   'max-spool-size': { ...ended('max-spool-size'), ...tooLarge },
-  'invalid-header': {
-    ...ended('invalid-header'),
-    code: 'ERR_INVALID_HEADER',
-    ...NOT_MADE,
-  },
+  'invalid-header': { ...ended('invalid-header'), ...NOT_MADE, code: 'ERR_INVALID_HEADER' },
   'too-many-spools': { ...failed, ...tooMany, stage: 'run', word: 'spool-error' },
   'max-spool-total': { ...failed, ...spoolTotal, stage: 'run', word: 'spool-error' },
   'disk-full': { ...failed, ...diskFull, stage: 'run', word: 'spool-error' },
@@ -223,18 +207,18 @@ const rows = {
   'killed-withheld': died('cut-short', 'The program was ended by {how} before its answer was whole.'),
   /** Of one that was being sent. */
   'cut-short': {
+    ...failed,
     stage: 'sent',
     word: 'cut-short',
-    level: 'error',
     message: 'response cut short after {why} bytes',
   },
 
   'bridge-error': {
+    ...failed,
+    ...shown(500, NOT_MADE.page),
     stage: 'before',
     word: 'bridge-error',
-    level: 'error',
     message: '{why}',
-    ...shown(500, NOT_MADE.page),
   },
 } as const satisfies Record<string, Row>;
 

@@ -182,9 +182,8 @@ export class Listener {
       this.#onConnection(socket, this);
       return;
     }
-    onStranger(
-      `connection from ${remoteAddress || 'a host that has left'}, which --allow-from does not name`,
-    );
+    const host = remoteAddress || 'a host that has left';
+    onStranger(`connection from ${host}, which --allow-from does not name`);
     socket.destroy();
   };
 
@@ -215,10 +214,8 @@ export class Listener {
     const given = this.#given;
     const { allowFrom, socket } = this.#options;
     if (given.kind === 'unix') {
-      this.#file = await bindUnixSocket(this.#server.server, given.path, {
-        ...socket,
-        backlog: this.#backlog,
-      });
+      const backlog = this.#backlog;
+      this.#file = await bindUnixSocket(this.#server.server, given.path, { ...socket, backlog });
       this.#server.watch();
       return;
     }
