@@ -1,6 +1,6 @@
 /** Shares out the threads that Node has for what may take long: a dead file system never gives back what waits for it. */
 
-import type { Wanted } from './timer.js';
+import type { WaitSignal } from './timer.js';
 
 /** As many as libuv has made; the command asks for more before there are any (`scripts/bundle.ts`). */
 const POOL = Number(process.env['UV_THREADPOOL_SIZE']) || 4;
@@ -59,7 +59,7 @@ export class Threads {
    *
    * @throws what `work` throws, and what `signal` aborts with
    */
-  async run<T>(work: () => Promise<T>, signal?: Wanted): Promise<T> {
+  async run<T>(work: () => Promise<T>, signal?: WaitSignal): Promise<T> {
     signal?.throwIfAborted();
     if (this.#mayTake) this.#take();
     else await this.#turn(signal);
@@ -78,7 +78,7 @@ export class Threads {
     free -= 1;
   }
 
-  async #turn(signal: Wanted | undefined): Promise<void> {
+  async #turn(signal: WaitSignal | undefined): Promise<void> {
     let begin: () => void = () => undefined;
     const begun = new Promise<void>((resolve) => (begin = resolve));
     this.#waiting.add(begin);
@@ -119,7 +119,7 @@ export class Threads {
 }
 
 /** What `result` comes to, unless `signal` aborts first. */
-export function unlessAborted<T>(result: Promise<T>, signal: Wanted): Promise<T> {
+export function unlessAborted<T>(result: Promise<T>, signal: WaitSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = (): void => {
       signal.removeEventListener('abort', onAbort);

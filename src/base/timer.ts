@@ -48,7 +48,7 @@ export function backoffOf(delayMs: number, longestMs: number): Backoff {
 }
 
 /** Says whether anybody still waits for what is under way, as an AbortSignal does. */
-export interface Wanted {
+export interface WaitSignal {
   readonly aborted: boolean;
   readonly reason: unknown;
   throwIfAborted(): void;
@@ -57,18 +57,18 @@ export interface Wanted {
 }
 
 /**
- * Wanted until `signal` aborts, or for `ms` from now on; with 0 for as long as it takes. It looks at the clock, and has a
+ * WaitSignal until `signal` aborts, or for `ms` from now on; with 0 for as long as it takes. It looks at the clock, and has a
  * timer only while somebody listens: most look-ups are over at once. `what` says what a file system has to have done by then.
  */
-export class Deadline implements Wanted {
-  readonly #signal: Wanted;
+export class Deadline implements WaitSignal {
+  readonly #signal: WaitSignal;
   readonly #ms: number;
   readonly #what: string;
   readonly #since = performance.now();
   readonly #listeners = new Map<() => void, NodeJS.Timeout | undefined>();
   #isOver = false;
 
-  constructor(signal: Wanted, ms: number, what = 'said what is asked for') {
+  constructor(signal: WaitSignal, ms: number, what = 'said what is asked for') {
     this.#signal = signal;
     this.#ms = ms;
     this.#what = what;

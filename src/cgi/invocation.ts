@@ -26,7 +26,7 @@ export interface Invocation {
    * How it is to end ahead of its time: by SIGTERM, which is the default, or, since those that it has started clean up
    * only then, at the end of their input, which they come to when it is killed.
    */
-  readonly endedBy?: 'signal' | 'end-of-input';
+  readonly terminatedBy?: 'signal' | 'end-of-input';
   /** What explains to the administrator why the script refuses the request (401, 403), should it do so. */
   readonly doubt?: string | undefined;
 }
@@ -80,7 +80,10 @@ const steering = new RegExp(
     .join('|'),
 );
 
-/** Whether a param of this name may become a variable; the administrator's own `--env` may be named anything legal. */
+/**
+ * Whether a param of this name may become a variable. The sites of repositories leave out further ones, that mean something
+ * to Mercurial or git (`RepositorySite`); the administrator's own `--env` may be named anything legal.
+ */
 export function mayBecomeVariable(name: ByteString): boolean {
   return isLegalName(name) && !steering.test(name);
 }

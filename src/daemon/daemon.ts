@@ -16,7 +16,7 @@ import {
   oneOf,
   prepareSites,
   type StartHooks,
-  type Wanted,
+  type FittedSite,
 } from './prepare-sites.js';
 import { maxOfAll, ProcessTotal } from './requests/process-total.js';
 import { type ServedSite, siteLog } from './served-site.js';
@@ -192,7 +192,7 @@ export class Daemon {
     if (isWatched) this.#collector ??= await StatusCollector.open(() => this.#isAccepting);
   }
 
-  #fit(configuration: Configuration): readonly Wanted[] {
+  #fit(configuration: Configuration): readonly FittedSite[] {
     const { sites } = configuration;
     const limit = descriptorLimit();
     const { sites: fitted, maxSpools, warning } = fitConnections(sites, limit, maxOfAll(configuration));
@@ -201,13 +201,13 @@ export class Daemon {
     return sites.map((configured, index) => ({ configured, fitted: fitted[index] ?? configured }));
   }
 
-  #prepare(wanted: readonly Wanted[], hooks: StartHooks): ReturnType<typeof prepareSites> {
-    const watch = {
+  #prepare(wanted: readonly FittedSite[], hooks: StartHooks): ReturnType<typeof prepareSites> {
+    const context = {
       isAccepting: () => this.#isAccepting,
       collector: this.#collector,
       processes: this.#processes,
     };
-    return prepareSites(wanted, { daemonLog: this.#log, accessLog: this.#accessLog, watch }, hooks);
+    return prepareSites(wanted, { daemonLog: this.#log, accessLog: this.#accessLog, daemon: context }, hooks);
   }
 
   #show(): void {

@@ -13,10 +13,10 @@ import type { Daemon } from './daemon.js';
 import type { Address } from './listening/address.js';
 import { type FindListener, SiteListeners } from './listening/site-listeners.js';
 import type { Logs } from './process/logs.js';
-import { ServedSite, siteLog, type Watch } from './served-site.js';
+import { ServedSite, siteLog, type DaemonContext } from './served-site.js';
 
 /** A site as it was configured, and with as many connections as the descriptors allow. */
-export interface Wanted {
+export interface FittedSite {
   readonly configured: ServedSiteConfiguration;
   readonly fitted: ServedSiteConfiguration;
 }
@@ -33,7 +33,7 @@ export interface StartHooks {
 export interface Common {
   readonly daemonLog: Log;
   readonly accessLog: AccessLog | undefined;
-  readonly watch: Watch;
+  readonly daemon: DaemonContext;
 }
 
 /**
@@ -43,11 +43,11 @@ export interface Common {
  *   then.
  */
 export async function prepareSites(
-  wanted: readonly Wanted[],
-  { daemonLog, accessLog, watch }: Common,
+  wanted: readonly FittedSite[],
+  { daemonLog, accessLog, daemon }: Common,
   { find, onReady }: StartHooks,
 ): Promise<ReadonlyMap<ServedSite, ServedSiteConfiguration>> {
-  const bound: (Wanted & { readonly listeners: SiteListeners })[] = [];
+  const bound: (FittedSite & { readonly listeners: SiteListeners })[] = [];
   const sites = new Map<ServedSite, ServedSiteConfiguration>();
   try {
     for (const each of wanted) {
@@ -56,7 +56,7 @@ export async function prepareSites(
     }
     const prepared = await Promise.allSettled(
       bound.map(async ({ configured, fitted, listeners }) => {
-        const site = await ServedSite.prepare(fitted, listeners, daemonLog, accessLog, watch);
+        const site = await ServedSite.prepare(fitted, listeners, daemonLog, accessLog, daemon);
         sites.set(site, configured);
       }),
     );

@@ -19,7 +19,7 @@ import type { SiteTally, StatusCollector, WatchedSite } from './status/collector
 import { ownPage } from './status/pages.js';
 
 /** What a site is told of the daemon that it is part of, and tells it. */
-export interface Watch {
+export interface DaemonContext {
   readonly isAccepting: () => boolean;
   /** Undefined where nobody may ask for its status. */
   readonly collector: StatusCollector | undefined;
@@ -91,13 +91,13 @@ export class ServedSite implements WatchedSite {
     listeners: SiteListeners,
     daemonLog: Log,
     accessLog: AccessLog | undefined,
-    watch: Watch,
+    daemon: DaemonContext,
   ): Promise<ServedSite> {
     const { name } = configuration;
     const log = siteLog(configuration, daemonLog);
     const site = await makeSite(configuration);
     const runner = await makeRunner(configuration, log);
-    const { isAccepting, collector, processes } = watch;
+    const { isAccepting, collector, processes } = daemon;
     const admission = new Admission(
       admissionOf(configuration),
       // Workers run all the time.

@@ -3,7 +3,7 @@
 import type { Duplex } from 'node:stream';
 
 import { Timer } from '../base/timer.js';
-import type { OutgoingSocket } from './outgoing-socket.js';
+import type { ConnectionSocket } from './connection-socket.js';
 import type { RecordReader } from './record-reader.js';
 
 /** What can be done with a socket beside what streams do. */
@@ -24,7 +24,7 @@ const LAST_REQUEST_MS = 1_000;
 export class ConnectionLife {
   /** Whether records of a chunk are still to be looked at. */
   isTaking = false;
-  readonly #socket: OutgoingSocket;
+  readonly #socket: ConnectionSocket;
   readonly #requests: ReadonlyMap<number, unknown>;
   readonly #reader: RecordReader;
   readonly #system: SocketSystem;
@@ -41,7 +41,7 @@ export class ConnectionLife {
   #onDetached: (() => void) | undefined;
 
   constructor(
-    socket: OutgoingSocket,
+    socket: ConnectionSocket,
     requests: ReadonlyMap<number, unknown>,
     reader: RecordReader,
     system: SocketSystem,

@@ -7,7 +7,7 @@ import { Timer } from '../base/timer.js';
 import { ConnectionLife, type SocketSystem } from './connection-life.js';
 import { NULL_REQUEST_ID, ProtocolStatus, RecordType, recordTypeName, Role } from './constants.js';
 import { endRequest, managementAnswer, outOfSequence, streamEnd, streamRecords } from './record-writer.js';
-import { OutgoingSocket } from './outgoing-socket.js';
+import { ConnectionSocket } from './connection-socket.js';
 import { type ParamsLimits, REQUEST_BYTES } from './params.js';
 import { type RecordEvent, RecordReader } from './record-reader.js';
 import { beginOf, type Carrier, Request } from './request.js';
@@ -49,7 +49,7 @@ export class Connection implements Carrier {
 
   readonly #options: ConnectionOptions;
   readonly #limits: RequestLimits;
-  readonly #socket: OutgoingSocket;
+  readonly #socket: ConnectionSocket;
   readonly #life: ConnectionLife;
   readonly #reader = new RecordReader();
   readonly #requests = new Map<number, Request>();
@@ -63,7 +63,7 @@ export class Connection implements Carrier {
     const { idleTimeoutMs, onProblem } = options;
     this.#options = options;
     this.#limits = { ...options, paramsTimeoutMs: idleTimeoutMs };
-    this.#socket = new OutgoingSocket(socket, {
+    this.#socket = new ConnectionSocket(socket, {
       stallTimeoutMs: idleTimeoutMs,
       onProblem,
       onChunk: this.#take,

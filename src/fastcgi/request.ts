@@ -113,11 +113,11 @@ export class Request {
    * Ends the request: STDOUT's end, STDERR's end if there was any, then END_REQUEST, exactly once however often it is
    * called (FastCGI 1.0 §5.5). Resolves when the octets were handed to the socket or nobody wants them.
    */
-  async end(appStatus: number, protocolStatus: number = ProtocolStatus.REQUEST_COMPLETE): Promise<void> {
+  async end(appStatus: number): Promise<void> {
     if (this.#state !== 'open') return;
     this.#state = 'ending';
     const last = await this.#output.end();
-    this.#finish([...last, endRequest(this.requestId, appStatus, protocolStatus)]);
+    this.#finish([...last, endRequest(this.requestId, appStatus, ProtocolStatus.REQUEST_COMPLETE)]);
   }
 
   /** Gives the request up on the web server's word: END_REQUEST goes out at once if `answer` (FastCGI 1.0 §5.4). */

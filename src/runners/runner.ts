@@ -25,7 +25,7 @@ export interface RunStreams {
 export interface RunLimits {
   /** From the end of the request's body to the end of the response's header. */
   readonly startTimeoutMs: number;
-  /** Without an byte in either direction. */
+  /** Without a byte in either direction. */
   readonly idleTimeoutMs: number;
   /** From the start to the end. */
   readonly maxTimeMs: number;

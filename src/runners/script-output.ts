@@ -51,8 +51,8 @@ export class ScriptOutput {
   #header: ResponseHeader | undefined;
   #held: Buffer[] = [];
   #heldBytes = 0;
-  #bodyHasArrived = false;
-  #keepsWhole: boolean;
+  #isHeldForUpload = true;
+  #isHeldUntilExit: boolean;
   #onBodyArrived: (() => void) | undefined;
   #sentBytes = 0;
   #bodyBytes = 0;
@@ -65,7 +65,7 @@ export class ScriptOutput {
     this.#source = source;
     this.#sink = sink;
     this.#run = run;
-    this.#keepsWhole = run.limits.holdUntilExitBytes > 0;
+    this.#isHeldUntilExit = run.limits.holdUntilExitBytes > 0;
     this.#reader = new ResponseHeaderReader(run.limits.maxHeaderBytes);
   }
 
@@ -148,7 +148,7 @@ export class ScriptOutput {
 
   /** The request's body has arrived, or is not wanted: a web server may see the response begin. */
   bodyArrived(): void {
-    this.#bodyHasArrived = true;
+    this.#isHeldForUpload = false;
     this.#onBodyArrived?.();
     void this.#sendOn();
   }
@@ -158,8 +158,8 @@ export class ScriptOutput {
    * forgotten: nobody has seen anything of it, and an answer that says so is better than a part.
    */
   scriptEnded({ isWhole }: { isWhole: boolean }): void {
-    if (!this.#keepsWhole) return;
-    this.#keepsWhole = false;
+    if (!this.#isHeldUntilExit) return;
+    this.#isHeldUntilExit = false;
     if (isWhole) {
       this.#sink.cork();
       void this.#sendOn();
@@ -179,8 +179,8 @@ export class ScriptOutput {
 
   /** The one place that decides whether what is held may leave. */
   get #mayLeave(): boolean {
-    const isAwaited = this.#bodyHasArrived || this.#sourceEnded || this.#source.destroyed;
-    return isAwaited && !this.#keepsWhole;
+    const isHeldForUpload = this.#isHeldForUpload && !this.#sourceEnded && !this.#source.destroyed;
+    return !isHeldForUpload && !this.#isHeldUntilExit;
   }
 
   /** Bytes of the body that are sent: more than announced, HAProxy answers with 502, and Caddy not at all. */
@@ -209,11 +209,11 @@ export class ScriptOutput {
     this.#held.push(...pieces);
     if (this.#held.length > MAX_HELD_PIECES) this.#held = [Buffer.concat(this.#held)];
     for (const { length } of pieces) this.#heldBytes += length;
-    if (this.#heldBytes >= this.#run.limits.holdUntilExitBytes) this.#keepsWhole = false;
-    if (!this.#bodyHasArrived && this.#heldBytes >= this.#run.limits.holdDuringUploadBytes) {
+    if (this.#heldBytes >= this.#run.limits.holdUntilExitBytes) this.#isHeldUntilExit = false;
+    if (this.#isHeldForUpload && this.#heldBytes >= this.#run.limits.holdDuringUploadBytes) {
       if (this.#run.onFull === undefined) {
         // Once the web server has seen a part of the answer, holding back more helps nobody.
-        this.#bodyHasArrived = true;
+        this.#isHeldForUpload = false;
       } else {
         const released = new Promise<void>((resolve) => {
           this.#onBodyArrived = resolve;

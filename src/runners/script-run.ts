@@ -91,7 +91,7 @@ export class ScriptRun {
   end(why: EndedBy): void {
     this.#endedBy ??= why;
     this.#output.cut();
-    void this.#process.terminate(this.limits.killGraceMs, this.#invocation.endedBy).then(() => {
+    void this.#process.terminate(this.limits.killGraceMs, this.#invocation.terminatedBy).then(() => {
       this.#abortion.abort();
     });
   }

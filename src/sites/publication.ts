@@ -3,7 +3,7 @@
 import type { Dirent } from 'node:fs';
 
 import { type ByteString, fromBuffer, toText } from '../base/bytes.js';
-import type { Wanted } from '../base/timer.js';
+import type { WaitSignal } from '../base/timer.js';
 import { contains } from './contain.js';
 import { entriesAt, type LookUp, lstatAt, realPathAt, realPathBelow } from './look-up.js';
 import { type Found, type Published, type Repository, type Withheld, withheld } from './repositories.js';
@@ -37,7 +37,7 @@ export class Publication {
    * The repository that a path begins with, and the rest of the path. Where nothing is called `NAME`, as people write a
    * clone's URL, it is that of `NAME` with the suffix. Segments must be safe (`contain.ts`).
    */
-  find(path: readonly ByteString[], signal?: Wanted): Promise<Found | Withheld | undefined> {
+  find(path: readonly ByteString[], signal?: WaitSignal): Promise<Found | Withheld | undefined> {
     return this.#options.take(this.#find(path), signal);
   }
 
@@ -89,7 +89,7 @@ export class Publication {
   }
 
   /** The path of a file that a path names among the markers, if there is something in it. */
-  download(path: readonly ByteString[], signal?: Wanted): Promise<ByteString | undefined> {
+  download(path: readonly ByteString[], signal?: WaitSignal): Promise<ByteString | undefined> {
     return this.#options.take(this.#download(path), signal);
   }
 
@@ -106,7 +106,7 @@ export class Publication {
   }
 
   /** All repositories that are published below a path, in the order of their names; of those who ask at once, one walks. */
-  async list(below: readonly ByteString[], signal?: Wanted): Promise<readonly Published[]> {
+  async list(below: readonly ByteString[], signal?: WaitSignal): Promise<readonly Published[]> {
     if (below.some(isHidden)) return [];
     return this.#walks.take(below.join('/'), (stop) => this.#list(below, stop), signal);
   }
@@ -123,11 +123,11 @@ export class Publication {
   }
 
   /** The refusal of a path at which nothing was found; the administrator learns why that is so. */
-  async refusal(path: readonly ByteString[], signal?: Wanted): Promise<Resolution> {
+  async refusal(path: readonly ByteString[], signal?: WaitSignal): Promise<Resolution> {
     return withheld({ why: await this.#options.take(whyNotPublished(this.#options, path), signal) });
   }
 
-  async #list(below: readonly ByteString[], signal: Wanted): Promise<readonly Published[]> {
+  async #list(below: readonly ByteString[], signal: WaitSignal): Promise<readonly Published[]> {
     const found: Published[] = [];
     await this.#walk(below, found, signal);
     const key = (published: Published): string => published.segments.join('/');
@@ -138,7 +138,7 @@ export class Publication {
   directoryWithFile(
     path: readonly ByteString[],
     name: ByteString,
-    signal?: Wanted,
+    signal?: WaitSignal,
   ): Promise<readonly ByteString[] | undefined> {
     return this.#options.take(this.#directoryWithFile(path, name), signal);
   }
@@ -194,7 +194,7 @@ export class Publication {
     return yield* repositoryAt(real, isListed);
   }
 
-  async #walk(directory: readonly ByteString[], found: Published[], signal: Wanted): Promise<void> {
+  async #walk(directory: readonly ByteString[], found: Published[], signal: WaitSignal): Promise<void> {
     const entries = await this.#options.take(this.#entries(directory), signal);
     await Promise.all(
       entries.map(async (entry) => {

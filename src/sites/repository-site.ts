@@ -1,7 +1,7 @@
 /** A site that shows the repositories of a directory: what those of Mercurial's and of git's do alike. */
 
 import { type ByteString, type NameValues } from '../base/bytes.js';
-import type { Wanted } from '../base/timer.js';
+import type { WaitSignal } from '../base/timer.js';
 import { namedDirectory, safeSegments } from './contain.js';
 import { Publication, type PublicationOptions } from './publication.js';
 import { withoutUser } from './remote-user.js';
@@ -29,7 +29,7 @@ export interface Asked {
   /** The published repository that the path begins with, and what of the path is behind it. */
   readonly published: Published | undefined;
   readonly rest: ByteString;
-  readonly signal: Wanted | undefined;
+  readonly signal: WaitSignal | undefined;
 }
 
 /** The real path of the directory of repositories, and what of it is published. */
@@ -65,11 +65,11 @@ export abstract class RepositorySite<Options extends RepositorySiteOptions> impl
     this.#unwanted = unwanted;
   }
 
-  async resolve(params: NameValues, signal?: Wanted): Promise<Resolution | Deferred> {
+  async resolve(params: NameValues, signal?: WaitSignal): Promise<Resolution | Deferred> {
     return withIndex(await this.#resolve(params, signal), this.options.urlPrefix);
   }
 
-  async #resolve(params: NameValues, signal: Wanted | undefined): Promise<Resolution | Deferred> {
+  async #resolve(params: NameValues, signal: WaitSignal | undefined): Promise<Resolution | Deferred> {
     const path = requestPath(params);
     if (path === undefined) return namesNoPath;
     const below = belowPrefix(path, this.options.urlPrefix);

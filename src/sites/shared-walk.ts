@@ -7,7 +7,7 @@ import { setMaxListeners } from 'node:events';
 
 import type { ByteString } from '../base/bytes.js';
 import { unlessAborted } from '../base/threads.js';
-import type { Wanted } from '../base/timer.js';
+import type { WaitSignal } from '../base/timer.js';
 
 interface Walk<T> {
   readonly result: Promise<T>;
@@ -21,7 +21,7 @@ export class SharedWalk<T> {
   readonly #underWay = new Map<ByteString, Walk<T>>();
 
   /** What `walk` comes to, of those that were asked for by this name. @throws what it throws, or `signal` aborts with */
-  async take(name: ByteString, walk: (signal: Wanted) => Promise<T>, signal?: Wanted): Promise<T> {
+  async take(name: ByteString, walk: (signal: WaitSignal) => Promise<T>, signal?: WaitSignal): Promise<T> {
     signal?.throwIfAborted();
     const joined = this.#next.get(name) ?? this.#plan(name, walk);
     joined.waiting += 1;
@@ -36,7 +36,7 @@ export class SharedWalk<T> {
     }
   }
 
-  #plan(name: ByteString, walk: (signal: Wanted) => Promise<T>): Walk<T> {
+  #plan(name: ByteString, walk: (signal: WaitSignal) => Promise<T>): Walk<T> {
     const stop = new AbortController();
     // Each directory of the walk may wait for a thread.
     setMaxListeners(0, stop.signal);

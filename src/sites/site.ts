@@ -1,7 +1,7 @@
 /** What every site has in common: params in, an invocation, a refusal or a small document out. */
 
 import { type ByteString, type NameValues, toText } from '../base/bytes.js';
-import type { Wanted } from '../base/timer.js';
+import type { WaitSignal } from '../base/timer.js';
 import type { DocumentResponse } from '../cgi/document.js';
 import type { Invocation, Refusal } from '../cgi/invocation.js';
 
@@ -13,7 +13,7 @@ export type Resolution =
 /** What a request needs a slot to find out, since that takes long. */
 export interface Deferred {
   readonly kind: 'defer';
-  readonly resolve: (signal?: Wanted) => Promise<Resolution>;
+  readonly resolve: (signal?: WaitSignal) => Promise<Resolution>;
 }
 
 /** Decides what a request runs, and starts nothing. Names in the params are bytes from an enemy. */
@@ -22,11 +22,15 @@ export interface Site {
    * Never rejects for what the params say, but with what `signal` aborts with; another rejection means that the bridge
    * itself is at fault.
    */
-  resolve(params: NameValues, signal?: Wanted): Promise<Resolution | Deferred>;
+  resolve(params: NameValues, signal?: WaitSignal): Promise<Resolution | Deferred>;
 }
 
 /** What the site says, once all of it is found out. */
-export async function resolveRequest(site: Site, params: NameValues, signal?: Wanted): Promise<Resolution> {
+export async function resolveRequest(
+  site: Site,
+  params: NameValues,
+  signal?: WaitSignal,
+): Promise<Resolution> {
   const resolution = await site.resolve(params, signal);
   return checked(resolution.kind === 'defer' ? await resolution.resolve(signal) : resolution);
 }

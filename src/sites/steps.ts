@@ -5,7 +5,7 @@ import { readFile, statfs } from 'node:fs/promises';
 import { type ByteString, fromBuffer, toBuffer } from '../base/bytes.js';
 import { systemCodeOf } from '../base/errors.js';
 import { Threads } from '../base/threads.js';
-import type { Wanted } from '../base/timer.js';
+import type { WaitSignal } from '../base/timer.js';
 import type { LookUp } from './look-up.js';
 
 /**
@@ -13,7 +13,7 @@ import type { LookUp } from './look-up.js';
  *
  * @throws what `signal` aborts with
  */
-export type TakeSteps = <T>(lookUp: LookUp<T>, signal?: Wanted) => Promise<T>;
+export type TakeSteps = <T>(lookUp: LookUp<T>, signal?: WaitSignal) => Promise<T>;
 
 /** Takes each step by a thread of that share, which costs as much as 15 that are taken at once. */
 export function byThreads(threads = new Threads()): TakeSteps {
@@ -150,7 +150,7 @@ async function take<T>(
   lookUp: LookUp<T>,
   within: Turns | undefined,
   threads: Threads,
-  signal?: Wanted,
+  signal?: WaitSignal,
 ): Promise<T> {
   let at = lookUp.next();
   while (at.done !== true) {

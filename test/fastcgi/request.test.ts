@@ -59,7 +59,7 @@ describe('A request', () => {
     const [request, transport] = makeRequest();
     request.stderr.write('warning');
     request.stdout.write('body');
-    await request.end(1, 0);
+    await request.end(1);
     assert.deepEqual(transport.lines, [
       'STDERR 1 warning',
       'STDOUT 1 body',
@@ -133,12 +133,6 @@ describe('A request', () => {
       'STDERR 1 end',
       END,
     ]);
-  });
-
-  it('gives its protocolStatus', async () => {
-    const [request, transport] = makeRequest();
-    await request.end(0, 2);
-    assert.equal(transport.lines.at(-1), 'END_REQUEST 1 00000000 02');
   });
 
   it('waits with END_REQUEST until all of STDOUT was taken', async () => {

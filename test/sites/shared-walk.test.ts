@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import type { Wanted } from '../../src/base/timer.js';
+import type { WaitSignal } from '../../src/base/timer.js';
 import { SharedWalk } from '../../src/sites/shared-walk.js';
 
 /** Walks that end when they are told to, by name. */
 class Walks {
   readonly shared = new SharedWalk<string>();
-  readonly begun: { readonly end: (found: string) => void; readonly signal: Wanted }[] = [];
+  readonly begun: { readonly end: (found: string) => void; readonly signal: WaitSignal }[] = [];
 
   ask(name: string, signal?: AbortSignal): Promise<string> {
     return this.shared.take(

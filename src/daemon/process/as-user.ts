@@ -1,6 +1,6 @@
 /**
  * How root serves as another user: it opens what only root can, and then this process runs the same command again as that
- * user, by execve(2). It stays one process, with its id and its parent; of root's memory and rights nothing is left.
+ * user, by execv(3). It stays one process, with its id and its parent; of root's memory and rights nothing is left.
  */
 
 import { accessSync, closeSync, constants } from 'node:fs';

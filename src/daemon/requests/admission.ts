@@ -85,7 +85,8 @@ export class Admission {
    * process is gone. The wait counts from `since`, by `performance.now()`. Where no more may wait, the last of the source
    * with the most is refused.
    *
-   * @throws BridgeError `ERR_MAX_QUEUE` at once, or `ERR_QUEUE_TIMEOUT`; what `signal` aborts with.
+   * @throws BridgeError `ERR_MAX_QUEUE`, at once or when it has to make room; `ERR_QUEUE_TIMEOUT`, as soon as it is known
+   *   that the wait would be too long; what `signal` aborts with.
    */
   async enter(source: Source, signal: AbortSignal, since = performance.now()): Promise<Release> {
     signal.throwIfAborted();

@@ -6,7 +6,7 @@ import type { ByteString } from '../../base/bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
 import { FirstLines } from '../../process/limits.js';
 import { Threads } from '../../base/threads.js';
-import type { Wanted } from '../../base/timer.js';
+import type { WaitSignal } from '../../base/timer.js';
 
 export type Language = 'python' | 'perl';
 
@@ -47,7 +47,7 @@ export class Interpreters {
   }
 
   /** What the program is or, unless it is an interpreter itself, what its first line says. */
-  async find(invocation: Invocation, signal?: Wanted): Promise<InterpretedScript | OtherProgram> {
+  async find(invocation: Invocation, signal?: WaitSignal): Promise<InterpretedScript | OtherProgram> {
     const language = languageOf(invocation.file);
     if (language !== undefined) return interpreted(language, [invocation.file], invocation.args);
     const line = await this.#threads.run(() => this.#lines.of(invocation.file), signal);

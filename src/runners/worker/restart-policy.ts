@@ -19,7 +19,7 @@ export type WorkerEvent =
 export interface Step {
   readonly actual: 'absent' | 'unproven' | 'proven' | 'ending';
   /** What becomes of the number of failures in a row, which all workers of an application share. */
-  readonly row?: 'broken' | 'longer';
+  readonly failuresInARow?: 'forgotten' | 'one-more';
   /** When the next process is started in its place, if one is wanted there. */
   readonly restart?: 'at-once' | 'after-backoff';
 }
@@ -30,37 +30,37 @@ export const policy = {
   absent: {
     due: { actual: 'unproven' },
     accepts: { actual: 'absent' },
-    answered: { actual: 'absent', row: 'broken' },
+    answered: { actual: 'absent', failuresInARow: 'forgotten' },
     'exited-zero': { actual: 'absent' },
     'exited-otherwise': { actual: 'absent' },
-    'not-started': { actual: 'absent', row: 'longer', restart: 'after-backoff' },
+    'not-started': { actual: 'absent', failuresInARow: 'one-more', restart: 'after-backoff' },
     dismissed: { actual: 'absent' },
   },
   /** It runs and has not answered yet: nobody knows whether it can. */
   unproven: {
     due: { actual: 'unproven' },
-    accepts: { actual: 'unproven', row: 'broken' },
-    answered: { actual: 'proven', row: 'broken' },
-    'exited-zero': { actual: 'absent', row: 'longer', restart: 'after-backoff' },
-    'exited-otherwise': { actual: 'absent', row: 'longer', restart: 'after-backoff' },
-    'not-started': { actual: 'absent', row: 'longer', restart: 'after-backoff' },
+    accepts: { actual: 'unproven', failuresInARow: 'forgotten' },
+    answered: { actual: 'proven', failuresInARow: 'forgotten' },
+    'exited-zero': { actual: 'absent', failuresInARow: 'one-more', restart: 'after-backoff' },
+    'exited-otherwise': { actual: 'absent', failuresInARow: 'one-more', restart: 'after-backoff' },
+    'not-started': { actual: 'absent', failuresInARow: 'one-more', restart: 'after-backoff' },
     dismissed: { actual: 'ending' },
   },
   /** It has answered. */
   proven: {
     due: { actual: 'proven' },
     accepts: { actual: 'proven' },
-    answered: { actual: 'proven', row: 'broken' },
-    'exited-zero': { actual: 'absent', row: 'broken', restart: 'at-once' },
-    'exited-otherwise': { actual: 'absent', row: 'longer', restart: 'after-backoff' },
-    'not-started': { actual: 'absent', row: 'longer', restart: 'after-backoff' },
+    answered: { actual: 'proven', failuresInARow: 'forgotten' },
+    'exited-zero': { actual: 'absent', failuresInARow: 'forgotten', restart: 'at-once' },
+    'exited-otherwise': { actual: 'absent', failuresInARow: 'one-more', restart: 'after-backoff' },
+    'not-started': { actual: 'absent', failuresInARow: 'one-more', restart: 'after-backoff' },
     dismissed: { actual: 'ending' },
   },
   /** It was told to end, and has not yet: how it ends is then no matter. */
   ending: {
     due: { actual: 'ending' },
     accepts: { actual: 'ending' },
-    answered: { actual: 'ending', row: 'broken' },
+    answered: { actual: 'ending', failuresInARow: 'forgotten' },
     'exited-zero': { actual: 'absent', restart: 'at-once' },
     'exited-otherwise': { actual: 'absent', restart: 'at-once' },
     'not-started': { actual: 'absent', restart: 'after-backoff' },

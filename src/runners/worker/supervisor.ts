@@ -121,10 +121,10 @@ export class Supervisor<Process extends WorkerProcess> {
   #happens(slot: Slot<Process>, event: WorkerEvent): Step {
     const step: Step = policy[slot.actual][event];
     slot.actual = step.actual;
-    if (step.row === 'broken') {
+    if (step.failuresInARow === 'forgotten') {
       this.#failures = 0;
       this.#backoff = firstBackoff;
-    } else if (step.row === 'longer') {
+    } else if (step.failuresInARow === 'one-more') {
       this.#failures += 1;
     }
     return step;
@@ -163,8 +163,8 @@ export class Supervisor<Process extends WorkerProcess> {
     event: WorkerEvent,
     end: Pick<WorkerEnd<Process>, 'process' | 'exit' | 'error'>,
   ): void {
-    const { row, restart } = this.#happens(slot, event);
-    const failed = row === 'longer';
+    const { failuresInARow, restart } = this.#happens(slot, event);
+    const failed = failuresInARow === 'one-more';
     const backoffMs = this.#backoff.delayMs;
     if (failed) this.#backoff = this.#backoff.next();
     const soonestMs = Math.max(0, Math.ceil(slot.launchedAt + LEAST_INTERVAL_MS - performance.now()));

@@ -107,7 +107,7 @@ class GitSite extends RepositorySite<GitSiteOptions> {
       directory: this.repos,
       // From git 2.39 on, a push that a signal has ended leaves what it has received; one whose input ends does not.
       // That end must not come by itself: git-http-backend would wait for it for ever.
-      ...(rest === '/git-receive-pack' ? { endedBy: 'end-of-input' as const } : {}),
+      ...(rest === '/git-receive-pack' ? { terminatedBy: 'end-of-input' as const } : {}),
       ...(isPushed && { doubt: doubtOf(params, trustRemoteUser) }),
       variables: this.#variables(params, [
         // Instead of GIT_PROJECT_ROOT: what is published is no matter of its path, and this one is already real.

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { unlessAborted } from '../../../src/base/threads.js';
-import type { Wanted } from '../../../src/base/timer.js';
+import type { WaitSignal } from '../../../src/base/timer.js';
 import { ByteBudget } from '../../../src/base/bytes.js';
 import { Admission } from '../../../src/daemon/requests/admission.js';
 import { Handler } from '../../../src/daemon/requests/handler.js';
@@ -199,13 +199,13 @@ describe('A handler', () => {
     assert.deepEqual([access.end, access.status], ['aborted', 200]);
   });
 
-  const never = (_params: unknown, signal?: Wanted): Promise<never> =>
+  const never = (_params: unknown, signal?: WaitSignal): Promise<never> =>
     unlessAborted(new Promise(() => undefined), signal ?? new AbortController().signal);
 
   it('answers 504 where the site does not find out in time what is asked for', async () => {
     for (const resolve of [
       never,
-      () => Promise.resolve({ kind: 'defer' as const, resolve: (signal?: Wanted) => never([], signal) }),
+      () => Promise.resolve({ kind: 'defer' as const, resolve: (signal?: WaitSignal) => never([], signal) }),
     ]) {
       const { access, events } = await respond({ resolve, lookUpTimeoutMs: 20 });
       assert.deepEqual([access.end, access.status], ['look-up-timeout', 504]);

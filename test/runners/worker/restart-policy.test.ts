@@ -9,44 +9,44 @@ import {
   type WorkerEvent,
 } from '../../../src/runners/worker/restart-policy.js';
 
-/** A cell in words: the next state, what becomes of the row of failures, and when another process is started. */
+/** A cell in words: the next state, what becomes of the failures in a row, and when another process is started. */
 function cell(actual: Actual, event: WorkerEvent): string {
   const step: Step = policy[actual][event];
-  return [step.actual, step.row, step.restart].filter((word) => word !== undefined).join(', ');
+  return [step.actual, step.failuresInARow, step.restart].filter((word) => word !== undefined).join(', ');
 }
 
 const expected: Record<Actual, Record<WorkerEvent, string>> = {
   absent: {
     due: 'unproven',
     accepts: 'absent',
-    answered: 'absent, broken',
+    answered: 'absent, forgotten',
     'exited-zero': 'absent',
     'exited-otherwise': 'absent',
-    'not-started': 'absent, longer, after-backoff',
+    'not-started': 'absent, one-more, after-backoff',
     dismissed: 'absent',
   },
   unproven: {
     due: 'unproven',
-    accepts: 'unproven, broken',
-    answered: 'proven, broken',
-    'exited-zero': 'absent, longer, after-backoff',
-    'exited-otherwise': 'absent, longer, after-backoff',
-    'not-started': 'absent, longer, after-backoff',
+    accepts: 'unproven, forgotten',
+    answered: 'proven, forgotten',
+    'exited-zero': 'absent, one-more, after-backoff',
+    'exited-otherwise': 'absent, one-more, after-backoff',
+    'not-started': 'absent, one-more, after-backoff',
     dismissed: 'ending',
   },
   proven: {
     due: 'proven',
     accepts: 'proven',
-    answered: 'proven, broken',
-    'exited-zero': 'absent, broken, at-once',
-    'exited-otherwise': 'absent, longer, after-backoff',
-    'not-started': 'absent, longer, after-backoff',
+    answered: 'proven, forgotten',
+    'exited-zero': 'absent, forgotten, at-once',
+    'exited-otherwise': 'absent, one-more, after-backoff',
+    'not-started': 'absent, one-more, after-backoff',
     dismissed: 'ending',
   },
   ending: {
     due: 'ending',
     accepts: 'ending',
-    answered: 'ending, broken',
+    answered: 'ending, forgotten',
     'exited-zero': 'absent, at-once',
     'exited-otherwise': 'absent, at-once',
     'not-started': 'absent, after-backoff',

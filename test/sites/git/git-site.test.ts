@@ -145,7 +145,7 @@ describe('A request of git’s', () => {
 
   it('is ended by the end of its input if it is a push, and by a signal else', async () => {
     const ends = ['git-receive-pack', 'git-upload-pack', 'info/refs'].map(async (name) => {
-      return (await tree.service(at(`/a.git/${name}`), { trustRemoteUser: true })).endedBy;
+      return (await tree.service(at(`/a.git/${name}`), { trustRemoteUser: true })).terminatedBy;
     });
     assert.deepEqual(await Promise.all(ends), ['end-of-input', undefined, undefined]);
   });

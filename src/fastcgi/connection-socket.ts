@@ -6,7 +6,7 @@ import { BridgeError } from '../base/errors.js';
 import { Timer } from '../base/timer.js';
 import { noteBytesRead } from '../base/memory-pressure.js';
 
-export interface OutgoingSocketOptions {
+export interface ConnectionSocketOptions {
   /** How long the web server may leave unread what it was sent, in milliseconds; 0 for as long as it likes. */
   readonly stallTimeoutMs: number;
   /** Told why the connection is closed on its peer. */
@@ -25,13 +25,13 @@ const MAX_UNAWAITED_BYTES = 65_536;
 const LINGER_MS = 5_000;
 
 /** Owns the socket it is given: closes it when the peer, `finish` or `destroy` says so, unless it was `release`d. */
-export class OutgoingSocket {
+export class ConnectionSocket {
   /** Resolves when the socket is closed, or somebody else's. */
   readonly closed: Promise<void>;
 
   /** What it owns: to be asked, not to be changed. */
   readonly stream: Duplex;
-  readonly #options: OutgoingSocketOptions;
+  readonly #options: ConnectionSocketOptions;
   readonly #stall: Timer;
   readonly #onData: (chunk: Buffer) => void;
   readonly #onEnd: () => void;
@@ -43,7 +43,7 @@ export class OutgoingSocket {
   #unawaitedBytes = 0;
   #state: 'open' | 'finishing' | 'closed' = 'open';
 
-  constructor(socket: Duplex, options: OutgoingSocketOptions) {
+  constructor(socket: Duplex, options: ConnectionSocketOptions) {
     this.stream = socket;
     this.#options = options;
     const { stallTimeoutMs } = options;

@@ -2,17 +2,17 @@ import assert from 'node:assert/strict';
 import { type Duplex, duplexPair } from 'node:stream';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
-import { OutgoingSocket } from '../../src/fastcgi/outgoing-socket.js';
+import { ConnectionSocket } from '../../src/fastcgi/connection-socket.js';
 
 describe('A transport', () => {
   let near: Duplex;
   let far: Duplex;
-  let transport: OutgoingSocket;
+  let transport: ConnectionSocket;
 
   beforeEach(() => {
     [near, far] = duplexPair();
     const nothing = (): void => undefined;
-    transport = new OutgoingSocket(near, {
+    transport = new ConnectionSocket(near, {
       stallTimeoutMs: 0,
       onProblem: nothing,
       onChunk: nothing,
