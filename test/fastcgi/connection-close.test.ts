@@ -79,12 +79,13 @@ describe('The end of a connection', () => {
     let hasUnread = true;
     const peer = new Peer({ hasUnread: () => hasUnread });
     assert.equal(peer.connection.retire(), false);
+    const before = performance.now();
     const request = await peer.request(begin(1, KEEP), record(4, 1));
     assert.equal(peer.connection.idleSince, undefined);
     hasUnread = false;
     assert.equal(peer.connection.retire(), false);
     await request.end(0);
-    assert.equal(typeof peer.connection.idleSince, 'number');
+    assert.ok(Number(peer.connection.idleSince) > before, 'since its last answer');
     assert.equal(peer.connection.retire(), true);
     assert.equal(peer.connection.idleSince, undefined);
     assert.equal((await peer.rest()).at(-1), 'END_REQUEST 1 00000000 00');
@@ -93,6 +94,7 @@ describe('The end of a connection', () => {
   it('takes a request that comes meanwhile, where nobody can say whether something has been sent', async () => {
     const peer = new Peer();
     assert.equal(peer.connection.retire(), true);
+    assert.equal(peer.connection.idleSince, undefined);
     const request = await peer.request(begin(1, KEEP), record(4, 1));
     await request.end(0);
     assert.equal((await peer.rest()).at(-1), 'END_REQUEST 1 00000000 00');

@@ -67,6 +67,20 @@ describe('A connection that is passed on', () => {
     assert.equal(detached.isDone, true);
   });
 
+  it('is not let go by a request that is refused while another one lies in the same chunk', async () => {
+    const peer = new Peer();
+    const refused = begin(1, { ...KEEP, role: 3 });
+    peer.send(refused.subarray(0, 3));
+    await once(peer.near, 'data');
+    const detached = detach(peer);
+    peer.send(refused.subarray(3), wholeRequest(2, KEEP));
+    await peer.ask();
+    assert.equal(detached.isDone, false);
+    await peer.requests[0]?.end(0);
+    await peer.connection.closed;
+    assert.equal(detached.isDone, true);
+  });
+
   it('is let go only when all of an answer was taken from us', async () => {
     const [near, far] = await tcpPair();
     const peer = new Peer({ pair: [near, far] });

@@ -43,4 +43,37 @@ describe('A transport', () => {
     });
     assert.equal(transport.release(), true);
   });
+
+  it('lets go of no socket while something of the last answer is under way', async () => {
+    transport.send([Buffer.of(0)]);
+    assert.equal(near.isPaused(), false);
+    assert.equal(transport.release(), false);
+    far.resume();
+    await new Promise(setImmediate);
+    assert.equal(transport.release(), true);
+  });
+
+  it('lets go of no socket with bytes that have come and were not looked at', async () => {
+    transport.readOn(false);
+    await new Promise((resolve) => far.write('x', resolve));
+    transport.readOn(true);
+    assert.equal(transport.release(), false);
+    await new Promise(setImmediate);
+    assert.equal(transport.release(), true);
+  });
+
+  it('says of nothing that it was taken, once it was destroyed', async () => {
+    let isTaken = false;
+    transport.send([Buffer.of(0)], () => (isTaken = true));
+    transport.destroy();
+    await transport.closed;
+    await new Promise(setImmediate);
+    assert.equal(isTaken, false);
+  });
+
+  it('reads on once it has ended its side, so that what comes still resets nothing', () => {
+    transport.readOn(false);
+    transport.finish();
+    assert.equal(near.isPaused(), false);
+  });
 });

@@ -55,6 +55,21 @@ describe('A budget for the params of all requests', () => {
     await peer.leave();
   });
 
+  it('has room for 4 KiB of what each request takes beside its params', async () => {
+    const peer = new Peer({ paramsBudget: new ByteBudget(3 * 4_096 - 1) });
+    const answer = await peer.ask(begin(1, KEEP), begin(2, KEEP), begin(3, KEEP));
+    assert.deepEqual(answer, ['STDOUT 3 max-params-total', 'STDOUT 3 end', 'END_REQUEST 3 00000000 00']);
+    await peer.leave();
+  });
+
+  it('makes no request without params of one whose octets alone are too many', async () => {
+    const peer = new Peer({ paramsBudget: new ByteBudget(REQUEST_BYTES + 10) });
+    const refused = await peer.request(wholeRequest(1, { ...KEEP, params: '\x03\x0aabcdefghijklm' }));
+    assert.equal(refused.problem?.code, 'ERR_MAX_PARAMS_TOTAL');
+    await refused.end(0);
+    await peer.leave();
+  });
+
   it('gives back what too long params have had, at once', async () => {
     const paramsBudget = new ByteBudget(100_000);
     const peer = new Peer({ paramsBudget, maxParamsBytes: 8 });

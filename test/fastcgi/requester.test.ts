@@ -163,18 +163,23 @@ describe('A requester', () => {
     requester.close();
   });
 
-  it('goes on when the reader of a full answer leaves it', async () => {
-    const { requester, near, far } = connect();
-    const left = requester.send([], { requestId: 1 });
-    const next = requester.send([], { requestId: 2 });
-    // More than the streams hold, 16 KiB each with Node 20, 64 with 22.
-    for (let count = 0; count < 4; count++) far.write(record(6, 1, Buffer.alloc(60_000)));
-    await once(near, 'pause');
-    left.stdout.destroy();
-    far.write(end(2));
-    await next.ended;
-    requester.close();
-  });
+  for (const [name, type] of [
+    ['stdout', 6],
+    ['stderr', 7],
+  ] as const) {
+    it(`waits for the reader of a full ${name}, and goes on when that one leaves it`, async () => {
+      const { requester, near, far } = connect();
+      const left = requester.send([], { requestId: 1 });
+      const next = requester.send([], { requestId: 2 });
+      // More than the streams hold, 16 KiB each with Node 20, 64 with 22.
+      for (let count = 0; count < 4; count++) far.write(record(type, 1, Buffer.alloc(60_000)));
+      await once(near, 'pause');
+      left[name].destroy();
+      far.write(end(2));
+      await next.ended;
+      requester.close();
+    });
+  }
 
   for (const how of ['destroys', 'ends'] as const) {
     it(`rejects with ERR_FASTCGI_DISCONNECTED when the connection ${how} before the answer does`, async () => {

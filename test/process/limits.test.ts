@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
-import { before, describe, it } from 'node:test';
+import { execFileSync } from 'node:child_process';
+import { stat, utimes, writeFile } from 'node:fs/promises';
+import { getPriority } from 'node:os';
 import { text } from 'node:stream/consumers';
+import { before, describe, it } from 'node:test';
 
 import { BridgeError, systemCodeOf } from '../../src/base/errors.js';
-import { setLimits, startLimited } from '../../src/process/limits.js';
+import { FirstLines, interpreterFault, setLimits, startLimited } from '../../src/process/limits.js';
 import { chooseStart, type StartProcess } from '../../src/process/start-process.js';
 import { makeTree } from '../helpers/file-tree.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -27,6 +30,8 @@ before(async () => {
     'with-a-relative-one': program('#!below/runs\n'),
     'below/runs': program('#!/bin/sh\necho ran\n'),
     'without-first-line': program('echo ran\n'),
+    'its-own-interpreter': program(`#!${directory}/its-own-interpreter\n`),
+    'how-nice': program('#!/bin/sh\nsleep 0.3\nnice\n'),
   });
 });
 
@@ -69,10 +74,46 @@ describe('A program with limits', () => {
     assert.deepEqual(await outcome(bound, 'without-first-line', `${directory}/gone`), refused);
   });
 
+  it('is not looked through for ever where it is its own interpreter', { timeout: 30_000 }, async () => {
+    await outcome(bound, 'its-own-interpreter');
+  });
+
+  it('is as nice as it is told to be, however it is started', async () => {
+    const { niceness, ...others } = limits;
+    const own = getPriority();
+    for (const way of ['posix', 'node'] as const) {
+      const nice = startLimited(chooseStart(way).start, { ...others, launcher: [], niceness });
+      assert.equal(await outcome(nice, 'how-nice'), `${String(own + 1)}\n`, way);
+    }
+  });
+
+  it('has a second to end in after its processor time', () => {
+    assert.equal(limits.values.get('cpu'), '600:601');
+  });
+
   for (const name of ['with-a-relative-one', 'without-first-line']) {
     it(`is run as one without: ${name}`, async () => {
       assert.equal(await outcome(plain, name), 'ran\n');
       assert.equal(await outcome(bound, name), 'ran\n');
     });
   }
+});
+
+describe('The first line of a program', { timeout: 30_000 }, () => {
+  it('is read again where the file has changed, though it is as long and says the same time', async () => {
+    const [path, lines] = [`${directory}/changed`, new FirstLines(10)];
+    await writeFile(path, '#!/one\n', { mode: 0o755 });
+    const { atime, mtime } = await stat(path);
+    assert.equal(await lines.of(path), '#!/one');
+    await writeFile(path, '#!/two\n');
+    await utimes(path, atime, mtime);
+    assert.equal(await lines.of(path), '#!/two');
+  });
+
+  it('is not waited for where a named pipe has come in the place of the program', async () => {
+    const path = `${directory}/pipe`;
+    execFileSync('mkfifo', ['-m', '755', path]);
+    assert.equal(await new FirstLines(10).of(path), undefined);
+    assert.equal(interpreterFault(path), undefined);
+  });
 });

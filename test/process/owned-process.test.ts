@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
 
+import type { ExitStatus } from '../../src/process/exit-status.js';
 import { OwnedProcess } from '../../src/process/owned-process.js';
 import { isRunning } from '../helpers/processes.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -27,6 +28,27 @@ describe('An owned process', { timeout: 300_000 }, () => {
     const ended = once(other, 'exit');
     other.kill('SIGTERM');
     assert.deepEqual(await ended, [null, 'SIGTERM']);
+  });
+
+  it('has ended when it was reaped, and leaves neither streams nor timers', async () => {
+    const child = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
+    let reap: (exit: ExitStatus) => void = () => undefined;
+    const exited = new Promise<ExitStatus>((resolve) => (reap = resolve));
+    const owned = new OwnedProcess({ pid: child.pid ?? 0, ...streams(), exited });
+    const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+    const before = timers();
+    let isOver = false;
+    const over = owned.terminate(60_000).then(() => (isOver = true));
+    await once(child, 'exit');
+    await new Promise(setImmediate);
+    assert.equal(isOver, false);
+    reap({ kind: 'signaled', signal: 'SIGTERM' });
+    await over;
+    assert.deepEqual(
+      [owned.stdin, owned.stdout, owned.stderr].map(({ destroyed }) => destroyed),
+      [true, true, true],
+    );
+    assert.equal(timers(), before);
   });
 
   it('that is ended by the end of its input has SIGTERM reach what is left of it', async () => {

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 
-import { groupRuns, hasEnded, isEnding, signalGroup } from '../../src/process/process-group.js';
+import { exists, groupRuns, hasEnded, isEnding, signalGroup } from '../../src/process/process-group.js';
 import { startZombie } from '../helpers/zombie.js';
 
 /** Prints the id of a child that leads a group of its own and has ended, and does not wait for it. */
@@ -58,6 +58,17 @@ describe('A process', { timeout: 300_000 }, () => {
     } finally {
       await zombie.reaped();
     }
+  });
+
+  it('is there also where it is another user’s, whom nobody may signal', (t) => {
+    const kill = t.mock.method(process, 'kill', () => {
+      throw Object.assign(new Error('kill'), { code: 'EPERM' });
+    });
+    assert.deepEqual([exists(4711), signalGroup(4711, 'SIGTERM')], [true, false]);
+    kill.mock.mockImplementation(() => {
+      throw Object.assign(new Error('kill'), { code: 'ESRCH' });
+    });
+    assert.deepEqual([exists(4711), signalGroup(4711, 'SIGTERM')], [false, false]);
   });
 
   it('has as good as ended when the system has begun to close what it has open', () => {

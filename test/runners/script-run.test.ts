@@ -3,7 +3,10 @@ import { once } from 'node:events';
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { describe, it } from 'node:test';
 
+import { BridgeError } from '../../src/base/errors.js';
 import type { ExitStatus } from '../../src/process/exit-status.js';
+import type { RequestBody } from '../../src/runners/request-body.js';
+import type { RunLimits, RunResult } from '../../src/runners/runner.js';
 import { ScriptRun } from '../../src/runners/script-run.js';
 import { mockClock } from '../helpers/clock.js';
 import { limits, requestBody } from '../helpers/run-fixture.js';
@@ -83,6 +86,120 @@ describe('The clocks of a run', () => {
       assert.equal((await result).endedBy, 'idle-timeout');
     } finally {
       clock.restore();
+    }
+  });
+});
+
+describe('A run', () => {
+  interface Begun {
+    readonly run: ScriptRun;
+    readonly result: Promise<RunResult>;
+    readonly stdout: PassThrough;
+    readonly body: RequestBody;
+    readonly isTerminated: () => boolean;
+    readonly exit: () => Promise<RunResult>;
+  }
+
+  function begin({
+    own = {},
+    isAnswered,
+    signal = new AbortController().signal,
+    hasBody = false,
+  }: {
+    own?: Partial<RunLimits>;
+    isAnswered?: boolean;
+    signal?: AbortSignal;
+    hasBody?: boolean;
+  } = {}): Begun {
+    const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
+    const body = requestBody(hasBody ? new PassThrough() : Readable.from([]));
+    let isTerminated = false;
+    let exited: (exit: ExitStatus) => void = () => undefined;
+    const run = new ScriptRun(
+      {
+        ...{ pid: process.pid, stdin, stdout, stderr, hasEnded: true },
+        exited: new Promise((resolve) => (exited = resolve)),
+        ...(isAnswered !== undefined && { isAnswered }),
+        terminate: () => {
+          isTerminated = true;
+          for (const stream of [stdin, stdout, stderr]) stream.destroy();
+          exited({ kind: 'signaled', signal: 'SIGTERM' });
+          return Promise.resolve();
+        },
+      },
+      { file: '/script', args: [], directory: '/', variables: new Map() },
+      { stdin: body, stdout: new Collector(), stderr: new Collector() },
+      { ...limits, ...own },
+    );
+    const result = run.result(signal);
+    const exit = (): Promise<RunResult> => {
+      for (const stream of [stdout, stderr]) stream.end();
+      exited({ kind: 'exited', code: 0 });
+      return result;
+    };
+    return { run, result, stdout, body, isTerminated: () => isTerminated, exit };
+  }
+  const complete = 'Content-Length: 2\n\nok';
+
+  it('is ended where nobody wants it from the beginning', async () => {
+    const { result, isTerminated } = begin({ signal: AbortSignal.abort(new Error('left')) });
+    assert.deepEqual([(await result).endedBy, isTerminated()], ['abort', true]);
+  });
+
+  it('goes on where the web server leaves with a whole response, unless somebody cancels it', async () => {
+    const { run, result, isTerminated } = begin();
+    run.aborted(new Error('left'));
+    assert.equal(isTerminated(), true, 'before it');
+    await result;
+    const other = begin();
+    other.stdout.write(complete);
+    await settled();
+    other.run.aborted(new Error('left'));
+    assert.equal(other.isTerminated(), false);
+    other.run.aborted(new BridgeError('ERR_CANCELLED', 'by hand'));
+    assert.equal(other.isTerminated(), true);
+    await other.result;
+  });
+
+  it('goes on where its body is lost after a whole response, and is ended before', async () => {
+    const { stdout, body, isTerminated, exit } = begin({ hasBody: true });
+    stdout.write(complete);
+    await settled();
+    body.destroy(new Error('the disk is full'));
+    await settled();
+    assert.equal(isTerminated(), false);
+    await exit();
+    const other = begin({ hasBody: true });
+    other.body.destroy(new Error('the disk is full'));
+    assert.equal((await other.result).endedBy, 'spool-error');
+  });
+
+  it('tells what it was ended for first', async () => {
+    const { run, result } = begin();
+    run.end('idle-timeout');
+    run.end('abort');
+    assert.equal((await result).endedBy, 'idle-timeout');
+  });
+
+  it('has a status where the web server has seen a part of its response, and none where not', async () => {
+    const { run, result, stdout } = begin();
+    stdout.write('Status: 200 OK\n\npart');
+    await settled();
+    run.end('max-time');
+    assert.equal((await result).status, 200);
+    const other = begin({ own: { holdUntilExitBytes: 1_000 } });
+    other.stdout.write('Status: 200 OK\n\npart');
+    await settled();
+    other.run.end('max-time');
+    assert.equal((await other.result).status, undefined);
+  });
+
+  it('has its response held and thrown away where its application has not said that it is whole', async () => {
+    for (const isAnswered of [true, false]) {
+      const { stdout, exit } = begin({ own: { holdUntilExitBytes: 1_000 }, isAnswered });
+      stdout.write('Status: 200 OK\n\nall or part');
+      await settled();
+      assert.equal((await exit()).isWithheld, !isAnswered);
     }
   });
 });

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { describe, it } from 'node:test';
 
-import { carryStderr, feedScript } from '../../src/runners/script-streams.js';
+import { carryStderr, drained, feedScript } from '../../src/runners/script-streams.js';
 import { Collector, settled, SlowReader } from '../helpers/sinks.js';
 import { countedSource } from '../helpers/streams.js';
 
@@ -187,5 +187,26 @@ describe('A script’s standard error', () => {
     await settled();
     source.destroy();
     assert.equal(await carried, 'so far');
+  });
+});
+
+describe('Waiting until a stream can take more', () => {
+  it('is over at once where nobody waits any more', async () => {
+    await drained(new SlowReader({ heldUp: true }), AbortSignal.abort());
+  });
+
+  it('leaves no listener behind', async () => {
+    const sink = new PassThrough();
+    const { signal } = new AbortController();
+    const count = (): readonly number[] => [
+      ...['drain', 'close'].map((name) => sink.listenerCount(name)),
+      getEventListeners(signal, 'abort').length,
+    ];
+    const before = count();
+    const waited = drained(sink, signal);
+    assert.notDeepEqual(count(), before);
+    sink.emit('drain');
+    await waited;
+    assert.deepEqual(count(), before);
   });
 });

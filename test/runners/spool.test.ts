@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { statSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import fs, { statSync } from 'node:fs';
+import { type FileHandle, readdir } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { describe, it } from 'node:test';
 
 import * as fc from 'fast-check';
@@ -102,6 +103,31 @@ describe('A spool', () => {
       assert.deepEqual(await readdir(directory), []);
       await spool.close();
     });
+  });
+
+  it('loses its name at once where it has to have one, and nobody else may read it', async (t) => {
+    const directory = await temporaryDirectory();
+    const { platform } = process;
+    Object.defineProperty(process, 'platform', { value: 'freebsd' });
+    const umask = process.umask(0);
+    const made = t.mock.method(fs.promises, 'open');
+    syncBuiltinESMExports();
+    try {
+      await withTmpdir(directory, async () => {
+        const spool = await open(1_000);
+        const file = (await made.mock.calls[0]?.result) as unknown as FileHandle;
+        const { mode, nlink } = await file.stat();
+        assert.deepEqual([mode & 0o777, nlink, await readdir(directory)], [0o600, 0, []]);
+        const [path] = made.mock.calls[0]?.arguments ?? [];
+        assert.match(String(path), new RegExp(`^${directory}/fcgi2cgi-[0-9a-f-]{36}$`));
+        await spool.close();
+      });
+    } finally {
+      process.umask(umask);
+      Object.defineProperty(process, 'platform', { value: platform });
+      t.mock.restoreAll();
+      syncBuiltinESMExports();
+    }
   });
 
   it('says where it can’t be, and why', async () => {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import type { Dirent } from 'node:fs';
+import fs, { type Dirent } from 'node:fs';
 import { link, rm } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { before, describe, it } from 'node:test';
 
 import { fromText } from '../../src/base/bytes.js';
@@ -103,6 +104,23 @@ describe('A look-up', () => {
         const { value } = text.next(await second.value[way]?.());
         assert.equal(value, undefined, `${other}, ${way}`);
       }
+    }
+  });
+
+  it('has nothing of a file that grows while it is read', async (t) => {
+    const text = textAt(`${root}/large`);
+    const first = text.next();
+    assert.ok(first.done !== true);
+    const second = text.next(await first.value.later());
+    assert.ok(second.done !== true);
+    const shorter = Object.assign(fs.statSync(`${root}/large`), { size: 65_535 });
+    t.mock.method(fs, 'fstatSync', () => shorter);
+    syncBuiltinESMExports();
+    try {
+      assert.equal(text.next(second.value.now?.()).value, undefined);
+    } finally {
+      t.mock.restoreAll();
+      syncBuiltinESMExports();
     }
   });
 

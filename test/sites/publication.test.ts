@@ -387,6 +387,12 @@ describe('A repository inside another one', () => {
     }
   });
 
+  it('is not found through a symbolic link in the other one', async () => {
+    const others = { 'repos/b/c/.hg': 'directory', 'repos/a/link': { link: '../b' } } as const;
+    const site = await publication({ ...entries, ...others }, false, true);
+    assert.equal(await found(site, 'a/link/c/log'), 'a is a, rest link/c/log');
+  });
+
   it('needs a marker of its own, where there are markers, by which it is listed too', async () => {
     const site = await publication(entries, true, true);
     assert.equal(await found(site, 'a.hg/private'), 'a.hg is a, rest private');

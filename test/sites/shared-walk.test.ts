@@ -82,6 +82,18 @@ describe('A walk', () => {
     assert.equal(await first, 'found');
     await turn();
     assert.equal(walks.begun.length, 1);
+    const second = walks.ask('a');
+    await turn();
+    const another = new AbortController();
+    const abandoned = walks.ask('a', another.signal);
+    another.abort(new Error('left'));
+    await assert.rejects(abandoned, { message: 'left' });
+    const again = walks.ask('a');
+    walks.begun[1]?.end('found');
+    await second;
+    await turn();
+    walks.begun[2]?.end('found again');
+    assert.equal(await again, 'found again', 'nobody is given one that has been given up');
   });
 
   it('that fails, fails for all who wait for it, and not for the next one', async () => {

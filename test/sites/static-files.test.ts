@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { truncate } from 'node:fs/promises';
 import { beforeEach, describe, it } from 'node:test';
 
 import { staticFile } from '../../src/sites/static-files.js';
@@ -56,6 +57,10 @@ describe('A static file', () => {
     for (const name of ['program.cgi', 'linked.css', 'directory.css', '.hidden.css', 'none.css']) {
       assert.equal(await ask(name), undefined, name);
     }
+    await truncate(`${directory}/files/a.css`, 4_194_304);
+    assert.equal((await ask('a.css'))?.body.length, 4_194_304);
+    await truncate(`${directory}/files/a.css`, 4_194_305);
+    assert.equal(await ask('a.css'), undefined, 'too large to be one');
     for (const name of ['', '.', '..', '../secret.css', '/etc/a.css', 'a.css\0', 'a.css\n']) {
       assert.equal(await ask(name), undefined, name);
     }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import type { Dirent, Stats } from 'node:fs';
 import { rename, rm, symlink, utimes } from 'node:fs/promises';
 import { beforeEach, describe, it, mock } from 'node:test';
 
@@ -70,6 +71,34 @@ describe('A tree', () => {
     await rm(`${root}/in/a/b`, { recursive: true });
     await rename(`${root}/in/b`, `${root}/in/a/b`);
     assert.equal(await fault(), undefined);
+  });
+
+  it('is read again where it is another one, though it says the same time', async (t) => {
+    settled(t);
+    await fault();
+    for (const what of ['ino', 'dev'] as const) {
+      let isRead = false;
+      const lookUp = trees.fault([`${root}/in/a/d`], false);
+      for (let at = lookUp.next(); at.done !== true;) {
+        const found = await at.value.later();
+        isRead ||= Array.isArray(found);
+        at = lookUp.next(isRead ? found : Object.assign(found as Stats, { [what]: 1 }));
+      }
+      assert.equal(isRead, true, what);
+    }
+  });
+
+  it('has at most 250,000 directories', () => {
+    const lookUp = trees.fault([root], true);
+    const named = (name: string): Partial<Dirent<Buffer>> => {
+      return { name: Buffer.from(name), isFile: () => false, isDirectory: () => true };
+    };
+    const entries = Array.from({ length: 500 }, (_, index) => named(String(index)));
+    const stats = { isDirectory: () => true, isSymbolicLink: () => false, ctimeMs: Date.now(), size: 1 };
+    let at = lookUp.next();
+    for (let isEntries = false; at.done !== true; isEntries = !isEntries)
+      at = lookUp.next(isEntries ? entries : stats);
+    assert.match(at.value ?? '', /^there are more than 250000 directories up to /);
   });
 
   it('has its links followed every time: what they lead to may be another', async (t) => {

@@ -3,10 +3,21 @@ import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import fs from 'node:fs';
-import { chmod, chown, lstat, mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rmdir,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { createConnection, createServer, type Server } from 'node:net';
-import { afterEach, beforeEach, describe, it } from 'node:test';
+import { afterEach, beforeEach, describe, it, type TestContext } from 'node:test';
 
 import { permit, socketPlaceAt, type UnixSocketOptions } from '../../../src/daemon/listening/socket-file.js';
 import { bindUnixSocket, takeAway } from '../../../src/daemon/listening/unix-socket.js';
@@ -320,26 +331,45 @@ print('full', flush=True); sys.stdin.read()`;
   });
 });
 
+/** Makes the place of a socket, whose directory is changed as soon as it is there. */
+async function placeAfter(
+  t: TestContext,
+  change: (made: string) => Promise<void>,
+): Promise<Awaited<ReturnType<typeof socketPlaceAt>>> {
+  const { mkdir } = fs.promises;
+  t.mock.method(fs.promises, 'mkdir', async (made: string, mode: number) => {
+    await mkdir(made, mode);
+    await change(made);
+  });
+  syncBuiltinESMExports();
+  try {
+    return await socketPlaceAt(path);
+  } finally {
+    t.mock.restoreAll();
+    syncBuiltinESMExports();
+  }
+}
+
 describe('The directory that root makes for a socket where others may write', { skip: !isRoot }, () => {
   for (const [what, change] of [
     ['of another user’s', (made: string) => chown(made, 65_534, 65_534)],
     ['that others may write to', (made: string) => chmod(made, 0o770)],
   ] as const) {
     it(`is not used where somebody has put one ${what} in its place`, async (t) => {
-      const { mkdir } = fs.promises;
-      t.mock.method(fs.promises, 'mkdir', async (made: string, mode: number) => {
-        await mkdir(made, mode);
-        await change(made);
-      });
-      syncBuiltinESMExports();
-      try {
-        await chmod(directory, 0o1777);
-        await assert.rejects(socketPlaceAt(path), /somebody else has put another directory in the place/);
-      } finally {
-        t.mock.restoreAll();
-        syncBuiltinESMExports();
-      }
+      await chmod(directory, 0o1777);
+      await assert.rejects(placeAfter(t, change), /somebody else has put another directory in the place/);
       assert.deepEqual(await readdir(directory), []);
     });
   }
+
+  it('is not one of root’s that a link leads to', async (t) => {
+    await makeTree(directory, { victim: 'directory' });
+    await chmod(`${directory}/victim`, 0o700);
+    await chmod(directory, 0o1777);
+    const change = async (made: string): Promise<void> => {
+      await rmdir(made);
+      await symlink('victim', made);
+    };
+    await assert.rejects(placeAfter(t, change), { code: 'ENOTDIR' });
+  });
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, lstat, readdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { beforeEach, describe, it } from 'node:test';
 
 import { makeLogFile } from '../../../src/daemon/process/logs.js';
@@ -33,9 +33,29 @@ describe('The log file that root makes for a user', { skip: process.getuid?.() !
     for (const name of await readdir(directory)) assert.equal((await lstat(`${directory}/${name}`)).uid, 0);
   });
 
-  it('is left to the user where the user may make it', async () => {
-    await chmod(directory, 0o777);
-    makeLogFile(nobody, path);
-    assert.deepEqual(await readdir(directory), []);
+  it('is left to the user where the user may make it, as its owner, by its group or as anybody', async () => {
+    // In one of root’s, so that nobody else can put another in its place.
+    const own = `${directory}/own`;
+    await mkdir(own);
+    for (const [uid, gid, mode] of [
+      [NOBODY, 0, 0o755],
+      [0, NOBODY, 0o775],
+      [0, 0, 0o777],
+    ] as const) {
+      await chown(own, uid, gid);
+      await chmod(own, mode);
+      makeLogFile(nobody, `${own}/log`);
+      assert.deepEqual(await readdir(own), [], mode.toString(8));
+    }
+    for (const [uid, gid, mode] of [
+      [NOBODY, NOBODY, 0o577],
+      [0, NOBODY, 0o757],
+    ] as const) {
+      await chown(own, uid, gid);
+      await chmod(own, mode);
+      makeLogFile(nobody, `${own}/log`);
+      assert.deepEqual(await readdir(own), ['log'], mode.toString(8));
+      await rm(`${own}/log`);
+    }
   });
 });

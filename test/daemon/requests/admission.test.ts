@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
+import { availableParallelism } from 'node:os';
 import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
 import { Admission, type AdmissionOptions, type Release } from '../../../src/daemon/requests/admission.js';
-import { ProcessTotal } from '../../../src/daemon/requests/process-total.js';
+import type { Configuration } from '../../../src/daemon/configuration.js';
+import { maxOfAll, ProcessTotal } from '../../../src/daemon/requests/process-total.js';
 import { BridgeError } from '../../../src/base/errors.js';
 
 const never = new AbortController().signal;
@@ -170,6 +172,21 @@ describe('Admission', () => {
     await new Promise(setImmediate);
     await visitors.leave('a');
     assert.equal(await waiting, 'admitted');
+  });
+
+  it('lets wait where the time is 0 however slowly the queue moves', async (t) => {
+    let now = 0;
+    t.mock.method(performance, 'now', () => now);
+    const visitors = new Visitors({ maxQueue: 100 });
+    const names = Array.from({ length: 20 }, (_, index) => `${String.fromCharCode(97 + index)}1`);
+    for (const name of names) void visitors.come(name);
+    for (const name of names.slice(0, 10)) {
+      now += 60_000;
+      await visitors.leave(name);
+    }
+    const late = visitors.come('late');
+    await visitors.empty();
+    assert.equal(await late, 'admitted');
   });
 
   it('forgets who has gone away while waiting, with the reason', async () => {
@@ -441,6 +458,48 @@ describe('The processes of all sites', () => {
     total.max = 9;
     await running[7];
     assert.deepEqual([busy.running, busy.waiting, total.running], [7, 0, 9]);
+  });
+
+  it('are half of them left to sites that have none, however many these are', async () => {
+    const total = new ProcessTotal(4);
+    const [busy] = Array.from({ length: 10 }, () => new Admission(options, total));
+    assert.ok(busy);
+    for (let count = 0; count < 4; count++) void busy.enter({}, signal);
+    await new Promise(setImmediate);
+    assert.deepEqual([busy.running, busy.waiting], [2, 2]);
+  });
+
+  it('are left to no site that is there no more', async () => {
+    const total = new ProcessTotal(2);
+    const [busy, gone] = [new Admission(options, total), new Admission(options, total)];
+    await busy.enter({}, signal);
+    const second = busy.enter({}, signal);
+    await new Promise(setImmediate);
+    assert.deepEqual([busy.running, busy.waiting], [1, 1]);
+    gone.leaveTotal();
+    await second;
+    assert.equal(busy.running, 2);
+  });
+
+  it('go round the sites that have as many', async () => {
+    const total = new ProcessTotal(1);
+    const gates = ['a', 'b', 'c'].map((name) => ({ name, gate: new Admission(options, total) }));
+    const order: string[] = [];
+    const runs = [...gates, ...gates].map(async ({ name, gate }) => {
+      const release = await gate.enter({}, signal);
+      order.push(name);
+      setImmediate(release);
+    });
+    await Promise.all(runs);
+    // The first has had its turn without one.
+    assert.deepEqual(order, ['a', 'a', 'b', 'c', 'b', 'c']);
+  });
+
+  it('are 16 a core unless that is said, 32 at least, and no fewer than a site may have', () => {
+    const usual = Math.max(32, 16 * availableParallelism());
+    const of = (maxProcesses: number, maxProcessesTotal?: number): number =>
+      maxOfAll({ sites: [{ maxProcesses }], maxProcessesTotal } as unknown as Configuration);
+    assert.deepEqual([of(5), of(usual + 1), of(5, 3)], [usual, usual + 1, 3]);
   });
 
   it('say so where a queue is full for want of them', async () => {

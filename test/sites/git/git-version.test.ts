@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, copyFile, rename, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, rename, stat, writeFile } from 'node:fs/promises';
 import { beforeEach, describe, it } from 'node:test';
 
 import { GitVersion } from '../../../src/sites/git/git-version.js';
@@ -38,10 +38,16 @@ describe('The version of git', () => {
 
   it('is not known of a file that has just changed, nor of none, nor of a script', async () => {
     await copyFile(GIT, git);
-    const soon = new GitVersion(git, () => 0);
-    assert.equal(soon.known(), undefined);
-    await soon.looked;
-    assert.equal(soon.known(), undefined);
+    const { ctimeMs } = await stat(git);
+    for (const [ageMs, isKnown] of [
+      [1_999, false],
+      [2_001, true],
+    ] as const) {
+      const soon = new GitVersion(git, () => ctimeMs + ageMs);
+      assert.equal(soon.known(), undefined);
+      await soon.looked;
+      assert.equal(soon.known() !== undefined, isKnown, `${String(ageMs)} ms`);
+    }
     assert.notEqual(await known(), undefined);
     await rename(git, `${git}.moved`);
     assert.equal(await known(), undefined);

@@ -121,6 +121,7 @@ describe('A git repository', () => {
       ['logs/HEAD', '../../../outside/config'],
       ['info/attributes', '../../../outside/config'],
       ['info', '../../outside'],
+      ['reftable/0x1.ref', '../../../outside/config'],
       ['worktrees/w/HEAD', '../../../../outside/config'],
       ['hooks', '../../outside'],
     ] as const) {
@@ -140,10 +141,25 @@ describe('A git repository', () => {
     assert.equal(await found(alternates('repos/b', `${root}/outside/c/objects\n`)), undefined);
     assert.equal(await found(alternates('repos/b', `${root}/repos/a/objects\n`)), 'repos/a', 'in circles');
     assert.equal(await found(alternates('repos/a', '"\\057etc"\n')), undefined, 'quoted');
+    assert.equal(await found(alternates('repos/a', '/missing\n"\\057etc"\n')), undefined, 'quoted later');
     assert.equal(await found(alternates('repos/a', `${root}/outside/c/objects\0x\n`)), undefined, 'NUL');
     assert.equal(await found(alternates('repos/a', `#\n${root}/outside/c/objects`)), undefined, 'last line');
     assert.equal(await found(alternates('repos/a', `${root}/outside/c/objects\r\n`)), 'repos/a', 'CR');
     assert.equal(await found(alternates('repos/a', `${'/'.repeat(70_000)}\n`)), undefined, 'large');
+  });
+
+  it('borrows from 63 others at most', async () => {
+    const others = Array.from({ length: 64 }, (_, index) => `repos/o/${String(index)}`);
+    await makeTree(root, {
+      ...bare('repos/a'),
+      ...Object.fromEntries(others.map((name) => [name, 'directory'])),
+    });
+    const borrowing = (count: number): Promise<string | undefined> => {
+      const content = others.slice(0, count).map((name) => `${root}/${name}\n`);
+      return found({ 'repos/a/objects/info/alternates': { content: content.join('') } });
+    };
+    assert.equal(await borrowing(63), 'repos/a');
+    assert.equal(await borrowing(64), undefined);
   });
 
   it('keeps inside with what it borrows however git reads a .. behind a link', async () => {
@@ -191,12 +207,24 @@ describe('A git repository', () => {
   it('is refused where git would find another in it, or beside it', async () => {
     await makeTree(root, { ...bare('outside/c'), ...bare('repos/a'), ...bare('repos/a.git') });
     assert.equal(await found({}), 'repos/a');
-    for (const content of ['ref: heads/main\n', 'ref:\xa0refs/heads/main', '1234', '', 'x'.repeat(70_000)]) {
+    const late = `ref:${' '.repeat(251)}refs/heads/main`;
+    for (const content of [
+      'ref: heads/main\n',
+      'ref:\xa0refs/heads/main',
+      '1234',
+      '',
+      'x'.repeat(70_000),
+      late,
+    ]) {
       assert.equal(await found({ 'repos/a/HEAD': { content } }), undefined, content.slice(0, 20));
     }
     assert.equal(await found({ 'repos/a/HEAD': { content: 'a'.repeat(40) } }), 'repos/a');
     assert.equal(await found({ 'repos/a/HEAD': { content: 'ref:refs/x' } }), 'repos/a');
     assert.equal(await found({ 'repos/a/.git': { content: 'gitdir: ../../outside/c\n' } }), undefined);
+    const repositories = new GitRepositories(`${root}/repos`, new Trees(`${root}/repos`));
+    assert.deepEqual(await lookUp(root, () => repositories.at(`${root}/repos/a`, false)), {
+      why: `${root}/repos/a/.git leads out of --repos`,
+    });
     assert.equal(await found({ 'repos/a/.git': { content: 'no gitdir' } }), undefined);
     await makeTree(root, { 'repos/d/.git': { content: 'gitdir:\t../a.git\n' } });
     assert.equal(await gitDirectory(`${root}/repos`, `${root}/repos/d`), undefined, 'as git reads it');
@@ -227,6 +255,17 @@ describe('A git repository', () => {
     assert.equal(await found(common(`../b${'\n'.repeat(400_000)}x`)), undefined);
   });
 
+  it('keeps inside with all that lies in its own directory and in the common one', async () => {
+    const including = { content: '[include]\npath = ../../outside/config\n' };
+    await makeTree(root, { ...bare('repos/b'), ...bare('repos/a'), 'outside/config': empty });
+    assert.equal(await found({ 'repos/a/commondir': { content: '../b\n' } }), 'repos/a');
+    for (const name of ['repos/a/config.worktree', 'repos/b/config']) {
+      assert.equal(await found({ [name]: including }), undefined, name);
+      await rm(`${root}/${name}`);
+    }
+    assert.equal(await found({}), 'repos/a');
+  });
+
   it('keeps inside with the common directories of its linked working trees', async () => {
     await makeTree(root, { ...bare('outside/c'), ...bare('repos/b'), ...bare('repos/a') });
     const common = (content: string, tree = 'a/worktrees/w'): Record<string, Entry> => ({
@@ -253,6 +292,7 @@ describe('A git repository', () => {
     for (const content of [
       '[core]\nbare = true\n',
       '[include]\n\tpath = ../shared\n[a]\npath = /etc/passwd\n',
+      '[include]\n\tPATH = ../shared\n; path = /etc/passwd\n# path = /etc/passwd\n',
     ]) {
       assert.equal(await including(content), 'repos/a', content);
     }
@@ -264,6 +304,9 @@ describe('A git repository', () => {
       '"../x"',
       '../x\\',
       '',
+      '%(prefix)/x',
+      '../../outside/config ; x',
+      '../../outside/config # x',
     ]) {
       assert.equal(await including(`[include]\npath = ${path}\n`), undefined, path);
     }
@@ -275,6 +318,15 @@ describe('A git repository', () => {
     );
   });
 
+  it('includes configurations as deep as git does, and none from outside', async () => {
+    const including = (path: string): Entry => ({ content: `[include]\npath = ${path}\n` });
+    await makeTree(root, { ...bare('repos/a'), 'outside/config': empty, 'repos/a/config': including('c1') });
+    for (let depth = 1; depth < 9; depth++)
+      await makeTree(root, { [`repos/a/c${String(depth)}`]: including(`c${String(depth + 1)}`) });
+    assert.equal(await found({ 'repos/a/c9': including('config') }), 'repos/a', 'in circles');
+    assert.equal(await found({ 'repos/a/c9': including('../../outside/config') }), undefined);
+  });
+
   it('has tables of refs that lie beside their list', async () => {
     await makeTree(root, bare('repos/a'));
     assert.equal(await found({ 'repos/a/reftable/tables.list': { content: '0x1-0x2.ref\n' } }), 'repos/a');
@@ -282,14 +334,19 @@ describe('A git repository', () => {
       await found({ 'repos/a/reftable/tables.list': { content: '../../x/0x1.ref\n' } }),
       undefined,
     );
+    const large = { content: '0x1-0x2.ref\n'.repeat(6_000) };
+    assert.equal(await found({ 'repos/a/reftable/tables.list': large }), undefined, 'what is not read');
   });
 
   it('is looked at as deep as a list shows it, for a list', async () => {
     await makeTree(root, { ...bare('repos/a'), 'outside/file': empty });
     await makeTree(root, { 'repos/a/objects/00/1': { link: '../../../../outside/file' } });
     assert.equal(await gitDirectory(`${root}/repos`, `${root}/repos/a`, true), `${root}/repos/a`);
-    await makeTree(root, { 'repos/a/objects/pack/x.pack': { link: '../../../../outside/file' } });
-    assert.equal(await gitDirectory(`${root}/repos`, `${root}/repos/a`, true), undefined);
+    for (const name of ['pack/x.pack', 'info/packs']) {
+      await makeTree(root, { [`repos/a/objects/${name}`]: { link: '../../../../outside/file' } });
+      assert.equal(await gitDirectory(`${root}/repos`, `${root}/repos/a`, true), undefined, name);
+      await rm(`${root}/repos/a/objects/${name}`);
+    }
   });
 
   it('is not waited for where a file is a named pipe', async () => {

@@ -167,6 +167,17 @@ describe('A shared repository', () => {
     assert.equal(await isRepository(sharing('../../d#x/.hg')), false);
   });
 
+  it('may share from one that shares, in a row of five at most', async () => {
+    await makeTree(root, { 'repos/s0/.hg': 'directory' });
+    for (let index = 1; index <= 6; index++) {
+      const content = `../../s${String(index - 1)}/.hg`;
+      const requires = { content: 'relshared' };
+      const [path, dotHg] = [`repos/s${String(index)}`, `repos/s${String(index)}/.hg`];
+      await makeTree(root, { [`${dotHg}/sharedpath`]: { content }, [`${dotHg}/requires`]: requires });
+      assert.equal(await isHgRepository(`${root}/repos`, `${root}/${path}`), index <= 5, path);
+    }
+  });
+
   it('is none when it shares from itself, in circles', async () => {
     assert.equal(await isRepository(sharing('.')), false);
   });
@@ -277,6 +288,7 @@ describe('What Mercurial reads in a repository', () => {
     const lines = names.map((name) => `%include ${name}\n`);
     // The two of its own count, too.
     assert.equal(await including(lines.slice(2).join('')), true);
+    assert.equal(await including(lines.slice(1).join('')), false);
     assert.equal(await including(lines.join('')), false, 'more than 64');
     const unshared = { content: '%include ../../../outside/file\n' };
     assert.equal(await isRepository({ 'repos/a/.hg/hgrc-not-shared': unshared }), false);
