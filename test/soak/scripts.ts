@@ -18,9 +18,9 @@ export const cases: readonly Case[] = [
   answers('exits-3-after-body.sh', 200, 'all of it\n'),
   answers('writes-stderr.sh', 200, 'answer\n'),
   answers('without-interpreter-line.sh', 200, 'run by a shell\n'),
-  answers('ends-without-header.sh', 502, /without a complete header/, 'no-header'),
-  answers('huge-header.sh', 502, /larger header/, 'max-header-size'),
-  answers('missing-interpreter.sh', 500, /could not be started/, 'start-error'),
+  answers('ends-without-header.sh', 502, /could not make this page/, 'no-header'),
+  answers('huge-header.sh', 502, /could not make this page/, 'max-header-size'),
+  answers('missing-interpreter.sh', 500, /could not make this page/, 'start-error'),
   answers('absent.sh', 404, /Request [0-9a-f]{8}-\d+</, 'refused'),
 ];
 
