@@ -8,6 +8,7 @@ import { chmod, cp, mkdir, readdir, readFile, rename, stat, symlink, writeFile }
 import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
+import { ask } from '../helpers/ask.js';
 import { type Bridge, startCommand } from '../helpers/bridge.js';
 import { runToEnd, succeed } from '../helpers/command.js';
 import { filesBelow, textOf } from '../helpers/documents.js';
@@ -186,8 +187,8 @@ describe('The installed package', { timeout }, () => {
       await succeed('chown', ['-R', user, place, sockets]);
       const daemon = await startCommand(installation.command(['serve', '--config', config]));
       try {
-        await ask(daemon, `${sockets}/hg`, ['/', '/project/', '/project/?cmd=capabilities'], runner);
-        await ask(
+        await askFor(daemon, `${sockets}/hg`, ['/', '/project/', '/project/?cmd=capabilities'], runner);
+        await askFor(
           daemon,
           `${sockets}/git`,
           ['/', '/project.git/', '/project.git/info/refs?service=git-upload-pack', '/static/gitweb.css'],
@@ -212,16 +213,21 @@ describe('The installed package', { timeout }, () => {
     assert.equal(left, '');
   });
 
-  /** Asks for each path, by fork servers as well where there are to be any. */
-  async function ask(
+  /** Asks for each path, first by the command, and by fork servers as well where there are to be any. */
+  async function askFor(
     daemon: Bridge,
     socket: string,
     paths: readonly string[],
     runner: string,
   ): Promise<void> {
+    const got = await installation.run(['get', socket, '/']);
+    assert.equal(got.status, 0, `${got.stderr}${daemon.log()}`);
     const get = async (path: string): Promise<void> => {
-      const { status, stderr } = await installation.run(['get', socket, path]);
-      assert.equal(status, 0, `${path}: ${stderr}${daemon.log()}`);
+      const [, name = '', query = ''] = /^([^?]*)\??(.*)$/.exec(path) ?? [];
+      const params = { SCRIPT_NAME: name, QUERY_STRING: query, REQUEST_METHOD: 'GET' };
+      const { stdout, appStatus } = await ask(socket, { ...params, SERVER_NAME: 'a', SERVER_PORT: '80' });
+      assert.match(stdout, /^(?!Status: [^2])[^]*\r?\n\r?\n/, `${path}: ${daemon.log()}`);
+      assert.equal(appStatus, 0, path);
     };
     for (const path of paths) await get(path);
     if (runner !== 'warm') return;

@@ -10,7 +10,7 @@ import { ask } from '../helpers/ask.js';
 import { fixture } from '../helpers/bridge.js';
 import { makeTree } from '../helpers/file-tree.js';
 import { childrenOf } from '../helpers/processes.js';
-import { failed, page, serve, type Served } from '../helpers/served.js';
+import { type Asked, failed, page, serve, serveHere } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 import { answersTheSame } from '../helpers/verified.js';
 
@@ -48,8 +48,8 @@ $| = 1;\nprint "${head}";\nprint "status $? \\n" if $?;\nsystem q{${shown}};\n`,
   });
 });
 
-const run = (name: string, ...options: readonly string[]): Promise<Served> =>
-  serve(['script', ...limits, ...options, join(directory, name)]);
+const run = (name: string, ...options: readonly string[]): Promise<Asked> =>
+  serveHere(['script', ...limits, ...options, join(directory, name)]);
 
 describe('--max-memory, --max-cpu and --nice', { timeout: 300_000 }, () => {
   for (const way of ['posix', 'node']) {
@@ -59,7 +59,7 @@ describe('--max-memory, --max-cpu and --nice', { timeout: 300_000 }, () => {
     });
 
     it(`do not change what is said of a program that can't be started, by ${way}`, async () => {
-      const bridge = await serve([
+      const bridge = await serveHere([
         'script',
         ...limits,
         '--spawn-method',
@@ -74,7 +74,13 @@ describe('--max-memory, --max-cpu and --nice', { timeout: 300_000 }, () => {
 
   for (const language of ['python', 'perl']) {
     it(`bind a warm process of ${language}, and not its fork server`, async () => {
-      const bridge = await run(`shows.${language}`, '--runner', 'warm');
+      const bridge = await serve([
+        'script',
+        ...limits,
+        '--runner',
+        'warm',
+        join(directory, `shows.${language}`),
+      ]);
       await ask(bridge.socket);
       await bridge.logged(/ a fork server is ready /);
       const { stdout } = await ask(bridge.socket);
@@ -92,7 +98,7 @@ describe('--max-memory, --max-cpu and --nice', { timeout: 300_000 }, () => {
   }
 
   it('may be one without the others', async () => {
-    const { socket } = await serve(['script', '--nice', '19', join(directory, 'shows.sh')]);
+    const { socket } = await serveHere(['script', '--nice', '19', join(directory, 'shows.sh')]);
     assert.match((await ask(socket)).stdout, / 19$/m);
   });
 

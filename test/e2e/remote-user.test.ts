@@ -9,6 +9,7 @@ import { type Answer, ask } from '../helpers/ask.js';
 import { fixture, runBridge } from '../helpers/bridge.js';
 import { git, makeBareRepository, tryGit } from '../helpers/git.js';
 import { hg, makeRepository, tryHg } from '../helpers/mercurial.js';
+import { runHere } from '../helpers/run-here.js';
 import { type Asked, serveHere } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 import { startPassing } from '../helpers/webserver.js';
@@ -67,7 +68,7 @@ describe('A git site', { timeout: 300_000 }, () => {
     const known = ['--param', 'REMOTE_USER=ann', '--', '/one.git/info/refs?service=git-'];
     const explained = async (service: string, ...options: string[]): Promise<string> => {
       const command = ['explain', 'git', '--repos', repos, ...options, ...known];
-      return (await runBridge([...command.slice(0, -1), `${command.at(-1) ?? ''}${service}`])).stdout;
+      return (await runHere([...command.slice(0, -1), `${command.at(-1) ?? ''}${service}`])).stdout;
     };
     assert.match(await explained('receive-pack'), /^refuses +403 Forbidden: .*--trust-remote-user$/m);
     assert.match(await explained('upload-pack'), /^dropped +REMOTE_USER=ann: .*--trust-remote-user$/m);

@@ -13,7 +13,7 @@ import { temporaryDirectory } from '../helpers/temporary.js';
 import { startPassing, startWebServerWith } from '../helpers/webserver.js';
 import { isFull, keepingServer } from '../helpers/webserver-table.js';
 
-const [REQUESTS, RESTARTS] = isFull ? [2_000, 20] : [800, 8];
+const [REQUESTS, RESTARTS] = isFull ? [2_000, 20] : [200, 4];
 
 describe('A restart under load', { timeout: 300_000 }, () => {
   it(`loses none of ${String(REQUESTS)} requests over ${String(RESTARTS)} restarts, with connections kept and not`, async () => {

@@ -11,6 +11,7 @@ import { before, describe, it } from 'node:test';
 import { ask, connect } from '../helpers/ask.js';
 import { fixture, runBridge, startBridge } from '../helpers/bridge.js';
 import { until, vanished } from '../helpers/processes.js';
+import { runHere } from '../helpers/run-here.js';
 import { answered, page, serve, type Served } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
@@ -52,7 +53,7 @@ const start = (...args: string[]): Promise<Served> => {
   });
 };
 
-const status = (...args: string[]): ReturnType<typeof runBridge> => runBridge(['status', control, ...args]);
+const status = (...args: string[]): ReturnType<typeof runHere> => runHere(['status', control, ...args]);
 
 async function shown(): Promise<Shown> {
   const { stdout, stderr } = await status('--json');
@@ -203,9 +204,9 @@ for family in text_string_to_metric_families(sys.stdin.read()):
 
   it('is what `get` asks for as well, and refuses all else', async () => {
     const served = await start('script', fixture('cgi/prints-environment.sh'));
-    const got = await runBridge(['get', control, '/?format=json']);
+    const got = await runHere(['get', control, '/?format=json']);
     assert.equal((JSON.parse(got.stdout) as Shown).state, 'accepting');
-    assert.equal((await runBridge(['get', control, '/cancel?id=x'])).status, 3);
+    assert.equal((await runHere(['get', control, '/cancel?id=x'])).status, 3);
     const unknown = await status('--cancel', 'nothing-1');
     assert.deepEqual(
       [unknown.status, unknown.stdout, unknown.stderr],
@@ -215,7 +216,7 @@ for family in text_string_to_metric_families(sys.stdin.read()):
     await served.stop();
     const gone = await status();
     assert.deepEqual([gone.status, gone.stderr.includes('there is no such socket')], [6, true]);
-    assert.equal((await runBridge(['status', '127.0.0.1:9000'])).status, 2);
+    assert.equal((await runHere(['status', '127.0.0.1:9000'])).status, 2);
   });
 
   it('works while the daemon stops, and no health is claimed then', async () => {
