@@ -5,24 +5,25 @@ import { appendFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 
-import { type Answer, ask } from '../helpers/ask.js';
+import type { Invocation } from '../../src/cgi/invocation.js';
+import { scriptSite } from '../../src/sites/script.js';
+import { resolveRequest, type Site } from '../../src/sites/site.js';
 import { succeed } from '../helpers/command.js';
 import { gitwebPages } from '../helpers/pages.js';
-import { serve, type Served } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
-import { answersTheSame, pagesAt } from '../helpers/verified.js';
+import { Warm } from '../helpers/warm.js';
 
 /** Long ago, so that pages say the same for more than a second. */
 const DATE = '2020-01-01T00:00:00Z';
 const GITWEB = '/usr/share/gitweb/gitweb.cgi';
 describe('gitweb with --runner warm', { timeout: 300_000 }, () => {
-  let directory: string;
   let config: string;
-  let warm: Served;
-  let args: string[];
+  let site: Site;
+  const warm = new Warm();
 
-  const get = async (served: Served, query: string): Promise<Answer> => {
-    const answer = await ask(served.socket, {
+  const invocationOf = async (query: string): Promise<Invocation> => {
+    const params = {
+      REQUEST_METHOD: 'GET',
       SCRIPT_NAME: '/gitweb',
       QUERY_STRING: query,
       SERVER_NAME: 'git.example.org',
@@ -30,13 +31,14 @@ describe('gitweb with --runner warm', { timeout: 300_000 }, () => {
       SERVER_PROTOCOL: 'HTTP/1.1',
       SERVER_SOFTWARE: 'nginx/1.22.1',
       REMOTE_ADDR: '192.0.2.7',
-    });
-    // CGI::Carp puts the time before its warnings.
-    return { ...answer, stderr: answer.stderr.replaceAll(/^\[[^\]]*\]/gm, '') };
+    };
+    const resolution = await resolveRequest(site, Object.entries(params));
+    assert.equal(resolution.kind, 'run');
+    return resolution.invocation;
   };
 
   before(async () => {
-    directory = await temporaryDirectory();
+    const directory = await temporaryDirectory();
     const work = join(directory, 'work');
     await mkdir(work);
     const git = (...args: string[]): Promise<string> =>
@@ -56,20 +58,25 @@ describe('gitweb with --runner warm', { timeout: 300_000 }, () => {
       config,
       `$projectroot = '${directory}/projects'; our $site_name = 'first'; ${features}\n1;\n`,
     );
-    args = ['script', GITWEB, '--env', `GITWEB_CONFIG=${config}`, '--env', 'HOME=/nonexistent'];
-    warm = await serve([...args, '--runner', 'warm']);
+    const administrator = new Map([
+      ['GITWEB_CONFIG', config],
+      ['HOME', '/nonexistent'],
+    ]);
+    const base = new Map([['PATH', process.env['PATH'] ?? '']]);
+    site = await scriptSite({ file: GITWEB, args: [], base, administrator });
   });
 
   it('answers every kind of page as a new process does, before and after it has learned', async () => {
-    const params = ['SCRIPT_NAME=/gitweb', 'SERVER_NAME=git.example.org', 'SERVER_SOFTWARE=nginx/1.22.1'];
-    await answersTheSame(
-      [...args, ...params.flatMap((param) => ['--param', param])],
-      pagesAt('/gitweb?', gitwebPages),
-    );
+    for (const [query, status] of Object.entries(gitwebPages)) {
+      const made = await warm.compared(await invocationOf(query), query);
+      assert.equal(made.status, status, query);
+    }
   });
 
   it('reads its configuration for each request', async () => {
     await appendFile(config, `our $site_name = 'second';\n1;\n`);
-    assert.match((await get(warm, '')).stdout, /<title>second/);
+    const { stdout, isWarm } = await warm.run(await invocationOf(''));
+    assert.match(stdout, /<title>second/);
+    assert.ok(isWarm);
   });
 });

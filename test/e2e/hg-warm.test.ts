@@ -22,8 +22,8 @@ import { hgPages } from '../helpers/pages.js';
 import { childrenOf, mappedBy, until } from '../helpers/processes.js';
 import { serve, type Served } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
-import { answersTheSame, pagesAt } from '../helpers/verified.js';
-import { type Answered, runBy, spawned, Warm } from '../helpers/warm.js';
+import { pagesAt } from '../helpers/verified.js';
+import { type Page, pageOf, runBy, spawned, Warm } from '../helpers/warm.js';
 
 /** What has changed so short a time ago may change again and look the same: nothing gets ready for it. */
 const SETTLED_MS = 150;
@@ -52,13 +52,6 @@ before(async () => {
 
 const pathOf = (number: number): string => join(repos, `changed${String(number)}`);
 
-interface Page {
-  readonly status: number | undefined;
-  readonly stdout: string;
-  readonly stderr: string;
-  readonly exit: unknown;
-}
-
 type Params = Readonly<Record<string, string>>;
 
 /** What the site would run for a page, by its path and query; a refusal as the page that it is. */
@@ -72,10 +65,6 @@ async function invocationOf(path: string, more: Params = {}): Promise<Invocation
   const { status, reason } = resolution.refusal;
   return { status, stdout: reason, stderr: '', exit: undefined };
 }
-
-const pageOf = ({ stdout, stderr, outcome: { status, exit } }: Omit<Answered, 'isWarm'>): Page => ({
-  ...{ status, stdout, stderr, exit },
-});
 
 /** A page, by a new process or by one of a fork server. */
 async function page(start: StartScript, path: string, more: Params = {}): Promise<Page> {
@@ -97,33 +86,6 @@ async function ready(path: string, more: Params = {}): Promise<Page> {
     if (prepared() > before) return seen;
     await delay(20);
   }
-}
-
-/**
- * Has a fork server make the page before it has learned what that takes, and after; fails unless it is always the one of a
- * new process, and gives that.
- */
-async function compared(invocation: Invocation, message: string): Promise<Page> {
-  let expected: Page | undefined;
-  let server: number | undefined;
-  let now = await serverFor(invocation);
-  do {
-    server = now;
-    const answered = await warm.run(invocation);
-    // Later, for the first of all makes caches, which takes modules that others don't need.
-    expected ??= pageOf(await runBy(spawned, invocation));
-    assert.deepEqual(pageOf(answered), expected, message);
-    assert.ok(answered.isWarm, message);
-    now = await serverFor(invocation);
-  } while (now !== server);
-  return expected;
-}
-
-/** The fork server that has loaded all that was learned for it so far. */
-async function serverFor(invocation: Invocation): Promise<number | undefined> {
-  const prepared = await warm.scripts.prepare(invocation);
-  assert.equal(prepared.kind, 'warm');
-  return prepared.pid;
 }
 
 /** What is done to a repository after it was opened, and a page on which that shows. */
@@ -239,7 +201,7 @@ describe('hgweb by fork servers', { timeout: 300_000 }, () => {
     for (const [path, status] of Object.entries({ ...pagesAt('/one/', hgPages), ...lists })) {
       const invocation = await invocationOf(path);
       assert.ok('file' in invocation, path);
-      const made = await compared(invocation, path);
+      const made = await warm.compared(invocation, path);
       assert.equal(made.status, status, path);
       fresh.set(path, made);
     }
@@ -306,9 +268,6 @@ describe('hgweb by fork servers', { timeout: 300_000 }, () => {
     }
   });
 
-  it('is found the same by fcgi2cgi verify', () =>
-    answersTheSame(['hg', '--repos', repos], { '/': 200, '/one/log': 200 }));
-
   it('runs hg in a script that has set its arguments before it imports Mercurial', async () => {
     const script = join(await temporaryDirectory(), 'hg.cgi');
     await writeFile(
@@ -333,7 +292,7 @@ dispatch.run()
         ['QUERY_STRING', words],
       ]);
       const invocation = { file: fromText(script), args: [], directory: '/', variables };
-      await compared(invocation, words);
+      await warm.compared(invocation, words);
     }
   });
 });

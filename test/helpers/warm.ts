@@ -1,9 +1,11 @@
 /** Runs scripts by fork servers, and the same ones anew, without FastCGI and without a daemon. */
 
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { EventEmitter } from 'node:events';
 import { Readable } from 'node:stream';
 import { after } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 
 import type { Invocation } from '../../src/cgi/invocation.js';
 import { shippedFile } from '../../src/daemon/package.js';
@@ -21,6 +23,19 @@ export interface Answered {
   readonly outcome: RunResult;
   /** Whether a fork server has made its process. */
   readonly isWarm: boolean;
+}
+
+/** What a web server gets, and the log. */
+export interface Page {
+  readonly status: number | undefined;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly exit: unknown;
+}
+
+/** An answer as a page; without the time that Perl's CGI::Carp puts before each warning. */
+export function pageOf({ stdout, stderr, outcome: { status, exit } }: Omit<Answered, 'isWarm'>): Page {
+  return { status, stdout, stderr: stderr.replaceAll(/^\[[^\]]*\]/gm, ''), exit };
 }
 
 export interface WarmEvent {
@@ -90,6 +105,26 @@ export class Warm {
     const before = this.#spawned;
     const answered = await runBy(this.scripts.start, invocation, body);
     return { ...answered, isWarm: this.#spawned === before };
+  }
+
+  /**
+   * Has a fork server make the page before it has learned what that takes, and after; fails unless it is always the one of
+   * a new process, and gives that.
+   */
+  async compared(invocation: Invocation, message: string): Promise<Page> {
+    let expected: Page | undefined;
+    let server: unknown;
+    let now = await this.scripts.prepare(invocation);
+    do {
+      server = now;
+      const answered = await this.run(invocation);
+      // Later, for the first of all may make caches, which takes modules that others don't need.
+      expected ??= pageOf(await runBy(spawned, invocation));
+      assert.deepEqual(pageOf(answered), expected, message);
+      assert.ok(answered.isWarm, message);
+      now = await this.scripts.prepare(invocation);
+    } while (!isDeepStrictEqual(now, server));
+    return expected;
   }
 
   /** Resolves with the event that matches, now or later. */
