@@ -4,9 +4,12 @@
  */
 
 import { once } from 'node:events';
-import { availableParallelism } from 'node:os';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { run } from 'node:test';
 import { spec, tap } from 'node:test/reporters';
+import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
 import { readableTop } from './helpers/package-copy.js';
@@ -27,8 +30,53 @@ const rank = (file: string): number => {
   return index >= 0 ? index : longest.length + (file.includes('/e2e/') ? 0 : 1);
 };
 
+/** A file that takes long, or that has to do with what all in a process have in common, has a process of its own. */
+const long = /\/(?:e2e|warm)\//;
+const needsProcess =
+  /(?<!\.)\bmock\.|\bprocess\.(?:chdir|emit|exit|on|once|pid|umask)\b|\bprocess\.env(?:\[[^\]]*\]|\.\w+)? = |\bdelete process\.env|\bstartBy\(|^\S.*\bawait /m;
+
+/**
+ * The same with one in the place of the others of a folder, by which they all run in one process: the start of a process,
+ * and what each imports, take longer than most of them. `groups` has those of each.
+ */
+function grouped(files: readonly string[], directory: string, groups: Map<string, string[]>): string[] {
+  const folders = new Map<string, string[]>();
+  const all = files.map((file) => {
+    const path = resolve(file);
+    if (long.test(path) || needsProcess.test(readFileSync(path, 'utf8'))) return file;
+    const group = join(directory, `${dirname(file).replaceAll('/', '-')}.mjs`);
+    folders.set(group, [...(folders.get(group) ?? []), path]);
+    return group;
+  });
+  for (const [group, members] of folders) {
+    groups.set(group, members);
+    writeFileSync(group, importing(members));
+  }
+  return [...new Set(all)];
+}
+
+/** Each file's hooks are for its own tests; those of helpers, which are loaded before, are for all. */
+function importing(files: readonly string[]): string {
+  const helpers = files.flatMap((file) =>
+    [...readFileSync(file, 'utf8').matchAll(/ from '(\.[./]*\/helpers\/[\w-]+\.js)'/g)].map(
+      ([, path = '']) => pathToFileURL(resolve(dirname(file), path)).href,
+    ),
+  );
+  return [
+    "import { createRequire } from 'node:module';",
+    "import { describe } from 'node:test';",
+    ...[...new Set(helpers)].map((url) => `import ${JSON.stringify(url)};`),
+    'const require = createRequire(import.meta.url);',
+    `for (const file of ${JSON.stringify(files)}) describe(file, () => void require(file));`,
+  ].join('\n');
+}
+
 /** What failed of these files: a line for each test, by its file. */
-async function failuresOf(files: readonly string[], concurrency: number): Promise<Map<string, string[]>> {
+async function failuresOf(
+  files: readonly string[],
+  concurrency: number,
+  groups: ReadonlyMap<string, readonly string[]> = new Map(),
+): Promise<Map<string, string[]>> {
   const failures = new Map<string, string[]>();
   const tests = run({ files: [...files], concurrency, timeout: FILE_MS });
   tests.on('test:fail', ({ todo, name, file, details: { error } }) => {
@@ -36,7 +84,9 @@ async function failuresOf(files: readonly string[], concurrency: number): Promis
     const where = file ?? name;
     const why = error.cause instanceof Error ? error.cause.message : error.message;
     const line = `${name}: ${why.split('\n', 1)[0] ?? ''}`;
-    failures.set(where, [...(failures.get(where) ?? []), line]);
+    const members = groups.get(where) ?? [where];
+    for (const each of members.includes(name) ? [name] : members)
+      failures.set(each, [...(failures.get(each) ?? []), line]);
   });
   const report = process.stdout.isTTY ? tests.pipe(new spec()) : tests.compose<NodeJS.ReadableStream>(tap);
   report.pipe(process.stdout, { end: false });
@@ -58,7 +108,12 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 });
 const files = positionals.sort((one, other) => rank(one) - rank(other));
-const failures = await failuresOf(files, CONCURRENCY);
+const directory = mkdtempSync(join(tmpdir(), 'fcgi2cgi-test-'));
+process.once('exit', () => {
+  rmSync(directory, { recursive: true });
+});
+const groups = new Map<string, string[]>();
+const failures = await failuresOf(grouped(files, directory, groups), CONCURRENCY, groups);
 let lasting = failures;
 if (values.again === true && failures.size > 0) {
   lasting = await failuresOf([...failures.keys()], 1);
