@@ -65,18 +65,6 @@ const run = (...args: readonly string[]): ReturnType<typeof runToEnd> => {
 const idOf = (bridge: Bridge): string => statusOf(bridge.process.pid, 'Uid').split('\t')[0] ?? '';
 
 describe('Root’s process as another user', { skip: !isRoot && 'needs root', timeout: 300_000 }, () => {
-  it('is the same one, alone, with nothing of root’s', async () => {
-    const bridge = await start(startCommand(command('--listen', socket)));
-    const { pid } = bridge.process;
-    assert.equal(idOf(bridge), uid.trim());
-    assert.equal(statusOf(pid, 'PPid'), String(process.pid));
-    for (const set of ['CapPrm', 'CapEff', 'CapAmb']) assert.equal(statusOf(pid, set), '0'.repeat(16), set);
-    const groups = (await succeed('id', ['-G', USER])).trim().split(' ');
-    assert.deepEqual(statusOf(pid, 'Groups').split(' ').sort(), groups.sort());
-    assert.deepEqual(childrenOf(pid ?? 0), []);
-    assert.equal(await bridge.stop(), 0);
-  });
-
   it('answers those who have connected before it was the user', async () => {
     // Root goes on binding these while somebody connects to the first.
     const more = Array.from({ length: 30 }, (_, index) => ['--listen', `${socket}${String(index)}`]).flat();

@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isFull } from './webserver-table.js';
 
 /** Before a load asks again: the processors are for others, too. */
-const PAUSE_MS = 20;
+const PAUSE_MS = 50;
 
 /** One request, whose answer must be `hello`. */
 async function sayHello(url: string, method: string, agent: Agent): Promise<void> {
