@@ -16,9 +16,10 @@ import { readableTop } from './helpers/package-copy.js';
 
 /** What takes longest, longest first: begun last, one of them would keep one processor while the others have nothing to do. */
 const longest = [
-  ...['web-servers', 'several-machines', 'hg-browser', 'rc', 'hg-pages', 'hg-warm', 'demo', 'git-browser'],
-  ...['hg-clients', 'upgrade', 'git-clients', 'worker-gitweb', 'install', 'hg-load', 'git-pages', 'soak'],
-  ...['without-linux', 'memory', 'bench', 'warm-load', 'gitweb-options', 'git-push', 'git-settings'],
+  ...['web-servers', 'several-machines', 'examples', 'hg-browser', 'rc', 'hg-warm', 'hg-pages', 'hg-clients'],
+  ...['git-browser', 'setup', 'demo', 'soak', 'upgrade', 'git-clients', 'install', 'worker-gitweb', 'bench'],
+  ...['hg-load', 'git-pages', 'without-linux', 'privileges', 'as-user', 'warm-load', 'gitweb-options'],
+  ...['git-push', 'git-settings', 'memory', 'debian-package'],
 ];
 /** Tests wait for processes and clocks, so that there is work for more of them than there are processors. */
 const CONCURRENCY = availableParallelism() + 1;
