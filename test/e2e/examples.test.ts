@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { before, describe, it } from 'node:test';
 
 import { runCommand } from '../../src/cli/command-line.js';
@@ -25,6 +26,9 @@ const examples = files.flatMap(examplesIn);
 const world = ['/srv', '/run', '/var/log', '/var/www', '/usr/lib/cgi-bin'].filter(
   (path) => !existsSync(path),
 );
+const top = fileURLToPath(new URL('../../..', import.meta.url));
+const aroundLighttpd =
+  'server.document-root = "/var/www"\nserver.port = 8080\nserver.username = "www-data"\n';
 const isRoot = process.getuid?.() === 0;
 const skip = !isRoot ? 'needs root' : world.length > 0 ? `this machine lacks ${world.join(', ')}` : false;
 
@@ -42,6 +46,17 @@ describe('An example', () => {
       [],
     );
     assert.ok(examples.filter(({ kind }) => kind === 'shell').length > 30);
+  });
+
+  it('is run, read, taken from a file, or marked with a reason, which names a file that is there', () => {
+    for (const { name, file, kind, from, why, text } of examples) {
+      // The reference shows the shapes of command lines, logs and answers; README.md has a drawing.
+      if (file.endsWith('.8') || from !== undefined || text.includes('──')) continue;
+      assert.equal(why !== undefined, ['shell elsewhere', 'text', 'unit'].includes(kind), name);
+      if (why === undefined) continue;
+      const [named = ''] = /\b(?:test|scripts|rc\.d|src)\/[\w./-]*\w/.exec(why) ?? [];
+      assert.ok(named !== '' && existsSync(join(top, named)), `${name}: ${why}`);
+    }
   });
 
   it('that runs fcgi2cgi has a command line that fcgi2cgi can read', async () => {
@@ -101,8 +116,7 @@ describe('An example', () => {
   for (const { name, text } of examples.filter(({ kind }) => kind === 'lighttpd')) {
     it(`that is a configuration of lighttpd is one: ${name}`, { skip: !isRoot && 'needs root' }, async () => {
       const file = join(directory, 'lighttpd.conf');
-      const around = 'server.document-root = "/"\nserver.port = 8080\n';
-      await writeFile(file, around + text);
+      await writeFile(file, aroundLighttpd + text);
       const { status, stderr } = await runToEnd(pathOf('lighttpd') ?? 'lighttpd', ['-tt', '-f', file]);
       assert.equal(status, 0, stderr);
     });
@@ -151,10 +165,21 @@ function toRun(example: Example): string {
 function scriptOf(ofFile: readonly Example[]): string {
   const parts = ofFile.flatMap((example) => {
     if (example.kind === 'toml') return [`cat > /etc/fcgi2cgi.toml <<'END'\n${example.text}END`];
+    if (example.kind === 'lighttpd') return [lighttpdWith(example.text)];
     if (example.kind !== 'shell') return [];
     return ['cd /', ...commandsOf(example).map(({ command }) => `echo '@@ '\n${command}`)];
   });
   return ['exec 2>&1', ...parts].join('\n');
+}
+
+/** Has lighttpd serve what an example says, and looks at the first page. */
+function lighttpdWith(text: string): string {
+  const file = '/etc/lighttpd/lighttpd.conf';
+  const get = 'curl -sSf --retry 50 --retry-delay 1 --retry-connrefused http://localhost:8080/';
+  return [
+    `cat > ${file} <<'END'\n${aroundLighttpd}${text}END`,
+    `ip link set lo up; lighttpd -f ${file}; ${get} | grep -c 'name="generator" content="gitweb' > /dev/null`,
+  ].join('\n');
 }
 
 /** A line as it is shown: numbers may be others, and `...` is anything. */

@@ -10,6 +10,8 @@ export interface Example {
   readonly kind: string;
   /** A file of the package that has all lines of it. */
   readonly from: string | undefined;
+  /** Why no test runs it as it stands, where none does: with the name of the file that comes nearest. */
+  readonly why: string | undefined;
   readonly text: string;
 }
 
@@ -25,8 +27,9 @@ export const pages = filesBelow('src/man/');
 export function examplesIn(file: string): readonly Example[] {
   const found = file.endsWith('.md') ? inMarkdown(textOf(file)) : inManual(file, textOf(file));
   return found.map(([mark, text], index) => {
-    const [, kind = '', from] = /^((?:[a-z]+ ?)*?) ?(scripts\/\S+)?$/.exec(mark) ?? [];
-    return { name: `${file}, example ${String(index + 1)}`, file, kind: kind.trim() || 'text', from, text };
+    const [, kind = '', from, why] = /^((?:[a-z]+ ?)*?) ?(scripts\/\S+)?(?:: (.*))?$/.exec(mark) ?? [];
+    const name = `${file}, example ${String(index + 1)}`;
+    return { name, file, kind: kind.trim() || 'text', from, why, text };
   });
 }
 
