@@ -42,9 +42,8 @@ export function withIndex(found: Resolution | Deferred, urlPrefix: ByteString): 
 
 /** The path is one that a site of that prefix has nothing at. */
 export function notBelow(urlPrefix: ByteString): Resolution {
-  return withheld({
-    why: `the path is not below --url-prefix ${toText(urlPrefix)}, or has a NUL, . or .. in it`,
-  });
+  const where = urlPrefix === '' ? 'does not begin with /' : `is not below --url-prefix ${toText(urlPrefix)}`;
+  return withheld({ why: `the path ${where}, or has a NUL, . or .. in it` });
 }
 
 /** What tells a program which repositories there are. */

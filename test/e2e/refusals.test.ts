@@ -139,6 +139,12 @@ const mistakes: readonly Mistake[] = [
     path: '/hg/a.git',
     why: 'the path is not below --url-prefix /git, or has a NUL, . or .. in it',
   },
+  {
+    name: 'a path without a slash',
+    site: 'markers',
+    path: 'a.hg',
+    why: 'the path does not begin with /, or has a NUL, . or .. in it',
+  },
 ];
 
 const escaped = (text: string): string => text.replaceAll(/[$()*+.?[\]^{|}]/g, '\\$&');

@@ -55,7 +55,8 @@ describe('fcgi2cgi setup', { skip, timeout: 600_000 }, () => {
         server,
         `
 listing > before
-setup hg --host hg.test --password-file /etc/passwords
+setup hg --host hg.test --password-file /etc/passwords | tee said
+grep '^To let somebody push: htpasswd .*"allow-push = NAME".*"push_ssl = no"' said
 setup git --host git.test --password-file /etc/passwords --private
 printf 'ann:%s\\n' "$(openssl passwd -apr1 secret)" > /etc/passwords
 

@@ -111,7 +111,9 @@ export const runSetup: Run = async (given) => {
   );
   if (passwordFile !== undefined) {
     const again = name === 'caddy' ? ', then run this command again' : '';
-    tell(`To let somebody push: htpasswd ${again === '' ? '' : '-B '}${passwordFile} NAME${again}`);
+    const allowed = `; then "allow-push = NAME", and for plain HTTP "push_ssl = no", in [web] of the repository's .hg/hgrc`;
+    const hash = name === 'caddy' ? '-B ' : '';
+    tell(`To let somebody push: htpasswd ${hash}${passwordFile} NAME${again}${kind === 'hg' ? allowed : ''}`);
   }
   return undefined;
 };

@@ -69,7 +69,8 @@ function overview(sites: readonly SiteStatus[]): string {
   return `<div class="sites">${table(
     ['site', '#requests a second', '#running', '#waiting', `#errors${span}`],
     sites.map(({ name, slots, queue, activity }) => [
-      text(name),
+      // On a telephone, a host name goes on in the next line after a dot.
+      text(name).replaceAll('.', '.<wbr>'),
       activity?.requestsPerSecond.toFixed(1) ?? '',
       `${String(slots)}${most(activity?.maxRunning)}`,
       `${String(queue)}${most(activity?.maxWaiting)}`,

@@ -160,7 +160,9 @@ listen = [ # one a line
   it('is refused where it can’t be read, or says nothing', async () => {
     assert.throws(() => readConfigurationFile(`${directory}/missing`, new Map()), {
       code: 'ERR_START',
-      message: new RegExp(`^--config ${directory}/missing: ENOENT`),
+      message: new RegExp(
+        `^--config ${directory}/missing: there is no such file; see fcgi2cgi\\.toml\\(5\\)`,
+      ),
     });
     assert.deepEqual(await problems('# nothing\n'), [
       '1:1: there is no site; expected a section [site.NAME], with its kind and where it listens',
