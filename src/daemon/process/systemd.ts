@@ -168,7 +168,9 @@ export class Notifier {
   /** Another process is the service's main one from now on, and shows that it lives. */
   replacedBy(pid: number): void {
     clearInterval(this.#watchdog);
-    this.#send({ MAINPID: String(pid) });
+    // systemd has not listened to that process before, and counts from the last sign of life that it has heard.
+    const life = this.#environment.watchdogMs === undefined ? {} : { WATCHDOG: '1' };
+    this.#send({ MAINPID: String(pid), ...life });
   }
 
   /** What another process has to have in its environment to do the same. */

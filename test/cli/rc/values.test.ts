@@ -41,6 +41,7 @@ describe('fcgi2cgi.service', () => {
       RestartPreventExitStatus: String(ExitStatus.USAGE),
       // What the daemon has started is its own to end: a push by the end of its input.
       KillMode: 'mixed',
+      ExecStop: `-/bin/sh -c 'kill $$MAINPID && while kill -0 $$MAINPID 2>/dev/null; do sleep 0.1; done'`,
     };
     assert.deepEqual(some(service, expected), expected);
   });
