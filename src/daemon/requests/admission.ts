@@ -5,6 +5,7 @@
 
 import { BridgeError } from '../../base/errors.js';
 import { ProcessTotal } from './process-total.js';
+import { QueueRate } from './queue-rate.js';
 
 export interface AdmissionOptions {
   /** Processes that may run at once. */
@@ -28,18 +29,10 @@ export type Source = string | object;
 /** Gives back a slot; calling it again does nothing. */
 export type Release = () => void;
 
-/** The number of turns, and at least one of each slot, that have to be known before a wait is foretold. */
-const FEWEST_TURNS = 8;
-/** Only the last ones count: this number times those that have to be known, and more of a fast queue. */
-const REMEMBERED = 2;
-/** Those within such a part of --queue-timeout. */
-const LASTING = 6;
-/** Each time such a part of --queue-timeout has passed, it is looked whether the rest will do for those who wait. */
+/** Each sixth of --queue-timeout it is looked whether the rest will do for those who wait. */
 const LOOKS = 6;
-/** Who would be served within the last such part is refused: what is late in between would be too late for the web server. */
+/** Who would be served in the last thirtieth of it is refused: the web server would have the response too late. */
 const LAST = 30;
-/** Such a part of it the queue must have moved before: those who come at once in their hundreds hold up what they wait for. */
-const FORETOLD = 12;
 
 export class Admission {
   readonly #options: AdmissionOptions;
@@ -49,14 +42,14 @@ export class Admission {
   #waiting = 0;
   #running = 0;
 
-  /** When those have left the queue that got a slot: the last ones, by `performance.now()`. */
-  #turns: number[] = [];
+  readonly #rate: QueueRate;
   /** Runs while anybody waits, and no longer than there is an end to that. */
   #looks: NodeJS.Timeout | undefined;
 
   /** Of all sites together, `total` may be running. */
   constructor(options: AdmissionOptions, total = new ProcessTotal()) {
     this.#options = options;
+    this.#rate = new QueueRate(options.maxProcesses, options.queueTimeoutMs);
     this.#total = total;
     total.add(this);
   }
@@ -106,7 +99,7 @@ export class Admission {
     if (this.#waiting >= this.#options.maxQueue && !this.#makeRoom(source)) {
       return Promise.reject(this.#full());
     }
-    const expectedMs = this.#turnsMs(this.#before(source));
+    const expectedMs = this.#rate.msOf(this.#before(source));
     if (queueTimeoutMs > 0 && expectedMs > queueTimeoutMs) {
       return Promise.reject(tooSlow(queueTimeoutMs, expectedMs));
     }
@@ -167,23 +160,10 @@ export class Admission {
     return turns;
   }
 
-  get #fewestTurns(): number {
-    return Math.max(FEWEST_TURNS, this.#options.maxProcesses);
-  }
-
-  /** How long this number of turns takes, if slots become free as they did of late; 0 if that is not known. */
-  #turnsMs(turns: number): number {
-    const [since = 0] = this.#turns;
-    const count = this.#turns.length - 1;
-    const takenMs = performance.now() - since;
-    const isKnown = count + 1 >= this.#fewestTurns && takenMs >= this.#options.queueTimeoutMs / FORETOLD;
-    return isKnown ? (turns * takenMs) / count : 0;
-  }
-
   #add(source: Source, waiting: Waiting): void {
     const { queueTimeoutMs } = this.#options;
     if (this.#waiting === 0) {
-      this.#turns = [];
+      this.#rate.forget();
       if (queueTimeoutMs > 0)
         this.#looks = setInterval(() => {
           this.#look();
@@ -213,7 +193,7 @@ export class Admission {
     }
     let turns = 1;
     for (const { since, refuse } of rounds.flat()) {
-      const leftMs = this.#turnsMs(turns);
+      const leftMs = this.#rate.msOf(turns);
       const allMs = performance.now() - since + leftMs + queueTimeoutMs / LAST;
       if (leftMs > 0 && allMs > queueTimeoutMs) refuse(tooSlow(queueTimeoutMs, allMs));
       else turns += 1;
@@ -230,10 +210,7 @@ export class Admission {
     const [turn] = this.#queues;
     if (turn === undefined) return;
     this.#running += 1;
-    const now = performance.now();
-    this.#turns.push(now);
-    const isOld = now - (this.#turns[0] ?? now) > this.#options.queueTimeoutMs / LASTING;
-    if (isOld && this.#turns.length > REMEMBERED * this.#fewestTurns) this.#turns.shift();
+    this.#rate.noteTurn();
     const [source, queue] = turn;
     this.#queues.delete(source);
     this.#queues.set(source, queue);
