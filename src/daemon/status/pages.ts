@@ -29,9 +29,15 @@ export function ownPage(
     const path = requestPath(params);
     if (path === undefined) return undefined;
     if (path === healthPath) return Promise.resolve(asked(params) ?? healthPage(isAccepting()));
-    if (path !== statusPath || collector === undefined) return undefined;
+    if (path !== statusPath || collector === undefined || isHidden(params, path)) return undefined;
     return Promise.resolve(asked(params) ?? statusPage(params, collector));
   };
+}
+
+/** Whether a web server may not have seen the path: some look at it, to know whom to keep from there, before they decode it. */
+function isHidden(params: NameValues, path: ByteString): boolean {
+  const uri = (valueOf(params, 'REQUEST_URI') ?? '').replace(/[?#].*$/s, '');
+  return uri.includes('%') && !uri.endsWith(path) && !uri.endsWith(encodeURI(toText(path)));
 }
 
 /** Whether it takes new work, for a proxy that shares out requests among several daemons. */

@@ -12,6 +12,7 @@ import { Listener } from '../../../src/daemon/listening/listener.js';
 import { descriptorOf } from '../../../src/posix/descriptors.js';
 import { systemCodeOf } from '../../../src/base/errors.js';
 import { loadLibC } from '../../../src/posix/libc.js';
+import { until } from '../../helpers/processes.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
 const hasV6 = Object.values(networkInterfaces())
@@ -150,6 +151,20 @@ describe('A listener', () => {
     await new Promise((resolve) => setImmediate(resolve));
     early.resume();
     await Promise.all([once(early, 'close'), bound.close()]);
+  });
+
+  it('takes in 256 of those who wait, and leaves the others to the system until it is to accept', async () => {
+    const { path, bound } = await bindUnix();
+    const early = await Promise.all(Array.from({ length: 260 }, () => connect({ path })));
+    const waiting = (): number => bound.handover().waiting.length;
+    await until(() => waiting() >= 256);
+    for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(waiting(), 256);
+    const accepted: Socket[] = [];
+    bound.accept((socket) => accepted.push(socket));
+    await until(() => accepted.length === 260);
+    for (const socket of [...early, ...accepted]) socket.destroy();
+    await bound.close();
   });
 
   it('has the system keep as many connections as it is told', async () => {

@@ -34,6 +34,17 @@ describe('Pages of the bridge’s own', () => {
     assert.equal(await ask({}), undefined);
   });
 
+  it('show the status to nobody whose path a web server may not have seen', async () => {
+    const status = { SCRIPT_NAME: '/status' };
+    for (const uri of ['/%73tatus', '/%73tatus?/status', '/statu%73#/status', 'http://host/%2573tatus'])
+      assert.equal(await ask({ ...status, REQUEST_URI: uri }), undefined, uri);
+    for (const uri of ['/status', '/status?a=%20', '/admin/status', 'http://h%6fst/status', '/elsewhere', ''])
+      assert.equal((await ask({ ...status, REQUEST_URI: uri }))?.status, 200, uri);
+    const page = ownPage({ statusPath: '/my status', healthPath: undefined }, () => true, collector);
+    const params = { REQUEST_METHOD: 'GET', REQUEST_URI: '/my%20status' };
+    assert.equal((await page?.(Object.entries(params)))?.status, 200, 'what has to be encoded');
+  });
+
   it('are nowhere unless it was said where', () => {
     assert.equal(
       ownPage({ statusPath: undefined, healthPath: undefined }, () => true, collector),
