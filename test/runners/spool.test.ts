@@ -136,6 +136,17 @@ describe('A spool', () => {
     );
   });
 
+  it('takes the place of none that could not be opened', async () => {
+    const before = Spool.maxOpen;
+    try {
+      Spool.maxOpen = 1;
+      await withTmpdir('/nowhere', () => assert.rejects(open(10), { message: /\/nowhere: ENOENT/ }));
+      await (await open(10)).close();
+    } finally {
+      Spool.maxOpen = before;
+    }
+  });
+
   it('takes of a budget that it shares as much as its file has become large, until it is closed', async () => {
     const budget = new ByteBudget(10);
     const [one, other] = [await open(8, budget), await open(8, budget)];

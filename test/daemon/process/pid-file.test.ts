@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
-import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { dirname, join } from 'node:path';
 import { beforeEach, describe, it } from 'node:test';
@@ -49,6 +49,14 @@ describe('The pid file', () => {
     assert.deepEqual(await readdir(directory), ['pid']);
     await file.remove();
     assert.deepEqual(await readdir(directory), []);
+  });
+
+  it('is held where another has died as it made one, of which nothing is left', async () => {
+    await writeFile(`${path}.999999999`, '');
+    await utimes(`${path}.999999999`, 1, 1);
+    const file = await PidFile.hold(path);
+    assert.deepEqual(await readdir(directory), ['pid']);
+    await file.remove();
   });
 
   it('is written to no file that a symbolic link in its directory leads to', async () => {

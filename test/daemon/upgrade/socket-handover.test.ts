@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { fstatSync, openSync } from 'node:fs';
+import { existsSync, fstatSync, openSync, statSync, writeFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 
 import { ReceivedHandover } from '../../../src/daemon/upgrade/socket-handover.js';
+import { temporaryDirectory } from '../../helpers/temporary.js';
 
 describe('What is left to a process', () => {
   it('is found once, and closed where nobody has taken it, with who waits there', async () => {
@@ -21,5 +22,32 @@ describe('What is left to a process', () => {
     await left.closeRest();
     for (const each of descriptors) assert.throws(() => fstatSync(each), { code: 'EBADF' });
     await left.closeRest();
+  });
+
+  it('keeps its socket’s file where another process listens there still', async (t) => {
+    t.after(() => Reflect.deleteProperty(process, 'connected'));
+    const path = `${await temporaryDirectory()}/sock`;
+    for (const [pid, isKept] of [
+      [1, true],
+      [process.pid, false],
+    ] as const) {
+      writeFileSync(path, '');
+      const { dev, ino } = statSync(path);
+      const descriptor = openSync('/dev/null', 'r');
+      const file = { path, dev, ino };
+      const contents = { sockets: [{ address: path, descriptor, waiting: [], file }], pid };
+      process.env['FCGI2CGI_HANDOVER'] = JSON.stringify(contents);
+      Object.defineProperty(process, 'connected', { value: true, configurable: true });
+      await ReceivedHandover.find()?.closeRest();
+      assert.throws(() => fstatSync(descriptor), { code: 'EBADF' });
+      assert.equal(existsSync(path), isKept);
+    }
+  });
+
+  it('is nothing where its previous process is no more to be reached', (t) => {
+    t.after(() => Reflect.deleteProperty(process, 'connected'));
+    Object.defineProperty(process, 'connected', { value: false, configurable: true });
+    process.env['FCGI2CGI_HANDOVER'] = JSON.stringify({ sockets: [], pid: 1 });
+    assert.equal(ReceivedHandover.find(), undefined);
   });
 });
