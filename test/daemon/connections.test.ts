@@ -96,12 +96,15 @@ describe('The only connection that there may be', () => {
     assert.equal(await isOpen(first), false);
   });
 
-  it('makes room when its web server leaves', async () => {
+  it('makes room at once when its web server leaves', { timeout: 30_000 }, async () => {
+    // Nobody looks later.
+    mock.timers.enable({ apis: ['setTimeout'] });
     const first = await connect();
     const second = await connect();
     assert.ok(isHeld);
     first.end();
     assert.ok(await isOpen(second));
+    mock.timers.reset();
     assert.ok(!isHeld);
   });
 
@@ -129,6 +132,7 @@ describe('A connection that waits for its turn', () => {
     const second = await connect();
     const closed = connections.close(() => undefined);
     assert.ok(await isOpen(second));
+    assert.ok(!first.readableEnded, 'it waits no longer for the other');
     const third = await connect();
     assert.ok(await isOpen(third));
     for (const socket of [first, second, third]) socket.end();
