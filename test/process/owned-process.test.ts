@@ -31,24 +31,27 @@ describe('An owned process', { timeout: 300_000 }, () => {
   });
 
   it('has ended when it was reaped, and leaves neither streams nor timers', async () => {
-    const child = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
-    let reap: (exit: ExitStatus) => void = () => undefined;
-    const exited = new Promise<ExitStatus>((resolve) => (reap = resolve));
-    const owned = new OwnedProcess({ pid: child.pid ?? 0, ...streams(), exited });
-    const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
-    const before = timers();
-    let isOver = false;
-    const over = owned.terminate(60_000).then(() => (isOver = true));
-    await once(child, 'exit');
-    await new Promise(setImmediate);
-    assert.equal(isOver, false);
-    reap({ kind: 'signaled', signal: 'SIGTERM' });
-    await over;
-    assert.deepEqual(
-      [owned.stdin, owned.stdout, owned.stderr].map(({ destroyed }) => destroyed),
-      [true, true, true],
-    );
-    assert.equal(timers(), before);
+    for (const graceMs of [0, 60_000]) {
+      const child = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
+      let reap: (exit: ExitStatus) => void = () => undefined;
+      const exited = new Promise<ExitStatus>((resolve) => (reap = resolve));
+      const owned = new OwnedProcess({ pid: child.pid ?? 0, ...streams(), exited });
+      const timers = (): number =>
+        process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+      const before = timers();
+      let isOver = false;
+      const over = owned.terminate(graceMs).then(() => (isOver = true));
+      await once(child, 'exit');
+      await new Promise(setImmediate);
+      assert.equal(isOver, false);
+      reap({ kind: 'signaled', signal: 'SIGTERM' });
+      await over;
+      assert.deepEqual(
+        [owned.stdin, owned.stdout, owned.stderr].map(({ destroyed }) => destroyed),
+        [true, true, true],
+      );
+      assert.equal(timers(), before);
+    }
   });
 
   it('that is ended by the end of its input has SIGTERM reach what is left of it', async () => {
