@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { stat, utimes, writeFile } from 'node:fs/promises';
+import { utimes, writeFile } from 'node:fs/promises';
 import { getPriority } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { before, describe, it } from 'node:test';
@@ -103,10 +103,10 @@ describe('The first line of a program', { timeout: 30_000 }, () => {
   it('is read again where the file has changed, though it is as long and says the same time', async () => {
     const [path, lines] = [`${directory}/changed`, new FirstLines(10)];
     await writeFile(path, '#!/one\n', { mode: 0o755 });
-    const { atime, mtime } = await stat(path);
+    await utimes(path, 1, 1);
     assert.equal(await lines.of(path), '#!/one');
     await writeFile(path, '#!/two\n');
-    await utimes(path, atime, mtime);
+    await utimes(path, 1, 1);
     assert.equal(await lines.of(path), '#!/two');
   });
 

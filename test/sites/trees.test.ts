@@ -75,8 +75,8 @@ describe('A tree', () => {
 
   it('is read again where it is another one, though it says the same time', async (t) => {
     settled(t);
-    await fault();
     for (const what of ['ino', 'dev'] as const) {
+      await fault();
       let isRead = false;
       const lookUp = trees.fault([`${root}/in/a/d`], false);
       for (let at = lookUp.next(); at.done !== true;) {
