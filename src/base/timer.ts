@@ -57,8 +57,9 @@ export interface WaitSignal {
 }
 
 /**
- * WaitSignal until `signal` aborts, or for `ms` from now on; with 0 for as long as it takes. It looks at the clock, and has a
- * timer only while somebody listens: most look-ups are over at once. `what` says what a file system has to have done by then.
+ * Somebody waits until `signal` aborts, or for `ms` from now on; with 0 for as long as it takes. It looks at the clock, and
+ * has a timer only while somebody listens: most look-ups are over at once. `what` says what a file system has to have done by
+ * then.
  */
 export class Deadline implements WaitSignal {
   readonly #signal: WaitSignal;

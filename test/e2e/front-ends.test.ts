@@ -52,13 +52,13 @@ describe('What people see of the bridge', { concurrency: true }, () => {
         });
         after(() => web.stop());
 
-        for (const [path, status, text] of [
-          ['/no-field', 502, /a header that is not valid/],
-          ['/bad-line', 502, /a header that is not valid/],
-          ['/folded', 502, /a header that is not valid/],
-          ['/two-statuses', 502, /a header that is not valid/],
-          ['/nothing', 502, /without a complete header/],
-          ['/too-slow', 504, /--start-timeout/],
+        for (const [path, status, text, reason] of [
+          ['/no-field', 502, /could not make/, /ERR_INVALID_HEADER/],
+          ['/bad-line', 502, /could not make/, /ERR_INVALID_HEADER/],
+          ['/folded', 502, /could not make/, /ERR_INVALID_HEADER/],
+          ['/two-statuses', 502, /could not make/, /ERR_INVALID_HEADER/],
+          ['/nothing', 502, /could not make/, /without a complete header/],
+          ['/too-slow', 504, /took too long/, /--start-timeout/],
         ] as const) {
           it(`${path} is the bridge’s own page with ${String(status)}`, async () => {
             const { status: seen, headers, body } = await fetchRaw(web.url, path);
@@ -66,7 +66,7 @@ describe('What people see of the bridge', { concurrency: true }, () => {
             assert.match(headers['content-type'] ?? '', /^text\/html/);
             assert.match(body.toString(), text);
             const id = /Request ([0-9a-f]{8}-\d+)</.exec(body.toString())?.[1] ?? '';
-            await served.logged(new RegExp(` id=${id} `));
+            assert.match(await served.logged(new RegExp(` id=${id} `)), reason);
           });
         }
 

@@ -81,10 +81,11 @@ class Loaded:
         if self.watch.is_quiet():
             return None
         self.watch.begin([path for path, _ in self.files + self.search.directories])
-        for path, known in self.files:
-            if signature(path) != known:
-                return path
-        return self.search.changed()
+        found = next((path for path, known in self.files if signature(path) != known), None) or self.search.changed()
+        if found is not None:
+            # It stays changed, though nothing more happens to it.
+            self.watch.close()
+        return found
 
 
 def freeze():

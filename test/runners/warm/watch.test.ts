@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { before, describe, it } from 'node:test';
 
 import { fromText } from '../../../src/base/bytes.js';
+import type { Invocation } from '../../../src/cgi/invocation.js';
 import { shippedFile } from '../../../src/daemon/package.js';
 import { childrenOf, until } from '../../helpers/processes.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
@@ -136,10 +137,11 @@ describe('A fork server', { timeout: 300_000 }, () => {
     let warm: Warm;
     let directory: string;
     let path: string;
-    const run = (): ReturnType<Warm['run']> => {
+    const invocation = (): Invocation => {
       const variables = new Map([['PATH', '/usr/bin:/bin']]);
-      return warm.run({ file: fromText(path), args: [], directory: dirname(path), variables });
+      return { file: fromText(path), args: [], directory: dirname(path), variables };
     };
+    const run = (): ReturnType<Warm['run']> => warm.run(invocation());
 
     before(async () => {
       warm = new Warm();
@@ -175,6 +177,22 @@ describe('A fork server', { timeout: 300_000 }, () => {
       await writeFile(path, text.replace('one', 'two'));
       const { stdout, isWarm } = await run();
       assert.deepEqual([stdout, isWarm], ['A: b\n\ntwo\n', false]);
+    });
+
+    it('has changed for all who ask until it is replaced, also where it begins to watch only then', async () => {
+      const fresh = new Warm();
+      const file = join(directory, 'fresh.cgi');
+      const write = async (said: string): Promise<void> => {
+        await writeFile(file, `#!/usr/bin/python3\nprint('A: b\\n\\n${said}')\n`);
+        await chmod(file, 0o755);
+      };
+      const ask = async (): Promise<string> =>
+        (await fresh.run({ ...invocation(), file: fromText(file) })).stdout;
+      await write('one');
+      await ask();
+      await fresh.event(/fork server is ready/);
+      await write('two');
+      assert.deepEqual(await Promise.all([ask(), ask(), ask()]), Array(3).fill('A: b\n\ntwo\n'));
     });
   });
 });
