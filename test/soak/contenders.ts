@@ -102,7 +102,7 @@ function nginxConf(
     ([name, socket]) => `location ~ ^/${name}/([a-z]+)$ { fastcgi_pass unix:${socket};
       fastcgi_param SCRIPT_FILENAME ${root}/$1; fastcgi_param SCRIPT_NAME /${name}/$1;
       fastcgi_param REQUEST_METHOD $request_method; fastcgi_param QUERY_STRING $query_string;
-      fastcgi_param SERVER_NAME localhost; fastcgi_param SERVER_PORT ${String(port)};
+      fastcgi_param REMOTE_ADDR $remote_addr; fastcgi_param SERVER_NAME localhost; fastcgi_param SERVER_PORT ${String(port)};
       fastcgi_param SERVER_PROTOCOL $server_protocol; fastcgi_read_timeout 60s; }`,
   );
   const temporary = ['client_body', 'fastcgi', 'proxy', 'scgi', 'uwsgi'].map(
