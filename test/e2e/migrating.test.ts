@@ -42,8 +42,8 @@ describe('What hg serve and hgweb.wsgi have served', { timeout: 120_000 }, () =>
     const get = async (path: string, query = ''): Promise<string> =>
       (await ask(socket, { SCRIPT_NAME: path, QUERY_STRING: query, SERVER_NAME: 'hg', SERVER_PORT: '80' }))
         .stdout;
-    const prefix = options[options.indexOf('--url-prefix') + 1] ?? '';
-    const below = options.includes('--url-prefix') ? prefix : '';
+    const at = options.indexOf('--url-prefix');
+    const below = at === -1 ? '' : (options[at + 1] ?? '');
     const names = named(await get(`${below}/`, RAW.slice(1)));
     const pages = await Promise.all(names.map((name) => get(name)));
     return { names, statuses: pages.map((page) => /^Status: (\d+)/.exec(page)?.[1] ?? '') };

@@ -34,16 +34,13 @@ function textOf(path: string, directory: string): string {
   try {
     return readFileSync(resolve(directory, path), 'utf8');
   } catch (error) {
-    const advice = systemCodeOf(error) === 'EACCES' ? '; the user who serves has to be able to read it' : '';
-    const isMissing = systemCodeOf(error) === 'ENOENT';
-    const why = isMissing
-      ? 'there is no such file; see fcgi2cgi.toml(5), or fcgi2cgi setup --help'
-      : undefined;
-    throw new OptionError('ERR_START', {
-      option: 'config',
-      value: path,
-      why: why ?? reasonOf(error) + advice,
-    });
+    const code = systemCodeOf(error);
+    const advice = code === 'EACCES' ? '; the user who serves has to be able to read it' : '';
+    const why =
+      code === 'ENOENT'
+        ? 'there is no such file; see fcgi2cgi.toml(5), or fcgi2cgi setup --help'
+        : reasonOf(error) + advice;
+    throw new OptionError('ERR_START', { option: 'config', value: path, why });
   }
 }
 
