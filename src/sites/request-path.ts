@@ -11,9 +11,15 @@ export function requestPath(params: NameValues): ByteString | undefined {
   if (path !== '') return path;
   const documentUri = valueOf(params, 'DOCUMENT_URI') ?? '';
   if (documentUri !== '') return documentUri;
-  const requestUri = valueOf(params, 'REQUEST_URI') ?? '';
-  if (requestUri === '') return undefined;
-  return percentDecode(requestUri.replace(/^https?:\/\/[^/?#]*/i, '').replace(/[?#].*$/s, '')) || '/';
+  const written = writtenPath(params);
+  return written === undefined ? undefined : percentDecode(written) || '/';
+}
+
+/** The path of REQUEST_URI as it was written, not decoded; undefined where nothing was sent. */
+export function writtenPath(params: NameValues): ByteString | undefined {
+  return nonEmptyParam(params, 'REQUEST_URI')
+    ?.replace(/^https?:\/\/[^/?#]*/i, '')
+    .replace(/[?#].*$/s, '');
 }
 
 /** What of a path lies below `urlPrefix`, which is empty or as `/hg`; undefined where it lies beside it. */

@@ -6,7 +6,7 @@ import { statusHtml } from '../../observe/status/html.js';
 import { statusJson } from '../../observe/status/status.js';
 import { contentSecurityPolicy } from '../../observe/status/style.js';
 import { statusText } from '../../observe/status/text.js';
-import { requestPath } from '../../sites/request-path.js';
+import { requestPath, writtenPath } from '../../sites/request-path.js';
 import type { StatusCollector } from './collector.js';
 
 /** The answer to a request with these params, if the bridge itself has one. */
@@ -36,8 +36,8 @@ export function ownPage(
 
 /** Whether a web server may not have seen the path: some look at it, to know whom to keep from there, before they decode it. */
 function isHidden(params: NameValues, path: ByteString): boolean {
-  const uri = (valueOf(params, 'REQUEST_URI') ?? '').replace(/[?#].*$/s, '');
-  return uri.includes('%') && !uri.endsWith(path) && !uri.endsWith(encodeURI(toText(path)));
+  const written = writtenPath(params) ?? '';
+  return written.includes('%') && !written.endsWith(path) && !written.endsWith(encodeURI(toText(path)));
 }
 
 /** Whether it takes new work, for a proxy that shares out requests among several daemons. */

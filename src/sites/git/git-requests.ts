@@ -2,7 +2,7 @@
 
 import { type ByteString, fromBuffer, fromText, type NameValues, toText } from '../../base/bytes.js';
 import { refuseUnclear } from '../remote-user.js';
-import { nonEmptyParam } from '../request-path.js';
+import { writtenPath } from '../request-path.js';
 import { refuse, type Resolution } from '../site.js';
 
 const RECEIVE_PACK = '/git-receive-pack';
@@ -34,9 +34,9 @@ export function refusedService(
   rest: ByteString,
   query: ByteString,
 ): Resolution | undefined {
-  const uri = nonEmptyParam(params, 'REQUEST_URI')?.replace(/[?#].*$/s, '');
+  const written = writtenPath(params);
   // Web servers decode the path, but some look for the service in it before.
-  if (rest.endsWith(RECEIVE_PACK) && uri?.endsWith(RECEIVE_PACK) === false)
+  if (rest.endsWith(RECEIVE_PACK) && written?.endsWith(RECEIVE_PACK) === false)
     return refuse(400, `The path does not end in ${RECEIVE_PACK} in plain letters.`);
   return refuseUnclear(query, 'service');
 }
