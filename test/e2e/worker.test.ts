@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
 import { type Answer, ask, connect } from '../helpers/ask.js';
@@ -65,6 +66,17 @@ describe('worker --listen', { timeout: 300_000 }, () => {
     assert.equal(posts.length, 16);
     assert.equal(new Set(posts).size, 16, 'none was begun twice');
     assert.doesNotMatch(served.log(), / (error|warn) /);
+  });
+
+  it('answers a request that meets many workers which end on purpose', async () => {
+    const { application, served } = await start({ workers: 9 }, '--log-level', 'debug');
+    await until(() => served.log().split('worker accepts').length > 10);
+    const file = join(await temporaryDirectory(), 'leave');
+    for (let count = 0; count < 10; count++) await get(served, `leaves=${file}`);
+    const asked = [post(served, '', 'body'), get(served)];
+    await writeFile(file, '');
+    for (const answer of await Promise.all(asked)) assert.ok(pidOf(answer) > 0, answer.stdout);
+    assert.equal(application.begun().filter((line) => line === 'POST  body').length, 1);
   });
 
   it('answers GETs whose worker is killed, and nobody knows', async () => {

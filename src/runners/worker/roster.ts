@@ -101,10 +101,6 @@ export class Roster<Worker> {
     return entry?.requests ?? 0;
   }
 
-  has(worker: Worker): boolean {
-    return this.#entries.has(worker);
-  }
-
   members(): readonly Member<Worker>[] {
     return [...this.#entries.values()];
   }

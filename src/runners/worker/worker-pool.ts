@@ -45,6 +45,8 @@ export class WorkerPool {
   readonly #supervisor: Supervisor<Worker>;
   readonly #probe = new ReadinessProbe();
   readonly #roster: Roster<Worker>;
+  /** Also those that have ended. */
+  readonly #haveAnswered = new WeakSet<Worker>();
   #closed: Promise<void> | undefined;
   #count = 0;
   #crashes = 0;
@@ -104,7 +106,10 @@ export class WorkerPool {
 
   /** Gives a worker back after a request, which it has answered or not. */
   give(worker: Worker, { answered }: { answered: boolean }): void {
-    if (answered) this.#supervisor.answered(worker);
+    if (answered) {
+      this.#haveAnswered.add(worker);
+      this.#supervisor.answered(worker);
+    }
     if (this.#roster.giveBack(worker) === 'retired') void this.dismiss(worker);
   }
 
@@ -114,11 +119,16 @@ export class WorkerPool {
     return this.#supervisor.dismiss(worker);
   }
 
-  /** Gives no more to a worker that can't be reached. As a rule it ends just now, and how is its own; else it is ended. */
-  async lose(worker: Worker): Promise<void> {
+  /**
+   * Gives no more to a worker that can't be reached. As a rule it ends just now; else it is ended. Resolves to whether it
+   * has ended on purpose after an answer (FastCGI 1.0 §7), so that nobody is to blame.
+   */
+  async lose(worker: Worker): Promise<boolean> {
     this.#roster.dismiss(worker);
-    await Promise.race([worker.exited, delay(LOST_PATIENCE_MS, undefined, { ref: false })]);
-    if (this.#roster.has(worker)) await this.dismiss(worker);
+    const livesOn = delay(LOST_PATIENCE_MS, undefined, { ref: false });
+    const exit = await Promise.race([worker.exited, livesOn]);
+    if (exit === undefined) void this.dismiss(worker);
+    return this.#haveAnswered.has(worker) && exit?.kind === 'exited' && exit.code === 0;
   }
 
   status(): RunnerStatus {

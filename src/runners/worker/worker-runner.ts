@@ -35,7 +35,7 @@ export class WorkerRunner implements Runner {
     for (let tries = 1; ; tries++) {
       let request: WorkerRequest | undefined;
       const run = new ProcessRunner(this.#limits, async () => {
-        request = await this.#begin(invocation, signal);
+        request = await this.#begin(invocation, signal, { awaitsSign: !isRepeatable || tries > 1 });
         return request;
       });
       this.#runs.add(run);
@@ -63,10 +63,14 @@ export class WorkerRunner implements Runner {
 
   /**
    * Sends the request to a free worker. One that can't be connected to has surely not seen it; nor has one that loses
-   * the connection before it has given a sign of life, and others than safe requests are sent only after that.
+   * the connection before it has given a sign of life. Only safe requests are sent without one, and only at first.
+   * Workers that end on purpose are no tries: where each one does so after an answer, a request may meet many.
    */
-  async #begin(invocation: Invocation, signal: AbortSignal): Promise<WorkerRequest> {
-    const awaitsSign = !canBeRepeated(invocation);
+  async #begin(
+    invocation: Invocation,
+    signal: AbortSignal,
+    { awaitsSign }: { awaitsSign: boolean },
+  ): Promise<WorkerRequest> {
     for (let tries = 1; ; tries++) {
       const worker = await this.#pool.take(signal);
       try {
@@ -77,7 +81,7 @@ export class WorkerRunner implements Runner {
         const isOurs = outOfDescriptors.has(systemCodeOf(error) ?? '');
         // Else it ends, or has closed its socket and will never accept again.
         if (isOurs) this.#pool.give(worker, { answered: false });
-        else void this.#pool.lose(worker);
+        else if (await this.#pool.lose(worker)) tries -= 1;
         if (isOurs || tries === MAX_WORKERS_PER_REQUEST) throw error;
       }
     }
