@@ -4,14 +4,30 @@
  */
 
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** As deep as what is compiled, which finds by that what the package has beside it (`package.ts`). */
 const outdir = join(root, 'dist/bin/bundled');
+
+/** What it makes when it is loaded takes as long as half of our own code, and is wanted for --help alone. */
+const lateStringWidth: Plugin = {
+  name: 'late-string-width',
+  setup(build) {
+    build.onResolve({ filter: /^string-width$/ }, async ({ resolveDir, kind, pluginData }) => {
+      if (pluginData === 'found') return undefined;
+      const { path } = await build.resolve('string-width', { resolveDir, kind, pluginData: 'found' });
+      return { path: relative(root, path), namespace: 'late' };
+    });
+    build.onLoad({ filter: /.*/, namespace: 'late' }, ({ path }) => ({
+      contents: `export default (...args) => require('./${path}').default(...args);`,
+      resolveDir: root,
+    }));
+  },
+};
 
 const { metafile } = await build({
   absWorkingDir: root,
@@ -29,13 +45,14 @@ const { metafile } = await build({
   banner: {
     js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
   },
+  plugins: [lateStringWidth],
   metafile: true,
   logLevel: 'warning',
 });
 
 /** The directories of the packages that are in the bundle. */
 const packages = Object.keys(metafile.inputs)
-  .map((path) => /^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0])
+  .map((path) => /^node_modules\/(?:.*\/node_modules\/)?(?:@[^/]+\/)?[^/]+/.exec(path)?.[0])
   .filter((path) => path !== undefined);
 
 const licences = [...new Set(packages)].sort().map((path) => {
