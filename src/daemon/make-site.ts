@@ -2,9 +2,9 @@
 
 import { type ByteString, fromText, toText } from '../base/bytes.js';
 import { BridgeError, OptionError } from '../base/errors.js';
-import { whyNotExecutable } from '../base/permission.js';
+import { isExecutable, whyNotExecutable } from '../base/executable.js';
 import { type SetLimits, setLimits } from '../process/limits.js';
-import { isExecutable, statOrAbsent } from '../sites/contain.js';
+import { statOrAbsent } from '../sites/contain.js';
 import { directorySite } from '../sites/directory.js';
 import { gitSite } from '../sites/git/git-site.js';
 import { findGit } from '../sites/git/installation.js';

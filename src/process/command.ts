@@ -5,7 +5,7 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { type ByteString, isText, toBuffer, toText } from '../base/bytes.js';
 import { BridgeError, reasonOf, systemCodeOf } from '../base/errors.js';
 import { interpreterFault } from './limits.js';
-import { ownName, whyNotExecutable } from '../base/permission.js';
+import { ownName, whyNotExecutable } from '../base/executable.js';
 
 /** A program to start, byte by byte. */
 export interface Command {

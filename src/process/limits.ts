@@ -1,10 +1,11 @@
 /** What each process of a program may use, which the system sees to; and what is known of a program before it is started. */
 
 import { closeSync, constants, existsSync, openSync, readSync } from 'node:fs';
-import { access, open, stat } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 
 import { type ByteString, fromBuffer, toBuffer, toText } from '../base/bytes.js';
 import { BridgeError, reasonOf } from '../base/errors.js';
+import { firstLine, MAX_FIRST_LINE_BYTES } from '../base/executable.js';
 import { type Command, refuseNul, startError } from './command.js';
 import type { StartProcess } from './start-process.js';
 
@@ -122,9 +123,6 @@ export async function whyNotStarted(command: Command): Promise<string | undefine
   return interpreterFault(command.file);
 }
 
-/** Linux takes that much of a first line; what is longer has no meaning that all systems agree on. */
-const MAX_FIRST_LINE_BYTES = 255;
-
 /** Reads first lines, and remembers each until its file changes. */
 export class FirstLines {
   readonly #maxRemembered: number;
@@ -137,7 +135,6 @@ export class FirstLines {
     this.#maxRemembered = maxRemembered;
   }
 
-  /** That of a file that we may execute and read; undefined without one, or for a longer one. */
   async of(path: ByteString): Promise<ByteString | undefined> {
     const status = await stat(toBuffer(path), { bigint: true }).catch(() => undefined);
     if (status === undefined) return undefined;
@@ -148,23 +145,6 @@ export class FirstLines {
     if (this.#lines.size >= this.#maxRemembered) this.#lines.clear();
     this.#lines.set(path, { identity, line });
     return line;
-  }
-}
-
-async function firstLine(path: ByteString): Promise<ByteString | undefined> {
-  try {
-    await access(toBuffer(path), constants.X_OK);
-    // What was a file may be a named pipe by now, which nobody writes to.
-    const file = await open(toBuffer(path), constants.O_RDONLY | constants.O_NONBLOCK);
-    try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_FIRST_LINE_BYTES));
-      const [line, ...rest] = fromBuffer(buffer.subarray(0, bytesRead)).split('\n');
-      return rest.length > 0 ? line : undefined;
-    } finally {
-      await file.close();
-    }
-  } catch {
-    return undefined;
   }
 }
 

@@ -3,6 +3,7 @@
 import { BridgeError, reasonOf, systemCodeOf } from '../base/errors.js';
 import { Threads } from '../base/threads.js';
 import { backoffOf, Deadline } from '../base/timer.js';
+import { WaitQueue } from '../base/wait-queue.js';
 import type { Invocation } from '../cgi/invocation.js';
 import type { StartProcess } from '../process/start-process.js';
 import type { StartScript } from './process-runner.js';
@@ -22,16 +23,6 @@ export interface StartQueueOptions {
   readonly onRecovered: () => void;
 }
 
-interface Waiting {
-  readonly invocation: Invocation;
-  readonly signal: AbortSignal;
-  readonly since: number;
-  readonly resolve: (started: ScriptProcess) => void;
-  readonly reject: (reason: unknown) => void;
-  /** Ends the wait when it has lasted too long or nobody waits for the answer any more; not while it is tried. */
-  watch: (() => void) | undefined;
-}
-
 /**
  * Starts as `start` does. During a shortage, requests wait in the order in which they came, and only the first of them
  * is tried: after pauses that grow, and whenever one of the daemon's processes has ended.
@@ -41,10 +32,11 @@ interface Waiting {
 export class StartQueue {
   readonly #start: StartScript;
   readonly #options: StartQueueOptions;
-  readonly #waiting = new Set<Waiting>();
+  readonly #waiting = new WaitQueue();
   #isShort = false;
   #pause = firstPause;
   #timer: NodeJS.Timeout | undefined;
+  /** Whether the first of them is being tried. */
   #isTrying = false;
 
   constructor(start: StartScript, options: StartQueueOptions) {
@@ -53,19 +45,29 @@ export class StartQueue {
   }
 
   readonly start: StartScript = async (invocation, signal) => {
-    if (this.#waiting.size === 0) {
+    if (this.#waiting.size === 0 && !this.#isTrying) {
       try {
         return await this.#tryStart(invocation, signal);
       } catch (error) {
         if (!isShortage(error)) throw error;
       }
     }
-    return new Promise((resolve, reject) => {
-      const waiting = { invocation, signal, since: performance.now(), resolve, reject, watch: undefined };
-      this.#waiting.add(waiting);
-      this.#watch(waiting);
-      this.#schedule();
-    });
+    const since = performance.now();
+    for (let isFirst = false; ; isFirst = true) {
+      await this.#turn(signal, since, isFirst);
+      try {
+        const started = await this.#tryStart(invocation, signal);
+        this.#giveTurn();
+        return started;
+      } catch (error) {
+        if (!isShortage(error)) {
+          this.#giveTurn();
+          throw error;
+        }
+        this.#isTrying = false;
+        this.#pause = this.#pause.next();
+      }
+    }
   };
 
   async #tryStart(invocation: Invocation, signal: AbortSignal): Promise<ScriptProcess> {
@@ -86,71 +88,38 @@ export class StartQueue {
     }
   }
 
-  /** Has the first be tried after a pause, unless that is planned. */
-  #schedule(): void {
-    if (this.#waiting.size === 0 || this.#isTrying) return;
-    this.#timer ??= setTimeout(() => {
-      this.#timer = undefined;
-      void this.#retry();
-    }, this.#pause.delayMs);
+  /** Resolves when it is to be tried: after a pause as the first, or as the next after one that worked. */
+  async #turn(signal: AbortSignal, since: number, isFirst: boolean): Promise<void> {
+    const { timeoutMs } = this.#options;
+    const late = (): Error =>
+      new Error(
+        `the system has let no program be started for ${String(timeoutMs)} ms (--queue-timeout); see ulimit -u and -n`,
+      );
+    const onLeave = (): void => {
+      if (this.#waiting.size === 0) this.#stopPause();
+    };
+    const turn = this.#waiting.join(signal, { since, timeoutMs, late, onLeave, isFirst });
+    if (!this.#isTrying) this.#timer ??= setTimeout(this.#giveTurn, this.#pause.delayMs);
+    try {
+      await turn;
+    } catch (error) {
+      throw new BridgeError('ERR_SYSTEM_LIMIT', reasonOf(error), { cause: error });
+    }
   }
 
   readonly #retryIfPausing = (): void => {
-    if (this.#timer === undefined) return;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    void this.#retry();
+    if (this.#timer !== undefined) this.#giveTurn();
   };
 
-  /** Tries the first, and the next ones as long as that works. */
-  async #retry(): Promise<void> {
-    this.#isTrying = true;
-    for (const waiting of this.#waiting) {
-      waiting.watch?.();
-      waiting.watch = undefined;
-      try {
-        waiting.resolve(await this.#tryStart(waiting.invocation, waiting.signal));
-      } catch (error) {
-        if (isShortage(error)) {
-          this.#pause = this.#pause.next();
-          this.#watch(waiting);
-          break;
-        }
-        waiting.reject(error);
-      }
-      this.#waiting.delete(waiting);
-    }
-    this.#isTrying = false;
-    this.#schedule();
-  }
+  readonly #giveTurn = (): void => {
+    this.#stopPause();
+    this.#isTrying = this.#waiting.size > 0;
+    this.#waiting.give();
+  };
 
-  /** From now on the request leaves when it has waited long enough, or is aborted. */
-  #watch(waiting: Waiting): void {
-    const { signal, since } = waiting;
-    const { timeoutMs } = this.#options;
-    const leave = (why: string): void => {
-      waiting.watch?.();
-      this.#waiting.delete(waiting);
-      waiting.reject(new BridgeError('ERR_SYSTEM_LIMIT', why));
-      if (this.#waiting.size > 0) return;
-      clearTimeout(this.#timer);
-      this.#timer = undefined;
-    };
-    const onTimeout = (): void => {
-      const waited = `for ${String(timeoutMs)} ms (--queue-timeout)`;
-      leave(`the system has let no program be started ${waited}; see ulimit -u and -n`);
-    };
-    const onAbort = (): void => {
-      leave(reasonOf(signal.reason));
-    };
-    const left = Math.max(0, since + timeoutMs - performance.now());
-    const timer = timeoutMs === 0 ? undefined : setTimeout(onTimeout, left);
-    signal.addEventListener('abort', onAbort);
-    waiting.watch = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', onAbort);
-    };
-    if (signal.aborted) onAbort();
+  #stopPause(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 }
 

@@ -1,12 +1,11 @@
 /** Keeps what a request names inside the directory that the administrator named: real paths, never strings. */
 
-import { constants, type Stats } from 'node:fs';
-import { access } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
 import { resolve } from 'node:path';
 
-import { type ByteString, fromText, toBuffer, toText } from '../base/bytes.js';
+import { type ByteString, fromText, toText } from '../base/bytes.js';
 import { OptionError } from '../base/errors.js';
-import { whyNotExecutable } from '../base/permission.js';
+import { whyNotExecutable } from '../base/executable.js';
 import { type LookUp, lstatAt, mayExecute, realPathAt, statAt } from './look-up.js';
 import { whyUnreachable } from './refusal-reason.js';
 import { byThreads, later } from './steps.js';
@@ -19,14 +18,6 @@ export function realPath(path: ByteString): Promise<ByteString | undefined> {
 /** What `path` is, through symbolic links; undefined where that is nothing that can be reached. */
 export function statOrAbsent(path: ByteString): Promise<Stats | undefined> {
   return later(statAt(path));
-}
-
-/** Whether this process may execute the file. */
-export async function isExecutable(path: ByteString): Promise<boolean> {
-  return access(toBuffer(path), constants.X_OK).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** What keeps a file from being run whose real path was found just now, if anything does: for visitors, and in detail. */

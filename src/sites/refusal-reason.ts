@@ -1,7 +1,7 @@
 /** Says why nothing is published at a path: to the administrator, once that nothing is was found. */
 
 import { type ByteString, toText } from '../base/bytes.js';
-import { ownName } from '../base/permission.js';
+import { ownName } from '../base/executable.js';
 import { type LookUp, lstatAt, mayExecute, mayRead, realPathAt } from './look-up.js';
 
 /** What publishes repositories (`publication.ts`). */

@@ -4,9 +4,9 @@ import { dirname } from 'node:path';
 
 import { type ByteString, toText } from '../base/bytes.js';
 import { OptionError } from '../base/errors.js';
-import { whyNotExecutable } from '../base/permission.js';
+import { isExecutable, whyNotExecutable } from '../base/executable.js';
 import { metaVariables } from '../cgi/invocation.js';
-import { isExecutable, realPath, statOrAbsent } from './contain.js';
+import { realPath, statOrAbsent } from './contain.js';
 import { whyUnreachable } from './refusal-reason.js';
 import { later } from './steps.js';
 import { run, type Site, type SiteEnvironment } from './site.js';

@@ -4,14 +4,8 @@ import { before, describe, it } from 'node:test';
 import fc from 'fast-check';
 
 import { fromText } from '../../src/base/bytes.js';
-import {
-  absolutePath,
-  contains,
-  isExecutable,
-  realPath,
-  safeSegments,
-  statOrAbsent,
-} from '../../src/sites/contain.js';
+import { isExecutable } from '../../src/base/executable.js';
+import { absolutePath, contains, realPath, safeSegments, statOrAbsent } from '../../src/sites/contain.js';
 import { makeTree } from '../helpers/file-tree.js';
 import { unreachable } from '../helpers/look-up.js';
 import { temporaryDirectory } from '../helpers/temporary.js';

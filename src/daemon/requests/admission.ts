@@ -4,6 +4,7 @@
  */
 
 import { BridgeError } from '../../base/errors.js';
+import { type Waiting, WaitQueue } from '../../base/wait-queue.js';
 import { ProcessTotal } from './process-total.js';
 import { QueueRate } from './queue-rate.js';
 
@@ -14,13 +15,6 @@ export interface AdmissionOptions {
   readonly maxQueue: number;
   /** How long one waits; 0 for as long as it takes. */
   readonly queueTimeoutMs: number;
-}
-
-interface Waiting {
-  /** When its wait began, by `performance.now()`. */
-  readonly since: number;
-  readonly admit: () => void;
-  readonly refuse: (reason: unknown) => void;
 }
 
 /** Where a request comes from: an address, or the connection if that is all that is known. */
@@ -37,8 +31,8 @@ const LAST = 30;
 export class Admission {
   readonly #options: AdmissionOptions;
   readonly #total: ProcessTotal;
-  /** Who waits, by source; the one whose turn is next comes first. None of these sets is empty. */
-  readonly #queues = new Map<Source, Set<Waiting>>();
+  /** Who waits, by source; the one whose turn is next comes first. None of these queues is empty. */
+  readonly #queues = new Map<Source, WaitQueue>();
   #waiting = 0;
   #running = 0;
 
@@ -103,40 +97,19 @@ export class Admission {
     if (queueTimeoutMs > 0 && expectedMs > queueTimeoutMs) {
       return Promise.reject(tooSlow(queueTimeoutMs, expectedMs));
     }
-    return new Promise((resolve, reject) => {
-      const leaveQueue = (): void => {
-        this.#remove(source, waiting);
-        clearTimeout(timer);
-        signal.removeEventListener('abort', onAbort);
-      };
-      const waiting: Waiting = {
-        since,
-        admit: () => {
-          leaveQueue();
-          resolve();
-        },
-        refuse: (reason) => {
-          leaveQueue();
-          reject(reason instanceof Error ? reason : new Error(String(reason)));
-        },
-      };
-      const onAbort = (): void => {
-        waiting.refuse(signal.reason);
-      };
-      const onTimeout = (): void => {
-        const reason = `no process became free within ${String(queueTimeoutMs)} ms (--queue-timeout)`;
-        waiting.refuse(new BridgeError('ERR_QUEUE_TIMEOUT', reason));
-      };
-      const endMs = queueTimeoutMs - (performance.now() - since);
-      const timer = queueTimeoutMs === 0 ? undefined : setTimeout(onTimeout, endMs);
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.#add(source, waiting);
-    });
+    const late = (): BridgeError => {
+      const reason = `no process became free within ${String(queueTimeoutMs)} ms (--queue-timeout)`;
+      return new BridgeError('ERR_QUEUE_TIMEOUT', reason);
+    };
+    const onLeave = (): void => {
+      this.#left(source);
+    };
+    return this.#queueOf(source).join(signal, { since, timeoutMs: queueTimeoutMs, late, onLeave });
   }
 
   /** Refuses the last request of the source with the most, if that has more than this one would have. */
   #makeRoom(source: Source): boolean {
-    let most = new Set<Waiting>();
+    let most = new WaitQueue();
     for (const queue of this.#queues.values()) if (queue.size > most.size) most = queue;
     if (most.size <= (this.#queues.get(source)?.size ?? 0) + 1) return false;
     [...most].at(-1)?.refuse(this.#full());
@@ -160,7 +133,8 @@ export class Admission {
     return turns;
   }
 
-  #add(source: Source, waiting: Waiting): void {
+  /** The queue that one more of that source is about to join. */
+  #queueOf(source: Source): WaitQueue {
     const { queueTimeoutMs } = this.#options;
     if (this.#waiting === 0) {
       this.#rate.forget();
@@ -169,16 +143,14 @@ export class Admission {
           this.#look();
         }, queueTimeoutMs / LOOKS);
     }
-    const queue = this.#queues.get(source);
-    if (queue === undefined) this.#queues.set(source, new Set([waiting]));
-    else queue.add(waiting);
     this.#waiting += 1;
+    const queue = this.#queues.get(source) ?? new WaitQueue();
+    this.#queues.set(source, queue);
+    return queue;
   }
 
-  #remove(source: Source, waiting: Waiting): void {
-    const queue = this.#queues.get(source);
-    queue?.delete(waiting);
-    if (queue?.size === 0) this.#queues.delete(source);
+  #left(source: Source): void {
+    if (this.#queues.get(source)?.size === 0) this.#queues.delete(source);
     this.#waiting -= 1;
     if (this.#waiting === 0) clearInterval(this.#looks);
   }
@@ -214,8 +186,7 @@ export class Admission {
     const [source, queue] = turn;
     this.#queues.delete(source);
     this.#queues.set(source, queue);
-    const [next] = queue;
-    next?.admit();
+    queue.give();
   }
 }
 

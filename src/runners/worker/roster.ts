@@ -1,5 +1,7 @@
 /** The workers that run: who is free, who gets the next one, and who has served its time. */
 
+import { WaitQueue } from '../../base/wait-queue.js';
+
 export interface RosterOptions {
   /** Requests after which a worker has served its time; 0 for none. */
   readonly maxRequests: number;
@@ -31,7 +33,7 @@ export class Roster<Worker> {
   readonly #options: RosterOptions;
   /** Who was given back last is last. */
   readonly #entries = new Map<Worker, Entry<Worker>>();
-  readonly #waiting = new WaitingLine<Worker>();
+  readonly #waiting = new WaitQueue<Worker>();
 
   constructor(options: RosterOptions) {
     this.#options = options;
@@ -70,7 +72,7 @@ export class Roster<Worker> {
 
   /** Sends away all who wait. */
   sendAway(reason: Error): void {
-    this.#waiting.dissolve(reason);
+    for (const { refuse } of this.#waiting) refuse(reason);
   }
 
   /** Takes a worker back after a request, for the next one; unless it has served its time, or goes already. */
@@ -113,7 +115,7 @@ export class Roster<Worker> {
   }
 
   #offer(entry: Entry<Worker>): void {
-    if (entry.state !== 'free' || !this.#mayTake(entry) || this.#waiting.isEmpty) return;
+    if (entry.state !== 'free' || !this.#mayTake(entry) || this.#waiting.size === 0) return;
     this.#waiting.give(this.#taken(entry));
   }
 
@@ -126,54 +128,5 @@ export class Roster<Worker> {
     entry.state = 'taken';
     entry.idle.abort();
     return entry.worker;
-  }
-}
-
-interface Waiting<Thing> {
-  readonly take: (thing: Thing) => void;
-  readonly fail: (reason: unknown) => void;
-}
-
-export class WaitingLine<Thing> {
-  readonly #waiting = new Set<Waiting<Thing>>();
-
-  /** Waits for a thing; rejects with what `signal` aborts with, or what the line is dissolved with. */
-  join(signal: AbortSignal): Promise<Thing> {
-    return new Promise((resolve, reject) => {
-      const leave = (): void => {
-        this.#waiting.delete(waiting);
-        signal.removeEventListener('abort', onAbort);
-      };
-      const waiting: Waiting<Thing> = {
-        take: (thing) => {
-          leave();
-          resolve(thing);
-        },
-        fail: (reason) => {
-          leave();
-          reject(reason instanceof Error ? reason : new Error(String(reason)));
-        },
-      };
-      const onAbort = (): void => {
-        waiting.fail(signal.reason);
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.#waiting.add(waiting);
-    });
-  }
-
-  get isEmpty(): boolean {
-    return this.#waiting.size === 0;
-  }
-
-  /** Gives the thing to who waits longest. */
-  give(thing: Thing): void {
-    const [first] = this.#waiting;
-    first?.take(thing);
-  }
-
-  /** Sends everybody away. */
-  dissolve(reason: Error): void {
-    for (const waiting of [...this.#waiting]) waiting.fail(reason);
   }
 }

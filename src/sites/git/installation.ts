@@ -2,11 +2,12 @@
 
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
-import { access, open, realpath } from 'node:fs/promises';
+import { access, realpath } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { type ByteString, fromText } from '../../base/bytes.js';
+import { firstLine, isExecutable } from '../../base/executable.js';
 import { OptionError, reasonOf, systemCodeOf } from '../../base/errors.js';
 
 /** A git installation; all paths are absolute. */
@@ -23,8 +24,6 @@ export interface Git {
 
 const run = promisify(execFile);
 const TIMEOUT_MS = 20_000;
-/** Longer than any first line that names an interpreter. */
-const FIRST_LINE_BYTES = 1_024;
 
 /** Where gitweb is, below the prefix that git is installed under and elsewhere. */
 const gitwebPaths = (execPath: string): string[] => [
@@ -58,7 +57,7 @@ export async function findGit(git: string, gitweb: string | undefined): Promise<
     const paths = gitwebPaths(execPath).join(', ');
     throw wrong('gitweb', undefined, `is needed, and none of ${paths} exists; install gitweb or name it`);
   }
-  if (!(await isExecutable(script))) {
+  if (!(await isExecutable(fromText(script)))) {
     throw wrong('gitweb', script, 'not an executable file; expected the path of gitweb.cgi');
   }
   await expectPerlModule(script);
@@ -98,7 +97,8 @@ async function askExecPath(git: string): Promise<string> {
 
 /** Gitweb would say so as well, but to each of its visitors, and only after the start. */
 async function expectPerlModule(script: string): Promise<void> {
-  const [, perl, argument] = /^#!\s*(\S*\bperl\S*|\S*\benv)[ \t]*(\S+)?/.exec(await firstLine(script)) ?? [];
+  const line = (await firstLine(fromText(script))) ?? '';
+  const [, perl, argument] = /^#!\s*(\S*\bperl\S*|\S*\benv)[ \t]*(\S+)?/.exec(line) ?? [];
   if (perl === undefined) return;
   const before = perl.endsWith('env') && argument !== undefined ? [argument] : [];
   try {
@@ -113,16 +113,6 @@ async function expectPerlModule(script: string): Promise<void> {
   }
 }
 
-async function firstLine(path: string): Promise<string> {
-  const file = await open(path);
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(FIRST_LINE_BYTES), 0, FIRST_LINE_BYTES, 0);
-    return buffer.toString('latin1', 0, bytesRead).split('\n')[0] ?? '';
-  } finally {
-    await file.close();
-  }
-}
-
 /** Beside the script in the directory `static`, or right beside it; a script that stands alone gets the system's. */
 async function staticDirectory(script: string, execPath: string): Promise<string> {
   const beside = [join(dirname(script), 'static'), dirname(script)];
@@ -134,16 +124,12 @@ async function staticDirectory(script: string, execPath: string): Promise<string
 }
 
 async function firstExecutable(paths: readonly string[]): Promise<string | undefined> {
-  for (const path of paths) if (await isExecutable(path)) return path;
+  for (const path of paths) if (await isExecutable(fromText(path))) return path;
   return undefined;
 }
 
-const isExecutable = (path: string): Promise<boolean> => may(path, constants.X_OK);
-const isReadable = (path: string): Promise<boolean> => may(path, constants.R_OK);
-
-function may(path: string, mode: number): Promise<boolean> {
-  return access(path, mode).then(
+const isReadable = (path: string): Promise<boolean> =>
+  access(path, constants.R_OK).then(
     () => true,
     () => false,
   );
-}
