@@ -2,16 +2,15 @@
 
 import contextlib
 import os
+import select
 import sys
-
-import _signal
 
 try:
     import _thread
 except ImportError:
     _thread = None
 
-from fcgi2cgi_view import directory, umask
+from fcgi2cgi_view import directory, handlers, umask
 
 
 class Effects:
@@ -82,18 +81,20 @@ class Effects:
 
 def state():
     """What a module must leave as it was: names and values."""
-    descriptors = set()
-    for number in range(64):
-        try:
-            os.fstat(number)
-            descriptors.add(number)
-        except OSError:
-            pass
     return [
         ('the environment', dict(os.environb._data)),
         ('the working directory', directory()),
         ('the umask', umask()),
         ('its threads', _thread and _thread._count()),
-        ('its open files', descriptors),
-        ('what signals do', [_signal.getsignal(number) for number in range(1, _signal.NSIG)]),
+        ('its open files', descriptors()),
+        ('what signals do', handlers()),
     ]
+
+
+def descriptors():
+    return [number for number, event in _poll.poll(0) if event & select.POLLNVAL]
+
+
+_poll = select.poll()
+for number in range(64):
+    _poll.register(number, 0)

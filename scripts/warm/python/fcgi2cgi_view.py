@@ -37,14 +37,23 @@ class View:
 
     def __init__(self):
         self.first = state()
+        # As it was when it was last looked at, and what had changed by then.
+        self.last = self.found = None
 
     def begin(self):
         """In a process: a script begins that has these arguments and this environment."""
+        self.last = None
         ours = {name: value for name, value in self.first.items() if not name.startswith(OF_THE_REQUEST)}
         self.first = {**ours, **{name: value for name, value in state().items() if name.startswith(OF_THE_REQUEST)}}
 
     def changes(self):
         """What is not as it was then, as NAME=VALUE. Two are the same in all processes if a module sees the same."""
+        last = glance()
+        if last != self.last:
+            self.last, self.found = last, self.all_changes()
+        return self.found
+
+    def all_changes(self):
         now = state()
         names = {name for name in {**self.first, **now} if self.first.get(name) != now.get(name)}
         changes = ['%s=%s' % (name, described(name, now.get(name))) for name in names]
@@ -57,6 +66,14 @@ class Identity(int):
     """Of something that is the same only if it is itself. It is not held: a stream is flushed when nobody holds it."""
 
 
+def glance():
+    """Two are the same if `state` gives the same; it takes a tenth of the time."""
+    ours, functions = vars(sys), vars(builtins)
+    return (list(ours), list(map(id, ours.values())), list(functions), list(map(id, functions.values())),
+            [listed(value) for value in ours.values() if type(value) is list], list(map(class_of, sys.meta_path)),
+            dict(os.environb._data), listed(handlers()), locale(), directory(), seen_umask())
+
+
 def state():
     """Names and values; those of `sys`, of the built-in functions and of the environment begin so."""
     seen = {'sys.' + name: listed(value) if type(value) is list else Identity(id(value))
@@ -65,12 +82,19 @@ def state():
     seen.update(('env.' + os.fsdecode(name), value) for name, value in os.environb._data.items())
     hooks = seen.pop('sys.meta_path') + seen.pop('sys.path_hooks')
     seen['hooks'] = [hook for hook in hooks if hook != OWN_FINDER]
-    seen['signals'] = listed([_signal.getsignal(number) for number in range(1, _signal.NSIG)])
-    seen['locale'] = _locale and _locale.setlocale(_locale.LC_ALL)
+    seen['signals'] = listed(handlers())
+    seen['locale'] = locale()
     seen['directory'] = directory()
-    # To ask is to set it: other threads would make files under the wrong one.
-    seen['umask'] = umask() if _thread and _thread._count() == 0 else None
+    seen['umask'] = seen_umask()
     return seen
+
+
+def handlers(of=_signal.getsignal, numbers=range(1, _signal.NSIG)):
+    return list(map(of, numbers))
+
+
+def locale():
+    return _locale and _locale.setlocale(_locale.LC_ALL)
 
 
 def directory(current=os.getcwd):
@@ -84,6 +108,11 @@ def umask(exchange=os.umask):
     mask = exchange(0o077)
     exchange(mask)
     return mask
+
+
+def seen_umask():
+    # To ask is to set it: other threads would make files under the wrong one.
+    return umask() if _thread and _thread._count() == 0 else None
 
 
 def listed(values):
@@ -104,6 +133,9 @@ def class_of(value):
 
 
 def described(name, value):
+    if name.startswith('env.'):
+        # Each request has its own: what looks at it is not loaded ahead, whatever it is.
+        return ''
     if type(value) is Identity:
         where, _, own = name.partition('.')
         value = name_of(vars(sys if where == 'sys' else builtins)[own])
