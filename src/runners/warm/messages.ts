@@ -22,7 +22,8 @@
  *     learned MODULE=FILE…
  *     unprepared REASON   no process waits with the script got ready, for what the reason names
  *
- * With a Python module's FILE stands what the script had changed before it imported the module, each after an octet 1.
+ * With a Python module's FILE stands what the script had changed before it imported the module, each as NAME=VALUE after
+ * an octet 1.
  */
 
 import { type ByteString, fromBuffer, percentDecode, toBuffer } from '../../base/bytes.js';
@@ -121,6 +122,22 @@ export function decodeAnswer(line: ByteString): Answer | undefined {
     default:
       return undefined;
   }
+}
+
+/** Of a module that requests find in different files: it is not loaded ahead. */
+const NOWHERE = '';
+
+/**
+ * What two requests have taught of a module, its FILE and what had changed. Where only one of them has changed something,
+ * the module may not look at that: it is then said to have become what nothing else is.
+ */
+export function mergeLessons(one: ByteString, other: ByteString): ByteString {
+  const [[file, ...changes], [otherFile, ...others]] = [one.split('\x01'), other.split('\x01')];
+  if (file !== otherFile) return NOWHERE;
+  const same = changes.filter((change) => others.includes(change));
+  const differing = [...changes, ...others].filter((change) => !same.includes(change));
+  const names = new Set(differing.map((change) => change.slice(0, change.indexOf('=') + 1)));
+  return [file, ...same, ...[...names].map((name) => `${name}\x02`)].join('\x01');
 }
 
 function splitPair(word: ByteString): [ByteString, ByteString] {

@@ -6,7 +6,7 @@ import { reasonOf } from '../../base/errors.js';
 import { backoffOf } from '../../base/timer.js';
 import type { OwnedProcess } from '../../process/owned-process.js';
 import { fits, type ForkServer, type SeenVariables } from './fork-server.js';
-import type { Variables } from './messages.js';
+import { mergeLessons, type Variables } from './messages.js';
 import { NotForked } from './forked-processes.js';
 
 /** A script whose modules depend on the request has a fork server for each of this number of kinds of requests. */
@@ -15,9 +15,6 @@ const MAX_KINDS = 4;
 const LESSONS = 32;
 /** Fork servers that take another one's place as there is more to load: after the first, it is seldom worth it. */
 const MAX_ROUNDS = 4;
-
-/** Of a module that requests find in different files, or in different circumstances: it is not loaded ahead. */
-const NOWHERE = '';
 
 export interface WarmScriptOptions {
   /** Makes a fork server for requests that have these variables, as far as they decide; undefined where there may be no more. */
@@ -152,9 +149,9 @@ export class WarmScript {
     const modules = new Map(this.#modules);
     const learn = (learned: Variables): void => {
       for (const [name, found] of learned) {
-        const taught = this.#taught.get(name) ?? found;
-        this.#taught.set(name, taught === found ? found : NOWHERE);
-        this.#modules.set(name, taught === found ? found : NOWHERE);
+        const taught = mergeLessons(this.#taught.get(name) ?? found, found);
+        this.#taught.set(name, taught);
+        this.#modules.set(name, taught);
       }
     };
     const server = this.#options.makeServer(invocation.variables, modules, learn, replaced !== undefined);

@@ -193,6 +193,39 @@ import m_last`.replace('os, m_first', `os, m_first\nCTYPE = locale.setlocale(loc
       assert.deepEqual(printed(run.stdout), { ahead: Object.keys(ahead), found: expected });
     }
   });
+
+  it('is loaded ahead although requests change different things before it, unless it looks at these', async () => {
+    const lines = `import os
+os.environ['PART'] = os.environ['SUB']
+if os.environ['SUB'] == 'b': sys.ps1 = 'b'
+import m_part, m_prompt, m_same
+if os.environ['SUB'] == 'b': mask = os.umask(0o77)
+import m_mask
+if os.environ['SUB'] == 'b': os.umask(mask)
+import m_last`;
+    const looking = {
+      m_mask: 'import os; VALUE = os.umask(0o77); os.umask(VALUE)',
+      m_part: 'import os; VALUE = os.environ.get("PART")',
+      m_prompt: 'import sys; VALUE = getattr(sys, "ps1", 0)',
+    };
+    const made = await makeScript(script(lines), { ...looking, m_last: 'VALUE = 1', m_same: 'VALUE = 2' });
+    const invocations = ['a', 'b'].map((sub): Invocation => {
+      return { ...made, variables: new Map([...made.variables, ['SUB', sub]]) };
+    });
+    const warm = new Warm();
+    const [first] = invocations;
+    assert.ok(first);
+    await warm.run(first);
+    await warm.event(/ready .*"modules":0/);
+    // Taught by the same fork server.
+    await Promise.all(invocations.map((invocation) => runBy(warm.scripts.start, invocation)));
+    await warm.scripts.prepare(first);
+    for (const invocation of invocations) {
+      const { found } = printed((await runBy(spawned, invocation)).stdout);
+      const { stdout, isWarm } = await warm.run(invocation);
+      assert.deepEqual([printed(stdout), isWarm], [{ ahead: ['m_last', 'm_same'], found }, true]);
+    }
+  });
 });
 
 describe('What decides which Python modules a new process finds', { timeout: 300_000 }, () => {

@@ -75,6 +75,15 @@ describe('A script that is run warm', () => {
     );
   });
 
+  it('has a module loaded ahead that finds something else changed each time, but says that it may not look at that', async () => {
+    const { loaded, teach, fork } = makeScript();
+    await fork();
+    for (const taught of ['/m\x01a=1\x01b=1', '/m\x01a=1\x01b=2\x01c=1', '/m\x01a=1\x01b=1'])
+      teach[0]?.(new Map([['m', taught]]));
+    await fork();
+    assert.deepEqual([...(loaded.at(-1) ?? [])], [['m', '/m\x01a=1\x01b=\x02\x01c=\x02']]);
+  });
+
   it('learns from the beginning where each module is once it has changed', async () => {
     const { loaded, teach, fork, change } = makeScript();
     await fork();
