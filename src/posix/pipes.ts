@@ -1,4 +1,4 @@
-/** The three pipes between a program and us, and the stream of the one that is empty as a rule: standard error. */
+/** The three pipes between a program and us, and the stream of those that are read late: most programs end soon. */
 
 import { closeSync, readSync, writeSync } from 'node:fs';
 import { Socket, type SocketConstructorOpts } from 'node:net';
@@ -77,14 +77,15 @@ export class Pipes {
   }
 
   /** Streams on our ends, which they close; standard input is destroyed already where it has got all. */
-  streams(): { stdin: Writable; stdout: Readable; stderr: StderrPipe } {
+  streams(): { stdin: Writable; stdout: LatePipe; stderr: LatePipe } {
     const { fcntl } = this.#libc;
-    fcntl(this.#stdout.readEnd, F_SETPIPE_SZ, 'int', PIPE_BYTES);
-    fcntl(this.#stderr.readEnd, F_SETFL, 'int', O_NONBLOCK);
+    const [stdout, stderr] = [this.#stdout.readEnd, this.#stderr.readEnd];
+    fcntl(stdout, F_SETPIPE_SZ, 'int', PIPE_BYTES);
+    for (const descriptor of [stdout, stderr]) fcntl(descriptor, F_SETFL, 'int', O_NONBLOCK);
     return {
       stdin: this.#isFed ? closed : this.#stdinStream(),
-      stdout: new Socket({ fd: this.#stdout.readEnd, readable: true, writable: false }),
-      stderr: new StderrPipe(this.#stderr.readEnd),
+      stdout: new LatePipe(stdout, LOOK_MS),
+      stderr: new LatePipe(stderr),
     };
   }
 
@@ -123,26 +124,40 @@ function openPipe({ pipe2, errno }: LibC): Pipe {
 
 /** How long what a program has just written may lie in the pipe. Most programs have ended by then. */
 const PATIENCE_MS = 20;
+/** How long what is part of a response may. */
+const LOOK_MS = 5;
+/** What has more to say is watched at once, and does not wait for room in its pipe. */
+const MUCH_BYTES = 65_536;
 
-const room = Buffer.allocUnsafe(4_096);
+const room = Buffer.allocUnsafe(MUCH_BYTES);
 
 /**
  * The bytes of a pipe. It is read once its program has ended, or has run for a while, from when on it is watched: to
  * make a socket for it and to have that watched costs 0.05 ms of CPU time, to read its end one system call.
  */
-export class StderrPipe extends Readable {
+export class LatePipe extends Readable {
   readonly #descriptor: number;
   readonly #timer: NodeJS.Timeout;
+  #looksLeft: number;
   #state: 'waiting' | 'watched' | 'closed' = 'waiting';
   #socket: Socket | undefined;
+  #isLast = false;
 
-  /** Owns the descriptor of the pipe's end, which must be non-blocking. */
-  constructor(descriptor: number) {
+  /**
+   * Owns the descriptor of the pipe's end, which must be non-blocking. Until it is watched, it is read every `lookMs`.
+   */
+  constructor(descriptor: number, lookMs = PATIENCE_MS) {
     super();
     this.#descriptor = descriptor;
+    this.#looksLeft = PATIENCE_MS / lookMs - 1;
     this.#timer = setTimeout(() => {
-      this.#watch();
-    }, PATIENCE_MS);
+      this.#look();
+    }, lookMs);
+  }
+
+  /** Whether its program has ended, so that its end follows, as a rule before anything else happens. */
+  get isLast(): boolean {
+    return this.#isLast;
   }
 
   override _read(): void {
@@ -157,18 +172,39 @@ export class StderrPipe extends Readable {
 
   /** To be called when its program has ended. The other end may still be held, by what that has started. */
   programEnded(): void {
-    if (this.#state !== 'waiting') return;
+    this.#isLast = true;
+    if (this.#state === 'waiting' && this.#take() !== 'end') this.#watch();
+  }
+
+  #look(): void {
+    const isRead = this.#looksLeft > 0 && this.readableLength === 0;
+    this.#looksLeft -= 1;
+    const found = isRead ? this.#take() : 'much';
+    if (found === 'little') this.#timer.refresh();
+    else if (found === 'much') this.#watch();
+  }
+
+  /** Takes what is in it, which may be its end. */
+  #take(): 'little' | 'much' | 'end' {
     try {
-      for (let bytes; (bytes = readSync(this.#descriptor, room)) > 0;) {
+      for (let takenBytes = 0; takenBytes < MUCH_BYTES;) {
+        const bytes = readSync(this.#descriptor, room);
+        if (bytes === 0) {
+          this.#close();
+          this.push(null);
+          return 'end';
+        }
+        takenBytes += bytes;
         this.push(Buffer.from(room.subarray(0, bytes)));
+        // By who has got that.
+        if (this.destroyed) return 'end';
       }
+      return 'much';
     } catch (error) {
-      if (systemCodeOf(error) === 'EAGAIN') this.#watch();
-      else this.destroy(error as Error);
-      return;
+      if (systemCodeOf(error) === 'EAGAIN') return 'little';
+      this.destroy(error as Error);
+      return 'end';
     }
-    this.#close();
-    this.push(null);
   }
 
   #watch(): void {

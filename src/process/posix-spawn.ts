@@ -55,6 +55,7 @@ function make(libc: LibC): StartProcess {
     const onReaped = (): boolean => {
       // As Node does: nobody is left to read it, though something that it has started may hold the other end.
       stdin.destroy();
+      stdout.programEnded();
       stderr.programEnded();
       // Node's kill throws where nothing is left, as a rule: 24 µs for each program, in place of 1.
       return libc.kill(-pid, 0) === 0;

@@ -8,7 +8,10 @@ import type { ExitStatus } from '../process/exit-status.js';
 import type { EndedBy } from '../base/results.js';
 import type { RequestBody } from './request-body.js';
 
-/** Where a run's bytes come from and go to; the runner ends none of them. */
+/**
+ * Where a run's bytes come from and go to; the runner ends none of them. What was written last may be corked for a turn of
+ * the event loop, so that it goes out together with the end.
+ */
 export interface RunStreams {
   /** Undefined for a request without a body. */
   readonly stdin: RequestBody | undefined;

@@ -1,12 +1,12 @@
 /** Carries a script's answer to the web server: header observed, body untouched, held back as long as it has to be. */
 
-import type { Readable, Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 
 import { type ResponseHeader, ResponseHeaderReader } from '../cgi/response-header.js';
 import { reasonOf } from '../base/errors.js';
 import { noteBytesRead } from '../base/memory-pressure.js';
 import type { RunLimits } from './runner.js';
-import { drained } from './script-streams.js';
+import { drained, type ScriptSource, uncork } from './script-streams.js';
 
 /** What is held is sent as one record up to this size; more is not copied. */
 const COPIED_BYTES = 16_384;
@@ -44,7 +44,7 @@ export interface OutputRun {
  * (`holdUntilExitBytes`) is held back until it is known to be whole.
  */
 export class ScriptOutput {
-  readonly #source: Readable;
+  readonly #source: ScriptSource;
   readonly #sink: Writable;
   readonly #run: OutputRun;
   readonly #reader: ResponseHeaderReader;
@@ -61,7 +61,7 @@ export class ScriptOutput {
   #cut = false;
   #withheld = false;
 
-  constructor(source: Readable, sink: Writable, run: OutputRun) {
+  constructor(source: ScriptSource, sink: Writable, run: OutputRun) {
     this.#source = source;
     this.#sink = sink;
     this.#run = run;
@@ -241,7 +241,9 @@ export class ScriptOutput {
     this.#sink.cork();
     let takesMore = true;
     for (const piece of pieces) takesMore = this.#sink.write(piece);
-    this.#sink.uncork();
+    // With what ends the request, as a rule, for which nothing else happens first.
+    if (this.#source.isLast === true) setImmediate(uncork, this.#sink);
+    else uncork(this.#sink);
     if (takesMore) return undefined;
     return drained(this.#sink, this.#run.givenUp).then(this.#run.onProgress);
   }

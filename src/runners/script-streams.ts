@@ -2,6 +2,12 @@
 
 import type { Readable, Writable } from 'node:stream';
 
+/** A script's standard output. */
+export type ScriptSource = Readable & {
+  /** Whether its program has ended, so that its end follows, as a rule before anything else happens. */
+  readonly isLast?: boolean | undefined;
+};
+
 /**
  * Feeds `body` to a script's standard input, no faster than it reads. When the script closes it or ends, the body is
  * destroyed: to answer without reading is a script's right (RFC 3875 §4.2).
@@ -82,4 +88,9 @@ export function drained(sink: Writable, givenUp?: AbortSignal): Promise<void> {
     givenUp?.addEventListener('abort', done);
     if (givenUp?.aborted) done();
   });
+}
+
+/** Lets go out what was written. */
+export function uncork(sink: Writable): void {
+  sink.uncork();
 }

@@ -2,6 +2,7 @@
 
 import { dirname } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
+import { setImmediate as turn } from 'node:timers/promises';
 
 import { ByteBudget, fromText } from '../../src/base/bytes.js';
 import type { Invocation } from '../../src/cgi/invocation.js';
@@ -68,7 +69,7 @@ export function runFixture(name: string, options: RunOptions = {}): Run {
   const stdout = new Collector();
   const stderr = new Collector();
   const runner = new ProcessRunner({ ...limits, ...options.limits }, spawnScript(startProcess, 0));
-  const outcome = runner.run(
+  const run = runner.run(
     {
       file: fromText(file),
       args: options.args ?? [],
@@ -83,6 +84,8 @@ export function runFixture(name: string, options: RunOptions = {}): Run {
     },
     options.signal ?? new AbortController().signal,
   );
+  // What the script has written last waits a turn for its request’s end, which comes from nobody here.
+  const outcome = run.finally(() => turn());
   return { stdout, stderr, runner, outcome };
 }
 

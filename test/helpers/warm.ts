@@ -68,6 +68,7 @@ export async function runBy(
     { stdin: requestBody(stdin), stdout, stderr },
     signal ?? new AbortController().signal,
   );
+  await new Promise((resolve) => stdout.end(resolve));
   return { stdout: stdout.text, stderr: stderr.text, outcome };
 }
 

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { cp, mkdir } from 'node:fs/promises';
 import { getPriority } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
+import { buffer, text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
@@ -61,22 +61,44 @@ describe('Programs that are started by posix_spawn', { timeout: 300_000 }, () =>
     }
   });
 
-  it('have what they write to standard error read while they run, at their end, and after it', async () => {
-    const running = await shell('echo at once >&2; read -r _; echo at the end >&2');
-    running.stdout.resume();
-    const [piece] = (await once(running.stderr, 'data')) as [Buffer];
-    assert.equal(piece.toString(), 'at once\n');
-    running.stdin.end('\n');
-    assert.equal(await text(running.stderr), 'at the end\n');
+  for (const [name, stream, descriptor] of [
+    ['output', 'stdout', 1],
+    ['error', 'stderr', 2],
+  ] as const) {
+    it(`have what they write to standard ${name} read while they run, at their end, and after it`, async () => {
+      const read = async (script: string): Promise<Awaited<ReturnType<typeof shell>>> => {
+        const started = await shell(
+          `exec ${String(3 - descriptor)}>/dev/null 3>&${String(descriptor)}; ${script}`,
+        );
+        started[stream === 'stdout' ? 'stderr' : 'stdout'].resume();
+        return started;
+      };
+      const running = await read('echo at once >&3; read -r _; echo at the end >&3');
+      const [piece] = (await once(running[stream], 'data')) as [Buffer];
+      assert.equal(piece.toString(), 'at once\n');
+      running.stdin.end('\n');
+      assert.equal(await text(running[stream]), 'at the end\n');
 
-    const large = await shell('printf %060000d 0 >&2');
-    large.stdout.resume();
-    assert.equal((await text(large.stderr)).length, 60_000);
+      for (const bytes of [60_000, 100_000, 1_000_000]) {
+        const large = await read(`printf %0${String(bytes)}d 0 >&3`);
+        assert.equal((await text(large[stream])).length, bytes);
+      }
 
-    const left = await shell('{ sleep 0.1; echo by another >&2; } & echo by itself >&2');
-    left.stdout.resume();
-    await left.exited;
-    assert.equal(await text(left.stderr), 'by itself\nby another\n');
+      const left = await read('{ sleep 0.1; echo by another >&3; } & echo by itself >&3');
+      await left.exited;
+      assert.equal(await text(left[stream]), 'by itself\nby another\n');
+    });
+  }
+
+  it('are not read on by who reads slowly, whether they run or have ended', async () => {
+    const started = await shell('head -c 200000 /dev/zero; sleep 0.05');
+    started.stderr.resume();
+    const [piece] = (await once(started.stdout, 'data')) as [Buffer];
+    started.stdout.pause();
+    await started.exited;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.ok(started.stdout.readableLength < 200_000 - piece.length);
+    assert.equal((await buffer(started.stdout)).length + piece.length, 200_000);
   });
 
   it('are given at once all that their standard input consists of, if a pipe holds it', async () => {

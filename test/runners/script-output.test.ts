@@ -44,6 +44,24 @@ describe('A script’s answer', () => {
     assert.ok(!sink.writableEnded, 'the end is not for the carrier to say');
   });
 
+  for (const [what, isLast, sent] of [
+    ['at once while its script may write more', undefined, HEADER],
+    ['a turn later where its script has ended, so that its end comes with it', true, ''],
+  ] as const) {
+    it(`is sent ${what}`, async () => {
+      const script = Object.assign(new PassThrough(), { isLast });
+      const sink = new Collector();
+      const output = new ScriptOutput(script, sink, quiet);
+      void output.carry();
+      output.bodyArrived();
+      await turn();
+      script.write(HEADER);
+      assert.equal(sink.text, sent);
+      await turn();
+      assert.equal(sink.text, HEADER);
+    });
+  }
+
   it('has interim responses taken out', async () => {
     const { script, output, done, sink } = carried(new Collector());
     output.bodyArrived();

@@ -51,7 +51,10 @@ for (const script of ['behaves-as-asked.py', 'behaves-as-asked.pl']) {
         const abort = new AbortController();
         const runner = new ProcessRunner({ ...limits, ...options.limits }, start);
         const streams = { stdin: requestBody(stdin), stdout, stderr: new Collector() };
-        return { stdout, abort, outcome: runner.run(invocationOf(asked), streams, abort.signal) };
+        const outcome = runner.run(invocationOf(asked), streams, abort.signal);
+        // As the end of its request does, which has what the script has written last go out.
+        void outcome.then(() => stdout.end());
+        return { stdout, abort, outcome };
       };
 
       before(async () => {
