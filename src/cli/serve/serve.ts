@@ -6,6 +6,7 @@ import { dirname } from 'node:path';
 import { formatAddress } from '../../daemon/listening/address.js';
 import { type Configuration, located, type ServedSiteConfiguration } from '../../daemon/configuration.js';
 import { type Identity, identityOf, isRoot } from '../../daemon/process/privileges.js';
+import type { LifeOptions } from '../../daemon/life.js';
 import { enterWorkingDirectory, setUmask } from '../../daemon/process/working-directory.js';
 import { PreviousProcess, ReceivedHandover } from '../../daemon/upgrade/socket-handover.js';
 import { hasStarter, startAgain, tellListening } from '../../daemon/upgrade/start-again.js';
@@ -156,16 +157,14 @@ async function serve(configuration: Configuration, reread?: () => Configuration)
   for (const { site } of configuration.sites) if (site.kind === 'hg') askMercurial(site.hg);
   const { runDaemon } = await import('../../daemon/life.js');
   const received = ReceivedHandover.find();
-  if (!hasStarter()) {
-    await runDaemon(configuration, { received, reread, onListening: () => undefined });
-    return;
-  }
+  await runDaemon(configuration, { received, reread, ...toTell(received) });
+}
+
+/** Whom the daemon tells that it listens: the previous process of an upgrade, who has started it in the background, or nobody. */
+function toTell(received: ReceivedHandover | undefined): Pick<LifeOptions, 'previous' | 'onListening'> {
+  if (!hasStarter()) return { onListening: () => undefined };
   const previous = received && PreviousProcess.of(received);
-  if (previous !== undefined) {
-    const onListening = (): void => void previous.tellListening();
-    await runDaemon(configuration, { received, reread, previous, onListening });
-    return;
-  }
+  if (previous !== undefined) return { previous, onListening: () => void previous.tellListening() };
   // Somebody who interrupts the wait for the start does not expect a daemon.
   const endWithStarter = (): void => void process.kill(process.pid, 'SIGTERM');
   process.once('disconnect', endWithStarter);
@@ -175,7 +174,7 @@ async function serve(configuration: Configuration, reread?: () => Configuration)
       if (process.connected) process.disconnect();
     });
   };
-  await runDaemon(configuration, { received, reread, onListening });
+  return { onListening };
 }
 
 /**
