@@ -13,7 +13,20 @@ import { childrenOf, until } from '../../helpers/processes.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 import { Warm } from '../../helpers/warm.js';
 
-/** Watches what is named as `file` after `make`, and says whether it was quiet before `change`, and after it. */
+/** Says whether it was quiet before its input begins, and after. */
+const perl = `
+my $watch = Fcgi2cgi::Inotify->new;
+$watch->begin(@ARGV);
+sub say_it { syswrite STDOUT, ($watch->is_quiet ? 'True' : 'False') . "\\n" }
+say_it();
+sysread STDIN, my $line, 1;
+say_it();
+`;
+
+/**
+ * Watches what is named as `file` after `make`, and says whether it was quiet before `change`, and after it: with a fork
+ * server's Perl if that is told, or else with its Python.
+ */
 const driver = `
 import mmap, os, sys
 from os import chmod, fsencode, getcwdb, link, makedirs, mkdir, path, rename, symlink, system, truncate, unlink, utime
@@ -24,10 +37,18 @@ def write(path, text='new', mode='w'):
     with open(path, mode) as file: file.write(text)
 def read(path):
     with open(path) as file: file.read()
-def hears(make, file, change):
+def hears(perl, make, file, change):
     exec(make)
+    files = [path.join(getcwdb(), fsencode(each)) for each in file.split()]
+    if perl:
+        from subprocess import PIPE, Popen
+        command = ['perl', '-T', '-I', sys.argv[1] + '/../perl', '-MFcgi2cgi::Messages', '-MFcgi2cgi::Inotify', '-e', perl]
+        with Popen([*command, *files], stdin=PIPE, stdout=PIPE, encoding='ascii') as process:
+            before = process.stdout.readline().strip()
+            exec(change)
+            return before, process.communicate('x')[0].strip()
     watch = Watch()
-    watch.begin([path.join(getcwdb(), fsencode(each)) for each in file.split()])
+    watch.begin(files)
     before = watch.is_quiet()
     exec(change)
     return before, watch.is_quiet()
@@ -90,50 +111,67 @@ const changes: Readonly<Record<string, readonly [make: string, file: string, cha
 /** What is not heard as nothing else may be, and what can't be watched at all. */
 const [quiet, heard, unsure] = ['True True\n', 'True False\n', 'False False\n'];
 
-async function hears(change: readonly string[], within: readonly string[] = []): Promise<string> {
-  const command = ['/usr/bin/python3', '-Bc', driver, shippedFile('scripts/warm/python'), ...change];
-  const [program = '', ...args] = [...within, ...command];
-  return execFileSync(program, args, { cwd: await temporaryDirectory(), encoding: 'utf8' });
+type Hears = (change: readonly string[], within?: readonly string[]) => Promise<string>;
+
+async function hears(
+  program: string,
+  change: readonly string[],
+  within: readonly string[] = [],
+): Promise<string> {
+  const command = ['/usr/bin/python3', '-Bc', driver, shippedFile('scripts/warm/python'), program, ...change];
+  const [file = '', ...args] = [...within, ...command];
+  return execFileSync(file, args, { cwd: await temporaryDirectory(), encoding: 'utf8' });
 }
 
-describe('A fork server', { timeout: 300_000 }, () => {
-  for (const [what, change] of Object.entries(changes)) {
-    it(`hears ${what}`, async () => {
-      assert.equal(await hears(change), heard);
-    });
-  }
+for (const [language, program] of [
+  ['Python', ''],
+  ['Perl', perl],
+] as const)
+  describe(`A fork server in ${language}`, { timeout: 300_000 }, () => {
+    const hearsHere: Hears = (change, within) => hears(program, change, within);
 
-  it('hears that something is mounted on the way', { skip: process.getuid?.() !== 0 }, async () => {
-    const mount = `system('mount -t tmpfs none a')`;
-    assert.equal(await hears([`mkdir('a'); write('a/f')`, 'a/f', mount], ['unshare', '-m']), heard);
-  });
-
-  it('hears nothing where a file is read, or another one is changed beside it', async () => {
-    assert.equal(await hears([`write('f'); write('g')`, 'f missing', `read('f'); write('g')`]), quiet);
-  });
-
-  it('relies on nothing where it can’t be sure', async () => {
-    for (const file of ['/proc/self/stat', '/proc/sys/kernel/ostype', '/dev/shm/../../proc/stat']) {
-      assert.equal(await hears(['', file, '']), unsure, file);
+    for (const [what, change] of Object.entries(changes)) {
+      it(`hears ${what}`, async () => {
+        assert.equal(await hearsHere(change), heard);
+      });
     }
-    assert.equal(await hears([`symlink('l', 'l')`, 'l', '']), unsure);
-    assert.equal(await hears([`symlink('l/l', 'l')`, 'l', '']), unsure);
-    assert.equal(await hears([`fcgi2cgi_watch._add = None`, 'f', '']), unsure);
+
+    it('hears that something is mounted on the way', { skip: process.getuid?.() !== 0 }, async () => {
+      const mount = `system('mount -t tmpfs none a')`;
+      assert.equal(await hearsHere([`mkdir('a'); write('a/f')`, 'a/f', mount], ['unshare', '-m']), heard);
+    });
+
+    it('hears nothing where a file is read, or another one is changed beside it', async () => {
+      assert.equal(await hearsHere([`write('f'); write('g')`, 'f missing', `read('f'); write('g')`]), quiet);
+    });
+
+    it('relies on nothing where it can’t be sure', async () => {
+      for (const file of ['/proc/self/stat', '/proc/sys/kernel/ostype', '/dev/shm/../../proc/stat']) {
+        assert.equal(await hearsHere(['', file, '']), unsure, file);
+      }
+      assert.equal(await hearsHere([`symlink('l', 'l')`, 'l', '']), unsure);
+      assert.equal(await hearsHere([`symlink('l/l', 'l')`, 'l', '']), unsure);
+      if (program === '') assert.equal(await hearsHere([`fcgi2cgi_watch._add = None`, 'f', '']), unsure);
+    });
+
+    it('relies on nothing where the system watches no more', async () => {
+      const few = [
+        'unshare',
+        '-Ur',
+        'sh',
+        '-c',
+        'echo 3 > /proc/sys/user/max_inotify_watches; exec "$@"',
+        'sh',
+      ];
+      assert.equal(await hearsHere([`write('f')`, 'f', ''], few), unsure);
+    });
   });
 
-  it('relies on nothing where the system watches no more', async () => {
-    const few = [
-      'unshare',
-      '-Ur',
-      'sh',
-      '-c',
-      'echo 3 > /proc/sys/user/max_inotify_watches; exec "$@"',
-      'sh',
-    ];
-    assert.equal(await hears([`write('f')`, 'f', ''], few), unsure);
-  });
-
-  describe('of a script', () => {
+for (const [language, line, end] of [
+  ['Python', '#!/usr/bin/python3', ''],
+  ['Perl', '#!/usr/bin/perl -T', '\\n'],
+] as const)
+  describe(`A fork server of a script in ${language}`, { timeout: 300_000 }, () => {
     let warm: Warm;
     let directory: string;
     let path: string;
@@ -147,7 +185,7 @@ describe('A fork server', { timeout: 300_000 }, () => {
       warm = new Warm();
       directory = await temporaryDirectory();
       path = join(directory, 'script.cgi');
-      await writeFile(path, `#!/usr/bin/python3\nprint('A: b\\n\\none')\n`);
+      await writeFile(path, `${line}\nprint("A: b\\n\\none${end}")\n`);
       await chmod(path, 0o755);
       await run();
       await warm.event(/fork server is ready/);
@@ -183,7 +221,7 @@ describe('A fork server', { timeout: 300_000 }, () => {
       const fresh = new Warm();
       const file = join(directory, 'fresh.cgi');
       const write = async (said: string): Promise<void> => {
-        await writeFile(file, `#!/usr/bin/python3\nprint('A: b\\n\\n${said}')\n`);
+        await writeFile(file, `${line}\nprint("A: b\\n\\n${said}${end}")\n`);
         await chmod(file, 0o755);
       };
       const ask = async (): Promise<string> =>
@@ -195,4 +233,3 @@ describe('A fork server', { timeout: 300_000 }, () => {
       assert.deepEqual(await Promise.all([ask(), ask(), ask()]), Array(3).fill('A: b\n\ntwo\n'));
     });
   });
-});

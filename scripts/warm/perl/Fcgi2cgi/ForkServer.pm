@@ -22,6 +22,7 @@ my ($known, $lesson, $process_id);
 sub begin {
     # Where this was found nothing else is to be looked for.
     my ($own) = __FILE__ =~ m{\A(.*)/Fcgi2cgi/ForkServer\.pm\z}s;
+    require Fcgi2cgi::Inotify;
     require Fcgi2cgi::Loading;
     require Fcgi2cgi::Messages;
     Fcgi2cgi::Messages->import;
@@ -29,7 +30,7 @@ sub begin {
     require Fcgi2cgi::Standby;
     require Fcgi2cgi::Trial;
     @INC = grep { $_ ne $own } @INC;
-    delete @INC{ map { "Fcgi2cgi/$_.pm" } qw(ForkServer Loading Messages Pages Standby Trial) };
+    delete @INC{ map { "Fcgi2cgi/$_.pm" } qw(ForkServer Inotify Loading Messages Pages Standby Trial) };
     $pages = Fcgi2cgi::Pages->new;
 
     $bridge = Fcgi2cgi::Messages->new;
@@ -144,6 +145,7 @@ sub become {
     my ($process) = @_;
     $bridge->stop_listening;
     close $_ for $wakeup, $wakeup_end;
+    $loaded->{inotify}->close;
     my $message = $process->wait_for_request($pages);
     POSIX::_exit(0) if $message eq '';
     my $fields = fields($message);

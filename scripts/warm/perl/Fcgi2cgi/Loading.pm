@@ -34,6 +34,7 @@ sub end {
     $self->{loaded} = { map { $_ => $INC{$_} } grep { defined $INC{$_} && !ref $INC{$_} } keys %INC };
     $self->{files}{$_} //= signature($_) for values %{ $self->{loaded} }, @DynaLoader::dl_shared_objects;
     $self->{directories} = { map { $_ => signature($_) } $self->searched };
+    $self->{inotify} = Fcgi2cgi::Inotify->new;
     return $self;
 }
 
@@ -48,11 +49,22 @@ sub wanted {
 # The name of a file that is no longer what was loaded.
 sub changed {
     my ($self) = @_;
+    return 'the year' if defined $self->{year} && (localtime)[5] != $self->{year};
+    my ($inotify, $directories) = @$self{qw(inotify directories)};
+    return if $inotify->is_quiet;
+    $inotify->begin(keys %{ $self->{files} }, keys %$directories);
+    my $found = $self->changed_file;
+    # It stays changed, though nothing more happens to it; and other directories are not watched yet.
+    $inotify->close if defined $found || $self->{directories} != $directories;
+    return $found;
+}
+
+sub changed_file {
+    my ($self) = @_;
     my $files = $self->{files};
     for my $path (keys %$files) {
         return $path if signature($path) ne $files->{$path};
     }
-    return 'the year' if defined $self->{year} && (localtime)[5] != $self->{year};
     my $directories = $self->{directories};
     return if !grep { signature($_) ne $directories->{$_} } keys %$directories;
     # Something came or went in a directory: what counts is whether the same modules would be found.
