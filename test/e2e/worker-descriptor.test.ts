@@ -8,9 +8,10 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { ask } from '../helpers/ask.js';
-import { type Bridge, runBridge } from '../helpers/bridge.js';
+import { type Bridge, commandLine, fixture, runBridge } from '../helpers/bridge.js';
 import { commandWithDescriptor, startThrough } from '../helpers/descriptors.js';
 import { childrenOf, until, vanished } from '../helpers/processes.js';
 import { fifo, temporaryDirectory } from '../helpers/temporary.js';
@@ -63,6 +64,41 @@ describe('worker on descriptor 0', { timeout: 300_000 }, () => {
     await Promise.all(Array.from({ length: 4 }, one));
     assert.equal(application.begun().length, 24);
     assert.doesNotMatch(log(), / crashed/);
+  });
+
+  it('has several bridges share a socket, and loses no request as each is replaced', async () => {
+    const socket = join(await temporaryDirectory(), 'sock');
+    const script = commandLine(['script', fixture('cgi/prints-parent.sh')]);
+    const args = ['worker', '--workers', '2', '--kill-grace', '5s', '--', ...script];
+    const outer = await startThrough(commandWithDescriptor(socket, 0, args));
+    try {
+      const bridges = (): number[] => childrenOf(outer.process.pid ?? 0);
+      await until(() => bridges().length === 2);
+      const [first, second] = bridges();
+      const answered = new Set<number>();
+      const hasEach = (pids: readonly (number | undefined)[]): boolean =>
+        pids.every((pid) => answered.has(pid ?? 0));
+      let isWanted = true;
+      const asks = async (): Promise<void> => {
+        while (isWanted) {
+          answered.add(Number(/\n(\d+)\n$/.exec((await ask(socket)).stdout)?.[1]));
+          await delay(20);
+        }
+      };
+      const all = Promise.all(Array.from({ length: 4 }, asks));
+      await until(() => hasEach([first, second]));
+      for (const bridge of [first, second]) {
+        process.kill(bridge ?? 0, 'SIGTERM');
+        await until(() => !bridges().includes(bridge ?? 0) && bridges().length === 2);
+      }
+      await until(() => hasEach(bridges()));
+      isWanted = false;
+      await all;
+      assert.ok(!answered.has(NaN), 'each request has its answer');
+      assert.doesNotMatch(outer.log(), / (error|warn) /);
+    } finally {
+      await outer.stop();
+    }
   });
 
   it('keeps what waits while a worker is killed, for the next one', async () => {

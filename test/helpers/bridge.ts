@@ -31,9 +31,9 @@ export function commandLine(
   { byRoot = process.getuid?.() === 0 } = {},
 ): [string, ...string[]] {
   const [command, ...rest] = args;
+  const own = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest;
   if (command === undefined) return [process.execPath, main];
-  const isServing =
-    serving.includes(command) && !['--help', '--user'].some((option) => rest.includes(option));
+  const isServing = serving.includes(command) && !['--help', '--user'].some((option) => own.includes(option));
   const user = isServing && byRoot ? ['--user', 'root'] : [];
   return [process.execPath, main, command, ...user, ...rest];
 }
