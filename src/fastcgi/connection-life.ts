@@ -31,6 +31,8 @@ export class ConnectionLife {
   /** Which requests it takes; `last` are those until none runs. */
   #takes: 'all' | 'last' | 'none' = 'all';
   #idleSince = performance.now();
+  /** Whether the web server has sent all that belongs to its last request. */
+  #isWhole = false;
   /** Runs while it is to close, and takes requests still. */
   readonly #lastRequest = new Timer(LAST_REQUEST_MS, () => {
     afterReading(() => {
@@ -85,9 +87,10 @@ export class ConnectionLife {
     this.settle();
   }
 
-  /** A request has ended, or was refused; without `keepConn` the web server wants no other. */
-  requestEnded(keepConn: boolean): void {
+  /** A request has ended, all of which has come, or was refused; without `keepConn` the web server wants no other. */
+  requestEnded(keepConn: boolean, isWhole = false): void {
     this.#idleSince = performance.now();
+    this.#isWhole = isWhole;
     if (!keepConn) this.#takes = 'none';
     else if (this.#takes === 'last' && this.#isIdle) this.#drain();
   }
@@ -95,7 +98,7 @@ export class ConnectionLife {
   /** Without requests, ends as it was told to. */
   settle(): void {
     if (this.#requests.size > 0) return;
-    if (this.#takes === 'none') this.#socket.finish();
+    if (this.#takes === 'none') this.#socket.finish(this.#isOver);
     else if (this.#onDetached !== undefined && this.#isIdle && !this.isTaking && this.#socket.release()) {
       this.#onDetached();
     }
@@ -109,6 +112,12 @@ export class ConnectionLife {
   get #isIdle(): boolean {
     return this.#requests.size === 0 && !this.#reader.isWithinRecord;
   }
+
+  readonly #isOver = (): boolean =>
+    this.#isWhole &&
+    this.#isIdle &&
+    !this.isTaking &&
+    this.#system.hasUnread?.(this.#socket.stream) === false;
 
   #drain(): void {
     this.#takes = 'none';

@@ -129,7 +129,7 @@ export class Connection implements Carrier {
   requestEnded(request: Request): void {
     this.#requests.delete(request.requestId);
     this.#limits.paramsBudget.give(REQUEST_BYTES);
-    this.#life.requestEnded(request.keepConn);
+    this.#life.requestEnded(request.keepConn, request.input.hasEnded);
     this.#goOn();
   }
 

@@ -59,6 +59,11 @@ export class RequestInput {
     return this.#stdinBytes;
   }
 
+  /** Whether all of STDIN has come. */
+  get hasEnded(): boolean {
+    return this.#at === 'ended';
+  }
+
   /** Whether nothing of STDIN has come, and nothing will: where it ends right behind the params, that is known at once. */
   get isEmpty(): boolean {
     return this.#stdinBytes === 0 && (this.#at === 'ended' || this.#at === 'given-up');

@@ -91,6 +91,33 @@ describe('The end of a connection', () => {
     assert.equal((await peer.rest()).at(-1), 'END_REQUEST 1 00000000 00');
   });
 
+  for (const [what, sent, hasUnread, isClosed] of [
+    ['is all of it after a response to a request that has come whole', wholeRequest(1), false, true],
+    ['waits for the web server’s where that has sent something more', wholeRequest(1), true, false],
+    [
+      'waits for the web server’s where a body has not ended',
+      Buffer.concat([begin(1), record(4, 1)]),
+      false,
+      false,
+    ],
+  ] as const) {
+    it(what, async () => {
+      const [near, far] = await tcpPair();
+      const peer = new Peer({ pair: [near, far], hasUnread: () => hasUnread });
+      const request = await peer.request(sent);
+      request.stdout.write(Buffer.alloc(10_000, 'a'));
+      await request.end(0);
+      await new Promise((resolve) => {
+        process.nextTick(resolve);
+      });
+      assert.equal(near.destroyed, isClosed);
+      const response = await peer.rest();
+      assert.equal(response.join('').replaceAll(/[^a]/g, '').length, 10_000);
+      assert.equal(response.at(-1), 'END_REQUEST 1 00000000 00');
+      await peer.connection.closed;
+    });
+  }
+
   it('takes a request that comes meanwhile, where nobody can say whether something has been sent', async () => {
     const peer = new Peer();
     assert.equal(peer.connection.retire(), true);
