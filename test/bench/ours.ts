@@ -5,16 +5,22 @@ import { join } from 'node:path';
 import { type Bridge, startBridge } from '../helpers/bridge.js';
 import { childrenOf } from '../helpers/processes.js';
 import { type Contender, directoryFor, type Instance, PROCESSES, WORKERS } from './contender.js';
-import type { Place, Site, SiteName } from './sites.js';
+import type { Site, SiteName } from './sites.js';
 
 /** After so many requests of a kind, a fork server loads what it has learned from them (`runners/warm/warm-script.ts`). */
 const LESSONS = 20;
 /** So many times that, at most: what goes on learning is not what is to be measured. */
 const PATIENCE = 50;
 
-/** The command that serves a site: Mercurial's repositories by the `hg` site, all else by its script. */
-const asUsersDo = (site: Site, place: Place): readonly string[] =>
-  site.name === 'hg' ? ['hg', '--repos', place.hgRepos] : asScript(site);
+const hgLists = ['hgList', 'hgLongList'] as const;
+const gitwebLists = ['gitwebList', 'gitwebLongList'] as const;
+
+/** The command that serves a site: Mercurial's repositories and lists by the sites for them, all else by its script. */
+const asUsersDo = (site: Site): readonly string[] => {
+  if (['hg', ...hgLists].includes(site.name)) return ['hg', '--repos', site.repos];
+  if (gitwebLists.some((name) => name === site.name)) return ['git', '--export-all', '--repos', site.repos];
+  return asScript(site);
+};
 /** The very script that the peers run. */
 const asScript = (site: Site): readonly string[] => ['script', site.script];
 const asWorkers = (site: Site): readonly string[] => [
@@ -30,7 +36,7 @@ const asWorkers = (site: Site): readonly string[] => [
 const way = (
   name: string,
   sites: readonly SiteName[],
-  command: (site: Site, place: Place) => readonly string[],
+  command: (site: Site) => readonly string[],
   ...options: string[]
 ): Contender => ({
   name,
@@ -38,7 +44,7 @@ const way = (
   serves: (site) => sites.includes(site),
   start: async (site, place) => {
     const socket = join(directoryFor(place, name, site), 'sock');
-    const [subcommand = '', ...rest] = command(site, place);
+    const [subcommand = '', ...rest] = command(site);
     const bridge = await startBridge([subcommand, '--listen', socket, ...options, ...rest]);
     const instance: Instance = {
       pid: bridge.process.pid ?? 0,
@@ -58,10 +64,12 @@ function rolesOf(options: readonly string[]): readonly string[] {
 const places = ['--max-processes', String(PROCESSES)];
 const warm = [...places, '--runner', 'warm'];
 
+const pages: readonly SiteName[] = ['hg', 'gitweb', ...hgLists, ...gitwebLists];
+
 /** The first one is what the defaults give. */
 export const ours: readonly Contender[] = [
-  way('ours', ['cgi', 'down', 'up', 'hg', 'git', 'gitweb'], asUsersDo, ...places),
-  way('ours, warm', ['hg', 'gitweb'], asUsersDo, ...warm),
+  way('ours', ['cgi', 'down', 'up', 'git', ...pages], asUsersDo, ...places),
+  way('ours, warm', pages, asUsersDo, ...warm),
   way('ours, script', ['hg'], asScript, ...places),
   way('ours, script, warm', ['hg'], asScript, ...warm),
   way('ours, worker', ['gitweb'], asWorkers),

@@ -13,11 +13,11 @@ export const peers: readonly Contender[] = [
   { name: 'fcgiwrap', roles: ['manager', 'worker', 'process'], serves: all, start: startFcgiwrap },
   { name: 'lighttpd mod_cgi', roles: ['server', 'process'], serves: all, start: startModCgi },
   { name: 'Apache mod_cgid', roles: ['manager', 'server', 'process'], serves: all, start: startModCgid },
-  { name: 'hg serve', roles: ['server'], serves: (site) => site === 'hg', start: startHgServe },
+  { name: 'hg serve', roles: ['server'], serves: (site) => site.startsWith('hg'), start: startHgServe },
   {
     name: 'gitweb --fcgi',
     roles: ['manager', 'worker'],
-    serves: (site) => site === 'gitweb',
+    serves: (site) => site.startsWith('gitweb'),
     start: startGitwebFcgi,
   },
 ];
@@ -101,9 +101,17 @@ ${variables(site, (name, value) => `SetEnv ${name} "${value}"`).join('\n')}`;
   return behind(await startWebServerWith('apache', directives, { directory }), `/${site.name}`);
 }
 
-async function startHgServe(_: Site, place: Place): Promise<Instance> {
+async function startHgServe({ environment }: Site): Promise<Instance> {
   const port = await freePort();
-  const args = ['serve', '--web-conf', place.hgConfig, '-a', '127.0.0.1', '-p', String(port)];
+  const args = [
+    'serve',
+    '--web-conf',
+    environment['BENCH_HGWEB_CONFIG'] ?? '',
+    '-a',
+    '127.0.0.1',
+    '-p',
+    String(port),
+  ];
   const env = { ...process.env, HGPLAIN: '1', HGRCPATH: '' };
   return behind(await startProgram('hg', args, port, undefined, env), '');
 }

@@ -12,7 +12,7 @@ export const between = ({ median, least, most }: Spread): string =>
   `${median.toFixed(2)} (${least.toFixed(2)}–${most.toFixed(2)})`;
 /** What a target asks for. */
 export const bound = (target: Target): string =>
-  target.kind === 'ratio' ? `≥ ${target.atLeast.toFixed(1)} ×` : `≤ ${target.atMostSeconds.toFixed(1)} s`;
+  target.kind === 'ratio' ? `≥ ${target.atLeast.toFixed(2)} ×` : `≤ ${target.atMostSeconds.toFixed(1)} s`;
 export const machineOf = ({ date, machine }: Result): string => {
   const { cpu, cores, memoryMiB, kernel, node, load } = machine;
   const size = `${String(cores)} cores, ${String(memoryMiB)} MiB`;

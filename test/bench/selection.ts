@@ -50,7 +50,8 @@ export function select(
     tried.flatMap((concurrency) =>
       contenders.map((contender) => ({ work, concurrency, contender })).filter(isServed),
     );
-  const chosen = names.length > 0 && others.length === 0 ? [] : named(works, others);
+  const usual = others.length > 0 ? works : works.filter(({ isLong }) => isLong !== true);
+  const chosen = names.length > 0 && others.length === 0 ? [] : named(usual, others);
   const plain = chosen.flatMap((work) =>
     cellsOf(work, work.isSingle === true ? work.concurrencies : (concurrencies ?? work.concurrencies)),
   );

@@ -6,13 +6,17 @@ import { join } from 'node:path';
 import { fixture } from '../helpers/bridge.js';
 import { succeed } from '../helpers/command.js';
 
-export type SiteName = 'cgi' | 'down' | 'up' | 'hg' | 'git' | 'gitweb';
+export type SiteName = 'cgi' | 'down' | 'up' | 'hg' | 'git' | 'gitweb' | ListName;
+/** Of many repositories, of which the list is shown. */
+export type ListName = keyof typeof lists;
 
 export interface Site {
   readonly name: SiteName;
   /** A file in `cgi/`, under which web servers that run it themselves find it. */
   readonly script: string;
   readonly environment: Readonly<Record<string, string>>;
+  /** The directory of its repositories. */
+  readonly repos: string;
 }
 
 /** Everything that is measured lies here. */
@@ -20,14 +24,18 @@ export interface Place {
   readonly directory: string;
   /** The directory of the scripts. */
   readonly cgi: string;
-  readonly hgRepos: string;
-  readonly hgConfig: string;
   /** What is uploaded. */
   readonly upload: string;
   readonly bytes: number;
   readonly sites: ReadonlyMap<SiteName, Site>;
 }
 
+export const lists = {
+  hgList: { of: 'hg', repositories: 500 },
+  hgLongList: { of: 'hg', repositories: 10_000 },
+  gitwebList: { of: 'gitweb', repositories: 500 },
+  gitwebLongList: { of: 'gitweb', repositories: 10_000 },
+} as const;
 const SMALL_CHANGESETS = 100;
 const LARGE_CHANGESETS = 5_000;
 
@@ -46,6 +54,9 @@ export async function makePlace(
   const hgConfig = join(directory, 'hgweb.conf');
   const gitwebConfig = join(directory, 'gitweb.conf');
   for (const path of [cgi, hgRepos, gitRepos]) mkdirSync(path);
+  // The repositories are not those of the user who runs Apache's programs.
+  const owned = { GIT_CONFIG_COUNT: '1', GIT_CONFIG_KEY_0: 'safe.directory', GIT_CONFIG_VALUE_0: '*' };
+  const repos: Partial<Record<SiteName, string>> = { hg: hgRepos };
   const compiled = join(directory, 'compiled');
   await succeed('gcc', ['-O2', '-o', compiled, fixture('bench/bench.c')]);
   for (const name of ['cgi', 'down', 'up']) cpSync(compiled, join(cgi, name));
@@ -62,11 +73,28 @@ export async function makePlace(
     writeFileSync(gitwebConfig, `our $projectroot = '${gitRepos}';\n1;\n`);
     symlinkSync('/usr/share/gitweb/gitweb.cgi', join(cgi, 'gitweb'));
   }
+  const listEnvironments: Partial<Record<ListName, Readonly<Record<string, string>>>> = {};
+  for (const name of Object.keys(lists) as ListName[]) {
+    if (!names.has(name)) continue;
+    const { of, repositories } = lists[name];
+    const all = join(directory, name);
+    repos[name] = all;
+    mkdirSync(all);
+    const first = join(all, '1.git');
+    await (of === 'hg' ? makeMercurial(first, 1) : makeGit(first, 1));
+    const copies = `for each in $(seq 2 ${String(repositories)}); do cp -r 1.git $each.git; done`;
+    await succeed('sh', ['-c', copies], { cwd: all });
+    const config = join(directory, `${name}.conf`);
+    writeFileSync(config, of === 'hg' ? `[paths]\n/ = ${all}/*\n` : `our $projectroot = '${all}';\n1;\n`);
+    listEnvironments[name] =
+      of === 'hg' ? { BENCH_HGWEB_CONFIG: config } : { GITWEB_CONFIG: config, ...owned };
+    if (of === 'hg') cpSync(fixture('bench/hgweb.cgi'), join(cgi, name));
+    else symlinkSync('/usr/share/gitweb/gitweb.cgi', join(cgi, name));
+  }
   writeFileSync(upload, '');
   truncateSync(upload, bytes);
-  // The repositories are not those of the user who runs Apache's programs.
-  const owned = { GIT_CONFIG_COUNT: '1', GIT_CONFIG_KEY_0: 'safe.directory', GIT_CONFIG_VALUE_0: '*' };
-  const environments: Readonly<Record<SiteName, Readonly<Record<string, string>>>> = {
+  const environments: Readonly<Partial<Record<SiteName, Readonly<Record<string, string>>>>> = {
+    ...listEnvironments,
     cgi: { BENCH: 'cgi' },
     down: { BENCH: 'down', BENCH_BYTES: String(bytes) },
     up: { BENCH: 'up' },
@@ -76,9 +104,9 @@ export async function makePlace(
   };
   const sites = [...names].map((name): [SiteName, Site] => [
     name,
-    { name, script: join(cgi, name), environment: environments[name] },
+    { name, script: join(cgi, name), environment: environments[name] ?? {}, repos: repos[name] ?? '' },
   ]);
-  return { directory, cgi, hgRepos, hgConfig, upload, bytes, sites: new Map(sites) };
+  return { directory, cgi, upload, bytes, sites: new Map(sites) };
 }
 
 async function makeMercurial(path: string, changesets: number): Promise<void> {

@@ -2,7 +2,7 @@
 
 import { succeed } from '../helpers/command.js';
 import { curl, driveCommand, drivePages, type Load, type Sample } from './drive.js';
-import type { Place, SiteName } from './sites.js';
+import { type ListName, lists, type Place, type SiteName } from './sites.js';
 
 export interface Work {
   readonly name: string;
@@ -12,6 +12,8 @@ export interface Work {
   readonly drive: (url: string, place: Place, load: Load) => Promise<Sample>;
   /** How many requests to the site it makes, where that is not one. */
   readonly requests?: number;
+  /** Whether it is done only where it is named, as it takes long. */
+  readonly isLong?: boolean;
   /** For transfers that one connection is enough for. */
   readonly isSingle?: boolean;
   /** How many connections are tried. */
@@ -92,6 +94,12 @@ export const works: readonly Work[] = [
     /line.*of.*change.*99[^]*<\/html>/,
   ),
   page('gitweb commitdiff', 'gitweb', '/?p=small.git;a=commitdiff', /line.*of.*change.*99[^]*<\/html>/),
+  ...(Object.keys(lists) as ListName[]).map((site) => {
+    const { of, repositories } = lists[site];
+    const name = `${of} list, ${String(repositories)} repositories`;
+    const right = new RegExp(`\\b${String(repositories)}\\.git\\b[^]*</html>`);
+    return { ...page(name, site, '/', right, [1]), isLong: repositories > 1_000 };
+  }),
   command('download', 'down', (url, { bytes }) => curl(`${url}/`, bytes, ['-o', '/dev/null']), {
     isSingle: true,
   }),
