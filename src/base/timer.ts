@@ -56,6 +56,42 @@ export interface WaitSignal {
   removeEventListener(type: 'abort', listener: () => void): void;
 }
 
+/** An AbortController and its signal in one, which costs a tenth of theirs. */
+export class Abort implements WaitSignal {
+  #listeners: (() => void)[] = [];
+  #reason: unknown;
+  #isAborted = false;
+
+  get aborted(): boolean {
+    return this.#isAborted;
+  }
+
+  get reason(): unknown {
+    return this.#reason;
+  }
+
+  /** Calls each listener, once. */
+  abort(reason: unknown): void {
+    if (this.#isAborted) return;
+    this.#isAborted = true;
+    this.#reason = reason;
+    // One of them may remove another.
+    for (let next; (next = this.#listeners.shift()) !== undefined;) next();
+  }
+
+  throwIfAborted(): void {
+    if (this.#isAborted) throw this.#reason;
+  }
+
+  addEventListener(_type: 'abort', listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  removeEventListener(_type: 'abort', listener: () => void): void {
+    this.#listeners = this.#listeners.filter((each) => each !== listener);
+  }
+}
+
 /**
  * Somebody waits until `signal` aborts, or for `ms` from now on; with 0 for as long as it takes. It looks at the clock, and
  * has a timer only while somebody listens: most look-ups are over at once. `what` says what a file system has to have done by

@@ -1,5 +1,7 @@
 /** Those who wait for a thing, in the order in which they came. */
 
+import type { WaitSignal } from './timer.js';
+
 export interface Waiting<Thing = void> {
   /** When its wait began, by `performance.now()`. */
   readonly since: number;
@@ -32,7 +34,7 @@ export class WaitQueue<Thing = void> {
   }
 
   /** Waits for a thing. Rejects with what it is refused with, or with what `signal` aborts with. */
-  join(signal: AbortSignal, { since = performance.now(), ...wait }: Wait = {}): Promise<Thing> {
+  join(signal: WaitSignal, { since = performance.now(), ...wait }: Wait = {}): Promise<Thing> {
     const { timeoutMs = 0, late, onLeave, isFirst = false } = wait;
     return new Promise((resolve, reject) => {
       const leave = (): void => {

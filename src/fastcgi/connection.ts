@@ -60,9 +60,9 @@ export class Connection implements Carrier {
   #hasBegun = false;
 
   constructor(socket: Duplex, options: ConnectionOptions) {
-    const { idleTimeoutMs, onProblem } = options;
+    const { idleTimeoutMs, onProblem, maxParamsBytes, paramsBudget } = options;
     this.#options = options;
-    this.#limits = { ...options, paramsTimeoutMs: idleTimeoutMs };
+    this.#limits = { maxParamsBytes, paramsBudget, paramsTimeoutMs: idleTimeoutMs };
     this.#socket = new ConnectionSocket(socket, {
       stallTimeoutMs: idleTimeoutMs,
       onProblem,

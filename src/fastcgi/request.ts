@@ -7,6 +7,7 @@ import { BeginRequest, KEEP_CONN, ProtocolStatus, RecordType } from './constants
 import type { Params } from './params.js';
 import { endRequest, streamEnd, streamRecords } from './record-writer.js';
 import { RequestInput, type RequestLimits } from './request-input.js';
+import { Abort, type WaitSignal } from '../base/timer.js';
 
 /** What a request needs of the connection that carries it. */
 export interface Carrier {
@@ -60,7 +61,7 @@ export class Request {
 
   readonly #carrier: Carrier;
   readonly #output: RequestOutput;
-  readonly #aborted = new AbortController();
+  readonly #aborted = new Abort();
   #state: 'open' | 'ending' | 'ended' = 'open';
   #endedAt: number | undefined;
   #unsentBytes = 0;
@@ -105,8 +106,8 @@ export class Request {
   }
 
   /** Aborts with a BridgeError when the web server sends ABORT_REQUEST, its connection is lost, or by `cancel`. */
-  get signal(): AbortSignal {
-    return this.#aborted.signal;
+  get signal(): WaitSignal {
+    return this.#aborted;
   }
 
   /**

@@ -4,6 +4,7 @@ import type { Invocation } from '../cgi/invocation.js';
 import { BridgeError, reasonOf } from '../base/errors.js';
 import type { RunResult, RunLimits, Runner, RunnerStatus, RunStreams } from './runner.js';
 import { type ScriptProcess, ScriptRun } from './script-run.js';
+import type { WaitSignal } from '../base/timer.js';
 
 /** The body of most requests. */
 const NOTHING = Buffer.alloc(0);
@@ -13,7 +14,7 @@ const NOTHING = Buffer.alloc(0);
  *
  * @throws BridgeError `ERR_SPAWN`, `ERR_SYSTEM_LIMIT`
  */
-export type StartScript = (invocation: Invocation, signal: AbortSignal) => Promise<ScriptProcess>;
+export type StartScript = (invocation: Invocation, signal: WaitSignal) => Promise<ScriptProcess>;
 
 /** A runner on `start`; it owns the processes until their runs have ended. */
 export class ProcessRunner implements Runner {
@@ -28,7 +29,7 @@ export class ProcessRunner implements Runner {
     this.#start = start;
   }
 
-  async run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<RunResult> {
+  async run(invocation: Invocation, streams: RunStreams, signal: WaitSignal): Promise<RunResult> {
     const { stdin } = streams;
     const { input = stdin === undefined || stdin.isEmpty ? NOTHING : undefined } = invocation;
     const fed = input === undefined ? invocation : { ...invocation, input };

@@ -7,6 +7,7 @@ import type { BridgeError } from '../base/errors.js';
 import type { ExitStatus } from '../process/exit-status.js';
 import type { EndedBy } from '../base/results.js';
 import type { RequestBody } from './request-body.js';
+import type { WaitSignal } from '../base/timer.js';
 
 /**
  * Where a run's bytes come from and go to; the runner ends none of them. What was written last may be corked for a turn of
@@ -93,7 +94,7 @@ export interface RunResult {
   /** Whether a part of a response was there, and was thrown away as it was held to be sent whole. */
   readonly isWithheld?: boolean;
   /** How what the script has written began, where that had no complete header. */
-  readonly firstLine?: string;
+  readonly firstLine?: string | undefined;
   readonly stdoutBytes: number;
   /** Whether the web server has left before the whole response could be handed to it. */
   readonly lost: boolean;
@@ -109,7 +110,7 @@ export interface Runner {
    * Never rejects. Aborting `signal` ends the run, unless the answer was complete by then; if its reason is
    * `ERR_CANCELLED`, even so.
    */
-  run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<RunResult>;
+  run(invocation: Invocation, streams: RunStreams, signal: WaitSignal): Promise<RunResult>;
   status(): RunnerStatus;
   /** Ends all runs, also those that have answered completely, and resolves when what it keeps for further ones is gone. */
   destroy(): Promise<void>;

@@ -7,7 +7,7 @@ import { BridgeError } from '../base/errors.js';
 import type { ExitStatus } from '../process/exit-status.js';
 import type { OwnedProcess } from '../process/owned-process.js';
 import type { EndedBy } from '../base/results.js';
-import { Timer } from '../base/timer.js';
+import { Timer, type WaitSignal } from '../base/timer.js';
 import type { RunResult, RunLimits, RunStreams } from './runner.js';
 import { ScriptOutput } from './script-output.js';
 import { carryStderr, feedScript } from './script-streams.js';
@@ -55,12 +55,12 @@ export class ScriptRun {
   }
 
   /** Runs it to its end; aborting `signal` ends it as `aborted` says. Never rejects. */
-  async result(signal: AbortSignal): Promise<RunResult> {
+  async result(signal: WaitSignal): Promise<RunResult> {
     const onAbort = (): void => {
       this.aborted(signal.reason);
     };
     if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort, { once: true });
+    else signal.addEventListener('abort', onAbort);
     this.#started();
     const [stderrTail] = await Promise.all([
       carryStderr(this.#process.stderr, this.#streams, this.limits.stderrTailBytes, this),
@@ -71,12 +71,27 @@ export class ScriptRun {
     clearTimeout(livesOn);
     signal.removeEventListener('abort', onAbort);
     await this.#exited(exit);
-    const { status, short: isShort, long: isLong, withheld: isWithheld, sentBytes, lost } = this.#output;
+    return this.#resultOf(exit, stderrTail);
+  }
+
+  // Without spreads: they cost a hundredth of a request.
+  #resultOf(exit: ExitStatus, stderrTail: string): RunResult {
+    const { status, short, long, withheld, sentBytes, lost, hasHeader } = this.#output;
     return {
-      ...{ status, pid: this.#process.pid, exit, endedBy: this.#endedBy, startError: undefined },
-      ...{ bodyError: this.#streams.stdin?.errored ?? undefined, headerError: this.#headerError },
-      ...{ isShort, isLong, isWithheld, stdoutBytes: sentBytes, lost, stderrTail },
-      ...(!this.#output.hasHeader && { firstLine: this.#output.firstLine }),
+      status,
+      pid: this.#process.pid,
+      exit,
+      endedBy: this.#endedBy,
+      startError: undefined,
+      bodyError: this.#streams.stdin?.errored ?? undefined,
+      headerError: this.#headerError,
+      isShort: short,
+      isLong: long,
+      isWithheld: withheld,
+      firstLine: hasHeader ? undefined : this.#output.firstLine,
+      stdoutBytes: sentBytes,
+      lost,
+      stderrTail,
     };
   }
 

@@ -2,7 +2,7 @@
 
 import { BridgeError, reasonOf, systemCodeOf } from '../base/errors.js';
 import { Threads } from '../base/threads.js';
-import { backoffOf, Deadline } from '../base/timer.js';
+import { backoffOf, Deadline, type WaitSignal } from '../base/timer.js';
 import { WaitQueue } from '../base/wait-queue.js';
 import type { Invocation } from '../cgi/invocation.js';
 import type { StartProcess } from '../process/start-process.js';
@@ -70,7 +70,7 @@ export class StartQueue {
     }
   };
 
-  async #tryStart(invocation: Invocation, signal: AbortSignal): Promise<ScriptProcess> {
+  async #tryStart(invocation: Invocation, signal: WaitSignal): Promise<ScriptProcess> {
     try {
       const started = await this.#start(invocation, signal);
       if (this.#isShort) this.#options.onRecovered();
@@ -89,7 +89,7 @@ export class StartQueue {
   }
 
   /** Resolves when it is to be tried: after a pause as the first, or as the next after one that worked. */
-  async #turn(signal: AbortSignal, since: number, isFirst: boolean): Promise<void> {
+  async #turn(signal: WaitSignal, since: number, isFirst: boolean): Promise<void> {
     const { timeoutMs } = this.#options;
     const late = (): Error =>
       new Error(

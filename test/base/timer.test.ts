@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
 import { BridgeError } from '../../src/base/errors.js';
-import { Deadline, Timer } from '../../src/base/timer.js';
+import { Abort, Deadline, Timer } from '../../src/base/timer.js';
 import { type Clock, mockClock } from '../helpers/clock.js';
 
 describe('A timer', () => {
@@ -123,3 +123,39 @@ describe('A deadline', () => {
     }, /left/);
   });
 });
+
+for (const [name, make] of [
+  ['An abort', () => ({ abort: new Abort() })],
+  [
+    'Node’s AbortController',
+    () => {
+      const controller = new AbortController();
+      const { signal } = controller;
+      return { abort: Object.assign(signal, { abort: controller.abort.bind(controller) }) };
+    },
+  ],
+] as const) {
+  it(`${name} tells each listener once that is still there, and why`, () => {
+    const { abort } = make();
+    const told: string[] = [];
+    const removed = (): number => told.push('removed');
+    const last = (): number => told.push('last');
+    abort.addEventListener('abort', removed);
+    abort.addEventListener('abort', () => {
+      told.push('first');
+      abort.removeEventListener('abort', last);
+    });
+    abort.addEventListener('abort', last);
+    abort.addEventListener('abort', () => told.push(String(abort.aborted)));
+    abort.removeEventListener('abort', removed);
+    abort.throwIfAborted();
+    assert.deepEqual([abort.aborted, abort.reason], [false, undefined]);
+    abort.abort(new Error('one'));
+    abort.abort(new Error('two'));
+    assert.deepEqual(told, ['first', 'true']);
+    assert.equal((abort.reason as Error).message, 'one');
+    assert.throws(() => {
+      abort.throwIfAborted();
+    }, /one/);
+  });
+}

@@ -7,7 +7,7 @@ import { setImmediate as reading } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 import { mockClock } from '../helpers/clock.js';
-import { Peer, tcpPair } from '../helpers/peer.js';
+import { aborted, Peer, tcpPair } from '../helpers/peer.js';
 import { begin, lines, record, wholeRequest } from '../helpers/records.js';
 
 const KEEP = { flags: 1 };
@@ -149,7 +149,7 @@ describe('The end of a connection', () => {
       peer.far.pause();
       request.stdout.write(Buffer.alloc(100_000));
       peer.far.end();
-      await once(request.signal, 'abort');
+      await aborted(request.signal);
       assert.deepEqual(timers.delays, [5_000], 'nobody may be left to read them');
       timers.fire();
       await peer.connection.closed;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 
-import { Peer, tcpPair } from '../helpers/peer.js';
+import { aborted, Peer, tcpPair } from '../helpers/peer.js';
 import { begin, hex, record, wholeRequest } from '../helpers/records.js';
 
 const KEEP = { flags: 1 };
@@ -257,7 +257,7 @@ describe('A connection', () => {
       const peer = new Peer({ pair: await tcpPair() });
       const request = await peer.request(begin(1, KEEP), begin(2, KEEP), record(4, 1), record(5, 1, 'x'));
       peer.far[how]();
-      if (!request.signal.aborted) await once(request.signal, 'abort');
+      if (!request.signal.aborted) await aborted(request.signal);
       assert.equal((request.signal.reason as { code?: string }).code, 'ERR_FASTCGI_DISCONNECTED');
       assert.ok(peer.stdin(request).destroyed && request.stdout.destroyed);
       await request.end(0);

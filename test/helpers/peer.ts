@@ -8,6 +8,7 @@ import { type Duplex, duplexPair, PassThrough, Writable } from 'node:stream';
 import type { BridgeError } from '../../src/base/errors.js';
 import { Connection, type ConnectionOptions } from '../../src/fastcgi/connection.js';
 import { ByteBudget } from '../../src/base/bytes.js';
+import type { WaitSignal } from '../../src/base/timer.js';
 import type { Request } from '../../src/fastcgi/request.js';
 import { hex, lines, record } from './records.js';
 
@@ -132,4 +133,11 @@ export async function tcpPair(): Promise<[near: Socket, far: Socket]> {
   const [near] = (await once(server, 'connection')) as [Socket];
   server.close();
   return [near, far];
+}
+
+/** Resolves when it aborts. */
+export function aborted(signal: WaitSignal): Promise<void> {
+  return new Promise((resolve) => {
+    signal.addEventListener('abort', resolve);
+  });
 }

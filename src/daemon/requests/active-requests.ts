@@ -83,7 +83,8 @@ export function accessOf(
   { params, account, signal }: Request,
   { word, page, run }: RequestResult,
   queueMs: number | undefined,
-): Omit<Access, 'site'> {
+  site: string | undefined,
+): Access {
   const {
     paramsAt,
     firstByteAt,
@@ -110,6 +111,7 @@ export function accessOf(
     signal: exit?.kind === 'signaled' ? exit.signal : undefined,
     // A web server may leave once it has a whole answer, but not before.
     end: signal.aborted && !isTaken && mayStillBeLost.has(word) ? 'aborted' : word,
+    site,
   };
 }
 

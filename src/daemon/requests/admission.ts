@@ -7,6 +7,7 @@ import { BridgeError } from '../../base/errors.js';
 import { type Waiting, WaitQueue } from '../../base/wait-queue.js';
 import { ProcessTotal } from './process-total.js';
 import { QueueRate } from './queue-rate.js';
+import type { WaitSignal } from '../../base/timer.js';
 
 export interface AdmissionOptions {
   /** Processes that may run at once. */
@@ -75,7 +76,7 @@ export class Admission {
    * @throws BridgeError `ERR_MAX_QUEUE`, at once or when it has to make room; `ERR_QUEUE_TIMEOUT`, as soon as it is known
    *   that the wait would be too long; what `signal` aborts with.
    */
-  async enter(source: Source, signal: AbortSignal, since = performance.now()): Promise<Release> {
+  async enter(source: Source, signal: WaitSignal, since = performance.now()): Promise<Release> {
     signal.throwIfAborted();
     const isFree = this.#waiting === 0 && this.#running < this.#options.maxProcesses;
     if (isFree && this.#total.take(this)) this.#running += 1;
@@ -88,7 +89,7 @@ export class Admission {
     };
   }
 
-  #wait(source: Source, signal: AbortSignal, since: number): Promise<void> {
+  #wait(source: Source, signal: WaitSignal, since: number): Promise<void> {
     const { queueTimeoutMs } = this.#options;
     if (this.#waiting >= this.#options.maxQueue && !this.#makeRoom(source)) {
       return Promise.reject(this.#full());

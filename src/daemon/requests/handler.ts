@@ -238,7 +238,7 @@ export class Handler {
     this.active.delete(active);
     const { onEnded } = active;
     if (accessLog === undefined && tally === undefined && onEnded === undefined) return;
-    const access = { ...accessOf(id, request, result, queueMs), site: name };
+    const access = accessOf(id, request, result, queueMs, name);
     accessLog?.write(access);
     if (isOwnPage !== true) tally?.ended(access, result);
     for (const told of onEnded ?? []) told(access);

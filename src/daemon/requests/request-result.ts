@@ -12,6 +12,7 @@ import { appStatusOf, describeExit, wasOutOfTime } from '../../process/exit-stat
 import { type Result, type ResultName, results, type Row } from '../../base/results.js';
 import type { RunResult } from '../../runners/runner.js';
 import type { Resolution } from '../../sites/site.js';
+import type { WaitSignal } from '../../base/timer.js';
 
 /** What is to be said of a request: to the web server, in the log, and in the access log. */
 export interface RequestResult extends Pick<Result, 'word' | 'level' | 'message'> {
@@ -74,7 +75,7 @@ export function resultOfSite(resolution: Exclude<Resolution, { kind: 'run' }>): 
 }
 
 /** Nothing was started; for an error that says nothing of the request, since the bridge itself is at fault. */
-export function resultUnstarted(error: unknown, signal: AbortSignal): RequestResult {
+export function resultUnstarted(error: unknown, signal: WaitSignal): RequestResult {
   if (signal.aborted) return resultAborted(signal, {});
   const row = error instanceof BridgeError ? rowOf(error, 'before') : undefined;
   if (row !== undefined) return made(row, { why: reasonOf(error) });
@@ -171,7 +172,7 @@ function whyNoHeader({ firstLine = '' }: RunResult, script?: ByteString): { read
 }
 
 /** The web server, or somebody else, does not want the response any more. */
-function resultAborted(signal: AbortSignal, known: Known): RequestResult {
+function resultAborted(signal: WaitSignal, known: Known): RequestResult {
   const reason: unknown = signal.aborted ? signal.reason : 'the daemon was told to end it';
   const code = reason instanceof BridgeError ? reason.code : undefined;
   const result = made(results[code === 'ERR_CANCELLED' ? 'cancelled' : 'abort'], {

@@ -1,6 +1,7 @@
 /** The workers that run: who is free, who gets the next one, and who has served its time. */
 
 import { WaitQueue } from '../../base/wait-queue.js';
+import type { WaitSignal } from '../../base/timer.js';
 
 export interface RosterOptions {
   /** Requests after which a worker has served its time; 0 for none. */
@@ -66,7 +67,7 @@ export class Roster<Worker> {
   }
 
   /** Waits for a worker, in the order of the calls; rejects with what `signal` or `sendAway` says. */
-  wait(signal: AbortSignal): Promise<Worker> {
+  wait(signal: WaitSignal): Promise<Worker> {
     return this.#waiting.join(signal);
   }
 

@@ -12,6 +12,7 @@ import { eachLine, startWorker, type Worker } from './worker.js';
 import { Roster } from './roster.js';
 import { ReadinessProbe } from './worker-request.js';
 import { Supervisor, type WorkerEnd } from './supervisor.js';
+import type { WaitSignal } from '../../base/timer.js';
 
 /** How long a worker that can't be reached has to end by itself. */
 const LOST_PATIENCE_MS = 500;
@@ -90,7 +91,7 @@ export class WorkerPool {
    *
    * @throws BridgeError `ERR_WORKERS` where none is free and too many have failed in a row; what `signal` aborts with.
    */
-  async take(signal: AbortSignal): Promise<Worker> {
+  async take(signal: WaitSignal): Promise<Worker> {
     signal.throwIfAborted();
     const free = this.#roster.take();
     if (free !== undefined) return free;

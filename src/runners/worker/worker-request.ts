@@ -10,6 +10,7 @@ import { Requester, type SentRequest } from '../../fastcgi/requester.js';
 import type { ExitStatus } from '../../process/exit-status.js';
 import type { ScriptProcess } from '../script-run.js';
 import type { Worker } from './worker.js';
+import type { WaitSignal } from '../../base/timer.js';
 
 /** How soon after the connection the worker itself ends, if that is why the connection has ended. */
 const EXIT_FOLLOWS_MS = 200;
@@ -145,7 +146,7 @@ export class ReadinessProbe {
    * Waits for the first sign of life of a worker that has started, on a connection of its own. Resolves with whether it
    * came: not if the worker ends, closes connections without a request, or `signal` aborts, which closes this one.
    */
-  async first(worker: Pick<Worker, 'path'>, signal: AbortSignal): Promise<boolean> {
+  async first(worker: Pick<Worker, 'path'>, signal: WaitSignal): Promise<boolean> {
     try {
       const requester = await connectTo(worker);
       signal.addEventListener('abort', () => {

@@ -8,6 +8,7 @@ import type { RunResult, RunLimits, Runner, RunnerStatus, RunStreams } from '../
 import type { Worker } from './worker.js';
 import type { WorkerPool } from './worker-pool.js';
 import { connectTo, WorkerRequest } from './worker-request.js';
+import type { WaitSignal } from '../../base/timer.js';
 
 /** Workers that one request may be sent to, if each ends without a sign of an answer: it may be what ends them. */
 const MAX_WORKERS_PER_REQUEST = 8;
@@ -29,7 +30,7 @@ export class WorkerRunner implements Runner {
     this.#pool = pool;
   }
 
-  async run(invocation: Invocation, streams: RunStreams, signal: AbortSignal): Promise<RunResult> {
+  async run(invocation: Invocation, streams: RunStreams, signal: WaitSignal): Promise<RunResult> {
     const isRepeatable = canBeRepeated(invocation);
     if (isRepeatable) streams.stdin?.resume();
     for (let tries = 1; ; tries++) {
@@ -68,7 +69,7 @@ export class WorkerRunner implements Runner {
    */
   async #begin(
     invocation: Invocation,
-    signal: AbortSignal,
+    signal: WaitSignal,
     { awaitsSign }: { awaitsSign: boolean },
   ): Promise<WorkerRequest> {
     for (let tries = 1; ; tries++) {
@@ -87,7 +88,7 @@ export class WorkerRunner implements Runner {
     }
   }
 
-  #send(worker: Worker, requester: Requester, invocation: Invocation, signal: AbortSignal): WorkerRequest {
+  #send(worker: Worker, requester: Requester, invocation: Invocation, signal: WaitSignal): WorkerRequest {
     const request = new WorkerRequest(worker, requester, invocation.variables, {
       bodyBytes: canBeRepeated(invocation) ? 0 : lengthOf(invocation),
       mayFinish: () => signal.aborted,
