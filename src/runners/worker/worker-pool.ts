@@ -9,7 +9,7 @@ import type { Requester } from '../../fastcgi/requester.js';
 import { makePrivateDirectory } from '../private-directory.js';
 import type { RunnerStatus } from '../runner.js';
 import { eachLine, startWorker, type Worker } from './worker.js';
-import { Roster } from './roster.js';
+import { WorkerSet } from './worker-set.js';
 import { ReadinessProbe } from './worker-request.js';
 import { Supervisor, type WorkerEnd } from './supervisor.js';
 import type { WaitSignal } from '../../base/timer.js';
@@ -45,7 +45,7 @@ export class WorkerPool {
   readonly #directory: string;
   readonly #supervisor: Supervisor<Worker>;
   readonly #probe = new ReadinessProbe();
-  readonly #roster: Roster<Worker>;
+  readonly #workers: WorkerSet<Worker>;
   /** Also those that have ended. */
   readonly #haveAnswered = new WeakSet<Worker>();
   #closed: Promise<void> | undefined;
@@ -57,7 +57,7 @@ export class WorkerPool {
     this.#options = options;
     this.#directory = directory;
     const { command, workers, maxRequests, killGraceMs } = options;
-    this.#roster = new Roster({ maxRequests, becomeReady: () => this.#probe.isKnown });
+    this.#workers = new WorkerSet({ maxRequests, becomeReady: () => this.#probe.isKnown });
     this.#supervisor = new Supervisor({
       workers: workers + 1,
       killGraceMs,
@@ -93,11 +93,11 @@ export class WorkerPool {
    */
   async take(signal: WaitSignal): Promise<Worker> {
     signal.throwIfAborted();
-    const free = this.#roster.take();
+    const free = this.#workers.take();
     if (free !== undefined) return free;
     if (this.#closed !== undefined) throw new BridgeError('ERR_WORKERS', 'the daemon is stopping');
     if (this.#isFailing) throw this.#failing();
-    return this.#roster.wait(signal);
+    return this.#workers.wait(signal);
   }
 
   /** As `ReadinessProbe.next`. @throws BridgeError `ERR_FASTCGI_DISCONNECTED` */
@@ -111,12 +111,12 @@ export class WorkerPool {
       this.#haveAnswered.add(worker);
       this.#supervisor.answered(worker);
     }
-    if (this.#roster.giveBack(worker) === 'retired') void this.dismiss(worker);
+    if (this.#workers.giveBack(worker) === 'retired') void this.dismiss(worker);
   }
 
   /** Ends a worker that hangs or has served its time; another one takes its place. Resolves when it is gone. */
   dismiss(worker: Worker): Promise<void> {
-    this.#roster.dismiss(worker);
+    this.#workers.dismiss(worker);
     return this.#supervisor.dismiss(worker);
   }
 
@@ -125,7 +125,7 @@ export class WorkerPool {
    * has ended on purpose after an answer (FastCGI 1.0 §7), so that nobody is to blame.
    */
   async lose(worker: Worker): Promise<boolean> {
-    this.#roster.dismiss(worker);
+    this.#workers.dismiss(worker);
     const livesOn = delay(LOST_PATIENCE_MS, undefined, { ref: false });
     const exit = await Promise.race([worker.exited, livesOn]);
     if (exit === undefined) void this.dismiss(worker);
@@ -134,7 +134,7 @@ export class WorkerPool {
 
   status(): RunnerStatus {
     const now = performance.now();
-    const running = this.#roster.members().map(({ worker, state, requests, enteredAt, isReady }) => ({
+    const running = this.#workers.members().map(({ worker, state, requests, enteredAt, isReady }) => ({
       pid: worker.pid,
       state: state === 'free' && !isReady ? 'starting' : state,
       ageMs: now - enteredAt,
@@ -154,7 +154,7 @@ export class WorkerPool {
 
   async #end(): Promise<void> {
     const stopped = this.#supervisor.stop();
-    this.#roster.sendAway(new BridgeError('ERR_WORKERS', 'the daemon is stopping'));
+    this.#workers.sendAway(new BridgeError('ERR_WORKERS', 'the daemon is stopping'));
     await stopped;
     await rm(this.#directory, { recursive: true, force: true });
   }
@@ -178,7 +178,7 @@ export class WorkerPool {
       });
     }
     report.started(worker.pid);
-    void this.#awaitReadiness(worker, this.#roster.enter(worker));
+    void this.#awaitReadiness(worker, this.#workers.enter(worker));
   }
 
   /** The wait ends when the worker is taken: it may not know such records, and would read our connection for ever. */
@@ -189,14 +189,14 @@ export class WorkerPool {
       this.#options.report.accepts(worker.pid);
     }
     // Without a sign, what comes next will show.
-    this.#roster.ready(worker);
+    this.#workers.ready(worker);
   }
 
   #ended(end: WorkerEnd<Worker>): void {
-    const requests = end.process === undefined ? 0 : this.#roster.leave(end.process);
+    const requests = end.process === undefined ? 0 : this.#workers.leave(end.process);
     if (end.failed) this.#crashes += 1;
     else if (this.#closed === undefined) this.#recycles += 1;
     this.#options.report.ended(end, requests);
-    if (this.#isFailing) this.#roster.sendAway(this.#failing());
+    if (this.#isFailing) this.#workers.sendAway(this.#failing());
   }
 }

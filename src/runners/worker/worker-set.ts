@@ -3,14 +3,14 @@
 import { WaitQueue } from '../../base/wait-queue.js';
 import type { WaitSignal } from '../../base/timer.js';
 
-export interface RosterOptions {
+export interface WorkerSetOptions {
   /** Requests after which a worker has served its time; 0 for none. */
   readonly maxRequests: number;
   /** Whether each worker is sure to become ready, so that a request does better to wait until one is. */
   readonly becomeReady: () => boolean;
 }
 
-/** A worker as its roster has it. */
+/** A worker as its set has it. */
 export interface Member<Worker> {
   readonly worker: Worker;
   readonly state: 'free' | 'taken' | 'dismissed';
@@ -30,13 +30,13 @@ interface Entry<Worker> extends Member<Worker> {
 }
 
 /** Owns neither its workers nor their processes: it is told what becomes of them. */
-export class Roster<Worker> {
-  readonly #options: RosterOptions;
+export class WorkerSet<Worker> {
+  readonly #options: WorkerSetOptions;
   /** Who was given back last is last. */
   readonly #entries = new Map<Worker, Entry<Worker>>();
   readonly #waiting = new WaitQueue<Worker>();
 
-  constructor(options: RosterOptions) {
+  constructor(options: WorkerSetOptions) {
     this.#options = options;
   }
 
