@@ -11,6 +11,7 @@ user's own settings, and FCGI2CGI_NO_PUSHES why nobody may push, where that is s
 """
 
 import builtins
+import contextlib
 import errno
 import functools
 import gc
@@ -34,7 +35,7 @@ from mercurial import demandimport
 # As Mercurial's own hgweb.cgi does: half of a page's time would be modules that it has no use for.
 demandimport.enable()
 
-from mercurial import error, extensions, hg, localrepo, policy, ui as uimod, util, wireprotov1server
+from mercurial import error, extensions, hg, localrepo, policy, templater, ui as uimod, util, wireprotov1server
 from mercurial.hgweb import hgweb_mod, hgwebdir_mod, request as requestmod, wsgicgi
 from mercurial.hgweb.common import HTTP_FORBIDDEN, HTTP_NOT_FOUND, ErrorResponse, permhooks, statusmessage
 from mercurial.utils import urlutil
@@ -390,6 +391,30 @@ def read_ahead(app):
         util.mmapread = mmapread
 
 
+def read_templates(ui):
+    """Has Mercurial know the templates of a repository's style, read and parsed. No request finds them here when one of
+    their files has changed."""
+    # Where nobody has asked for a page yet.
+    if type(templater) is not types.ModuleType:
+        return
+    read, parse = templater._readmapfile, templater.parse
+    untrusted = functools.partial(ui.config, untrusted=True)
+    own = ui.config(b'web', b'templates', untrusted=False)
+    _, (_, path, file) = hgweb_mod.getstyle(types.SimpleNamespace(qsparams={}), untrusted, own)
+    with file:
+        texts, files, aliases = read(file, path)
+    for name in files.keys() - texts.keys():
+        with templater.open_template(files[name])[1] as file:
+            texts[name] = file.read()
+    trees = {text: parse(text) for text in texts.values()}
+
+    def read_or_known(*given):
+        return (dict(texts), dict(files), list(aliases)) if given[-1] == path else read(*given)
+
+    templater._readmapfile = read_or_known
+    templater.parse = lambda text: trees[text] if text in trees else parse(text)
+
+
 def repository(path, name, published):
     """hgweb for one repository, with all that hgwebdir does for one whose name ends SCRIPT_NAME, `published`."""
     ui = load_ui()
@@ -398,6 +423,9 @@ def repository(path, name, published):
     app = hgweb_mod.hgweb(repo, name=repo.ui.config(b'web', b'name', untrusted=True) or name)
     if wait_for_request is not None and policy.policy in (b'c', b'py'):
         read_ahead(app)
+        # What is wrong with a template, the page that needs it says.
+        with contextlib.suppress(Exception):
+            read_templates(repo.ui)
         wait_for_request()
         inside.has_request = True
         take_variables()

@@ -5,7 +5,7 @@
 
 import assert from 'node:assert/strict';
 import { chmod, cp, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -15,6 +15,7 @@ import type { StartScript } from '../../src/runners/process-runner.js';
 import { findMercurial } from '../../src/sites/hg/installation.js';
 import { type Site, resolveRequest } from '../../src/sites/site.js';
 import { ask } from '../helpers/ask.js';
+import { type Ended, runToEnd } from '../helpers/command.js';
 import { makeSite } from '../helpers/hg-invocation.js';
 import { hgwebScript } from '../helpers/hgweb.js';
 import { hg, makeRepository } from '../helpers/mercurial.js';
@@ -98,7 +99,28 @@ interface Change {
 
 const hgrc = (path: string, text: string): Promise<void> => writeFile(join(path, '.hg/hgrc'), text);
 
+/** A style of the repository's own, one template of which is another one than usual. */
+async function makeStyle(path: string): Promise<void> {
+  const style = join(path, '.hg/styles/own');
+  await mkdir(style, { recursive: true });
+  await writeFile(join(style, 'map'), '__base__ = paper\ntags = tags.tmpl\n');
+  await writeFile(join(style, 'tags.tmpl'), 'before\n');
+  await hgrc(path, `[web]\ntemplates = ${dirname(style)}\nstyle = own\n`);
+}
+
 const changes: readonly Change[] = [
+  {
+    what: 'a template',
+    page: 'tags',
+    make: makeStyle,
+    change: (path) => writeFile(join(path, '.hg/styles/own/tags.tmpl'), 'after.\n'),
+  },
+  {
+    what: 'another text in place of a template',
+    page: 'tags',
+    make: makeStyle,
+    change: (path) => writeFile(join(path, '.hg/styles/own/map'), `__base__ = paper\ntags = 'after'\n`),
+  },
   {
     what: 'a commit',
     page: 'log',
@@ -236,6 +258,30 @@ describe('hgweb by fork servers', { timeout: 300_000 }, () => {
       assert.deepEqual(asked, await page(spawned, '/closed/log', { REMOTE_USER: user }));
       assert.equal(prepared() - before, 1);
     }
+  });
+
+  it('has read the templates of an open repository before its request, if somebody has asked for a page', async () => {
+    const invocation = await invocationOf('/one/log');
+    assert.ok('file' in invocation);
+    const { file, args, directory: cwd, variables } = invocation;
+    const words = [file, ...args];
+    const own = words.slice(words.findIndex((word) => word.endsWith('.cgi')));
+    const env = Object.fromEntries(variables);
+    const driver = `import os, sys
+_, modules, *sys.argv = sys.argv
+import mercurial
+if modules: import mercurial.templater
+read = []
+def hear(event, given):
+    if event == 'open' and os.fsencode(given[0]).endswith(b'.tmpl'): read.append(given[0])
+with open(sys.argv[0]) as file: code = file.read()
+exec(code, {'__name__': '__main__', '__prepared__': lambda: sys.addaudithook(hear)})
+print(len(read), file=sys.stderr)`;
+    const run = (modules: string): Promise<Ended> =>
+      runToEnd(python, ['-c', driver, modules, ...own], { cwd, env });
+    const { stdout, stderr } = await run('');
+    assert.match(stderr, /^[1-9]\d*\n$/);
+    assert.deepEqual(await run('templater'), { status: 0, stdout, stderr: '0\n' });
   });
 
   for (const [number, { what, page: name, make, change }] of changes.entries()) {
