@@ -15,7 +15,8 @@ import { posixSpawn } from './posix-spawn.js';
 
 /**
  * Starts a program as the leader of a process group of its own, without a terminal: with the three pipes as its only
- * descriptors, every signal at its default and none blocked. Resolves once the system has accepted it.
+ * descriptors, or /dev/null for an input that is empty, every signal at its default and none blocked. Resolves once the
+ * system has accepted it.
  *
  * @throws BridgeError `ERR_SPAWN` with the system's error as `cause`.
  */

@@ -109,6 +109,12 @@ describe('Programs that are started by posix_spawn', { timeout: 300_000 }, () =>
       assert.ok(stdin.destroyed);
       assert.equal(await text(stdout), input);
     }
+    const without = await start({
+      ...{ file: '/bin/readlink', args: ['/proc/self/fd/0'], directory: '/', variables },
+      input: Buffer.alloc(0),
+    });
+    without.stderr.resume();
+    assert.equal(await text(without.stdout), '/dev/null\n');
     const { stdin, stdout, stderr } = await start({
       ...{ file: '/bin/cat', args: [], directory: '/', variables },
       input: Buffer.alloc(4_097),
