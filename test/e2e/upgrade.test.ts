@@ -146,10 +146,25 @@ describe('An upgrade', { timeout: 300_000 }, () => {
 
   it('is done in the foreground as well, and by SIGUSR2 alone', async () => {
     const bridge = await startBridge(['script', fixture('cgi/prints-query.sh'), '--listen', socket]);
+    const kept = Array.from({ length: 5 }, () => connect(socket));
+    const askKept = (): Promise<unknown> =>
+      Promise.all(
+        kept.map((requester) => {
+          const params = { ...GET, QUERY_STRING: 'A: b\n\nkept' };
+          const request = requester.send(Object.entries(params), { keepConn: true, bodyBytes: 0 });
+          request.stdin.end();
+          request.stdout.resume();
+          return request.ended;
+        }),
+      );
+    await askKept();
     bridge.process.kill('SIGUSR2');
     const pid = Number(/next_pid=(\d+)/.exec(await bridge.logged(/ info replaced: /))?.[1]);
     assert.equal(await bridge.exited(), 0);
     assert.equal((await ask(socket, { ...GET, QUERY_STRING: 'A: b\n\nnew' })).stdout, 'A: b\n\nnew');
+    // All that the web server keeps have come along.
+    await askKept();
+    for (const requester of kept) requester.close();
     process.kill(pid, 'SIGTERM');
     await vanished(pid);
     await until(() => !existsSync(socket));

@@ -6,6 +6,7 @@ import { afterEach, describe, it } from 'node:test';
 
 import { ByteBudget } from '../../src/base/bytes.js';
 import { BridgeError } from '../../src/base/errors.js';
+import { Spool } from '../../src/runners/spool.js';
 import { spooledBy, until } from '../helpers/processes.js';
 import { requestBody } from '../helpers/run-fixture.js';
 import { settled, SlowReader } from '../helpers/sinks.js';
@@ -117,6 +118,25 @@ describe('The body of a request', { timeout: 300_000 }, () => {
       assert.equal(await body.whole(), bytes);
       assert.deepEqual(await digestOf(body), await digestOf(countedSource(bytes)));
     }
+  });
+
+  it('leaves no file behind that was there only after it had been given up', async () => {
+    const open = Spool.open.bind(Spool);
+    const body = requestBody(countedSource(10 * MB), { mayWait: () => false });
+    try {
+      const opened = new Promise<void>((resolve) => {
+        Spool.open = async (...given) => {
+          const spool = await open(...given);
+          body.destroy();
+          resolve();
+          return spool;
+        };
+      });
+      await opened;
+    } finally {
+      Spool.open = open;
+    }
+    await until(() => spooledBy(process.pid).length === 0);
   });
 
   it('tells of what arrives', async () => {

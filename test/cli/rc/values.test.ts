@@ -42,6 +42,9 @@ describe('fcgi2cgi.service', () => {
       // What the daemon has started is its own to end: a push by the end of its input.
       KillMode: 'mixed',
       ExecStop: `-/bin/sh -c 'kill $$MAINPID && while kill -0 $$MAINPID 2>/dev/null; do sleep 0.1; done'`,
+      // Else a stop would take the sockets of fcgi2cgi.socket with it.
+      RuntimeDirectory: 'fcgi2cgi',
+      RuntimeDirectoryPreserve: 'yes',
     };
     assert.deepEqual(some(service, expected), expected);
   });

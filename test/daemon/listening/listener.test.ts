@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { readdir, unlink } from 'node:fs/promises';
 import { createConnection, createServer, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { afterEach, describe, it } from 'node:test';
@@ -165,6 +165,27 @@ describe('A listener', () => {
     await until(() => accepted.length === 260);
     for (const socket of [...early, ...accepted]) socket.destroy();
     await bound.close();
+  });
+
+  it('is another process’s to take over as long as its file is there: else nobody would reach it', async () => {
+    const { path, bound } = await bindUnix();
+    const ignore = (): void => undefined;
+    const options = {
+      ...plain,
+      backlog: 20,
+      allowFrom: new AllowFrom([]),
+      onProblem: ignore,
+      onStranger: ignore,
+    };
+    const taken = (): Promise<Listener | undefined> =>
+      Listener.takeOver({ kind: 'unix', path }, bound.handover(), options, { isBorrowed: true });
+    try {
+      assert.ok((await taken()) !== undefined);
+      await unlink(path);
+      assert.ok((await taken()) === undefined);
+    } finally {
+      await bound.close();
+    }
   });
 
   it('has the system keep as many connections as it is told', async () => {

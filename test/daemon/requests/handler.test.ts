@@ -163,6 +163,22 @@ describe('A handler', () => {
     assert.deepEqual([access.end, access.status, access.pid], ['refused', 413, undefined]);
   });
 
+  it('has a request whose body is counted wait for a place from then on, however slow its upload was', async () => {
+    const admission = new Admission({ maxProcesses: 1, maxQueue: 1, queueTimeoutMs: 200 });
+    const release = await admission.enter({}, new AbortController().signal);
+    const { access } = await respond({
+      admission,
+      resolve: () => Promise.resolve({ kind: 'run', invocation: { ...invocation, body: 'with-length' } }),
+      received: (_body, peer) => {
+        setTimeout(() => {
+          peer.send(record(5, 1, Buffer.from('body')), record(5, 1));
+          setTimeout(release, 20);
+        }, 250);
+      },
+    });
+    assert.deepEqual([access.end, access.pid], ['completed', 4711]);
+  });
+
   for (const lost of [false, true]) {
     it(`calls a request ${lost ? 'aborted' : 'completed'} whose web server has left ${lost ? 'before' : 'when'} it had the whole answer`, async () => {
       let left = (): void => undefined;

@@ -84,6 +84,7 @@ describe('A supervisor', () => {
     assert.equal(started.length, 51);
     assert.equal(supervisor.failures, 0);
     assert.ok(ends.every(({ failed, restartMs = Infinity }) => !failed && restartMs <= 20));
+    assert.ok(ends.some(({ restartMs = 0 }) => restartMs > 0));
     await supervisor.stop();
   });
 
