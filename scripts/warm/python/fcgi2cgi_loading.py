@@ -130,11 +130,11 @@ def promises(wanted):
 
 
 def harmless(wanted, view, own):
-    """Those of the modules that can be loaded ahead, and the files that they read. At least two processes try them, and
-    both have to find the same in them."""
+    """Those of the modules that can be loaded ahead, and the files that they read. A process tries them until it finds
+    nothing to refuse, and another one then has to find the same in them."""
     refused, known = {}, {}
     for _ in range(MAX_TRIALS if wanted else 0):
-        tried = in_other_process(lambda: try_all(wanted, view, own, refused))
+        tried = in_other_process(lambda: try_all(wanted, view, own, refused, bool(known)))
         if tried is None:
             break
         refused, values, files = tried
@@ -150,9 +150,9 @@ def harmless(wanted, view, own):
     return {}, ()
 
 
-def try_all(wanted, view, own, refused):
+def try_all(wanted, view, own, refused, is_second):
     signal.set_wakeup_fd(-1)
-    trial = Trial(wanted, view, own, refused)
+    trial = Trial(wanted, view, own, refused, is_second)
     with promises(wanted):
         trial.run(load)
     return trial.refused, trial.values, trial.files

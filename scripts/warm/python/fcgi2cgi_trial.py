@@ -61,10 +61,12 @@ class Wanted:
 
 
 class Trial(Effects):
-    """Of modules by their names; what lies below the directory `own` is not to be loaded."""
+    """Of modules by their names; what lies below the directory `own` is not to be loaded. The second one, of modules that
+    are harmless as far as the first has seen, only tells what they hold."""
 
-    def __init__(self, wanted, view, own, refused):
+    def __init__(self, wanted, view, own, refused, is_second):
         super().__init__()
+        self.is_second = is_second
         self.wanted = wanted
         self.view = view
         self.own = own
@@ -103,6 +105,12 @@ class Trial(Effects):
                     self.refused.setdefault(name, '%s fails: %s' % (name, error))
 
     def enter(self, name, path):
+        if self.is_second:
+            self.loading.append((name, set()))
+            self.looks.append(set())
+            if name in self.refused:
+                self.refuse('is not to be loaded')
+            return
         self.settle()
         self.is_deaf = True
         now = set(self.view.changes()) | {LAZY}
@@ -123,9 +131,10 @@ class Trial(Effects):
             self.refuse('would see another %s' % unseen[0].partition('=')[0])
 
     def leave(self):
-        self.settle()
+        if not self.is_second:
+            self.settle()
+            self.look_for_builtins(sys.modules.get(self.loading[-1][0]))
         self.note_values(self.loading[-1][0])
-        self.look_for_builtins(sys.modules.get(self.loading[-1][0]))
         for seen in self.looks.pop() & self.loading[-1][1]:
             self.refuse('looks at %s, which the script has changed' % seen)
         self.loading.pop()
