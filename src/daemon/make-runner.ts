@@ -100,6 +100,7 @@ async function workerRunner(
     killGraceMs,
     report: workerReport(log),
   });
+  await pool.begun();
   return new WorkerRunner(configuration, pool);
 }
 

@@ -52,6 +52,13 @@ describe('worker --listen', { timeout: 300_000 }, () => {
     assert.doesNotMatch(stdout, /HTTP_PROXY/);
   });
 
+  it('serves when its first worker has shown that it accepts: no POST goes to one that ends', async () => {
+    const { command } = await makeApplication();
+    const late = ['/bin/sh', '-c', 'sleep 0.2; exec "$@"', 'sh', ...command];
+    const served = await serve(['worker', '--workers', '1', '--log-level', 'debug', '--', ...late]);
+    assert.match(served.log(), / worker accepts connections [^]* listening /);
+  });
+
   it('answers every request of an application that ends after each', async () => {
     const { application, served } = await start({ workers: 3 });
     const one = async (_: unknown, index: number): Promise<void> => {

@@ -17,6 +17,9 @@ import type { WaitSignal } from '../../base/timer.js';
 /** How long a worker that can't be reached has to end by itself. */
 const LOST_PATIENCE_MS = 500;
 
+/** How long the first worker has to show that it accepts connections. */
+const FIRST_SIGN_MS = 1_000;
+
 export interface WorkerPoolOptions {
   readonly command: Command;
   /** Workers that may have a request at once; one more is kept as their replacement. */
@@ -48,6 +51,9 @@ export class WorkerPool {
   readonly #workers: WorkerSet<Worker>;
   /** Also those that have ended. */
   readonly #haveAnswered = new WeakSet<Worker>();
+  /** Settled when the first worker has shown that it accepts, or has ended. */
+  readonly #first: Promise<void>;
+  #onFirst: () => void = () => undefined;
   #closed: Promise<void> | undefined;
   #count = 0;
   #crashes = 0;
@@ -57,6 +63,9 @@ export class WorkerPool {
     this.#options = options;
     this.#directory = directory;
     const { command, workers, maxRequests, killGraceMs } = options;
+    this.#first = new Promise((resolve) => {
+      this.#onFirst = resolve;
+    });
     this.#workers = new WorkerSet({ maxRequests, becomeReady: () => this.#probe.isKnown });
     this.#supervisor = new Supervisor({
       workers: workers + 1,
@@ -84,6 +93,14 @@ export class WorkerPool {
     const pool = new WorkerPool(options, directory);
     pool.#supervisor.start();
     return pool;
+  }
+
+  /**
+   * Resolves when the first worker has shown that it accepts, or has ended, and after a second in any case. A request
+   * that comes before would end the wait for that sign, without which a POST may go to a worker that just ends.
+   */
+  async begun(): Promise<void> {
+    await Promise.race([this.#first, delay(FIRST_SIGN_MS, undefined, { ref: false })]);
   }
 
   /**
@@ -188,6 +205,7 @@ export class WorkerPool {
       this.#supervisor.accepts(worker);
       this.#options.report.accepts(worker.pid);
     }
+    this.#onFirst();
     // Without a sign, what comes next will show.
     this.#workers.ready(worker);
   }
@@ -197,6 +215,7 @@ export class WorkerPool {
     if (end.failed) this.#crashes += 1;
     else if (this.#closed === undefined) this.#recycles += 1;
     this.#options.report.ended(end, requests);
+    this.#onFirst();
     if (this.#isFailing) this.#workers.sendAway(this.#failing());
   }
 }
