@@ -6,38 +6,37 @@ import type { LogOptions } from '../observe/log.js';
 import type { ProcessLimits } from '../process/limits.js';
 import type { SpawnMethod } from '../process/start-process.js';
 import type { RunLimits } from '../runners/runner.js';
+import type { DirectorySiteOptions } from '../sites/directory.js';
+import type { GitSiteOptions } from '../sites/git/git-site.js';
+import type { HgSiteOptions } from '../sites/hg/hg-site.js';
+import type { ScriptSiteOptions } from '../sites/script.js';
+import type { SiteEnvironment } from '../sites/site.js';
 import type { Address } from './listening/address.js';
 import type { AdmissionOptions } from './requests/admission.js';
 import type { UnixSocketOptions } from './listening/socket-file.js';
 
+/** What a site's options are, but for what the daemon finds by itself. */
+type Told<Options, Found extends PropertyKey = never> = Omit<Options, keyof SiteEnvironment | Found>;
+
 /** What a site is; paths are absolute. */
 export type SiteConfiguration =
-  | { readonly kind: 'script'; readonly file: ByteString; readonly args: readonly ByteString[] }
-  | { readonly kind: 'dir'; readonly roots: readonly ByteString[] }
-  | {
+  | ({ readonly kind: 'script' } & Told<ScriptSiteOptions>)
+  | ({ readonly kind: 'dir' } & Told<DirectorySiteOptions>)
+  | ({
       readonly kind: 'hg';
-      readonly repos: ByteString;
-      readonly markers: ByteString | undefined;
-      readonly urlPrefix: ByteString;
-      readonly trustRemoteUser: boolean;
-      readonly hgwebConfig: ByteString | undefined;
       /** The `hg` program: a path, or a name to look up in PATH. */
       readonly hg: string;
-    }
-  | {
+    } & Told<HgSiteOptions, 'mercurial' | 'hgwebScript'>)
+  | ({
       readonly kind: 'git';
-      readonly repos: ByteString;
       /** Without it `exportAll` says whether all repositories are published, or those that have `git-daemon-export-ok`. */
       readonly markers: ByteString | undefined;
       readonly exportAll: boolean;
-      readonly urlPrefix: ByteString;
-      readonly trustRemoteUser: boolean;
-      readonly gitwebConfig: ByteString | undefined;
       /** The path of gitweb; without it, it is looked for. */
       readonly gitweb: string | undefined;
       /** The `git` program: a path, or a name to look up in PATH. */
       readonly git: string;
-    }
+    } & Told<GitSiteOptions, 'publishedBy' | 'git' | 'gitwebSettings'>)
   | ({ readonly kind: 'worker' } & WorkerConfiguration);
 
 /** A FastCGI application. */

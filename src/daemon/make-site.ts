@@ -31,31 +31,24 @@ async function siteOf({ site, env, passEnv }: ServedSiteConfiguration): Promise<
   const environment = { base: baseEnvironment(passEnv), administrator: env };
   switch (site.kind) {
     case 'script':
-      return scriptSite({ ...environment, file: site.file, args: site.args });
+      return scriptSite({ ...site, ...environment });
     case 'worker':
-      return workerSite({ command: site.command, directory: site.directory, administrator: env });
+      return workerSite({ ...site, administrator: env });
     case 'dir':
-      return directorySite({ ...environment, roots: site.roots });
+      return directorySite({ ...site, ...environment });
     case 'hg':
       return hgSite({
+        ...site,
         ...environment,
-        repos: site.repos,
-        ...(site.markers === undefined ? {} : { markers: site.markers }),
-        ...(site.hgwebConfig === undefined ? {} : { hgwebConfig: site.hgwebConfig }),
-        urlPrefix: site.urlPrefix,
-        trustRemoteUser: site.trustRemoteUser,
         mercurial: await findMercurial(site.hg),
         hgwebScript: shippedFile('scripts/hgweb.cgi'),
       });
     case 'git':
       return gitSite({
+        ...site,
         ...environment,
-        repos: site.repos,
         publishedBy:
           site.markers === undefined ? (site.exportAll ? 'all' : 'export-ok') : { markers: site.markers },
-        ...(site.gitwebConfig === undefined ? {} : { gitwebConfig: site.gitwebConfig }),
-        urlPrefix: site.urlPrefix,
-        trustRemoteUser: site.trustRemoteUser,
         git: await findGit(site.git, site.gitweb),
         gitwebSettings: shippedFile('scripts/gitweb.conf'),
       });

@@ -25,7 +25,7 @@ export interface GitSiteOptions extends RepositorySiteOptions {
   /** What publishes: all that there are, each that has `git-daemon-export-ok`, or the markers of a directory. */
   readonly publishedBy: 'all' | 'export-ok' | { readonly markers: ByteString };
   /** The user's own settings, read after ours. */
-  readonly gitwebConfig?: ByteString;
+  readonly gitwebConfig?: ByteString | undefined;
   readonly git: Git;
   /** The settings that gitweb is run with (`scripts/gitweb.conf`). */
   readonly gitwebSettings: ByteString;

@@ -25,9 +25,9 @@ export interface Mercurial {
 
 export interface HgSiteOptions extends RepositorySiteOptions {
   /** The directory of `NAME.hg` marker files; without it all repositories are published. */
-  readonly markers?: ByteString;
+  readonly markers?: ByteString | undefined;
   /** The user's own settings, read after Mercurial's and before each repository's. */
-  readonly hgwebConfig?: ByteString;
+  readonly hgwebConfig?: ByteString | undefined;
   readonly mercurial: Mercurial;
   /** The CGI script that runs hgweb (`scripts/hgweb.cgi`). */
   readonly hgwebScript: ByteString;
