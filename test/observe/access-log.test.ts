@@ -6,6 +6,7 @@ import { beforeEach, describe, it } from 'node:test';
 import fc from 'fast-check';
 
 import { type Access, openAccessLog } from '../../src/observe/access-log.js';
+import { answered } from '../helpers/access.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 let file: string;
@@ -14,23 +15,6 @@ beforeEach(async () => {
   file = `${await temporaryDirectory()}/access`;
 });
 
-const answered: Access = {
-  id: '5f0c2a1e-17',
-  client: '192.0.2.7',
-  method: 'GET',
-  uri: '/project.hg/?x=é',
-  status: 200,
-  inBytes: 0,
-  outBytes: 5120,
-  queueMs: 0.04,
-  firstMs: 35.25,
-  totalMs: 1036.149,
-  pid: 4711,
-  exitStatus: 0,
-  signal: undefined,
-  end: 'completed',
-  site: undefined,
-};
 const unknown: Access = {
   ...answered,
   client: '',

@@ -77,12 +77,10 @@ function stateOf({
   return waitsSince === undefined ? 'preparing' : 'waiting';
 }
 
-/** What the access log says of a request that has ended; `queueMs` is how long it has waited for a slot, if it came to that. */
+/** What the access log says of a request that has ended. */
 export function accessOf(
-  id: string,
-  { params, account, signal }: Request,
+  { id, request: { params, account, signal }, queueMs }: ActiveRequest,
   { word, page, run }: RequestResult,
-  queueMs: number | undefined,
   site: string | undefined,
 ): Access {
   const {

@@ -229,7 +229,7 @@ export class Handler {
 
   /** Ends a request, whatever became of it, and accounts for it: the one place where that happens. */
   async #end(active: ActiveRequest, result: RequestResult): Promise<void> {
-    const { id, request, queueMs, isOwnPage } = active;
+    const { id, request, isOwnPage } = active;
     const { name, accessLog, tally } = this.#options;
     const { fields, appStatus } = result;
     this.#log(result, () => ({ id, uri: uriOf(request.params), ...fields }));
@@ -238,7 +238,7 @@ export class Handler {
     this.active.delete(active);
     const { onEnded } = active;
     if (accessLog === undefined && tally === undefined && onEnded === undefined) return;
-    const access = accessOf(id, request, result, queueMs, name);
+    const access = accessOf(active, result, name);
     accessLog?.write(access);
     if (isOwnPage !== true) tally?.ended(access, result);
     for (const told of onEnded ?? []) told(access);

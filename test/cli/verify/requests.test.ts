@@ -4,6 +4,7 @@ import { before, describe, it } from 'node:test';
 
 import { readRequests } from '../../../src/cli/verify/verify-request.js';
 import { openAccessLog } from '../../../src/observe/access-log.js';
+import { answered } from '../../helpers/access.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
 let directory: string;
@@ -31,10 +32,6 @@ describe('A file of requests', () => {
     it(`may be an access log of ours (${format}), of which only what is safe, whole and the site’s counts`, () => {
       const file = `${directory}/access.${format}`;
       const log = openAccessLog({ file, format });
-      const entry = {
-        ...{ id: '1', client: '192.0.2.7', status: 200, inBytes: 0, outBytes: 9, queueMs: 0, firstMs: 1 },
-        ...({ totalMs: 2, pid: 1, exitStatus: 0, signal: undefined, end: 'completed', site: 'hg' } as const),
-      };
       for (const [method, uri, site] of [
         ['GET', '/one/ "?x=\\', 'hg'],
         ['HEAD', '/one', 'hg'],
@@ -44,7 +41,7 @@ describe('A file of requests', () => {
         ['GET', `/${'x'.repeat(9)}…`, 'hg'],
         ['', '', 'hg'],
       ] as const) {
-        log.write({ ...entry, method, uri, site });
+        log.write({ ...answered, method, uri, site });
       }
       const { requests, leftOut } = readRequests(file, 'hg');
       assert.deepEqual(requests, [

@@ -1,22 +1,10 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 
-import type { Access } from '../../../src/observe/access-log.js';
 import { MAX_FAILED, MAX_SLOW, RecentRequests } from '../../../src/observe/status/recent.js';
+import { answered } from '../../helpers/access.js';
 
-const access: Access = {
-  ...{ id: 'x-1', client: '192.0.2.1', method: 'GET', uri: '/', status: 200, inBytes: 0, outBytes: 1 },
-  ...{
-    queueMs: 1,
-    firstMs: 2,
-    totalMs: 3,
-    pid: 1,
-    exitStatus: 0,
-    signal: undefined,
-    end: 'completed',
-    site: undefined,
-  },
-};
+const access = { ...answered, client: '192.0.2.1', uri: '/', queueMs: 1, firstMs: 2, totalMs: 3 };
 const MINUTE_MS = 60_000;
 
 let now: number;
