@@ -64,10 +64,14 @@ describe('A file of lines', () => {
       truncateSync(${JSON.stringify(path)}, 3);
       lines.write('whole');
       lines.write('and the next');
+      lines.write('x'.repeat(2000));
+      lines.moveTo(${JSON.stringify(`${path}.new`)});
+      lines.write('begins here');
     `;
     const shell = 'ulimit -f 1; exec "$0" --input-type=module -e "$1"';
     execFileSync('/bin/sh', ['-c', shell, process.execPath, script]);
-    assert.equal(text(), 'xxx\nwhole\nand the next\n');
+    assert.ok(text().startsWith('xxx\nwhole\nand the next\nxxx'));
+    assert.equal(text(`${path}.new`), 'begins here\n');
     await rm(path);
   });
 

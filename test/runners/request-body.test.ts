@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { afterEach, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { ByteBudget } from '../../src/base/bytes.js';
 import { BridgeError } from '../../src/base/errors.js';
@@ -139,6 +140,21 @@ describe('The body of a request', { timeout: 300_000 }, () => {
     await until(() => spooledBy(process.pid).length === 0);
   });
 
+  it('has all its time again with each piece while it is counted, and any time after that', async () => {
+    const source = new PassThrough();
+    const body = requestBody(source);
+    const counted = body.whole(300);
+    for (let pieces = 0; pieces < 7; pieces++) {
+      source.write('x');
+      await delay(50);
+    }
+    source.end();
+    assert.equal(await counted, 7);
+    await delay(350);
+    assert.equal(body.destroyed, false);
+    body.destroy();
+  });
+
   it('tells of what arrives', async () => {
     const source = new PassThrough();
     const body = requestBody(source);
@@ -173,6 +189,23 @@ describe('A body of which the disk can’t take more', { timeout: 300_000 }, () 
     await finished(body);
     assert.equal(source.given, 10 * MB);
     assert.deepEqual(problems, ['ERR_MAX_SPOOL_SIZE'], 'it is told once');
+  });
+
+  it('tells once of pieces for which there is no room again and again', async () => {
+    const problems: string[] = [];
+    const source = new PassThrough({ highWaterMark: MB });
+    const body = requestBody(source, {
+      patienceMs: 1,
+      maxSpoolBytes: 100_000,
+      onProblem: ({ code }) => problems.push(code),
+    });
+    // More than is read from disk at a time, so that a piece may be tried twice.
+    for (let pieces = 0; pieces < 5; pieces++) source.write(Buffer.alloc(90_000));
+    source.end();
+    await body.arrived;
+    body.resume();
+    await finished(body);
+    assert.deepEqual(problems, ['ERR_MAX_SPOOL_SIZE']);
   });
 
   it('loses nothing at any bound', async () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import fs, { statSync } from 'node:fs';
+import fs, { statSync, truncateSync } from 'node:fs';
 import { type FileHandle, readdir } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { describe, it } from 'node:test';
@@ -92,6 +92,23 @@ describe('A spool', () => {
         nameless.map((each) => each?.size),
         [100],
       );
+    },
+  );
+
+  it(
+    'takes no file for whole from which somebody has cut something off',
+    { skip: process.platform !== 'linux' },
+    async () => {
+      const spool = await open(100);
+      await spool.write(Buffer.alloc(77));
+      const paths = (await readdir('/proc/self/fd')).map((fd) => `/proc/self/fd/${fd}`);
+      const own = paths.find((path) => {
+        const stats = statSync(path, { throwIfNoEntry: false });
+        return stats?.nlink === 0 && stats.size === 77;
+      });
+      truncateSync(own ?? assert.fail('it is open'));
+      await assert.rejects(spool.read(), { code: 'ERR_SPOOL', message: /shorter than what was written/ });
+      await spool.close();
     },
   );
 

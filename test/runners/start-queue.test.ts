@@ -23,10 +23,12 @@ describe('The start queue', { timeout: 300_000 }, () => {
   let said: string[];
   let fails: string | undefined;
   let end: () => void;
+  let onTry: () => void;
 
   /** Says what it tries; works unless `fails` names an error. */
   function start({ file }: Invocation): Promise<OwnedProcess> {
     tried.push(file);
+    onTry();
     if (fails !== undefined) return Promise.reject(failure(fails));
     const exited = new Promise<ExitStatus>((resolve) => {
       end = () => {
@@ -46,6 +48,7 @@ describe('The start queue', { timeout: 300_000 }, () => {
 
   beforeEach(() => {
     [tried, said, fails] = [[], [], undefined];
+    onTry = () => undefined;
   });
 
   it('is a start like any other, until the system has nothing left', async () => {
@@ -99,6 +102,28 @@ describe('The start queue', { timeout: 300_000 }, () => {
     await waiting;
   });
 
+  it('tries less and less often, and as often as at first in the next shortage', async ({ mock }) => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    const { start } = queue();
+    for (const file of ['one', 'other']) {
+      fails = 'EAGAIN';
+      const waiting = start(named(file), never);
+      await settled();
+      for (const pauseMs of [50, 100, 200]) {
+        const before = tried.length;
+        mock.timers.tick(pauseMs - 1);
+        await settled();
+        assert.equal(tried.length, before, `within ${String(pauseMs)} ms`);
+        mock.timers.tick(1);
+        await settled();
+        assert.equal(tried.length, before + 1, `after ${String(pauseMs)} ms`);
+      }
+      fails = undefined;
+      mock.timers.tick(400);
+      await waiting;
+    }
+  });
+
   it('ends with what the start itself then fails with, and goes on with the next', async () => {
     fails = 'EAGAIN';
     const { start } = queue();
@@ -138,5 +163,16 @@ describe('The start queue', { timeout: 300_000 }, () => {
     fails = undefined;
     await start(named('b'), never);
     assert.equal(tried.length, count + 1);
+  });
+
+  it('is given up by a request that is aborted while it is tried', async () => {
+    fails = 'EAGAIN';
+    const abort = new AbortController();
+    const waiting = queue(2_000).start(named('a'), abort.signal);
+    await settled();
+    onTry = () => {
+      abort.abort(new Error('the web server has left'));
+    };
+    await assert.rejects(waiting, { code: 'ERR_SYSTEM_LIMIT', message: 'the web server has left' });
   });
 });

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, it } from 'node:test';
 
 import { groupOf, groupsOf, userOf } from '../../../src/daemon/process/accounts.js';
+import { identityOf } from '../../../src/daemon/process/privileges.js';
 import { succeed } from '../../helpers/command.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
@@ -115,5 +116,29 @@ describe('A group', () => {
         message: "--group g: can't be looked up: it is not in /etc/group, and there is no getent(1)",
       });
     });
+  });
+});
+
+describe('Whom root serves as', { skip: process.getuid?.() !== 0 }, () => {
+  const id = 'case $1 in -u) echo 1234 ;; -g) echo 100 ;; -G) echo 100 8 9 ;; esac';
+
+  it('has all groups of that user, and --group in the place of the first one', async () => {
+    await withPrograms({ id }, () => {
+      const user = 'somebody';
+      for (const [group, gid] of [
+        [undefined, 100],
+        ['200', 200],
+      ] as const) {
+        const expected = { user, uid: 1_234, gid, groups: [gid, 8, 9] };
+        assert.deepEqual(identityOf({ user, group }), expected);
+      }
+    });
+  });
+
+  it('is root itself where nothing is to change', () => {
+    const own = String(process.getgid?.());
+    assert.equal(identityOf({ user: 'root', group: own }), undefined);
+    const { uid, gid } = identityOf({ user: 'root', group: '12345' }) ?? {};
+    assert.deepEqual([uid, gid], [0, 12_345]);
   });
 });

@@ -73,6 +73,8 @@ describe('What a process leaves that is killed', () => {
     await mkdir(join(base, 'fcgi2cgi-filled'));
     await writeFile(join(base, 'fcgi2cgi-filled/of-somebody'), '');
     await mkdir(join(base, 'fcgi2cgi-notours1'));
+    await writeFile(join(base, `fcgi2cgi-${'a'.repeat(36)}.of-somebody`), '');
+    await writeFile(join(base, `of-somebody-fcgi2cgi-${'a'.repeat(36)}`), '');
     for (const name of await readdir(base)) await makeOld(join(base, name));
     const mine = await makePrivateDirectory(base);
     const before = (await readdir(base)).sort();
