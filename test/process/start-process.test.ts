@@ -47,6 +47,15 @@ describe('Programs that are started by posix_spawn', { timeout: 300_000 }, () =>
     await until(() => descriptorsOf(process.pid) === before);
   });
 
+  it('leave no descriptor where they can’t be started', async () => {
+    const before = descriptorsOf(process.pid);
+    for (let count = 0; count < 10; count++) {
+      const missing = start({ file: '/nowhere', args: [], directory: '/', variables });
+      await assert.rejects(missing, { code: 'ERR_SPAWN' });
+    }
+    assert.equal(descriptorsOf(process.pid), before);
+  });
+
   it('are reaped also where the signal came before anybody waited for it', async () => {
     for (let count = 0; count < 50; count++) {
       const { stdout, stderr, exited } = await start({

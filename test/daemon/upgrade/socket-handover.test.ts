@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, fstatSync, openSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { describe, it } from 'node:test';
 
+import { AllowFrom } from '../../../src/daemon/listening/address.js';
 import { ReceivedHandover } from '../../../src/daemon/upgrade/socket-handover.js';
+import { descriptorOf } from '../../../src/posix/descriptors.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
 describe('What is left to a process', () => {
@@ -41,6 +45,31 @@ describe('What is left to a process', () => {
       await ReceivedHandover.find()?.closeRest();
       assert.throws(() => fstatSync(descriptor), { code: 'EBADF' });
       assert.equal(existsSync(path), isKept);
+    }
+  });
+
+  it('is a listener of but one site, however many ask for its address', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const socket = { mode: 0o660, owner: undefined, group: undefined };
+    const address = { kind: 'tcp', host: '127.0.0.1', port: 1 } as const;
+    const sockets = [{ address: '127.0.0.1:1', descriptor: descriptorOf(server), waiting: [], socket }];
+    process.env['FCGI2CGI_HANDOVER'] = JSON.stringify({ sockets, pid: process.pid });
+    const left = ReceivedHandover.find() ?? assert.fail('it is there');
+    const ignore = (): void => undefined;
+    const options = {
+      socket,
+      backlog: 20,
+      allowFrom: new AllowFrom([]),
+      onProblem: ignore,
+      onStranger: ignore,
+    };
+    try {
+      const first = await left.take(address, options);
+      assert.deepEqual([left.takerOf(0) === first, left.taken], [true, [0]]);
+      assert.ok((await left.take(address, options)) === undefined);
+    } finally {
+      server.close();
     }
   });
 
