@@ -1,6 +1,6 @@
 /** The three pipes between a program and us, and the stream of those that are read late: most programs end soon. */
 
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, readSync, writeSync } from 'node:fs';
 import { Socket, type SocketConstructorOpts } from 'node:net';
 import { type DuplexOptions, Readable, Writable } from 'node:stream';
 
@@ -35,21 +35,23 @@ export class Pipes {
   readonly #libc: LibC;
   /** Undefined where there is no input: a pipe for that would cost eight system calls and 0.02 ms. */
   readonly #stdin: Pipe | undefined;
+  readonly #nothing: number;
   readonly #stdout: Pipe;
   readonly #stderr: Pipe;
   /** Our end of standard input, as long as something is to be written to it. */
   #input: number | undefined;
 
   /**
-   * Puts `input` into the pipe to standard input and closes it, where there is any and it fits.
+   * Puts `input` into the pipe to standard input and closes it, where it fits; where it is empty, `nothing` is in the
+   * place of that pipe, a descriptor of /dev/null.
    *
    * @throws Error of the system, with its `code`; nothing is open then.
    */
-  constructor(libc: LibC, input: Buffer | undefined) {
+  constructor(libc: LibC, input: Buffer | undefined, nothing: number) {
     this.#libc = libc;
+    this.#nothing = nothing;
     const open: Pipe[] = [];
     try {
-      if (input?.length === 0) nothing ??= openSync('/dev/null', 'r');
       for (let left = input?.length === 0 ? 2 : 3; left > 0; left--) open.push(openPipe(libc));
     } catch (error) {
       for (const { readEnd, writeEnd } of open) {
@@ -65,7 +67,7 @@ export class Pipes {
 
   /** The program's ends, in the order of its descriptors 0, 1 and 2. */
   get theirs(): readonly [number, number, number] {
-    return [this.#stdin?.readEnd ?? nothing ?? -1, this.#stdout.writeEnd, this.#stderr.writeEnd];
+    return [this.#stdin?.readEnd ?? this.#nothing, this.#stdout.writeEnd, this.#stderr.writeEnd];
   }
 
   /** To be called when the program has its own copies, or will never. */
@@ -115,9 +117,6 @@ export class Pipes {
     this.#input = undefined;
   }
 }
-
-/** What has an end and nothing before it, for all programs. */
-let nothing: number | undefined;
 
 /** What nothing more can be written to. */
 const closed = new Writable().destroy();

@@ -35,13 +35,14 @@ function make(libc: LibC): StartProcess {
   const attributes = groupAttributes(libc);
   const ownNiceness = getPriority();
   const reaper = new Reaper(libc);
+  const nothing = openSync('/dev/null', 'r');
 
   return async (command) => {
     refuseNul(command);
     let pipes: Pipes | undefined;
     let pid: number;
     try {
-      pipes = new Pipes(libc, command.input);
+      pipes = new Pipes(libc, command.input, nothing);
       pid = await spawn(libc, attributes, command, pipes.theirs);
     } catch (error) {
       pipes?.closeOurs();
