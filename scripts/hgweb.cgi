@@ -406,7 +406,7 @@ def read_templates(ui):
     for name in files.keys() - texts.keys():
         with templater.open_template(files[name])[1] as file:
             texts[name] = file.read()
-    trees = {text: parse(text) for text in texts.values()}
+    trees = wait_for_request.compute(lambda: {text: parse(text) for text in texts.values()})
 
     def read_or_known(*given):
         return (dict(texts), dict(files), list(aliases)) if given[-1] == path else read(*given)

@@ -274,8 +274,11 @@ if modules: import mercurial.templater
 read = []
 def hear(event, given):
     if event == 'open' and os.fsencode(given[0]).endswith(b'.tmpl'): read.append(given[0])
+class Hook:
+    def compute(self, function): return function()
+    def __call__(self): sys.addaudithook(hear)
 with open(sys.argv[0]) as file: code = file.read()
-exec(code, {'__name__': '__main__', '__prepared__': lambda: sys.addaudithook(hear)})
+exec(code, {'__name__': '__main__', '__prepared__': Hook()})
 print(len(read), file=sys.stderr)`;
     const run = (modules: string): Promise<Ended> =>
       runToEnd(python, ['-c', driver, modules, ...own], { cwd, env });

@@ -155,6 +155,20 @@ class Look(Effects):
             if name in USERS.get(module, ()):
                 self.refuse('asks for users in a way that is not seen (%s)' % name)
 
+    def compute(self, function):
+        """What a function gives whose calls need not be looked at one by one."""
+        self.set_profile(None)
+        try:
+            return function()
+        finally:
+            self.set_profile(self.notice)
+
+    def set_profile(self, notice):
+        # That is done to the system, too.
+        self.is_over = True
+        sys.setprofile(notice)
+        self.is_over = False
+
     def refuse(self, why):
         if not self.is_over:
             self.is_over = True

@@ -254,6 +254,11 @@ class Hook:
         self.tell(why, [], [])
         os._exit(0)
 
+    def compute(self, function):
+        """Gives what the function gives. It is done in a fraction of the time, as its calls are not looked at; so it may look
+        at nothing but files that it opens."""
+        return self.look.compute(function)
+
     def __call__(self):
         files, names = self.look.end()
         del self.look

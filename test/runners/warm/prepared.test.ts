@@ -116,6 +116,12 @@ const changes: readonly [
     },
   ],
   [
+    'a file that is read in what is not looked at call by call',
+    `(hook.compute if hook else lambda call: call())(lambda: (sys.getprofile(), open(D + '/computed').read()))`,
+    (data) => writeFile(join(data, 'computed'), 'two'),
+    (data) => writeFile(join(data, 'computed'), 'one'),
+  ],
+  [
     'a file that was missing',
     `os.path.exists(D + '/missing')`,
     (data) => writeFile(join(data, 'missing'), ''),
