@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import type { BridgeError } from '../base/errors.js';
 import { Connection, type ConnectionOptions } from '../fastcgi/connection.js';
 import { type Log, RepeatedEvents } from '../observe/log.js';
+import { ShortLived } from '../base/short-lived.js';
 import { Timer } from '../base/timer.js';
 import type { Listener, OnConnection } from './listening/listener.js';
 import type { SiteListeners } from './listening/site-listeners.js';
@@ -19,6 +20,10 @@ export type ReceiverOf = (listener: Listener) => ReceiveSocket | undefined;
 interface Origin {
   readonly socket: Socket;
   readonly listener: Listener;
+}
+
+interface Begun extends Origin {
+  readonly connection: Connection;
 }
 
 interface ConnectionsOptions {
@@ -38,7 +43,7 @@ export class Connections {
   max: number;
   readonly #options: ConnectionsOptions;
   readonly #events: RepeatedEvents;
-  readonly #all = new Map<Connection, Origin>();
+  readonly #all = new ShortLived<Begun>();
   /** Those whose turn comes when others have ended; nothing of them is read. */
   readonly #waiting: Origin[] = [];
   /** Who gets them, once the site takes no new work. */
@@ -92,7 +97,7 @@ export class Connections {
   /** Lets requests end, however long that takes; a connection that has a receiver goes there as soon as none runs on it. */
   async close(receiverOf: ReceiverOf): Promise<void> {
     this.#receiverOf = receiverOf;
-    for (const [connection, origin] of this.#all) closeOrDetach(connection, origin, receiverOf);
+    for (const begun of this.#all) closeOrDetach(begun, receiverOf);
     while (this.#waiting.length > 0) this.#beginNext();
     await this.ended();
   }
@@ -101,11 +106,11 @@ export class Connections {
   destroy(): void {
     this.#look.stop();
     for (const { socket } of this.#waiting.splice(0)) socket.destroy();
-    for (const connection of this.#all.keys()) connection.destroy();
+    for (const { connection } of this.#all) connection.destroy();
   }
 
   async ended(): Promise<void> {
-    await Promise.all([...this.#all.keys()].map((connection) => connection.closed));
+    await Promise.all([...this.#all].map(({ connection }) => connection.closed));
     this.#events.close();
   }
 
@@ -113,7 +118,7 @@ export class Connections {
   #hasRoom(): boolean {
     if (this.#all.size < this.max) return true;
     const now = performance.now();
-    const idle = [...this.#all.keys()].flatMap((connection) => {
+    const idle = [...this.#all].flatMap(({ connection }) => {
       const { idleSince, hasBegun } = connection;
       const isIdle = idleSince !== undefined && (hasBegun || now - idleSince >= UNUSED_MS);
       return isIdle ? [{ connection, idleSince }] : [];
@@ -130,17 +135,18 @@ export class Connections {
   #begin(origin: Origin): void {
     const connection = new Connection(origin.socket, this.#options.options);
     origin.socket.resume();
-    this.#all.set(connection, origin);
+    const begun = { ...origin, connection };
+    this.#all.add(begun);
     void connection.closed.then(() => {
-      this.#all.delete(connection);
+      this.#all.delete(begun);
       this.makeRoom();
     });
     // One that somebody has inherited who has ended meanwhile.
-    if (this.#receiverOf !== undefined) closeOrDetach(connection, origin, this.#receiverOf);
+    if (this.#receiverOf !== undefined) closeOrDetach(begun, this.#receiverOf);
   }
 }
 
-function closeOrDetach(connection: Connection, { socket, listener }: Origin, receiverOf: ReceiverOf): void {
+function closeOrDetach({ connection, socket, listener }: Begun, receiverOf: ReceiverOf): void {
   const receive = receiverOf(listener);
   if (receive === undefined) {
     connection.close();

@@ -3,6 +3,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { constants, getPriority } from 'node:os';
 
+import { ShortLived } from '../base/short-lived.js';
 import { type Command, refuseNul, startError } from './command.js';
 import { type ExitStatus, exitStatusOfWait } from './exit-status.js';
 import { OwnedProcess } from './owned-process.js';
@@ -107,7 +108,7 @@ async function spawn(
 }
 
 /** What another thread reads, to which nothing may lead but pointers in it: it must not be collected meanwhile. */
-const inUse = new Set<readonly Memory[]>();
+const inUse = new ShortLived<readonly Memory[]>();
 
 /**
  * A process group of its own; every signal at its default, since Node ignores SIGPIPE, and none blocked. Where there is a
@@ -145,10 +146,16 @@ function check(call: string, errorNumber: number): void {
 /** How often it looks anyway, should a signal get lost; the timer also keeps the event loop running until the end. */
 const LOOK_MS = 1_000;
 
+interface Running {
+  readonly pid: number;
+  /** Until it was reaped. */
+  ended: ((status: ExitStatus) => void) | undefined;
+}
+
 /** Owns processes from `ended` on until they are reaped. */
 export class Reaper {
   readonly #waitpid: LibC['waitpid'];
-  readonly #running = new Map<number, (status: ExitStatus) => void>();
+  readonly #running = new ShortLived<Running>();
   readonly #status = new Int32Array(1);
   #timer: NodeJS.Timeout | undefined;
 
@@ -161,23 +168,25 @@ export class Reaper {
   /** Resolves when the process was reaped, and not before its caller could add listeners to its streams. */
   ended(pid: number): Promise<ExitStatus> {
     return new Promise((resolve) => {
-      this.#running.set(pid, resolve);
+      const running: Running = { pid, ended: resolve };
+      this.#running.add(running);
       this.#timer ??= setInterval(this.#look, LOOK_MS);
       // It may have ended before we knew its id, with its signal gone by.
-      setImmediate(this.#lookAt, pid);
+      setImmediate(this.#lookAt, running);
     });
   }
 
   readonly #look = (): void => {
-    for (const pid of this.#running.keys()) this.#lookAt(pid);
+    for (const running of this.#running) this.#lookAt(running);
   };
 
-  readonly #lookAt = (pid: number): void => {
-    const ended = this.#running.get(pid);
+  readonly #lookAt = (running: Running): void => {
+    const { pid, ended } = running;
     if (ended === undefined) return;
     const result = this.#waitpid(pid, this.#status, WNOHANG);
     if (result === 0) return;
-    this.#running.delete(pid);
+    running.ended = undefined;
+    this.#running.delete(running);
     ended(result === pid ? exitStatusOfWait(this.#status[0] ?? 0) : REAPED_BY_OTHERS);
     if (this.#running.size > 0) return;
     clearInterval(this.#timer);

@@ -4,6 +4,7 @@ import type { Invocation } from '../cgi/invocation.js';
 import { BridgeError, reasonOf } from '../base/errors.js';
 import type { RunResult, RunLimits, Runner, RunnerStatus, RunStreams } from './runner.js';
 import { type ScriptProcess, ScriptRun } from './script-run.js';
+import { ShortLived } from '../base/short-lived.js';
 import type { WaitSignal } from '../base/timer.js';
 
 /** The body of most requests. */
@@ -20,7 +21,7 @@ export type StartScript = (invocation: Invocation, signal: WaitSignal) => Promis
 export class ProcessRunner implements Runner {
   readonly #limits: RunLimits;
   readonly #start: StartScript;
-  readonly #runs = new Set<ScriptRun>();
+  readonly #runs = new ShortLived<ScriptRun>();
   #started = 0;
   #isDestroyed = false;
 

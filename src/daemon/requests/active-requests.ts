@@ -1,8 +1,11 @@
 /** The requests of a site that have begun and not ended: what is shown of each, and how to cancel one. */
 
+import type { Writable } from 'node:stream';
+
 import { toText } from '../../base/bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
 import { BridgeError } from '../../base/errors.js';
+import { ShortLived } from '../../base/short-lived.js';
 import { type Params, paramText } from '../../fastcgi/params.js';
 import type { Request } from '../../fastcgi/request.js';
 import type { Access } from '../../observe/access-log.js';
@@ -10,6 +13,7 @@ import type { RequestStatus } from '../../observe/status/status.js';
 import type { ResultWord } from '../../base/results.js';
 import { usageOf } from '../../process/usage.js';
 import type { RequestBody } from '../../runners/request-body.js';
+import type { RunStreams } from '../../runners/runner.js';
 import type { RequestResult } from './request-result.js';
 
 /** A request on its way to its end. */
@@ -30,8 +34,47 @@ export interface ActiveRequest {
   onEnded?: ((access: Access) => void)[];
 }
 
+/**
+ * What its run reads and writes. No literal: V8 makes a class of its own of each that has a getter, and keeps that, with all
+ * of the request, until it looks through its whole heap.
+ */
+export class ActiveStreams implements RunStreams {
+  readonly #active: ActiveRequest;
+  #hasAnswered = false;
+
+  constructor(active: ActiveRequest) {
+    this.#active = active;
+  }
+
+  get stdin(): RequestBody | undefined {
+    return this.#active.body;
+  }
+
+  get stdout(): Writable {
+    return this.#active.request.stdout;
+  }
+
+  get stderr(): Writable {
+    return this.#active.request.stderr;
+  }
+
+  /** Whether the request has ended before its script has. */
+  get hasAnswered(): boolean {
+    return this.#hasAnswered;
+  }
+
+  onStarted(pid: number): void {
+    this.#active.pid = pid;
+  }
+
+  onAnswered(): void {
+    this.#hasAnswered = true;
+    void this.#active.request.end(0);
+  }
+}
+
 /** Knows those that have begun and not ended; the handler that answers them adds and deletes them. */
-export class ActiveRequests extends Set<ActiveRequest> {
+export class ActiveRequests extends ShortLived<ActiveRequest> {
   statuses(site: string): readonly RequestStatus[] {
     const now = performance.now();
     // The asking request itself is no news.

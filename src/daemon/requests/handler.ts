@@ -8,11 +8,19 @@ import type { RefusalReason } from '../../fastcgi/connection.js';
 import type { Request } from '../../fastcgi/request.js';
 import type { AccessLog } from '../../observe/access-log.js';
 import { type Log, RepeatedEvents } from '../../observe/log.js';
+import { ShortLived } from '../../base/short-lived.js';
 import { Deadline } from '../../base/timer.js';
 import { RequestBody } from '../../runners/request-body.js';
 import type { Runner } from '../../runners/runner.js';
 import { checked, type Site } from '../../sites/site.js';
-import { accessOf, accessOfUnread, type ActiveRequest, ActiveRequests, uriOf } from './active-requests.js';
+import {
+  accessOf,
+  accessOfUnread,
+  type ActiveRequest,
+  ActiveRequests,
+  ActiveStreams,
+  uriOf,
+} from './active-requests.js';
 import type { Admission } from './admission.js';
 import {
   pageBytes,
@@ -56,7 +64,7 @@ export class Handler {
   readonly active = new ActiveRequests();
   readonly #options: HandlerOptions;
   readonly #refusals: RepeatedEvents;
-  readonly #responses = new Set<Promise<void>>();
+  readonly #responses = new ShortLived<Promise<void>>();
   /** Request ids are unique across restarts, short, and sort in the order of arrival. */
   readonly #idPrefix = randomBytes(4).toString('hex');
   #idCount = 0;
@@ -194,27 +202,11 @@ export class Handler {
   async #run(active: ActiveRequest, invocation: Invocation): Promise<RequestResult> {
     const { request, body } = active;
     active.invocation = invocation;
-    let hasAnswered = false;
-    const onStarted = (pid: number): void => {
-      active.pid = pid;
-    };
-    const onAnswered = (): void => {
-      hasAnswered = true;
-      void request.end(0);
-    };
     if (body?.errored) throw body.errored;
-    const streams = {
-      stdin: body,
-      stdout: request.stdout,
-      get stderr() {
-        return request.stderr;
-      },
-      onStarted,
-      onAnswered,
-    };
+    const streams = new ActiveStreams(active);
     const run = await this.#options.runner.run(invocation, streams, request.signal);
     return resultOfRun(run, request, {
-      hasAnswered,
+      hasAnswered: streams.hasAnswered,
       script: invocation.file,
       doubt: invocation.doubt,
     });

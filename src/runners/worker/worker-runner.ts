@@ -41,7 +41,7 @@ export class WorkerRunner implements Runner {
       });
       this.#runs.add(run);
       // Such a request has no body that could be gone after a first try.
-      const own = isRepeatable ? { ...streams, stdin: undefined } : streams;
+      const own = isRepeatable ? withoutBody(streams) : streams;
       const outcome = await run.run(invocation, own, signal);
       this.#runs.delete(run);
       const sent = request;
@@ -99,6 +99,15 @@ export class WorkerRunner implements Runner {
     });
     return request;
   }
+}
+
+function withoutBody(streams: RunStreams): RunStreams {
+  const { stdout, stderr } = streams;
+  return {
+    ...{ stdin: undefined, stdout, stderr },
+    onStarted: (pid) => streams.onStarted?.(pid),
+    onAnswered: () => streams.onAnswered?.(),
+  };
 }
 
 function canBeRepeated({ variables }: Invocation): boolean {
