@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
-import { describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 
 import type { OwnedProcess } from '../../src/process/owned-process.js';
 import { ProcessRunner } from '../../src/runners/process-runner.js';
@@ -54,6 +54,13 @@ describe('A run that is ended while its process is being started', { timeout: 30
       void runner.destroy();
     },
   };
+  // What all starts have in common is there from the first one on.
+  before(async () => {
+    const first = await startProcess(invocation);
+    await first.terminate(0);
+    for (const stream of [first.stdout, first.stderr]) stream.resume();
+  });
+
   for (const [how, end] of Object.entries(ways)) {
     it(`${how} ends the process as soon as it is there, and leaves nothing`, async () => {
       const descriptors = descriptorsOf(process.pid);
