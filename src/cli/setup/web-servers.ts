@@ -88,19 +88,9 @@ function lighttpd(site: WebSite): string {
   );
 }
 
-/** Debian 13 sets one of these itself, and lighttpd refuses to read a key twice. */
 function lighttpdOnce(): string {
-  const main = '/etc/lighttpd/lighttpd.conf';
-  const set = existsSync(main) ? readFileSync(main, 'utf8') : '';
   const hg = readFileSync(Buffer.from(shippedFile('scripts/webservers/lighttpd-hg.conf'), 'latin1'), 'utf8');
-  const lines = (LIGHTTPD_ONCE.exec(hg)?.[0] ?? '').trimEnd().split('\n');
-  const kept = lines.map((line) => {
-    const key = /^server\.max-request-field-size|(?<=^server\.http-parseopts.*)"url-[\w-]+"/.exec(line)?.[0];
-    return key !== undefined && new RegExp(`^\\s*${key}\\s*=`, 'm').test(set)
-      ? `# As ${main} has it: ${line}`
-      : line;
-  });
-  return `# For all sites of fcgi2cgi setup.\n${kept.join('\n')}\n`;
+  return `# For all sites of fcgi2cgi setup.\n${(LIGHTTPD_ONCE.exec(hg)?.[0] ?? '').trimEnd()}\n`;
 }
 
 function apache(site: WebSite): string {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
 import {
   openbsdHttpd,
@@ -83,7 +84,14 @@ const checks: Record<keyof typeof webServers, { main: string; command: (main: st
     command: (main) => ['nginx', '-t', '-c', main],
   },
   lighttpd: {
-    main: 'server.document-root = "/"\nserver.port = 8080\nserver.modules = ()\ninclude "DIR/*.conf"\n',
+    main: `server.document-root = "/"
+server.port = 8080
+server.modules = ()
+# Debian 13 has this one.
+server.http-parseopts = ( "header-strict" => "enable", "url-invalid-utf8-reject" => "enable" )
+server.max-request-field-size = 8192
+include "DIR/*.conf"
+`,
     command: (main) => ['lighttpd', '-tt', '-f', main],
   },
   apache: {
@@ -106,6 +114,24 @@ const checks: Record<keyof typeof webServers, { main: string; command: (main: st
     command: (main) => ['caddy', 'validate', '--adapter', 'caddyfile', '--config', main],
   },
 };
+
+describe('The files of the package for lighttpd', () => {
+  for (const git of ['lighttpd-git', 'lighttpd-git-markers']) {
+    it(`are taken together, whatever lighttpd.conf has set: hg and ${git}`, async () => {
+      const place = await temporaryDirectory();
+      for (const name of ['lighttpd-hg', git]) {
+        const file = fileURLToPath(new URL(`../../../../scripts/webservers/${name}.conf`, import.meta.url));
+        await writeFile(join(place, `${name}.conf`), await readFile(file));
+      }
+      const { main, command } = checks.lighttpd;
+      const file = join(place, 'main');
+      await writeFile(file, main.replaceAll('DIR', place));
+      const [program = '', ...args] = command(file);
+      const { status, stderr } = await runToEnd(pathOf(program) ?? program, args);
+      assert.equal(status, 0, stderr);
+    });
+  }
+});
 
 describe('What setup writes for a web server', () => {
   for (const [name, server] of Object.entries(webServers)) {
