@@ -176,7 +176,7 @@ describe('Fork servers', { timeout: 300_000 }, () => {
   });
 
   it('end when nobody has asked for them for as long as they may be idle', async () => {
-    const warm = new Warm({ idleTimeoutMs: 300 });
+    const warm = new Warm({ idleTimeoutMs: 2_000 });
     assert.equal((await warm.scripts.prepare(python)).kind, 'warm');
     const pid = await newest(warm, new Set());
     await vanished(pid);
