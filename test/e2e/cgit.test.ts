@@ -21,9 +21,12 @@ describe('cgit by fcgi2cgi script', { skip, timeout: 300_000 }, () => {
     directory = await temporaryDirectory();
     await makeBareRepository(join(directory, 'repos/group/one.git'), { 'read me.txt': 'hello\n' });
     const config = join(directory, 'cgitrc');
+    // It shows whom a filter or hook of cgit's would believe in.
+    const filter = join(directory, 'filter');
+    await writeFile(filter, '#!/bin/sh\nprintf "by <%s>: " "${REMOTE_USER-}"\ncat\n', { mode: 0o755 });
     await writeFile(
       config,
-      `css=/cgit-css/cgit.css\nlogo=/cgit-css/cgit.png\nfavicon=/cgit-css/favicon.ico\njs=/cgit-css/cgit.js\nvirtual-root=/\nscan-path=${directory}/repos\n`,
+      `source-filter=${filter}\ncss=/cgit-css/cgit.css\nlogo=/cgit-css/cgit.png\nfavicon=/cgit-css/favicon.ico\njs=/cgit-css/cgit.js\nvirtual-root=/\nscan-path=${directory}/repos\n`,
     );
     const { socket } = await serve(['script', '/usr/lib/cgit/cgit.cgi', '--env', `CGIT_CONFIG=${config}`]);
     await mkdir(join(directory, 'web'));
@@ -52,5 +55,12 @@ describe('cgit by fcgi2cgi script', { skip, timeout: 300_000 }, () => {
     }
     const { body } = await fetchRaw(web.url, '/group/one.git/plain/read%20me.txt');
     assert.equal(body.toString(), 'hello\n');
+  });
+
+  it('takes nobody for the user of a header, since nginx asks for no password', async () => {
+    const headers = { Authorization: `Basic ${Buffer.from('ann:whatever').toString('base64')}` };
+    const { status, body } = await fetchRaw(web.url, '/group/one.git/tree/read%20me.txt', { headers });
+    assert.equal(status, 200);
+    assert.match(body.toString(), /by <>: hello/);
   });
 });

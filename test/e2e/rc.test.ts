@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { appendFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { dirname, join } from 'node:path';
 import { before, describe, it } from 'node:test';
@@ -111,13 +111,21 @@ function lifeWith(system: System): void {
       assert.equal((await theDaemon(place)).pid, daemon.pid);
     });
 
-    it('replaces the daemon when told to restart', { timeout }, async () => {
-      assertStatus(await script('restart'), 0, 'restart');
-      const { pid } = daemon;
-      daemon = await theDaemon(place);
-      assert.notEqual(daemon.pid, pid);
-      await assertListening(place.socket);
-    });
+    it(
+      'replaces the daemon when told to restart, and leaves directories as they are',
+      { timeout },
+      async () => {
+        const directories = [place.pidFile, place.socket].map((file) => dirname(file));
+        for (const directory of directories) await chmod(directory, 0o711);
+        assertStatus(await script('restart'), 0, 'restart');
+        for (const directory of directories)
+          assert.equal((await stat(directory)).mode & 0o777, 0o711, directory);
+        const { pid } = daemon;
+        daemon = await theDaemon(place);
+        assert.notEqual(daemon.pid, pid);
+        await assertListening(place.socket);
+      },
+    );
 
     it(
       'restarts after kill -9 in spite of the pid file and the sockets that are left',

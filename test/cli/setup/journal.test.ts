@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readFile, readdir, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
@@ -56,12 +56,17 @@ describe('What setup writes', () => {
   it('is taken away without a trace, and leaves what others wrote in the same file', async () => {
     const root = await machine();
     const before = await listing(root);
+    // Others may not read it, before or after.
+    const mode = async (): Promise<number> => (await stat(join(root, 'etc/f.toml'))).mode & 0o777;
+    await chmod(join(root, 'etc/f.toml'), 0o640);
     addAll(root, 'a');
+    assert.equal(await mode(), 0o640);
     assert.ok((await listing(root)).includes('srv/hg'));
     assert.ok((await readFile(join(root, 'etc/f.toml'), 'utf8')).startsWith(`${own}\n[site.new]`));
     journal(root).undo('a');
     assert.deepEqual(await listing(root), before);
     assert.equal(await readFile(join(root, 'etc/f.toml'), 'utf8'), own);
+    assert.equal(await mode(), 0o640);
   });
 
   it('is written once, however often it is asked for', async () => {

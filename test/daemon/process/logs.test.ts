@@ -1,12 +1,41 @@
 import assert from 'node:assert/strict';
-import { chmod, chown, lstat, mkdir, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { beforeEach, describe, it } from 'node:test';
 
-import { makeLogFile } from '../../../src/daemon/process/logs.js';
+import { Logs, makeLogFile } from '../../../src/daemon/process/logs.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
 const NOBODY = 65_534;
 const nobody = { uid: NOBODY, gid: NOBODY, groups: [NOBODY], user: 'nobody' };
+
+describe('The logs of a daemon', () => {
+  it('both go on as they were where the access log can’t be changed', async () => {
+    const directory = await temporaryDirectory();
+    const [log, other] = [`${directory}/log`, `${directory}/other`];
+    const logs = new Logs({ log: { file: log, level: 'info', format: 'text' }, accessLog: undefined });
+    const changed = { file: other, level: 'error', format: 'json' } as const;
+    assert.throws(
+      () => {
+        logs.change({ log: changed, accessLog: `${directory}/missing/access` });
+      },
+      { code: 'ERR_LOG_FILE' },
+    );
+    logs.log.info({}, 'it goes on');
+    assert.match(await readFile(log, 'utf8'), / info it goes on\n$/);
+    assert.equal(await readFile(other, 'utf8'), '');
+  });
+});
 
 describe('The log file that root makes for a user', { skip: process.getuid?.() !== 0 }, () => {
   let directory: string;
