@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { EventEmitter, once } from 'node:events';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 
+import { Listener } from '../../../src/daemon/listening/listener.js';
 import type { Logs } from '../../../src/daemon/process/logs.js';
 import { PidFile } from '../../../src/daemon/process/pid-file.js';
 import { answerRequest, requestUpgrade } from '../../../src/daemon/upgrade/upgrade-request.js';
-import { upgrade } from '../../../src/daemon/upgrade/next-process.js';
+import { NextProcess, upgrade } from '../../../src/daemon/upgrade/next-process.js';
 import { until } from '../../helpers/processes.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
@@ -42,6 +45,33 @@ describe('An upgrade that fails', () => {
   });
 });
 
+describe('The process that takes our place', () => {
+  it('has said that it has all connections that it was given before it is told that we have ended', async () => {
+    const child = Object.assign(new EventEmitter(), {
+      connected: true,
+      send: () => true,
+      disconnect: () => {
+        child.connected = false;
+        child.emit('disconnect');
+      },
+    });
+    const listener = Object.create(Listener.prototype) as Listener;
+    const next = Reflect.construct(NextProcess, [child, new Map([[listener, 0]])]) as NextProcess;
+    const onStop = (): void => assert.fail('it has not ended');
+    next.obey({ onReopen: () => undefined, onStop });
+    next.sendConnection(new Socket(), listener);
+    next.sendConnection(new Socket(), listener);
+    const closed = next.close();
+    for (let left = 2; left > 0; left -= 1) {
+      await setImmediate();
+      assert.equal(child.connected, true);
+      child.emit('message', { kind: 'taken' });
+    }
+    await closed;
+    assert.equal(child.connected, false);
+  });
+});
+
 describe('The file in which an upgrade is asked for', () => {
   it('is one that nobody else may write to, whatever the umask, and not what a killed command has left', async () => {
     const path = `${await temporaryDirectory()}/pid`;
@@ -52,15 +82,9 @@ describe('The file in which an upgrade is asked for', () => {
     await once(daemon.stdout, 'data');
     const umask = process.umask(0);
     const asked = assert.rejects(requestUpgrade(path, daemon.pid ?? 0), { code: 'ERR_UPGRADE' });
-    const own = `${String(process.pid)}\n`;
-    const isOurs = (): boolean => {
-      try {
-        return readFileSync(`${path}.upgrade`, 'utf8') === own;
-      } catch {
-        // What somebody else has left there is removed first.
-        return false;
-      }
-    };
+    // For a moment nothing is there.
+    const isOurs = async (): Promise<boolean> =>
+      (await readFile(`${path}.upgrade`, 'utf8').catch(() => '')) === `${String(process.pid)}\n`;
     await until(isOurs).finally(() => process.umask(umask));
     assert.equal(statSync(`${path}.upgrade`).mode & 0o777, 0o600);
     daemon.kill();
