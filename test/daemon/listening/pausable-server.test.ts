@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 
 import { AllowFrom } from '../../../src/daemon/listening/address.js';
 import { Listener } from '../../../src/daemon/listening/listener.js';
@@ -68,8 +69,19 @@ describe('A listening socket', { timeout: 30_000 }, () => {
     assert.deepEqual(lines, ['connected']);
     assert.equal(problems.length % 2, 0, 'it serves again whenever it has made who connects wait');
     for (const socket of accepted) socket.destroy();
-    await listener.close();
     other.stdin.end();
     await once(other, 'exit');
+
+    // One that is closed while descriptors are few looks for no more.
+    const { length: told } = problems;
+    filling.splice(0);
+    while ((filling.at(-1) ?? 0) < LIMIT - 14) filling.push(openSync('/dev/null', 'r'));
+    const late = connect(path).on('error', () => undefined);
+    await until(() => problems.length > told);
+    await listener.close();
+    for (const descriptor of filling) closeSync(descriptor);
+    await delay(250);
+    for (const socket of [late, ...accepted]) socket.destroy();
+    assert.match(problems.slice(told).join('\n'), /^who connects waits.*$/);
   });
 });

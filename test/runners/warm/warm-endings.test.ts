@@ -187,6 +187,20 @@ describe('What can’t be run warm', { timeout: 300_000 }, () => {
     }
   });
 
+  it('has one where a variable is there and one where it is not, if that is asked while they load', async () => {
+    const path = await makeScript(
+      `#!/usr/bin/perl\nmy $is; BEGIN { $is = exists $ENV{HTTPS} ? 'there' : 'missing' } print "A: b\\n\\n$is";\n`,
+    );
+    const warm = new Warm();
+    const kinds = [{}, { HTTPS: 'on' }].map((more) => invocationOf(path, more));
+    for (const kind of kinds) {
+      while (!(await warm.run(kind)).isWarm) assert.ok(warm.events.length < 10);
+    }
+    const pages = [];
+    for (const kind of kinds) pages.push((await warm.run(kind)).stdout);
+    assert.deepEqual(pages, ['A: b\n\nmissing', 'A: b\n\nthere']);
+  });
+
   it('is any other program, which the log says once', async () => {
     const warm = new Warm();
     for (let count = 0; count < 2; count++) await warm.run(invocationOf(fixture('cgi/nph.sh')));

@@ -113,6 +113,33 @@ describe('What is set while an interpreter starts, or a module is loaded,', { ti
   }
 });
 
+describe('A warm process of Python', { timeout: 300_000 }, () => {
+  it('has its own time zone, and the environment that what stands before its interpreter has made', async () => {
+    const directory = await temporaryDirectory();
+    // As pyenv has it.
+    const shim = `#!/bin/sh\nunset PYENV_VERSION\nexport PYENV_DIR=/\nexec /usr/bin/python3 "$@"\n`;
+    const content = `#!${directory}/python3
+import os, time
+print('A: b\\n')
+print(*time.tzname, *(os.environ.get('PYENV_' + name) for name in ('VERSION', 'DIR')))\n`;
+    const tree = { python3: { content: shim, mode: 0o755 }, script: { content, mode: 0o755 } };
+    await makeTree(directory, tree);
+    const warm = new Warm();
+    for (const zone of ['ONE', 'TWO']) {
+      const more = [
+        ['TZ', `${zone}-1`],
+        ['PYENV_VERSION', '3'],
+      ] as const;
+      const invocation = {
+        ...{ file: fromText(`${directory}/script`), args: [], directory: '/' },
+        variables: new Map([...variables, ...more]),
+      };
+      const { stdout } = await warm.compared(invocation, zone);
+      assert.equal(stdout, `A: b\n\n${zone} ${zone} None /\n`);
+    }
+  });
+});
+
 describe('A fork server that does not start', { timeout: 300_000 }, () => {
   it('is given up after a time and ended should it start, while requests are served without it', async () => {
     let pid = 0;
