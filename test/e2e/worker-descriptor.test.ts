@@ -113,12 +113,15 @@ describe('worker on descriptor 0', { timeout: 300_000 }, () => {
     for (const { stdout } of await Promise.all(waiting)) assert.match(stdout, /\r\n\r\n\d+\n$/);
   });
 
-  it('gives the application the environment and descriptors that it was given', async () => {
-    const { socket, process: bridge } = await start(1, '--env', 'OURS=1');
+  it('gives the application the environment and descriptors that it was given, but what systemd says', async () => {
+    process.env['NOTIFY_SOCKET'] = '/missing/notify';
+    const starting = start(1, '--env', 'OURS=1');
+    const { socket, process: bridge } = await starting.finally(() => delete process.env['NOTIFY_SOCKET']);
     await ask(socket);
     const [worker = 0] = childrenOf(bridge.pid ?? 0);
     const environment = readFileSync(`/proc/${String(worker)}/environ`, 'utf8').split('\0');
     assert.ok(environment.includes('OURS=1'));
+    assert.ok(!environment.some((variable) => variable.startsWith('NOTIFY_SOCKET=')));
     assert.ok(environment.includes(`HOME=${process.env['HOME'] ?? ''}`));
     assert.match(readlinkSync(`/proc/${String(worker)}/fd/0`), /^socket:/);
     assert.equal(

@@ -166,6 +166,17 @@ describe('The script of OpenBSD', () => {
   });
 });
 
+describe('Every script', () => {
+  for (const name of ['freebsd', 'netbsd', 'openbsd', 'openrc', 'sysv']) {
+    it(`makes directories for the user who serves, and only those that are missing (${name})`, () => {
+      const made = [...read(name).matchAll(/^.*\binstall -d .*$/gm)].map(([line]) => line);
+      const expected =
+        /^\s+\[ -d "\$(\w+)" \] \|\| install -d -o "\$((fcgi2cgi|daemon)_)?user" "\$\1" \|\| return$/;
+      assert.match(made.join('\n'), expected);
+    });
+  }
+});
+
 describe('The script of a BSD', () => {
   for (const name of ['freebsd', 'netbsd', 'openbsd']) {
     it(`lets nobody but the user and his group read the log (${name})`, () => {

@@ -12,6 +12,7 @@ import {
 } from '../../../src/cli/setup/web-servers.js';
 import { runToEnd } from '../../helpers/command.js';
 import { lacking, pathOf } from '../../helpers/release.js';
+import { runHere } from '../../helpers/run-here.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
 const directory = await temporaryDirectory();
@@ -48,6 +49,34 @@ describe('What setup prints for OpenBSD’s httpd', () => {
       );
     });
   }
+});
+
+describe('What setup is told', () => {
+  it('is refused where a configuration would take it for more than a name', async () => {
+    for (const [option, value] of [
+      ['host', 'a.example;'],
+      ['repos', '/srv/a"\n'],
+      ['markers', '/var/www/$a'],
+      ['password-file', '/etc/a;b'],
+    ] as const) {
+      const host = option === 'host' ? [] : ['--host', 'a.example'];
+      const { status, stderr } = await runHere([
+        ...['setup', 'hg', '--dry-run', ...host],
+        ...[`--${option}`, value],
+      ]);
+      assert.equal(status, 2, stderr);
+      assert.match(stderr, new RegExp(`--${option} [^]*: expected (lower-case|a path of) letters`));
+    }
+  });
+});
+
+describe('What setup writes for Caddy', () => {
+  it('has passwords’ hashes in it, which nobody but root and the web server reads', () => {
+    const owner = { uid: 7, gid: 8 };
+    const [file] = webServers.caddy.files({ ...plain, passwordFile, owner });
+    assert.ok(file?.kind === 'file' && file.text.includes('$2y$05$'));
+    assert.deepEqual([file.mode, file.owner], [0o640, { uid: 0, gid: 8 }]);
+  });
 });
 
 const password = /auth_basic_user_file|htpasswd\.userfile|AuthUserFile|basicauth/;
