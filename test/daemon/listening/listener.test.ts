@@ -8,7 +8,7 @@ import { networkInterfaces } from 'node:os';
 import { afterEach, describe, it } from 'node:test';
 
 import { type Address, AllowFrom, parseAddress } from '../../../src/daemon/listening/address.js';
-import { Listener } from '../../../src/daemon/listening/listener.js';
+import { Listener, type ListenerOptions } from '../../../src/daemon/listening/listener.js';
 import { descriptorOf } from '../../../src/posix/descriptors.js';
 import { systemCodeOf } from '../../../src/base/errors.js';
 import { loadLibC } from '../../../src/posix/libc.js';
@@ -73,6 +73,12 @@ async function open(
   const all = Object.assign(listener, { port, events, accepted, seen });
   opened.push(all);
   return all;
+}
+
+/** Options of a listener of which nobody is told anything. */
+function silent(backlog: number): ListenerOptions {
+  const ignore = (): void => undefined;
+  return { ...plain, backlog, allowFrom: new AllowFrom([]), onProblem: ignore, onStranger: ignore };
 }
 
 /** A Unix socket that does not accept yet. */
@@ -169,16 +175,8 @@ describe('A listener', () => {
 
   it('is another process’s to take over as long as its file is there: else nobody would reach it', async () => {
     const { path, bound } = await bindUnix();
-    const ignore = (): void => undefined;
-    const options = {
-      ...plain,
-      backlog: 20,
-      allowFrom: new AllowFrom([]),
-      onProblem: ignore,
-      onStranger: ignore,
-    };
     const taken = (): Promise<Listener | undefined> =>
-      Listener.takeOver({ kind: 'unix', path }, bound.handover(), options, { isBorrowed: true });
+      Listener.takeOver({ kind: 'unix', path }, bound.handover(), silent(20), { isBorrowed: true });
     try {
       assert.ok((await taken()) !== undefined);
       await unlink(path);
@@ -205,15 +203,7 @@ describe('A listener', () => {
   it('has it keep as many as other options say, once it accepts with them', async () => {
     const listener = await open('127.0.0.1:0', { backlog: 20 });
     assert.equal(backlogOf(listener.handover().descriptor), 20);
-    const ignore = (): void => undefined;
-    const others = {
-      ...plain,
-      backlog: 30,
-      allowFrom: new AllowFrom([]),
-      onProblem: ignore,
-      onStranger: ignore,
-    };
-    listener.accept(() => undefined, others);
+    listener.accept(() => undefined, silent(30));
     assert.equal(backlogOf(listener.handover().descriptor), 30);
   });
 
