@@ -32,11 +32,15 @@ export interface WebServer {
 export const socketOf = (host: string): string => `/run/fcgi2cgi/${host}.sock`;
 export const indexSocketOf = (host: string): string => `/run/fcgi2cgi/${host}-index.sock`;
 
+/** A configuration that the package has. */
+function shipped(name: string): string {
+  return readFileSync(Buffer.from(shippedFile(`scripts/webservers/${name}.conf`), 'latin1'), 'utf8');
+}
+
 /** A shipped configuration with the site's names in it. */
 function filled(server: string, site: WebSite): string {
   const { kind, host, port, markers, passwordFile } = site;
-  const file = `scripts/webservers/${server}-${kind}.conf`;
-  return readFileSync(Buffer.from(shippedFile(file), 'latin1'), 'utf8')
+  return shipped(`${server}-${kind}`)
     .replaceAll(`/run/fcgi2cgi/${kind}-index.sock`, indexSocketOf(host))
     .replaceAll(`/run/fcgi2cgi/${kind}.sock`, socketOf(host))
     .replaceAll(`/var/www/${kind}.example.org`, markers)
@@ -89,8 +93,8 @@ function lighttpd(site: WebSite): string {
 }
 
 function lighttpdOnce(): string {
-  const hg = readFileSync(Buffer.from(shippedFile('scripts/webservers/lighttpd-hg.conf'), 'latin1'), 'utf8');
-  return `# For all sites of fcgi2cgi setup.\n${(LIGHTTPD_ONCE.exec(hg)?.[0] ?? '').trimEnd()}\n`;
+  const [once = ''] = LIGHTTPD_ONCE.exec(shipped('lighttpd-hg')) ?? [];
+  return `# For all sites of fcgi2cgi setup.\n${once.trimEnd()}\n`;
 }
 
 function apache(site: WebSite): string {
