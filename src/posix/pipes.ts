@@ -85,15 +85,15 @@ export class Pipes {
   }
 
   /** Streams on our ends, which they close; standard input is destroyed already where it has got all. */
-  streams(): { stdin: Writable; stdout: LatePipe; stderr: LatePipe } {
+  streams(): { stdin: Writable; stdout: OutputPipe; stderr: OutputPipe } {
     const { fcntl } = this.#libc;
     const [stdout, stderr] = [this.#stdout.readEnd, this.#stderr.readEnd];
     fcntl(stdout, F_SETPIPE_SZ, 'int', PIPE_BYTES);
     for (const descriptor of [stdout, stderr]) fcntl(descriptor, F_SETFL, 'int', O_NONBLOCK);
     return {
       stdin: this.#input === undefined ? closed : this.#stdinStream(this.#input),
-      stdout: new LatePipe(stdout, LOOK_MS),
-      stderr: new LatePipe(stderr),
+      stdout: new OutputPipe(stdout, LOOK_MS),
+      stderr: new OutputPipe(stderr),
     };
   }
 
@@ -142,7 +142,7 @@ const room = Buffer.allocUnsafe(MUCH_BYTES);
  * The bytes of a pipe. It is read once its program has ended, or has run for a while, from when on it is watched: to
  * make a socket for it and to have that watched costs 0.05 ms of CPU time, to read its end one system call.
  */
-export class LatePipe extends Readable {
+export class OutputPipe extends Readable {
   readonly #descriptor: number;
   readonly #timer: NodeJS.Timeout;
   #looksLeft: number;

@@ -9,7 +9,7 @@ import { systemCodeOf } from '../../base/errors.js';
 import type { ExitStatus } from '../../process/exit-status.js';
 import { OwnedProcess } from '../../process/owned-process.js';
 import { groupRuns, signalGroup } from '../../process/process-group.js';
-import { LatePipe } from '../../posix/pipes.js';
+import { OutputPipe } from '../../posix/pipes.js';
 import { makePrivateDirectory, MEMORY } from '../private-directory.js';
 
 /** Pause between looks at a process whose fork server is gone: nothing reports its end. */
@@ -61,7 +61,7 @@ export function begin(pid: number, path: ByteString, ended: Promise<ExitStatus>)
 export interface Ends {
   readonly stdin: Writable;
   readonly stdout: Readable;
-  readonly stderr: LatePipe;
+  readonly stderr: OutputPipe;
 }
 
 /**
@@ -91,7 +91,7 @@ export function openEnds(path: ByteString): Ends {
   return {
     stdin: new Socket({ fd: stdin, readable: false, writable: true }),
     stdout: new Socket({ fd: stdout, readable: true, writable: false }),
-    stderr: new LatePipe(stderr),
+    stderr: new OutputPipe(stderr),
   };
 }
 
