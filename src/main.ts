@@ -3,7 +3,7 @@
 
 import { reportFailure } from './cli/exit-status.js';
 import { requireWorkingDirectory } from './daemon/process/working-directory.js';
-import { limitYoungGeneration } from './base/memory-pressure.js';
+import { limitYoungGeneration } from './base/memory.js';
 import { heldThreads } from './base/threads.js';
 import { exitAtOnce } from './posix/libc.js';
 

@@ -5,7 +5,7 @@ import type { Socket } from 'node:net';
 import type { BridgeError } from '../base/errors.js';
 import { Connection, type ConnectionOptions } from '../fastcgi/connection.js';
 import { type Log, RepeatedEvents } from '../observe/log.js';
-import { ShortLived } from '../base/short-lived.js';
+import { ShortLived } from '../base/memory.js';
 import { Timer } from '../base/timer.js';
 import type { Listener, OnConnection } from './listening/listener.js';
 import type { SiteListeners } from './listening/site-listeners.js';

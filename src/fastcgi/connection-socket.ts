@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 
 import { BridgeError } from '../base/errors.js';
 import { Timer } from '../base/timer.js';
-import { noteBytesRead } from '../base/memory-pressure.js';
+import { noteBytesRead } from '../base/memory.js';
 
 export interface ConnectionSocketOptions {
   /** How long the web server may leave unread what it was sent, in milliseconds; 0 for as long as it likes. */

@@ -3,7 +3,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { constants, getPriority } from 'node:os';
 
-import { ShortLived } from '../base/short-lived.js';
+import { ShortLived } from '../base/memory.js';
 import { type Command, refuseNul, startError } from './command.js';
 import { type ExitStatus, exitStatusOfWait } from './exit-status.js';
 import { OwnedProcess } from './owned-process.js';

@@ -1,6 +1,6 @@
-/** Processes and their groups: what is left of them, and signals to all of a group. */
+/** Processes and their groups: what is left of them, what they use, and signals to all of a group. */
 
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 
 import { systemCodeOf } from '../base/errors.js';
@@ -37,9 +37,9 @@ export async function groupRuns(group: number): Promise<boolean> {
   const running = await Promise.all(
     ids.map(async (id) => {
       if (!/^\d+$/.test(id)) return false;
-      const stat = await readFile(`/proc/${id}/stat`, 'latin1').catch(() => '');
-      // proc(5): pid (comm) state ppid pgrp; the command's name may contain anything.
-      const [state = '', , processGroup] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      const [state = '', , processGroup] = fieldsOf(
+        await readFile(`/proc/${id}/stat`, 'latin1').catch(() => ''),
+      );
       return Number(processGroup) === group && !/[ZX]/.test(state);
     }),
   );
@@ -55,21 +55,23 @@ const PF_EXITING = 0x4;
  * counts as one that lives.
  */
 export function hasEnded(pid: number): boolean {
-  let stat: string;
   try {
-    stat = readFileSync(`/proc/${String(pid)}/stat`, 'latin1');
+    return isEnding(readFileSync(`/proc/${String(pid)}/stat`, 'latin1'));
   } catch {
     // It was reaped, unless the system shows its processes to nobody.
     return !exists(pid);
   }
-  return isEnding(stat);
 }
 
 /** The same of what Linux's /proc says of it. */
 export function isEnding(stat: string): boolean {
-  // proc(5): pid (comm) state ppid pgrp session tty_nr tpgid flags; the command's name may contain anything.
-  const [state = '', , , , , , flags] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const [state = '', , , , , , flags] = fieldsOf(stat);
   return /[ZX]/.test(state) || (Number(flags) & PF_EXITING) !== 0;
+}
+
+/** proc(5): pid (comm) state ppid pgrp session tty_nr tpgid flags; the command's name may contain anything. */
+function fieldsOf(stat: string): string[] {
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }
 
 /** Whether a process has that number, also one of another user. */
@@ -80,4 +82,57 @@ export function exists(pid: number): boolean {
   } catch (error) {
     return systemCodeOf(error) === 'EPERM';
   }
+}
+
+/** A process that runs. Its CPU time has that of its children that have ended and were waited for. */
+export interface ProcessUsage {
+  readonly pid: number;
+  /** What the process is called, or calls itself: text that nobody has checked. */
+  readonly command: string;
+  readonly cpuMs: number;
+  readonly residentBytes: number;
+}
+
+/** Nobody reads more, and to ask costs time. */
+const MAX_PROCESSES = 16;
+const MAX_THREADS = 32;
+/** Linux's unit of CPU time, to every program. */
+const TICK_MS = 10;
+
+/** A process and its descendants, as far as these run and still belong to it; empty where nothing is known. */
+export function usageOf(pid: number, proc = '/proc'): readonly ProcessUsage[] {
+  const found: ProcessUsage[] = [];
+  const pids = [pid];
+  for (const each of pids) {
+    if (found.length === MAX_PROCESSES) break;
+    try {
+      const directory = `${proc}/${String(each)}`;
+      found.push(readUsage(each, directory));
+      pids.push(...childrenOf(directory).filter((child) => !pids.includes(child)));
+    } catch {
+      // It has ended, or is not for this user to see.
+    }
+  }
+  return found;
+}
+
+function readUsage(pid: number, directory: string): ProcessUsage {
+  const stat = readFileSync(`${directory}/stat`, 'utf8');
+  const ticks = fieldsOf(stat)
+    .slice(11, 15)
+    .reduce((sum, each) => sum + Number(each), 0);
+  const resident = /^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`${directory}/status`, 'utf8'))?.[1];
+  return {
+    pid,
+    command: stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')')),
+    cpuMs: TICK_MS * ticks,
+    residentBytes: 1_024 * Number(resident ?? 0),
+  };
+}
+
+/** Also those that other threads than the first have started. */
+function childrenOf(directory: string): readonly number[] {
+  const threads = readdirSync(`${directory}/task`).slice(0, MAX_THREADS);
+  const lists = threads.map((thread) => readFileSync(`${directory}/task/${thread}/children`, 'latin1'));
+  return lists.flatMap((list) => list.split(' ').filter(Boolean).map(Number));
 }

@@ -4,7 +4,7 @@ import type { Invocation } from '../cgi/invocation.js';
 import { BridgeError, reasonOf } from '../base/errors.js';
 import type { RunResult, RunLimits, Runner, RunnerStatus, RunStreams } from './runner.js';
 import { type ScriptProcess, ScriptRun } from './script-run.js';
-import { ShortLived } from '../base/short-lived.js';
+import { ShortLived } from '../base/memory.js';
 import type { WaitSignal } from '../base/timer.js';
 
 /** The body of most requests. */

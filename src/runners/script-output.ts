@@ -4,7 +4,7 @@ import type { Writable } from 'node:stream';
 
 import { type ResponseHeader, ResponseHeaderReader } from '../cgi/response-header.js';
 import { reasonOf } from '../base/errors.js';
-import { noteBytesRead } from '../base/memory-pressure.js';
+import { noteBytesRead } from '../base/memory.js';
 import type { RunLimits } from './runner.js';
 import { drained, type ScriptSource, uncork } from './script-streams.js';
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 
 import type { ByteBudget } from '../base/bytes.js';
 import { BridgeError, reasonOf } from '../base/errors.js';
-import { noteBytesRead } from '../base/memory-pressure.js';
+import { noteBytesRead } from '../base/memory.js';
 import { SPOOL_SHARE, Threads } from '../base/threads.js';
 import { PREFIX } from './private-directory.js';
 

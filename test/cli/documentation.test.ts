@@ -12,7 +12,7 @@ import { ExitStatus } from '../../src/cli/exit-status.js';
 import { keysOfKind, topKeys } from '../../src/cli/toml-file/keys.js';
 import { siteKindNames } from '../../src/cli/options/site-kinds.js';
 import { results, resultWords } from '../../src/base/results.js';
-import { saysWho } from '../../src/sites/remote-user.js';
+import { saysWho } from '../../src/sites/request-path.js';
 import {
   describedOptions,
   filesBelow,

@@ -4,7 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
-import { usageOf } from '../../src/process/usage.js';
+import { usageOf } from '../../src/process/process-group.js';
 import { until } from '../helpers/processes.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { refuseUnclear, saysWho, withoutUser } from '../../src/sites/remote-user.js';
+import { refuseUnclear, saysWho, withoutUser } from '../../src/sites/request-path.js';
 import { somebody } from '../helpers/somebody.js';
 
 describe('Params of a request of nobody’s', () => {

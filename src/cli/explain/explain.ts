@@ -7,7 +7,7 @@ import { makeSite } from '../../daemon/make-site.js';
 import { BridgeError } from '../../base/errors.js';
 import { visible, word } from '../../observe/escape.js';
 import { whyNotStarted } from '../../process/limits.js';
-import { saysWho } from '../../sites/remote-user.js';
+import { saysWho } from '../../sites/request-path.js';
 import { type Resolution, resolveRequest } from '../../sites/site.js';
 import type { Run } from '../commands.js';
 import { ExitStatus, exitStatusOfHttp } from '../exit-status.js';

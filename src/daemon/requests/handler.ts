@@ -8,7 +8,7 @@ import type { RefusalReason } from '../../fastcgi/connection.js';
 import type { Request } from '../../fastcgi/request.js';
 import type { AccessLog } from '../../observe/access-log.js';
 import { type Log, RepeatedEvents } from '../../observe/log.js';
-import { ShortLived } from '../../base/short-lived.js';
+import { ShortLived } from '../../base/memory.js';
 import { Deadline } from '../../base/timer.js';
 import { RequestBody } from '../../runners/request-body.js';
 import type { Runner } from '../../runners/runner.js';

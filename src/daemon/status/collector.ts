@@ -3,9 +3,8 @@
 import { setImmediate } from 'node:timers/promises';
 
 import type { Access } from '../../observe/access-log.js';
-import { History } from '../../observe/status/history.js';
+import { History, RecentRequests } from '../../observe/status/history.js';
 import { Metrics } from '../../observe/status/metrics.js';
-import { RecentRequests } from '../../observe/status/recent.js';
 import type { Activity, RequestStatus, SiteStatus, Status } from '../../observe/status/status.js';
 import { version } from '../package.js';
 import type { RequestResult } from '../requests/request-result.js';

@@ -4,7 +4,7 @@ import { type ByteString, type NameValues, toText, valueOf } from '../../base/by
 import { type DocumentResponse, page } from '../../cgi/document.js';
 import { statusHtml } from '../../observe/status/html.js';
 import { statusJson } from '../../observe/status/status.js';
-import { contentSecurityPolicy } from '../../observe/status/style.js';
+import { contentSecurityPolicy } from '../../observe/status/markup.js';
 import { statusText } from '../../observe/status/text.js';
 import { requestPath, writtenPath } from '../../sites/request-path.js';
 import type { StatusCollector } from './collector.js';

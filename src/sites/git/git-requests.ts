@@ -1,8 +1,7 @@
 /** Tells the requests of git's clients from those of people, and reads what the latter say to gitweb. */
 
 import { type ByteString, fromBuffer, fromText, type NameValues, toText } from '../../base/bytes.js';
-import { refuseUnclear } from '../remote-user.js';
-import { writtenPath } from '../request-path.js';
+import { refuseUnclear, writtenPath } from '../request-path.js';
 import { refuse, type Resolution } from '../site.js';
 
 const RECEIVE_PACK = '/git-receive-pack';

@@ -5,7 +5,7 @@ import { metaVariables } from '../../cgi/invocation.js';
 import { safeSegments } from '../contain.js';
 import { type LookUp, statAt } from '../look-up.js';
 import { belowIndex, INDEX_FILE } from '../refusal-reason.js';
-import { doubtOf, noPushes } from '../remote-user.js';
+import { doubtOf, nonEmptyParam, noPushes, percentEncode } from '../request-path.js';
 import { inputOf, type Published, type Repository, withheld } from '../repositories.js';
 import {
   type Asked,
@@ -13,12 +13,10 @@ import {
   RepositorySite,
   type RepositorySiteOptions,
 } from '../repository-site.js';
-import { nonEmptyParam, percentEncode } from '../request-path.js';
 import { type Deferred, refuse, type Resolution, run, type Site } from '../site.js';
 import { staticFile } from '../static-files.js';
 import { isPush, isService, optionForGit, projectQuery, refusedService } from './git-requests.js';
-import { GitVersion } from './git-version.js';
-import type { Git } from './installation.js';
+import { type Git, GitVersion } from './installation.js';
 import { GitRepositories } from './repository.js';
 
 export interface GitSiteOptions extends RepositorySiteOptions {

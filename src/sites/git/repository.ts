@@ -3,7 +3,7 @@
 import { dirname, resolve } from 'node:path';
 
 import { type ByteString, fromBuffer, toText } from '../../base/bytes.js';
-import { contains, withoutEnd } from '../contain.js';
+import { contains, trimmed, withoutEnd } from '../contain.js';
 import {
   entriesAt,
   linkAt,
@@ -18,7 +18,6 @@ import {
 import { whyUnreachable, whyUnread } from '../refusal-reason.js';
 import type { Repository, Withheld } from '../repositories.js';
 import type { Trees } from '../trees.js';
-import { includedPaths } from './includes.js';
 
 /** How many directories of objects one repository may borrow from; git follows chains of six. */
 const MAX_ALTERNATES = 64;
@@ -217,4 +216,33 @@ function from(directory: ByteString, path: ByteString): ByteString {
 
 function leadsOut(file: ByteString): Withheld {
   return { why: `${toText(file)} leads out of --repos` };
+}
+
+/** What git takes for white space. */
+const SPACE = ' \t\n\r';
+
+/** A section of included files, on a line of its own. */
+const section = /^\[include(?:if[ \t]+"(?:[^"\\]|\\.)*")?\]$/i;
+
+/**
+ * The paths that a configuration includes, as they stand there, whatever the condition; undefined where one is not plain:
+ * it is quoted, begins in somebody's home, or stands where only git would find it.
+ */
+export function includedPaths(text: ByteString): readonly ByteString[] | undefined {
+  if (!/\[include/i.test(text)) return [];
+  const paths: ByteString[] = [];
+  let isInside = false;
+  for (const raw of text.split('\n')) {
+    const line = trimmed(raw, SPACE);
+    if (section.test(line)) isInside = true;
+    else if (/\[include/i.test(line)) return undefined;
+    else if (line.startsWith('[')) isInside = false;
+    else if (isInside && line !== '' && !/^[#;]/.test(line)) {
+      const [name = '', ...rest] = line.split('=');
+      const path = trimmed(rest.join('='), SPACE);
+      if (trimmed(name, SPACE).toLowerCase() !== 'path' || /["\\#;\0]|^[~%]|^$/.test(path)) return undefined;
+      paths.push(path);
+    }
+  }
+  return paths;
 }

@@ -3,7 +3,14 @@
 import { type ByteString, type NameValues, toText } from '../../base/bytes.js';
 import { type Invocation, metaVariables } from '../../cgi/invocation.js';
 import { belowIndex, INDEX_FILE } from '../refusal-reason.js';
-import { doubtOf, NO_PUSHES, noPushes, refuseUnclear } from '../remote-user.js';
+import {
+  doubtOf,
+  NO_PUSHES,
+  nonEmptyParam,
+  noPushes,
+  percentEncode,
+  refuseUnclear,
+} from '../request-path.js';
 import { inputOf, type Published, withheld } from '../repositories.js';
 import {
   type Asked,
@@ -11,7 +18,6 @@ import {
   RepositorySite,
   type RepositorySiteOptions,
 } from '../repository-site.js';
-import { nonEmptyParam, percentEncode } from '../request-path.js';
 import { type Deferred, type Resolution, run, type Site } from '../site.js';
 import { HgRepositories } from './repository.js';
 

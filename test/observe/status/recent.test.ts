@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 
-import { MAX_FAILED, MAX_SLOW, RecentRequests } from '../../../src/observe/status/recent.js';
+import { MAX_FAILED, MAX_SLOW, RecentRequests } from '../../../src/observe/status/history.js';
 import { answered } from '../../helpers/access.js';
 
 const access = { ...answered, client: '192.0.2.1', uri: '/', queueMs: 1, firstMs: 2, totalMs: 3 };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { chmod, copyFile, rename, stat, writeFile } from 'node:fs/promises';
 import { beforeEach, describe, it } from 'node:test';
 
-import { GitVersion } from '../../../src/sites/git/git-version.js';
+import { GitVersion } from '../../../src/sites/git/installation.js';
 import { succeed } from '../../helpers/command.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { GitVersion } from '../../../src/sites/git/git-version.js';
+import { GitVersion } from '../../../src/sites/git/installation.js';
 import { bare } from '../../helpers/git-invocation.js';
 import { makeTree } from '../../helpers/file-tree.js';
 import { gitweb } from '../../helpers/gitweb-hosts.js';

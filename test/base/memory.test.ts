@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-import { ShortLived } from '../../src/base/short-lived.js';
+import { ShortLived } from '../../src/base/memory.js';
 import { type ActiveRequest, ActiveStreams } from '../../src/daemon/requests/active-requests.js';
 
 setFlagsFromString('--expose-gc');
