@@ -55,8 +55,8 @@ export async function clearSockets(beside: string): Promise<void> {
     (name) => ofSocket.test(name),
     async (path, found) => {
       if (!isOld(found)) return false;
-      if (found.isDirectory()) return clearPlace(path);
-      if (!found.isSocket() || (await someoneListens(path))) return false;
+      if (!found.isSocket()) return clearPlace(path);
+      if (await someoneListens(path)) return false;
       await unlink(path);
       return true;
     },

@@ -14,6 +14,7 @@ import {
 } from '../../../src/daemon/process/left-behind.js';
 import type { Log } from '../../../src/observe/log.js';
 import { ALIVE, makePrivateDirectory } from '../../../src/runners/private-directory.js';
+import { runToEnd } from '../../helpers/command.js';
 import { until } from '../../helpers/processes.js';
 import { exists } from '../../../src/process/process-group.js';
 import { temporaryDirectory, withTmpdir } from '../../helpers/temporary.js';
@@ -129,6 +130,9 @@ describe('What was to become a socket', () => {
       await deadSocket(join(base, name, name === '.f2c.12e' ? name : 'of-somebody'));
     }
     await mkdir(join(base, '.f2c.12h'), { mode: 0o700 });
+    const outside = await temporaryDirectory();
+    await deadSocket(join(outside, '.f2c.12i'));
+    await symlink(outside, join(base, '.f2c.12i'));
     const living = ['.f2c.12d', '.f2c.12h/.f2c.12h'].map((name) => createServer().listen(join(base, name)));
     await Promise.all(living.map((server) => once(server, 'listening')));
     for (const name of [
@@ -138,6 +142,7 @@ describe('What was to become a socket', () => {
       '.f2c.12f',
       '.f2c.12g',
       '.f2c.12h',
+      '.f2c.12i',
       '.f2c.1file',
       '.cache.d',
       '.foo.sock',
@@ -153,12 +158,29 @@ describe('What was to become a socket', () => {
       '.f2c.12f',
       '.f2c.12g',
       '.f2c.12h',
+      '.f2c.12i',
       '.f2c.1file',
       '.foo.sock',
       'other',
     ];
     assert.deepEqual((await readdir(base)).sort(), kept);
+    assert.deepEqual(await readdir(outside), ['.f2c.12i']);
     for (const server of living) server.close();
+  });
+});
+
+describe('A socket that we may not write to', { skip: process.getuid?.() !== 0 }, () => {
+  it('is taken for one on which somebody listens', async () => {
+    const socket = join(base, 'sock');
+    await deadSocket(socket);
+    await chmod(socket, 0o600);
+    await chown(socket, 65_534, 65_534);
+    const module = new URL('../../../src/daemon/process/left-behind.js', import.meta.url).href;
+    const asks = `import('${module}').then(async (all) => console.log(await all.someoneListens('${socket}')))`;
+    const { stdout } = await runToEnd('setpriv', [
+      ...['--bounding-set=-dac_override', process.execPath, '-e', asks],
+    ]);
+    assert.equal(stdout, 'true\n');
   });
 });
 

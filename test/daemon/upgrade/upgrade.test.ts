@@ -45,18 +45,45 @@ describe('An upgrade that fails', () => {
   });
 });
 
+/** The next process, as we see it, with the channel to it. */
+function makeNext(listeners: readonly Listener[] = []): {
+  readonly next: NextProcess;
+  readonly child: EventEmitter & { connected: boolean };
+} {
+  const child = Object.assign(new EventEmitter(), {
+    connected: true,
+    send: () => true,
+    disconnect: () => {
+      child.connected = false;
+      child.emit('disconnect');
+    },
+  });
+  const taken = new Map(listeners.map((listener, index) => [listener, index]));
+  return { child, next: Reflect.construct(NextProcess, [child, taken]) as NextProcess };
+}
+
 describe('The process that takes our place', () => {
+  it('has us end when it says so or has ended, and open our logs again', () => {
+    const heard: string[] = [];
+    const orders = {
+      onReopen: (): unknown => heard.push('reopen'),
+      onStop: (): unknown => heard.push('stop'),
+    };
+    const { next, child } = makeNext();
+    next.obey(orders);
+    for (const kind of ['reopen', 'stop', 'other']) child.emit('message', { kind });
+    assert.deepEqual(heard.splice(0), ['reopen', 'stop']);
+    child.emit('disconnect');
+    assert.deepEqual(heard.splice(0), ['stop']);
+    const gone = makeNext();
+    gone.child.connected = false;
+    gone.next.obey(orders);
+    assert.deepEqual(heard, ['stop']);
+  });
+
   it('has said that it has all connections that it was given before it is told that we have ended', async () => {
-    const child = Object.assign(new EventEmitter(), {
-      connected: true,
-      send: () => true,
-      disconnect: () => {
-        child.connected = false;
-        child.emit('disconnect');
-      },
-    });
     const listener = Object.create(Listener.prototype) as Listener;
-    const next = Reflect.construct(NextProcess, [child, new Map([[listener, 0]])]) as NextProcess;
+    const { next, child } = makeNext([listener]);
     const onStop = (): void => assert.fail('it has not ended');
     next.obey({ onReopen: () => undefined, onStop });
     next.sendConnection(new Socket(), listener);
