@@ -126,12 +126,16 @@ describe('hgweb, whatever a repository’s owner does meanwhile,', () => {
       await writeFile(join(repos, name, '.hg/hgrc'), `%include ${root}/secret/.hg/hgrc\n`);
       await chown(join(repos, name, '.hg/hgrc'), owner, owner);
     }
-    const [untrusted, trusted] = await responses(
+    // As where somebody else serves.
+    const notOwn = `util.isowner = lambda st: False
+util.username = lambda uid=None: b'somebody' if uid is None else b'root'`;
+    const [untrusted, trusted, ofRoot] = await responses(
       page('r', '/summary', 'style=gitweb'),
       page('other', '/summary', 'style=gitweb'),
+      page('other', '/summary', 'style=gitweb', notOwn),
     );
     assert.doesNotMatch(untrusted?.stdout ?? secret, new RegExp(secret));
-    assert.match(trusted?.stdout ?? '', new RegExp(secret));
+    for (const shown of [trusted, ofRoot]) assert.match(shown?.stdout ?? '', new RegExp(secret));
   });
 
   it('lists nothing that lies outside by now, but the rest', async () => {
@@ -187,7 +191,7 @@ describe('hgweb, whatever a repository’s owner does meanwhile,', () => {
     await symlink('../made', join(repos, 'dangling'));
     const said = await runPython(
       repos,
-      `import os, runpy, sys
+      `import os, runpy, signal, sys
 script = runpy.run_path(sys.argv[1])
 script['Inside']().keep()
 def attempt(*names):
@@ -196,6 +200,10 @@ def attempt(*names):
             try: open(name, mode)
             except (script['Outside'], OSError): pass
 attempt(b'r/kept', b'r/made')
+# Nobody reads from it.
+os.mkfifo('fifo')
+signal.alarm(20)
+attempt(b'fifo')
 # As where the link is put there right after the look for one.
 os.path.islink = lambda path: False
 attempt(b'link', b'dangling')
@@ -281,18 +289,22 @@ describe('A repository’s name', () => {
 });
 
 describe('A bundle', () => {
-  it('is sent only from the file that the bridge has seen, not from where a link leads', async () => {
+  it('is sent only from the file that the bridge has seen, not from where a link leads, and nobody waits at a FIFO', async () => {
     const [outside, link] = [join(root, 'bundle.hg'), join(root, 'link.hg')];
     await writeFile(outside, 'HG20');
     await rm(link, { force: true });
     await symlink(outside, link);
     const variables = { SCRIPT_NAME: '/bundle.hg' };
-    const [sent, followed] = await responses(
+    const fifo = join(root, 'fifo');
+    const make = `os.mkfifo(${JSON.stringify(fifo)}); import signal; signal.alarm(20)`;
+    const [sent, followed, waited] = await responses(
       { args: ['bundle', outside], variables },
       { args: ['bundle', link], variables },
+      { args: ['bundle', fifo], variables, before: make },
     );
     assert.match(sent?.stdout ?? '', /\r\n\r\nHG20$/, sent?.stderr);
     assert.match(followed?.stdout ?? '', /^Status: 500 /);
     assert.match(followed?.stderr ?? '', /Too many levels of symbolic links/);
+    assert.match(waited?.stdout ?? '', /^Status: [^]*\r\n\r\n$/);
   });
 });
