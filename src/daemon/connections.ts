@@ -86,13 +86,13 @@ export class Connections {
   }
 
   /** To be called when a request has ended: its connection may idle now. */
-  makeRoom(): void {
+  readonly makeRoom = (): void => {
     if (this.#waiting.length === 0) return;
     this.#look.stop();
     while (this.#waiting.length > 0 && this.#hasRoom()) this.#beginNext();
     if (this.#waiting.length > 0) this.#look.start();
     else this.#options.listeners.resume();
-  }
+  };
 
   /** Lets requests end, however long that takes; a connection that has a receiver goes there as soon as none runs on it. */
   async close(receiverOf: ReceiverOf): Promise<void> {

@@ -68,10 +68,7 @@ export class ServedSite implements WatchedSite {
         FCGI_MPXS_CONNS: '1',
       },
       refuse: (why) => handler.refuse(why),
-      onRequest: (request, connection) =>
-        handler.handle(request, connection, () => {
-          this.#connections.makeRoom();
-        }),
+      onRequest: (request, connection) => handler.handle(request, connection, this.#connections.makeRoom),
       onProblem: (problem) => {
         this.#connections.report(problem);
       },

@@ -8,7 +8,7 @@ import { ShortLived } from '../base/memory.js';
 import type { WaitSignal } from '../base/timer.js';
 
 /** The body of most requests. */
-const NOTHING = Buffer.alloc(0);
+export const NOTHING = Buffer.alloc(0);
 
 /**
  * Makes the process of an invocation. What has to wait for something stops waiting when `signal` aborts.
@@ -44,7 +44,7 @@ export class ProcessRunner implements Runner {
       return { ...notStarted, startError };
     }
     this.#started += 1;
-    streams.onStarted?.(process.pid);
+    streams.pid = process.pid;
     const run = new ScriptRun(process, fed, streams, this.#limits);
     this.#runs.add(run);
     if (this.#isDestroyed) run.end('abort');

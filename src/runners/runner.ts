@@ -19,8 +19,8 @@ export interface RunStreams {
   readonly stdout: Writable;
   /** Asked for where there is something to write. */
   readonly stderr: Writable;
-  /** Called when the process is there. */
-  readonly onStarted?: (pid: number) => void;
+  /** Set when the process is there. */
+  pid?: number | undefined;
   /** Called when the script has closed both outputs and lives on: nothing more can come of its answer. */
   readonly onAnswered?: () => void;
 }

@@ -5,7 +5,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 import { ShortLived } from '../../src/base/memory.js';
-import { type ActiveRequest, ActiveStreams } from '../../src/daemon/requests/active-requests.js';
+import { ActiveRequest } from '../../src/daemon/requests/active-requests.js';
+import type { Request } from '../../src/fastcgi/request.js';
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as (options?: { type: 'minor' }) => void;
@@ -51,8 +52,8 @@ describe('What lives as long as a request', () => {
 
   it('is freed with the young though its streams were asked for', async () => {
     const askFor = (large: object): void => {
-      const active = { request: { stdout: {}, stderr: {} }, large } as unknown as ActiveRequest;
-      const { stdout, stderr } = new ActiveStreams(active);
+      const request = { stdout: {}, stderr: {}, large } as unknown as Request;
+      const { stdout, stderr } = new ActiveRequest('1', request, undefined, {});
       assert.notEqual(stdout, stderr);
     };
     assert.equal(await isKept(askFor), false);

@@ -16,60 +16,50 @@ import type { RequestBody } from '../../runners/request-body.js';
 import type { RunStreams } from '../../runners/runner.js';
 import type { RequestResult } from './request-result.js';
 
-/** A request on its way to its end. */
-export interface ActiveRequest {
+/**
+ * A request on its way to its end, and what its run reads and writes. No literal: V8 makes a class of its own of each that
+ * has a getter, and keeps that, with all of the request, until it looks through its whole heap.
+ */
+export class ActiveRequest implements RunStreams {
   readonly id: string;
   readonly request: Request;
-  readonly body: RequestBody | undefined;
+  readonly stdin: RequestBody | undefined;
+  readonly stdout: Writable;
   readonly connection: object;
   /** What runs for it, once it is clear that something does. */
-  invocation?: Invocation;
-  /** When it has begun to wait for a place, by `performance.now()`, and how long it has, once it has one or none. */
-  waitsSince?: number;
-  queueMs?: number;
-  pid?: number;
+  invocation: Invocation | undefined;
+  /** When it has begun to wait for a slot, by `performance.now()`, and how long it has, once it has one or none. */
+  waitsSince: number | undefined;
+  queueMs: number | undefined;
+  pid: number | undefined;
   /** Whether the bridge has answered it by a page of its own. */
-  isOwnPage?: boolean;
+  isOwnPage = false;
+  /** Whether it has ended before its script has. */
+  hasAnswered = false;
   /** Who has ended it by hand, and waits. */
-  onEnded?: ((access: Access) => void)[];
-}
+  readonly onEnded: ((access: Access) => void)[] = [];
 
-/**
- * What its run reads and writes. No literal: V8 makes a class of its own of each that has a getter, and keeps that, with all
- * of the request, until it looks through its whole heap.
- */
-export class ActiveStreams implements RunStreams {
-  readonly #active: ActiveRequest;
-  #hasAnswered = false;
-
-  constructor(active: ActiveRequest) {
-    this.#active = active;
-  }
-
-  get stdin(): RequestBody | undefined {
-    return this.#active.body;
-  }
-
-  get stdout(): Writable {
-    return this.#active.request.stdout;
+  constructor(id: string, request: Request, stdin: RequestBody | undefined, connection: object) {
+    this.id = id;
+    this.request = request;
+    this.stdin = stdin;
+    this.stdout = request.stdout;
+    this.connection = connection;
   }
 
   get stderr(): Writable {
-    return this.#active.request.stderr;
-  }
-
-  /** Whether the request has ended before its script has. */
-  get hasAnswered(): boolean {
-    return this.#hasAnswered;
-  }
-
-  onStarted(pid: number): void {
-    this.#active.pid = pid;
+    return this.request.stderr;
   }
 
   onAnswered(): void {
-    this.#hasAnswered = true;
-    void this.#active.request.end(0);
+    this.hasAnswered = true;
+    void this.request.end(0);
+  }
+
+  get state(): RequestStatus['state'] {
+    if (this.request.account.endedAt !== undefined) return 'answered';
+    if (this.queueMs !== undefined) return 'running';
+    return this.waitsSince === undefined ? 'preparing' : 'waiting';
   }
 }
 
@@ -78,11 +68,11 @@ export class ActiveRequests extends ShortLived<ActiveRequest> {
   statuses(site: string): readonly RequestStatus[] {
     const now = performance.now();
     // The asking request itself is no news.
-    const others = [...this].filter(({ isOwnPage }) => isOwnPage !== true);
-    return others.map(({ id, request, invocation, pid, ...on }) => ({
+    const others = [...this].filter(({ isOwnPage }) => !isOwnPage);
+    return others.map(({ id, request, invocation, pid, state }) => ({
       id,
       site,
-      state: stateOf({ request, ...on }),
+      state,
       client: paramText(request.params, 'REMOTE_ADDR'),
       method: paramText(request.params, 'REQUEST_METHOD'),
       uri: uriOf(request.params),
@@ -100,24 +90,14 @@ export class ActiveRequests extends ShortLived<ActiveRequest> {
     const active = [...this].find((each) => each.id === id);
     if (active === undefined) return undefined;
     const ended = new Promise<Access>((resolve) => {
-      (active.onEnded ??= []).push(resolve);
+      active.onEnded.push(resolve);
     });
     const reason = new BridgeError('ERR_CANCELLED', 'somebody has told the daemon to end it');
     active.request.cancel(reason);
     // Where nothing runs yet that could be ended, it is the body that is waited for.
-    if (stateOf(active) === 'preparing') active.body?.destroy(reason);
+    if (active.state === 'preparing') active.stdin?.destroy(reason);
     return ended;
   }
-}
-
-function stateOf({
-  request,
-  waitsSince,
-  queueMs,
-}: Pick<ActiveRequest, 'request' | 'waitsSince' | 'queueMs'>): RequestStatus['state'] {
-  if (request.account.endedAt !== undefined) return 'answered';
-  if (queueMs !== undefined) return 'running';
-  return waitsSince === undefined ? 'preparing' : 'waiting';
 }
 
 /** What the access log says of a request that has ended. */

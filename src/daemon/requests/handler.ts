@@ -13,14 +13,7 @@ import { Deadline } from '../../base/timer.js';
 import { RequestBody } from '../../runners/request-body.js';
 import type { Runner } from '../../runners/runner.js';
 import { checked, type Site } from '../../sites/site.js';
-import {
-  accessOf,
-  accessOfUnread,
-  type ActiveRequest,
-  ActiveRequests,
-  ActiveStreams,
-  uriOf,
-} from './active-requests.js';
+import { accessOf, accessOfUnread, ActiveRequest, ActiveRequests, uriOf } from './active-requests.js';
 import type { Admission } from './admission.js';
 import {
   pageBytes,
@@ -86,7 +79,7 @@ export class Handler {
   handle(request: Request, connection: object, ended?: () => void): RequestBody | undefined {
     const id = this.#nextId();
     const body = request.input.isEmpty ? undefined : this.#bodyOf(id, request);
-    const active: ActiveRequest = { id, request, body, connection };
+    const active = new ActiveRequest(id, request, body, connection);
     this.active.add(active);
     const response = this.#respond(active).finally(() => {
       this.#responses.delete(response);
@@ -120,7 +113,7 @@ export class Handler {
     const result = await this.#answer(active).catch((error: unknown) =>
       resultUnstarted(error, active.request.signal),
     );
-    active.body?.destroy();
+    active.stdin?.destroy();
     await this.#end(active, result);
   }
 
@@ -166,7 +159,7 @@ export class Handler {
     active.invocation = invocation;
     // Before it is admitted: an upload, however slow, holds no slot that a process could have.
     if (!lacksLength(invocation)) return this.#admitted(active, () => this.#run(active, invocation));
-    const bytes = (await active.body?.whole(body.idleTimeoutMs)) ?? 0;
+    const bytes = (await active.stdin?.whole(body.idleTimeoutMs)) ?? 0;
     const counted = withLength(invocation, bytes);
     return this.#admitted(active, () => this.#run(active, counted), performance.now());
   }
@@ -200,13 +193,12 @@ export class Handler {
   }
 
   async #run(active: ActiveRequest, invocation: Invocation): Promise<RequestResult> {
-    const { request, body } = active;
+    const { request, stdin } = active;
     active.invocation = invocation;
-    if (body?.errored) throw body.errored;
-    const streams = new ActiveStreams(active);
-    const run = await this.#options.runner.run(invocation, streams, request.signal);
+    if (stdin?.errored) throw stdin.errored;
+    const run = await this.#options.runner.run(invocation, active, request.signal);
     return resultOfRun(run, request, {
-      hasAnswered: streams.hasAnswered,
+      hasAnswered: active.hasAnswered,
       script: invocation.file,
       doubt: invocation.doubt,
     });
@@ -229,10 +221,10 @@ export class Handler {
     await request.end(appStatus);
     this.active.delete(active);
     const { onEnded } = active;
-    if (accessLog === undefined && tally === undefined && onEnded === undefined) return;
+    if (accessLog === undefined && tally === undefined && onEnded.length === 0) return;
     const access = accessOf(active, result, name);
     accessLog?.write(access);
-    if (isOwnPage !== true) tally?.ended(access, result);
-    for (const told of onEnded ?? []) told(access);
+    if (!isOwnPage) tally?.ended(access, result);
+    for (const told of onEnded) told(access);
   }
 }

@@ -3,7 +3,7 @@
 import type { Invocation } from '../../cgi/invocation.js';
 import { systemCodeOf } from '../../base/errors.js';
 import type { Requester } from '../../fastcgi/requester.js';
-import { ProcessRunner } from '../process-runner.js';
+import { NOTHING, ProcessRunner } from '../process-runner.js';
 import type { RunResult, RunLimits, Runner, RunnerStatus, RunStreams } from '../runner.js';
 import type { Worker } from './worker.js';
 import type { WorkerPool } from './worker-pool.js';
@@ -32,7 +32,8 @@ export class WorkerRunner implements Runner {
 
   async run(invocation: Invocation, streams: RunStreams, signal: WaitSignal): Promise<RunResult> {
     const isRepeatable = canBeRepeated(invocation);
-    if (isRepeatable) streams.stdin?.resume();
+    // Such a request has no body that could be gone after a first try.
+    const repeated = isRepeatable ? { ...invocation, input: NOTHING } : invocation;
     for (let tries = 1; ; tries++) {
       let request: WorkerRequest | undefined;
       const run = new ProcessRunner(this.#limits, async () => {
@@ -40,9 +41,7 @@ export class WorkerRunner implements Runner {
         return request;
       });
       this.#runs.add(run);
-      // Such a request has no body that could be gone after a first try.
-      const own = isRepeatable ? withoutBody(streams) : streams;
-      const outcome = await run.run(invocation, own, signal);
+      const outcome = await run.run(repeated, streams, signal);
       this.#runs.delete(run);
       const sent = request;
       if (sent === undefined) return outcome;
@@ -99,15 +98,6 @@ export class WorkerRunner implements Runner {
     });
     return request;
   }
-}
-
-function withoutBody(streams: RunStreams): RunStreams {
-  const { stdout, stderr } = streams;
-  return {
-    ...{ stdin: undefined, stdout, stderr },
-    onStarted: (pid) => streams.onStarted?.(pid),
-    onAnswered: () => streams.onAnswered?.(),
-  };
 }
 
 function canBeRepeated({ variables }: Invocation): boolean {
