@@ -11,17 +11,26 @@ export interface RequestLimits extends ParamsLimits {
   readonly paramsTimeoutMs: number;
 }
 
-/** Takes a request's input from the connection and keeps it for the request's handler. Owns a timer until `close`. */
+/**
+ * Takes a request's input from the connection and keeps it for the request's handler, who changes none of the fields. Owns a
+ * timer until `close`.
+ */
 export class RequestInput {
+  params: Params = [];
+  /**
+   * Why the params can't be used: `ERR_MAX_PARAMS_SIZE`, `ERR_MAX_PARAMS_TOTAL`, `ERR_FASTCGI_PARAMS` or
+   * `ERR_PARAMS_TIMEOUT`.
+   */
+  problem: BridgeError | undefined;
+  /** When the params were complete, by `performance.now()`. */
+  paramsAt = performance.now();
+  /** Octets of STDIN that have come, read by anybody or not. */
+  stdinBytes = 0;
   readonly #requestId: number;
   readonly #collector: ParamsCollector;
   readonly #late: Timer;
   /** Where the web server is; `given-up` is one that has taken too long to get past its params. */
   #at: 'params' | 'stdin' | 'ended' | 'given-up' = 'params';
-  #params: Params = [];
-  #problem: BridgeError | undefined;
-  #paramsAt = performance.now();
-  #stdinBytes = 0;
   #body: Writable | undefined;
 
   constructor(requestId: number, limits: RequestLimits, onLate: () => void) {
@@ -37,28 +46,6 @@ export class RequestInput {
     this.#late.start();
   }
 
-  get params(): Params {
-    return this.#params;
-  }
-
-  /**
-   * Why the params can't be used: `ERR_MAX_PARAMS_SIZE`, `ERR_MAX_PARAMS_TOTAL`, `ERR_FASTCGI_PARAMS` or
-   * `ERR_PARAMS_TIMEOUT`.
-   */
-  get problem(): BridgeError | undefined {
-    return this.#problem;
-  }
-
-  /** When the params were complete, by `performance.now()`. */
-  get paramsAt(): number {
-    return this.#paramsAt;
-  }
-
-  /** Octets of STDIN that have come, read by anybody or not. */
-  get stdinBytes(): number {
-    return this.#stdinBytes;
-  }
-
   /** Whether all of STDIN has come. */
   get hasEnded(): boolean {
     return this.#at === 'ended';
@@ -66,7 +53,7 @@ export class RequestInput {
 
   /** Whether nothing of STDIN has come, and nothing will: where it ends right behind the params, that is known at once. */
   get isEmpty(): boolean {
-    return this.#stdinBytes === 0 && (this.#at === 'ended' || this.#at === 'given-up');
+    return this.stdinBytes === 0 && (this.#at === 'ended' || this.#at === 'given-up');
   }
 
   /** Whether STDIN holds as much as it may, so that the connection should read no further. */
@@ -95,7 +82,7 @@ export class RequestInput {
     if (this.#at !== 'params') throw this.#outOfSequence('a second end of PARAMS');
     this.#at = 'stdin';
     try {
-      this.#params = this.#collector.decoded();
+      this.params = this.#collector.decoded();
       this.#ready();
     } catch (error) {
       this.#ready(
@@ -111,7 +98,7 @@ export class RequestInput {
     if (this.#at === 'params') throw this.#outOfSequence('STDIN before the end of PARAMS');
     if (this.#at === 'ended') throw this.#outOfSequence('STDIN after the end of STDIN');
     if (this.#body === undefined || this.#body.destroyed) return;
-    this.#stdinBytes += data.length;
+    this.stdinBytes += data.length;
     // A small piece is copied, since it is a view that keeps the transport's whole chunk.
     const piece = data.length * 16 < data.buffer.byteLength ? Buffer.from(data) : data;
     this.#body.write(piece);
@@ -134,9 +121,9 @@ export class RequestInput {
 
   #ready(problem?: BridgeError): void {
     this.#late.stop();
-    this.#problem = problem;
+    this.problem = problem;
     if (problem !== undefined) this.#collector.close();
-    this.#paramsAt = performance.now();
+    this.paramsAt = performance.now();
   }
 
   #outOfSequence(what: string): BridgeError {

@@ -160,15 +160,18 @@ const MAX_LAST_BYTES = 65_536;
 /** Sends octets in order, at least one piece; calls `done` when the transport can take more. */
 export type Send = (octets: readonly Buffer[], done?: () => void) => void;
 
+/** Sends what a request's handler writes, who changes none of the fields. */
 export class RequestOutput {
   readonly stdout: Writable;
+  /** When the first octet of STDOUT was handed to the transport, by `performance.now()`. */
+  firstByteAt: number | undefined;
+  /** Octets of STDOUT that were handed to the transport. */
+  stdoutBytes = 0;
   readonly #requestId: number;
   readonly #send: Send;
   /** Most requests need none. */
   #stderr: Writable | undefined;
   #isOver = false;
-  #firstByteAt: number | undefined;
-  #stdoutBytes = 0;
   #hasStderr = false;
   /** Whether the streams are just being ended: what comes then was corked, and nothing is under way before it. */
   #isEnding = false;
@@ -185,16 +188,6 @@ export class RequestOutput {
     if (this.#stderr !== undefined) return this.#stderr;
     this.#stderr = this.#stream(RecordType.STDERR);
     return this.#isOver ? this.#stderr.destroy() : this.#stderr;
-  }
-
-  /** When the first octet of STDOUT was handed to the transport, by `performance.now()`. */
-  get firstByteAt(): number | undefined {
-    return this.#firstByteAt;
-  }
-
-  /** Octets of STDOUT that were handed to the transport. */
-  get stdoutBytes(): number {
-    return this.#stdoutBytes;
   }
 
   /**
@@ -226,8 +219,8 @@ export class RequestOutput {
         for (const { chunk } of chunks) bytes += (chunk as Buffer).length;
         const octets = chunks.flatMap(({ chunk }) => streamRecords(type, this.#requestId, chunk as Buffer));
         if (type === RecordType.STDERR) this.#hasStderr ||= bytes > 0;
-        else if (bytes > 0) this.#firstByteAt ??= performance.now();
-        if (type === RecordType.STDOUT) this.#stdoutBytes += bytes;
+        else if (bytes > 0) this.firstByteAt ??= performance.now();
+        if (type === RecordType.STDOUT) this.stdoutBytes += bytes;
         const isLast = type === RecordType.STDOUT && this.#isEnding && bytes <= MAX_LAST_BYTES;
         if (isLast) this.#last = octets;
         // Where nothing was written: a record without content would end the stream.

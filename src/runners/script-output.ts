@@ -18,7 +18,7 @@ const MAX_HELD_PIECES = 256;
 export interface OutputRun {
   readonly limits: Pick<RunLimits, 'maxHeaderBytes' | 'holdDuringUploadBytes' | 'holdUntilExitBytes'>;
   /** The request's method is HEAD: a body, which the script should not write, is thrown away (RFC 3875 §4.3.2). */
-  readonly headOnly?: boolean;
+  readonly headOnly: boolean;
   /** Aborts when the run is over whatever the web server takes; asked for where that is waited for. */
   readonly givenUp: AbortSignal;
   /** Called for each piece that was read or sent on. */
@@ -26,15 +26,15 @@ export interface OutputRun {
   /** Called once, when the response's header is complete. */
   readonly onHeader: () => void;
   /**
-   * Called when as much is held as may be. Who gives it has the rest of the body taken in and then calls `bodyArrived`;
-   * until then the script's output is not read. Without it, the answer is sent.
+   * Called when as much is held as may be. The run has the rest of the body taken in and then calls `bodyArrived`; until
+   * then the script's output is not read.
    */
-  readonly onFull?: () => void;
+  readonly onFull: () => void;
 }
 
 /**
  * One script's response. It reads the script's standard output and writes the web server's STDOUT, no faster than the
- * web server takes it; it ends neither.
+ * web server takes it; it ends neither. Nobody else changes its fields.
  *
  * A web server may stop sending the body once it sees the beginning of an answer (nginx with
  * `fastcgi_request_buffering off` does), and both would wait for ever. So the answer is held back until `bodyArrived` is
@@ -44,6 +44,12 @@ export interface OutputRun {
  * (`holdUntilExitBytes`) is held back until it is known to be whole.
  */
 export class ScriptOutput {
+  /** Bytes that were handed to the web server. */
+  sentBytes = 0;
+  /** Whether what there was of the response has been forgotten, since it was not whole. */
+  withheld = false;
+  /** Whether the web server has left before all that the response consists of could be handed to it. */
+  lost = false;
   readonly #source: ScriptSource;
   readonly #sink: Writable;
   readonly #run: OutputRun;
@@ -54,12 +60,9 @@ export class ScriptOutput {
   #isHeldForUpload = true;
   #isHeldUntilExit: boolean;
   #onBodyArrived: (() => void) | undefined;
-  #sentBytes = 0;
   #bodyBytes = 0;
-  #lost = false;
   #sourceEnded = false;
   #cut = false;
-  #withheld = false;
 
   constructor(source: ScriptSource, sink: Writable, run: OutputRun) {
     this.#source = source;
@@ -97,21 +100,6 @@ export class ScriptOutput {
   /** Whether the script has written more than it had announced. */
   get long(): boolean {
     return this.#bodyBytes > (this.#header?.contentBytes ?? Infinity);
-  }
-
-  /** Whether what there was of the answer has been forgotten, since it was not whole. */
-  get withheld(): boolean {
-    return this.#withheld;
-  }
-
-  /** Whether the web server has left before all that the response consists of could be handed to it. */
-  get lost(): boolean {
-    return this.#lost;
-  }
-
-  /** Bytes that were handed to the web server. */
-  get sentBytes(): number {
-    return this.#sentBytes;
   }
 
   /**
@@ -164,14 +152,14 @@ export class ScriptOutput {
       this.#sink.cork();
       void this.#sendOn();
     } else {
-      this.#withheld = this.#heldBytes > 0;
+      this.withheld = this.#heldBytes > 0;
       this.cut();
     }
   }
 
   /** The run is being ended: an answer of which nothing was sent is forgotten, since there will be another one. */
   cut(): void {
-    if (this.#sentBytes > 0) return;
+    if (this.sentBytes > 0) return;
     this.#cut = true;
     this.#held = [];
     this.#heldBytes = 0;
@@ -185,7 +173,7 @@ export class ScriptOutput {
 
   /** Bytes of the body that are sent: more than announced, HAProxy answers with 502, and Caddy not at all. */
   get #wantedBytes(): number {
-    return this.#run.headOnly === true ? 0 : (this.#header?.contentBytes ?? Infinity);
+    return this.#run.headOnly ? 0 : (this.#header?.contentBytes ?? Infinity);
   }
 
   #observe(chunk: Buffer): readonly Buffer[] {
@@ -211,16 +199,11 @@ export class ScriptOutput {
     for (const { length } of pieces) this.#heldBytes += length;
     if (this.#heldBytes >= this.#run.limits.holdUntilExitBytes) this.#isHeldUntilExit = false;
     if (this.#isHeldForUpload && this.#heldBytes >= this.#run.limits.holdDuringUploadBytes) {
-      if (this.#run.onFull === undefined) {
-        // Once the web server has seen a part of the answer, holding back more helps nobody.
-        this.#isHeldForUpload = false;
-      } else {
-        const released = new Promise<void>((resolve) => {
-          this.#onBodyArrived = resolve;
-        });
-        this.#run.onFull();
-        return released.then(() => this.#sendOn());
-      }
+      const released = new Promise<void>((resolve) => {
+        this.#onBodyArrived = resolve;
+      });
+      this.#run.onFull();
+      return released.then(() => this.#sendOn());
     }
     return this.#sendOn();
   }
@@ -234,10 +217,10 @@ export class ScriptOutput {
     this.#heldBytes = 0;
     if (this.#sink.destroyed) {
       // What a script adds to a response that was complete, nobody misses.
-      this.#lost ||= this.#sentBytes < (this.#header?.header.length ?? Infinity) + this.#wantedBytes;
+      this.lost ||= this.sentBytes < (this.#header?.header.length ?? Infinity) + this.#wantedBytes;
       return undefined;
     }
-    this.#sentBytes += bytes;
+    this.sentBytes += bytes;
     this.#sink.cork();
     let takesMore = true;
     for (const piece of pieces) takesMore = this.#sink.write(piece);

@@ -13,13 +13,18 @@ const quiet: OutputRun = {
   limits: { maxHeaderBytes: 1_000, holdDuringUploadBytes: 1_000, holdUntilExitBytes: 0 },
   onProgress: () => undefined,
   onHeader: () => undefined,
+  onFull: () => undefined,
+  headOnly: false,
   givenUp: new AbortController().signal,
 };
 
-/** A script that is fed by the test, and a web server. */
+/** A script that is fed by the test, and a web server; the body has arrived once as much is held as may be. */
 function carried<Sink extends Writable>(sink: Sink, options: Partial<OutputRun & OutputRun['limits']> = {}) {
   const script = new PassThrough({ highWaterMark: 1024 * 1024 });
-  const run = { ...quiet, ...options, limits: { ...quiet.limits, ...options } };
+  const onFull = (): void => {
+    output.bodyArrived();
+  };
+  const run = { ...quiet, onFull, ...options, limits: { ...quiet.limits, ...options } };
   const output = new ScriptOutput(script, sink, run);
   const done = output.carry();
   done.catch(() => undefined);
@@ -142,8 +147,8 @@ describe('A script’s answer', () => {
         if (given >= bytes) script.push(null);
       },
     });
-    const limits = { ...quiet.limits, holdDuringUploadBytes: 100_000 };
-    const output = new ScriptOutput(script, sink, { ...quiet, limits });
+    const output = new ScriptOutput(script, sink, quiet);
+    output.bodyArrived();
     await output.carry();
     await new Promise((resolve) => sink.end(resolve));
     assert.equal(sink.takenBytes, given);
