@@ -1,9 +1,8 @@
 /** Keeps what a request names inside the directory that the administrator named: real paths, never strings. */
 
 import type { Stats } from 'node:fs';
-import { resolve } from 'node:path';
 
-import { type ByteString, fromText, toText } from '../base/bytes.js';
+import { type ByteString, toText } from '../base/bytes.js';
 import { OptionError } from '../base/errors.js';
 import { whyNotExecutable } from '../base/executable.js';
 import { type LookUp, lstatAt, mayExecute, realPathAt, statAt } from './look-up.js';
@@ -55,11 +54,6 @@ export async function namedDirectory(option: string, path: ByteString): Promise<
   });
   if (real === undefined) throw wrong(why);
   return real;
-}
-
-/** The absolute form of a path that the administrator gave, as bytes. */
-export function absolutePath(path: string): ByteString {
-  return fromText(resolve(path));
 }
 
 /**

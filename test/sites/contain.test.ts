@@ -5,7 +5,7 @@ import fc from 'fast-check';
 
 import { fromText } from '../../src/base/bytes.js';
 import { isExecutable } from '../../src/base/executable.js';
-import { absolutePath, contains, realPath, safeSegments, statOrAbsent } from '../../src/sites/contain.js';
+import { contains, realPath, safeSegments, statOrAbsent } from '../../src/sites/contain.js';
 import { makeTree } from '../helpers/file-tree.js';
 import { unreachable } from '../helpers/look-up.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -94,10 +94,5 @@ describe('A look at the file system', () => {
     assert.equal(await isExecutable(`${root}/file`), false);
     assert.equal(await isExecutable(`${root}/none`), false);
     assert.equal(await isExecutable(`${root}/a\0b`), false);
-  });
-
-  it('begins at the working directory for what the administrator gave as a relative path', () => {
-    assert.equal(absolutePath('é'), fromText(`${process.cwd()}/é`));
-    assert.equal(absolutePath('/srv/../x'), '/x');
   });
 });
