@@ -4,11 +4,16 @@ import { constants, type Stats } from 'node:fs';
 import { access, open } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 
-import { type ByteString, fromBuffer, toBuffer } from './bytes.js';
+import { type ByteString, fromBuffer, toBuffer, toText } from './bytes.js';
 
-/** Whether this process may execute the file. */
-export async function isExecutable(path: ByteString): Promise<boolean> {
-  return access(toBuffer(path), constants.X_OK).then(
+/** Whether this process may execute the file, or enter the directory. */
+export function isExecutable(path: ByteString): Promise<boolean> {
+  return mayAccess(path, constants.X_OK);
+}
+
+/** Whether this process finds the file, or may do with it what a `mode` of access(2) says. */
+export function mayAccess(path: ByteString, mode = constants.F_OK): Promise<boolean> {
+  return access(toBuffer(path), mode).then(
     () => true,
     () => false,
   );
@@ -38,7 +43,7 @@ export function whyNotExecutable(shown: string, { mode, uid, gid }: Stats): stri
 }
 
 /** Linux takes that much of a first line; what is longer has no meaning that all systems agree on. */
-export const MAX_FIRST_LINE_BYTES = 255;
+const MAX_FIRST_LINE_BYTES = 255;
 
 /** The first line of a file that we may execute and read; undefined without one, or for a longer one. */
 export async function firstLine(path: ByteString): Promise<ByteString | undefined> {
@@ -56,4 +61,16 @@ export async function firstLine(path: ByteString): Promise<ByteString | undefine
   } catch {
     return undefined;
   }
+}
+
+/** What is wrong with the line by which a script names its interpreter, if that can be told. */
+export async function interpreterFault(path: ByteString): Promise<string | undefined> {
+  const line = await firstLine(path);
+  if (line?.startsWith('#!') !== true) return undefined;
+  if (line.endsWith('\r')) {
+    return `its first line ends as Windows ends lines (${toText(line.slice(0, -1))}\\r); try dos2unix ${toText(path)}`;
+  }
+  const interpreter = /^#![ \t]*([^ \t]+)/.exec(line)?.[1] ?? '';
+  if (await mayAccess(interpreter)) return undefined;
+  return `the interpreter that its first line names does not exist: ${toText(interpreter)}`;
 }

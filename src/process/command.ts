@@ -1,11 +1,10 @@
 /** Turns a command in bytes into one that Node can start, whose strings it encodes as UTF-8. */
 
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 
 import { type ByteString, isText, toBuffer, toText } from '../base/bytes.js';
 import { BridgeError, reasonOf, systemCodeOf } from '../base/errors.js';
-import { interpreterFault } from './limits.js';
-import { ownName, whyNotExecutable } from '../base/executable.js';
+import { interpreterFault, isExecutable, mayAccess, ownName, whyNotExecutable } from '../base/executable.js';
 
 /** A program to start, byte by byte. */
 export interface Command {
@@ -126,41 +125,35 @@ function refuseTooLong(command: Command): void {
   ) {
     return;
   }
-  const cause = Object.assign(new Error('argument list too long'), { code: 'E2BIG' });
-  throw startError(command, cause);
+  const reason = 'argument list too long';
+  throw spawnError(command, reason, Object.assign(new Error(reason), { code: 'E2BIG' }));
 }
 
-/** The `ERR_SPAWN` of a command, with what the system has said as its cause. */
-export function startError(command: Command, cause: unknown): BridgeError {
-  const reason = missing(command, cause) ?? forbidden(command, cause) ?? reasonOf(cause);
-  return new BridgeError('ERR_SPAWN', `${toText(command.file)} could not be started: ${reason}`, { cause });
+/** The `ERR_SPAWN` of a command, with what the system has said as its cause. Never rejects. */
+export async function startError(command: Command, cause: unknown): Promise<BridgeError> {
+  const code = systemCodeOf(cause);
+  const why = code === 'ENOENT' ? missing(command) : code === 'EACCES' ? forbidden(command) : undefined;
+  return spawnError(command, (await why) ?? reasonOf(cause), cause);
+}
+
+function spawnError({ file }: Command, reason: string, cause?: unknown): BridgeError {
+  return new BridgeError('ERR_SPAWN', `${toText(file)} could not be started: ${reason}`, { cause });
 }
 
 /** What it is that the system says is not there; it names the program, whatever is missing. */
-function missing({ file, directory }: Command, cause: unknown): string | undefined {
-  if (systemCodeOf(cause) !== 'ENOENT') return undefined;
-  if (!existsSync(toBuffer(directory))) return `there is no directory ${toText(directory)}`;
-  if (!existsSync(toBuffer(file))) return 'there is no such file';
-  return interpreterFault(file) ?? 'the interpreter that its first line names does not exist';
+async function missing({ file, directory }: Command): Promise<string> {
+  if (!(await mayAccess(directory))) return `there is no directory ${toText(directory)}`;
+  if (!(await mayAccess(file))) return 'there is no such file';
+  return (await interpreterFault(file)) ?? 'the interpreter that its first line names does not exist';
 }
 
 /** What it is that the system does not let this process execute. */
-function forbidden({ file, directory }: Command, cause: unknown): string | undefined {
-  if (systemCodeOf(cause) !== 'EACCES') return undefined;
-  if (!mayExecute(directory)) return `${toText(directory)} may not be entered by ${ownName()}`;
-  const stats = statSync(toBuffer(file), { throwIfNoEntry: false });
+async function forbidden({ file, directory }: Command): Promise<string | undefined> {
+  if (!(await isExecutable(directory))) return `${toText(directory)} may not be entered by ${ownName()}`;
+  const stats = await stat(toBuffer(file)).catch(() => undefined);
   if (stats === undefined) return undefined;
-  if (!mayExecute(file)) return whyNotExecutable(toText(file), stats);
+  if (!(await isExecutable(file))) return whyNotExecutable(toText(file), stats);
   return 'the interpreter that its first line names may not be executed';
-}
-
-function mayExecute(path: ByteString): boolean {
-  try {
-    accessSync(toBuffer(path), constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** @throws BridgeError `ERR_SPAWN` for a NUL byte, which no command can hold. */
@@ -169,6 +162,5 @@ export function refuseNul(command: Command): void {
   let hasNul = [file, ...args, directory].some((bytes) => bytes.includes('\0'));
   for (const [name, value] of variables) hasNul ||= name.includes('\0') || value.includes('\0');
   if (!hasNul) return;
-  const reason = 'an argument, a variable or its directory contains a NUL byte';
-  throw new BridgeError('ERR_SPAWN', `${toText(file)} could not be started: ${reason}`);
+  throw spawnError(command, 'an argument, a variable or its directory contains a NUL byte');
 }

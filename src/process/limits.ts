@@ -1,11 +1,11 @@
 /** What each process of a program may use, which the system sees to; and what is known of a program before it is started. */
 
-import { closeSync, constants, existsSync, openSync, readSync } from 'node:fs';
+import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 
-import { type ByteString, fromBuffer, toBuffer, toText } from '../base/bytes.js';
+import { type ByteString, toBuffer } from '../base/bytes.js';
 import { BridgeError, reasonOf } from '../base/errors.js';
-import { firstLine, MAX_FIRST_LINE_BYTES } from '../base/executable.js';
+import { firstLine, interpreterFault } from '../base/executable.js';
 import { type Command, refuseNul, startError } from './command.js';
 import type { StartProcess } from './start-process.js';
 
@@ -74,7 +74,7 @@ export function startLimited(start: StartProcess, limits: SetLimits): StartProce
       return await start(limited(command, limits));
     } catch (error) {
       throw error instanceof BridgeError && error.cause !== undefined
-        ? startError(command, error.cause)
+        ? await startError(command, error.cause)
         : error;
     }
   };
@@ -103,7 +103,7 @@ export class Executables {
         file = /^#![ \t]*([^ \t]+)/.exec((await this.#lines.of(path)) ?? '')?.[1];
       }
     } catch (cause) {
-      throw startError(command, cause);
+      throw await startError(command, cause);
     }
   }
 }
@@ -113,7 +113,7 @@ export async function whyNotStarted(command: Command): Promise<string | undefine
   try {
     await access(toBuffer(command.directory), constants.X_OK);
   } catch (cause) {
-    return startError(command, cause).message;
+    return (await startError(command, cause)).message;
   }
   try {
     await new Executables().require(command);
@@ -146,27 +146,4 @@ export class FirstLines {
     this.#lines.set(path, { identity, line });
     return line;
   }
-}
-
-/** What is wrong with the line by which a script names its interpreter, if that can be told; looks at once. */
-export function interpreterFault(path: ByteString): string | undefined {
-  let line;
-  try {
-    const descriptor = openSync(toBuffer(path), constants.O_RDONLY | constants.O_NONBLOCK);
-    try {
-      const buffer = Buffer.alloc(MAX_FIRST_LINE_BYTES);
-      [line = ''] = fromBuffer(buffer.subarray(0, readSync(descriptor, buffer))).split('\n');
-    } finally {
-      closeSync(descriptor);
-    }
-  } catch {
-    return undefined;
-  }
-  if (!line.startsWith('#!')) return undefined;
-  if (line.endsWith('\r')) {
-    return `its first line ends as Windows ends lines (${toText(line.slice(0, -1))}\\r); try dos2unix ${toText(path)}`;
-  }
-  const interpreter = /^#![ \t]*([^ \t]+)/.exec(line)?.[1] ?? '';
-  if (existsSync(toBuffer(interpreter))) return undefined;
-  return `the interpreter that its first line names does not exist: ${toText(interpreter)}`;
 }

@@ -47,7 +47,7 @@ function make(libc: LibC): StartProcess {
       pid = await spawn(libc, attributes, command, pipes.theirs);
     } catch (error) {
       pipes?.closeOurs();
-      throw startError(command, error);
+      throw await startError(command, error);
     } finally {
       pipes?.closeTheirs();
     }

@@ -91,7 +91,7 @@ async function start(
   const { file, args, directory, environment } = textCommand(command);
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void => {
-      reject(startError(command, error));
+      void startError(command, error).then(reject);
     };
     let child: ChildProcess;
     try {

@@ -6,7 +6,8 @@ import { text } from 'node:stream/consumers';
 import { before, describe, it } from 'node:test';
 
 import { BridgeError, systemCodeOf } from '../../src/base/errors.js';
-import { FirstLines, interpreterFault, setLimits, startLimited } from '../../src/process/limits.js';
+import { interpreterFault } from '../../src/base/executable.js';
+import { FirstLines, setLimits, startLimited } from '../../src/process/limits.js';
 import { chooseStart, type StartProcess } from '../../src/process/start-process.js';
 import { makeTree } from '../helpers/file-tree.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -114,6 +115,6 @@ describe('The first line of a program', { timeout: 30_000 }, () => {
     const path = `${directory}/pipe`;
     execFileSync('mkfifo', ['-m', '755', path]);
     assert.equal(await new FirstLines(10).of(path), undefined);
-    assert.equal(interpreterFault(path), undefined);
+    assert.equal(await interpreterFault(path), undefined);
   });
 });

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 
 import { type ByteBudget, valueOf } from '../../base/bytes.js';
+import { interpreterFault } from '../../base/executable.js';
 import { type Invocation, lacksLength, withLength } from '../../cgi/invocation.js';
 import type { RefusalReason } from '../../fastcgi/connection.js';
 import type { Request } from '../../fastcgi/request.js';
@@ -199,7 +200,7 @@ export class Handler {
     const run = await this.#options.runner.run(invocation, active, request.signal);
     return resultOfRun(run, request, {
       hasAnswered: active.hasAnswered,
-      script: invocation.file,
+      fault: run.firstLine === '' ? await interpreterFault(invocation.file) : undefined,
       doubt: invocation.doubt,
     });
   }

@@ -1,13 +1,11 @@
 /** Finds what has become of a request: its row in the table of results, and what is known of this one. */
 
 import { documentBytes, type DocumentResponse, errorPage } from '../../cgi/document.js';
-import type { ByteString } from '../../base/bytes.js';
 import type { Refusal } from '../../cgi/invocation.js';
 import { BridgeError, reasonOf, systemCodeOf } from '../../base/errors.js';
 import { paramText } from '../../fastcgi/params.js';
 import type { Request } from '../../fastcgi/request.js';
 import { visible } from '../../observe/escape.js';
-import { interpreterFault } from '../../process/limits.js';
 import { appStatusOf, describeExit, wasOutOfTime } from '../../process/exit-status.js';
 import { type Result, type ResultName, results, type Row } from '../../base/results.js';
 import type { RunResult } from '../../runners/runner.js';
@@ -84,13 +82,17 @@ export function resultUnstarted(error: unknown, signal: WaitSignal): RequestResu
 }
 
 /**
- * A script was run, or could not be started. `hasAnswered` says that the request had ended before its script has; `doubt`,
- * why the script may have refused it.
+ * A script was run, or could not be started. `hasAnswered` says that the request had ended before its script has; `fault`,
+ * why it may have written nothing; `doubt`, why it may have refused the request.
  */
 export function resultOfRun(
   run: RunResult,
   { params, signal }: Pick<Request, 'params' | 'signal'>,
-  { hasAnswered, script, doubt }: { hasAnswered: boolean; script?: ByteString; doubt?: string | undefined },
+  {
+    hasAnswered,
+    fault,
+    doubt,
+  }: { hasAnswered: boolean; fault?: string | undefined; doubt?: string | undefined },
 ): RequestResult {
   const { status, exit, endedBy, startError } = run;
   const isHead = paramText(params, 'REQUEST_METHOD') === 'HEAD';
@@ -106,7 +108,7 @@ export function resultOfRun(
   const known = { run, appStatus, fields };
   if (endedBy === 'abort') return resultAborted(signal, known);
   if (startError?.code === 'ERR_SYSTEM_LIMIT' && signal.aborted) return resultAborted(signal, { run });
-  if (status === undefined) return made(...unanswered(run, known, script));
+  if (status === undefined) return made(...unanswered(run, known, fault));
   const isCut = wasCut || exit?.kind === 'signaled';
   if (hasAnswered) return made(results['answered-early'], known);
   if (isCut) {
@@ -133,7 +135,7 @@ function byScript(status: number, doubt: string | undefined, said: string, known
 }
 
 /** No header was sent: what can be told of why. */
-function unanswered(run: RunResult, known: Known, script?: ByteString): [row: Result, known: Known] {
+function unanswered(run: RunResult, known: Known, fault?: string): [row: Result, known: Known] {
   const { startError, headerError, bodyError, endedBy, exit } = run;
   if (startError !== undefined) {
     const { message: why, code } = startError;
@@ -159,14 +161,13 @@ function unanswered(run: RunResult, known: Known, script?: ByteString): [row: Re
     : isKilled
       ? 'killed'
       : 'no-header';
-  const why = name === 'no-header' ? whyNoHeader(run, script) : {};
+  const why = name === 'no-header' ? whyNoHeader(run, fault) : {};
   return [results[name], { ...known, ...why, ...(exit && { how: describeExit(exit) }) }];
 }
 
-/** How the output of a script without a header began, or why its interpreter wrote none. */
-function whyNoHeader({ firstLine = '' }: RunResult, script?: ByteString): { readonly why?: string } {
-  const began = firstLine === '' ? undefined : `its output begins with ${JSON.stringify(firstLine)}`;
-  const found = began ?? (script && interpreterFault(script));
+/** How the output of a script without a header began, or why it has written nothing. */
+function whyNoHeader({ firstLine = '' }: RunResult, fault?: string): { readonly why?: string } {
+  const found = firstLine === '' ? fault : `its output begins with ${JSON.stringify(firstLine)}`;
   const what = 'the script ended without a complete header (RFC 3875 §6)';
   return found === undefined ? {} : { why: `${what}: ${found}` };
 }

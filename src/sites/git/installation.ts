@@ -2,12 +2,12 @@
 
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
-import { access, realpath, stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { type ByteString, fromText, toBuffer } from '../../base/bytes.js';
-import { firstLine, isExecutable } from '../../base/executable.js';
+import { firstLine, isExecutable, mayAccess } from '../../base/executable.js';
 import { OptionError, reasonOf, systemCodeOf } from '../../base/errors.js';
 
 /** A git installation; all paths are absolute. */
@@ -118,7 +118,7 @@ async function staticDirectory(script: string, execPath: string): Promise<string
   const beside = [join(dirname(script), 'static'), dirname(script)];
   const others = gitwebPaths(execPath).map((place) => join(dirname(place), 'static'));
   for (const directory of [...beside, ...others]) {
-    if (await isReadable(join(directory, 'gitweb.css'))) return directory;
+    if (await mayAccess(fromText(join(directory, 'gitweb.css')), constants.R_OK)) return directory;
   }
   return join(dirname(script), 'static');
 }
@@ -127,12 +127,6 @@ async function firstExecutable(paths: readonly string[]): Promise<string | undef
   for (const path of paths) if (await isExecutable(fromText(path))) return path;
   return undefined;
 }
-
-const isReadable = (path: string): Promise<boolean> =>
-  access(path, constants.R_OK).then(
-    () => true,
-    () => false,
-  );
 
 /** How long what is known is good for, before the program is looked at again. */
 const LOOK_AGAIN_MS = 10_000;
