@@ -33,9 +33,6 @@ export class ConnectionSocket {
   readonly stream: Duplex;
   readonly #options: ConnectionSocketOptions;
   readonly #stall: Timer;
-  readonly #onData: (chunk: Buffer) => void;
-  readonly #onEnd: () => void;
-  readonly #onClose: () => void;
   #resolveClosed: () => void = () => undefined;
   readonly #linger = new Timer(LINGER_MS, () => {
     this.destroy();
@@ -54,23 +51,9 @@ export class ConnectionSocket {
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
-    this.#onClose = () => {
-      this.#endWithoutSocket();
-    };
-    this.#onData = (chunk) => {
-      noteBytesRead(chunk.length);
-      this.#linger.putOff();
-      if (!this.isFinished) options.onChunk(chunk);
-    };
-    // A web server that ends its side has left: none of them half-closes, and nothing else shows that it is gone.
-    this.#onEnd = () => {
-      options.onLeft();
-      this.finish();
-      this.#lingerOn();
-    };
     // What an error means is told by the close that always follows it.
     socket.on('error', () => undefined);
-    socket.once('close', this.#onClose).on('data', this.#onData).once('end', this.#onEnd);
+    socket.once('close', this.#onClosed).on('data', this.#onData).once('end', this.#onEnd);
   }
 
   /** Whether nothing that comes matters any more. */
@@ -128,10 +111,7 @@ export class ConnectionSocket {
       });
       return;
     }
-    this.stream.end(() => {
-      this.#lingerOn();
-    });
-    this.stream.resume();
+    this.stream.end(this.#lingerOn).resume();
   }
 
   /**
@@ -141,8 +121,8 @@ export class ConnectionSocket {
   release(): boolean {
     const socket = this.stream;
     if (this.isFinished || socket.destroyed || !this.#isAtRest) return false;
-    socket.off('close', this.#onClose).off('data', this.#onData).off('end', this.#onEnd);
-    this.#endWithoutSocket();
+    socket.off('close', this.#onClosed).off('data', this.#onData).off('end', this.#onEnd);
+    this.#onClosed();
     return true;
   }
 
@@ -161,19 +141,32 @@ export class ConnectionSocket {
     this.stream.destroy();
   }
 
-  #endWithoutSocket(): void {
+  readonly #onData = (chunk: Buffer): void => {
+    noteBytesRead(chunk.length);
+    this.#linger.putOff();
+    if (!this.isFinished) this.#options.onChunk(chunk);
+  };
+
+  /** A web server that ends its side has left: none of them half-closes, and nothing else shows that it is gone. */
+  readonly #onEnd = (): void => {
+    this.#options.onLeft();
+    this.finish();
+    this.#lingerOn();
+  };
+
+  readonly #onClosed = (): void => {
     this.#state = 'closed';
     this.#linger.stop();
     this.#stall.stop();
     this.#options.onLeft();
     this.#resolveClosed();
-  }
+  };
 
   #awaitReading(): void {
     if (!this.stream.destroyed && this.stream.writableLength > 0) this.#stall.start();
   }
 
-  #lingerOn(): void {
+  readonly #lingerOn = (): void => {
     if (!this.stream.destroyed) this.#linger.start();
-  }
+  };
 }

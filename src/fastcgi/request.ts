@@ -16,20 +16,17 @@ export interface Carrier {
   requestReady(request: Request): void;
   /** Told once, when END_REQUEST was handed to the socket or nobody is left to read it. */
   requestEnded(request: Request): void;
-  /** How many requests it carries. */
   readonly requestCount: number;
 }
 
 /** What a request has come to so far; times are those of `performance.now()`. */
 export interface RequestAccount {
-  /** When the params were complete. */
   readonly paramsAt: number;
   /** When the first octet of STDOUT was handed to the socket. */
   readonly firstByteAt: number | undefined;
   /** When END_REQUEST was handed to the socket, or the web server was found to have left. */
   readonly endedAt: number | undefined;
   readonly stdinBytes: number;
-  /** Octets that were handed to the socket. */
   readonly stdoutBytes: number;
   /** Octets of STDOUT that were still to be sent when the web server gave the request up. */
   readonly unsentBytes: number;
@@ -58,6 +55,9 @@ export class Request {
   readonly requestId: number;
   readonly keepConn: boolean;
   readonly input: RequestInput;
+  readonly stdout: Writable;
+  /** Aborts with a BridgeError when the web server sends ABORT_REQUEST, its connection is lost, or by `cancel`. */
+  readonly signal: WaitSignal;
 
   readonly #carrier: Carrier;
   readonly #output: RequestOutput;
@@ -74,6 +74,8 @@ export class Request {
       carrier.requestReady(this);
     });
     this.#output = new RequestOutput(requestId, carrier.send);
+    this.stdout = this.#output.stdout;
+    this.signal = this.#aborted;
   }
 
   get params(): Params {
@@ -83,10 +85,6 @@ export class Request {
   /** Why the params can't be used. */
   get problem(): BridgeError | undefined {
     return this.input.problem;
-  }
-
-  get stdout(): Writable {
-    return this.#output.stdout;
   }
 
   get stderr(): Writable {
@@ -103,11 +101,6 @@ export class Request {
     const { firstByteAt, stdoutBytes } = this.#output;
     const [endedAt, unsentBytes] = [this.#endedAt, this.#unsentBytes];
     return { paramsAt, firstByteAt, endedAt, stdinBytes, stdoutBytes, unsentBytes };
-  }
-
-  /** Aborts with a BridgeError when the web server sends ABORT_REQUEST, its connection is lost, or by `cancel`. */
-  get signal(): WaitSignal {
-    return this.#aborted;
   }
 
   /**
@@ -161,7 +154,7 @@ const MAX_LAST_BYTES = 65_536;
 export type Send = (octets: readonly Buffer[], done?: () => void) => void;
 
 /** Sends what a request's handler writes, who changes none of the fields. */
-export class RequestOutput {
+class RequestOutput {
   readonly stdout: Writable;
   /** When the first octet of STDOUT was handed to the transport, by `performance.now()`. */
   firstByteAt: number | undefined;

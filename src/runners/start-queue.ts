@@ -141,9 +141,9 @@ const MOMENT_MS = 1_000;
 export function spawnScript(start: StartProcess, timeoutMs: number, threads = new Threads()): StartScript {
   return async (invocation, signal) => {
     let starting: Promise<ScriptProcess> | undefined;
-    const begin = (): Promise<ScriptProcess> => (starting = start(invocation));
     try {
-      return await threads.run(begin, new Deadline(signal, timeoutMs, 'let the program start'));
+      const deadline = new Deadline(signal, timeoutMs, 'let the program start');
+      return await threads.run(() => (starting = start(invocation)), deadline);
     } catch (error) {
       const started = await (signal.aborted ? withinMoment(starting) : undefined);
       if (started !== undefined) return started;

@@ -11,7 +11,6 @@ import type { WaitSignal } from '../../base/timer.js';
 export interface AdmissionOptions {
   /** Processes that may run at once. */
   readonly maxProcesses: number;
-  /** Requests that may wait for one. */
   readonly maxQueue: number;
   /** How long one waits; 0 for as long as it takes. */
   readonly queueTimeoutMs: number;
@@ -58,7 +57,6 @@ export class Admission {
     return this.#waiting > 0 && this.#running < this.#options.maxProcesses;
   }
 
-  /** Slots that are taken. */
   get running(): number {
     return this.#running;
   }
@@ -84,7 +82,8 @@ export class Admission {
     return () => {
       if (!taken) return;
       taken = false;
-      this.#leave();
+      this.#running -= 1;
+      this.#total.give();
     };
   }
 
@@ -170,11 +169,6 @@ export class Admission {
       if (leftMs > 0 && allMs > queueTimeoutMs) refuse(tooSlow(queueTimeoutMs, allMs));
       else turns += 1;
     }
-  }
-
-  #leave(): void {
-    this.#running -= 1;
-    this.#total.give();
   }
 
   /** Gives the slot that it was given to the one that waits longest of the source whose turn it is. */
