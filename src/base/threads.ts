@@ -87,8 +87,8 @@ export class Threads {
       await (signal === undefined ? begun : unlessAborted(begun, signal));
     } catch (error) {
       // It may have been its turn in the same moment.
-      if (this.#waiting.delete(begin)) this.#tidy();
-      else this.#giveBack();
+      if (!this.#waiting.delete(begin)) this.#giveBack();
+      else if (this.#waiting.size === 0) waiting.delete(this);
       throw error;
     }
   }
@@ -111,10 +111,6 @@ export class Threads {
     this.#take();
     begin();
     return true;
-  }
-
-  #tidy(): void {
-    if (this.#waiting.size === 0) waiting.delete(this);
   }
 }
 

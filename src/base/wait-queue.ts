@@ -68,7 +68,6 @@ export class WaitQueue<Thing = void> {
     });
   }
 
-  /** Gives the thing to the one that has waited longest. */
   give(thing: Thing): void {
     const [first] = this.#waiting;
     first?.give(thing);

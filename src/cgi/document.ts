@@ -6,9 +6,7 @@ import escapeHtml from 'escape-html';
 
 import type { Refusal } from './invocation.js';
 
-/** A complete document response. */
 export interface DocumentResponse {
-  /** The HTTP status code. */
   readonly status: number;
   /** The status's phrase, of ASCII; its usual one by default. */
   readonly phrase?: string;

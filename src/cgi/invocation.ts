@@ -33,7 +33,6 @@ export interface Invocation {
 
 /** An answer that the bridge gives by itself, since there is nothing to run. */
 export interface Refusal {
-  /** The HTTP status code. */
   readonly status: number;
   /** What is wrong, with what, for the person at the browser: no path of this machine that the URL does not show. */
   readonly reason: string;

@@ -129,7 +129,6 @@ function withoutStatusLine(block: string): string {
   return /^status:/im.test(rest) ? rest : `Status:${statusLine[1] ?? ''}${firstEnd(block)}${rest}`;
 }
 
-/** How the block's first line ends. */
 function firstEnd(block: string): string {
   return block[block.indexOf('\n') - 1] === '\r' ? '\r\n' : '\n';
 }

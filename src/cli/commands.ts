@@ -26,7 +26,6 @@ export interface Command {
   readonly description: string;
   /** Command lines without the program's name, of 69 characters at most. */
   readonly examples: readonly string[];
-  /** Its own options, and its arguments. */
   readonly own: readonly Option<unknown>[];
   /** Options that it shares with other commands, each under its heading of the help. */
   readonly shared?: readonly Option<unknown>[];
@@ -35,7 +34,6 @@ export interface Command {
   readonly load: () => Promise<Run>;
 }
 
-/** For each site and the daemon. */
 const common = rowsOf({ siteOptions, daemonOptions });
 
 function siteCommand(

@@ -4,9 +4,7 @@ import { hasStarter, tellFailure } from '../daemon/upgrade/start-again.js';
 import { BridgeError, linesOf } from '../base/errors.js';
 
 export const ExitStatus = {
-  /** Ended as asked. */
   DONE: 0,
-  /** It went wrong. */
   FAILED: 1,
   /** What was asked for can't be understood. */
   USAGE: 2,
@@ -16,11 +14,9 @@ export const ExitStatus = {
   REQUEST_FAILED: 4,
   /** What answered does not speak FastCGI or CGI. */
   PROTOCOL: 5,
-  /** There was no connection. */
   UNREACHABLE: 6,
   /** The answer was cut short. */
   CUT: 7,
-  /** It took too long. */
   TIMEOUT: 8,
   /** Answers differ that should be the same. */
   DIFFERENT: 9,

@@ -39,11 +39,9 @@ export type SiteConfiguration =
     } & Told<GitSiteOptions, 'publishedBy' | 'git' | 'gitwebSettings'>)
   | ({ readonly kind: 'worker' } & WorkerConfiguration);
 
-/** A FastCGI application. */
 export interface WorkerConfiguration {
   /** The program, as an absolute path or a name to look up in PATH, and its arguments. */
   readonly command: readonly [ByteString, ...ByteString[]];
-  /** Its working directory. */
   readonly directory: ByteString;
   readonly workers: number;
   readonly maxCrashes: number;

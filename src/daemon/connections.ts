@@ -27,7 +27,6 @@ interface Begun extends Origin {
 }
 
 interface ConnectionsOptions {
-  /** How many there may be. */
   readonly max: number;
   readonly options: ConnectionOptions;
   readonly listeners: Pick<SiteListeners, 'hold' | 'resume'>;
@@ -102,7 +101,6 @@ export class Connections {
     await this.ended();
   }
 
-  /** Cuts all. */
   destroy(): void {
     this.#look.stop();
     for (const { socket } of this.#waiting.splice(0)) socket.destroy();

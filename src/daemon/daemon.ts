@@ -42,7 +42,6 @@ export class Daemon {
   readonly #processes = new ProcessTotal();
   #collector: StatusCollector | undefined;
   #control: Control | undefined;
-  /** Whether it takes new work. */
   #isAccepting = true;
 
   private constructor(stopGraceMs: number, log: Log, accessLog: AccessLog | undefined) {
@@ -124,7 +123,6 @@ export class Daemon {
     return this.#all.flatMap(({ listeners }) => listeners.addresses);
   }
 
-  /** Requests that are being answered. */
   get running(): number {
     return [...this.#all, ...this.#leaving.keys()].reduce((sum, site) => sum + site.running, 0);
   }

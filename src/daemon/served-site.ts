@@ -171,7 +171,6 @@ export class ServedSite implements WatchedSite {
     return this.#handler.active.cancel(id);
   }
 
-  /** Requests that are being answered. */
   get running(): number {
     return this.#handler.running;
   }

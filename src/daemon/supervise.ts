@@ -219,7 +219,6 @@ export class Watch {
     return !this.#hasPrinted;
   }
 
-  /** How long it has lived. */
   get lifeMs(): number {
     return performance.now() - this.#since;
   }

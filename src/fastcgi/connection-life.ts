@@ -104,7 +104,6 @@ export class ConnectionLife {
     }
   }
 
-  /** The web server has left. */
   over(): void {
     this.#lastRequest.stop();
   }

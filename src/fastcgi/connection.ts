@@ -55,7 +55,6 @@ export class Connection implements Carrier {
   readonly #requests = new Map<number, Request>();
   /** One that has its params, and is handed over with what comes next: as a rule that says that it has no body. */
   #ready: Request | undefined;
-  /** Runs while the rest of a record is due. */
   readonly #restOfRecord: Timer;
   #hasBegun = false;
 
@@ -91,7 +90,6 @@ export class Connection implements Carrier {
     return this.#life.idleSince;
   }
 
-  /** Whether it has taken a request. */
   get hasBegun(): boolean {
     return this.#hasBegun;
   }

@@ -10,7 +10,6 @@ import {
 } from '../base/bytes.js';
 import { BridgeError } from '../base/errors.js';
 
-/** The params of a request. */
 export type Params = NameValues;
 
 /** What a request without params takes of the budget for the params of all: about what its objects take. */
@@ -32,7 +31,6 @@ const FIRST_CAPACITY = 1_024;
 export class ParamsCollector {
   readonly #limits: ParamsLimits;
   #octets = Buffer.alloc(0);
-  /** Octets that have come, kept or not. */
   #bytes = 0;
   /** Octets of the budget that it has. */
   #takenBytes = 0;

@@ -46,7 +46,6 @@ export class RequestInput {
     this.#late.start();
   }
 
-  /** Whether all of STDIN has come. */
   get hasEnded(): boolean {
     return this.#at === 'ended';
   }

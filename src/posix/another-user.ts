@@ -7,7 +7,6 @@ import { type Call, cString, loadKoffi, type Memory, systemError, vector } from 
 export interface Credentials {
   readonly uid: number;
   readonly gid: number;
-  /** All of the user's groups. */
   readonly groups: readonly number[];
 }
 

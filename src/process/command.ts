@@ -11,7 +11,6 @@ export interface Command {
   readonly file: ByteString;
   readonly args: readonly ByteString[];
   readonly directory: ByteString;
-  /** Its environment. */
   readonly variables: ReadonlyMap<ByteString, ByteString>;
   /**
    * All of its standard input, where that is known. What starts it may give it that: the process's `stdin` is

@@ -128,7 +128,6 @@ function groupAttributes(libc: LibC): Memory {
   return attributes;
 }
 
-/** Whether this process's session has a terminal. */
 function hasTerminal(): boolean {
   try {
     closeSync(openSync('/dev/tty', 'r'));
@@ -148,7 +147,6 @@ const LOOK_MS = 1_000;
 
 interface Running {
   readonly pid: number;
-  /** Until it was reaped. */
   ended: ((status: ExitStatus) => void) | undefined;
 }
 

@@ -13,7 +13,6 @@ const PATIENCE_MS = 1_000;
 export interface RequestBodyOptions {
   /** Bytes that are kept in memory for a script that reads slowly. */
   readonly bufferBytes: number;
-  /** Bytes that are kept on disk. */
   readonly maxSpoolBytes: number;
   /** What all requests' bodies have of the disk, together. */
   readonly spoolBudget: ByteBudget;
@@ -47,7 +46,6 @@ export class RequestBody extends Duplex {
   #way: 'memory' | 'waiting' | 'disk' = 'memory';
   /** Whether somebody waits for the body to come. */
   #isDue = false;
-  /** Whether all of it must fit. */
   #mustFit = false;
   #hasEnded = false;
   /** Lets the next piece come. */

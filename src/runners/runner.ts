@@ -81,7 +81,6 @@ export interface RunResult {
   readonly pid: number | undefined;
   readonly exit: ExitStatus | undefined;
   readonly endedBy: EndedBy | undefined;
-  /** Why nothing could be started. */
   readonly startError: BridgeError | undefined;
   /** Why the script could not be given the whole body. */
   readonly bodyError?: Error | undefined;

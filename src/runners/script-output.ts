@@ -14,7 +14,6 @@ const COPIED_BYTES = 16_384;
 /** The number of pieces that are held apart: each costs memory beside its bytes, and a script may write one byte at a time. */
 const MAX_HELD_PIECES = 256;
 
-/** The run whose output it is. */
 export interface OutputRun {
   readonly limits: Pick<RunLimits, 'maxHeaderBytes' | 'holdDuringUploadBytes' | 'holdUntilExitBytes'>;
   /** The request's method is HEAD: a body, which the script should not write, is thrown away (RFC 3875 §4.3.2). */
@@ -77,7 +76,6 @@ export class ScriptOutput {
     return this.#cut ? undefined : this.#header?.status;
   }
 
-  /** Whether the response's header is complete. */
   get hasHeader(): boolean {
     return this.#header !== undefined;
   }
@@ -185,7 +183,6 @@ export class ScriptOutput {
     return [this.#header.header, ...this.#wanted(this.#header.body)];
   }
 
-  /** What of a piece of the body is sent. */
   #wanted(piece: Buffer): readonly Buffer[] {
     const left = Math.max(0, this.#wantedBytes - this.#bodyBytes);
     this.#bodyBytes += piece.length;

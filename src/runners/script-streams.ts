@@ -2,7 +2,6 @@
 
 import type { Readable, Writable } from 'node:stream';
 
-/** A script's standard output. */
 export type ScriptSource = Readable & {
   /** Whether its program has ended, so that its end follows, as a rule before anything else happens. */
   readonly isLast?: boolean | undefined;

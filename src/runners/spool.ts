@@ -58,7 +58,6 @@ export class Spool {
     }
   }
 
-  /** Bytes that it holds. */
   get bytes(): number {
     return this.#written - this.#read;
   }

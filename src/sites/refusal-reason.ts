@@ -54,7 +54,6 @@ export function* whyNotPublished(publishing: Publishing, path: readonly ByteStri
   return `there is no ${toText(walked)}/${INDEX_FILE}, an empty file that publishes the list`;
 }
 
-/** Why the marker of that name publishes nothing. */
 function* whyNotByMarker(publishing: Publishing, segments: readonly ByteString[]): LookUp<string> {
   const { markers = '', repos, suffix, mayKeepSuffix } = publishing;
   const marker = [markers, ...segments].join('/');

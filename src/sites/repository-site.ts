@@ -19,7 +19,6 @@ export interface RepositorySiteOptions extends SiteEnvironment {
   readonly trustRemoteUser: boolean;
 }
 
-/** What a request asks a site for. */
 export interface Asked {
   readonly params: NameValues;
   /** Its path below the site's prefix, and the segments of that. */

@@ -95,7 +95,6 @@ function verdictOf(end: EndOfRequest | Verdict, reader: ResponseReader, params: 
   return endVerdict(end, { status, stdoutBytes, missingBytes: isHead ? 0 : missingBytes });
 }
 
-/** The connection has ended before the reader. */
 function lost(error: unknown, { status, stdoutBytes }: ResponseReader): Verdict {
   if (!(error instanceof BridgeError)) throw error;
   const known = status === undefined ? {} : { status };

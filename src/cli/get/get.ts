@@ -72,7 +72,6 @@ class Line {
   /** How often a connection was closed that was to be kept. */
   dropped = 0;
 
-  /** `body` is opened for each request. */
   constructor(options: Options, params: NameValues, body: Data | undefined) {
     this.#options = options;
     this.#params = params;

@@ -118,7 +118,6 @@ function givenParams(entries: readonly string[]): ReadonlyMap<ByteString, ByteSt
 export interface Data {
   /** Undefined where it ends when it ends. */
   readonly length: number | undefined;
-  /** Reads it from its beginning. */
   readonly open: () => Readable;
 }
 

@@ -8,7 +8,6 @@ export interface Sink {
   /** The header as the application wrote it, before the body; or all of an answer without one. */
   header(bytes: Buffer): Promise<boolean>;
   body(bytes: Buffer): Promise<boolean>;
-  /** Standard error. */
   stderr(bytes: Buffer): void;
 }
 
@@ -25,7 +24,6 @@ export class ResponseReader {
   #stdoutBytes = 0;
   /** The HTTP status, once the header is complete. */
   status: number | undefined;
-  /** When the first byte came. */
   firstAt: number | undefined;
 
   constructor(sink: Sink) {
@@ -60,7 +58,6 @@ export class ResponseReader {
     return isWanted && (head.body.length === 0 || this.#sink.body(head.body));
   }
 
-  /** Standard output has ended. */
   async finish(): Promise<void> {
     if (this.#held.length > 0) await this.#sink.header(this.#release());
   }

@@ -45,11 +45,9 @@ export function endVerdict(
   const { status } = answer;
   const known = status === undefined ? {} : { status };
   if (protocolStatus !== ProtocolStatus.REQUEST_COMPLETE) {
-    return {
-      kind: 'protocol',
-      why: refusals.get(protocolStatus) ?? unknownRefusal(protocolStatus),
-      ...known,
-    };
+    const unknown = ` with protocolStatus ${String(protocolStatus)}, which FastCGI 1.0 does not have`;
+    const why = `the application refused the request${refusals.get(protocolStatus) ?? unknown}`;
+    return { kind: 'protocol', why, ...known };
   }
   if (status === undefined) {
     const bytes = String(answer.stdoutBytes);
@@ -68,17 +66,7 @@ export function endVerdict(
 }
 
 const refusals = new Map<number, string>([
-  [
-    ProtocolStatus.CANT_MPX_CONN,
-    'the application refused the request: one at a time on a connection (FCGI_CANT_MPX_CONN)',
-  ],
-  [ProtocolStatus.OVERLOADED, 'the application refused the request: it has too many (FCGI_OVERLOADED)'],
-  [
-    ProtocolStatus.UNKNOWN_ROLE,
-    'the application refused the request: it is no Responder (FCGI_UNKNOWN_ROLE)',
-  ],
+  [ProtocolStatus.CANT_MPX_CONN, ': one at a time on a connection (FCGI_CANT_MPX_CONN)'],
+  [ProtocolStatus.OVERLOADED, ': it has too many (FCGI_OVERLOADED)'],
+  [ProtocolStatus.UNKNOWN_ROLE, ': it is no Responder (FCGI_UNKNOWN_ROLE)'],
 ]);
-
-function unknownRefusal(protocolStatus: number): string {
-  return `the application refused the request with protocolStatus ${String(protocolStatus)}, which FastCGI 1.0 does not have`;
-}

@@ -119,17 +119,14 @@ export function argument<T>(row: Option<T>): Option<T> {
   return { ...row, isArgument: true };
 }
 
-/** Whether a row is an option, and no nested table. */
 function isOption(row: Option<unknown> | OptionTable): row is Option<unknown> {
   return typeof row.read === 'function';
 }
 
-/** All rows of a table, in their order. */
 export function rowsOf(table: OptionTable): readonly Option<unknown>[] {
   return Object.values(table).flatMap((row) => (isOption(row) ? [row] : rowsOf(row)));
 }
 
-/** How values are read. */
 export interface Reading {
   /** Told of each value that can't be used, and may throw; if it does not, what is read is of no use. */
   readonly report: (problem: OptionError) => void;

@@ -62,13 +62,11 @@ export const umask: Parser<number> = (given, place) => {
   throw wrong(place, given, 'expected what others may not, in octal from 000 to 077, as in 027');
 };
 
-/** File permissions, in octal. */
 export const fileMode: Parser<number> = (given, place) => {
   if (/^0?[0-7]{3}$/.test(given)) return Number.parseInt(given, 8);
   throw wrong(place, given, 'expected permissions in octal, as in 0660');
 };
 
-/** The path of a URI. */
 export const uriPath: Parser<ByteString> = (given, place) => {
   if (/^\/[^?#]*$/.test(given)) return fromText(given);
   throw wrong(place, given, 'expected a path that begins with a slash, as in /status, without a query');

@@ -111,7 +111,6 @@ function mayEnter({ uid, gids }: Account, path: string): boolean {
   return (mode & (gids.includes(group) ? 0o010 : 0o001)) !== 0;
 }
 
-/** What a script is to name. */
 export interface Installation {
   /** The path of the command `fcgi2cgi`. */
   readonly command: string;

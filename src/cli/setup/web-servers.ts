@@ -32,7 +32,6 @@ export interface WebServer {
 export const socketOf = (host: string): string => `/run/fcgi2cgi/${host}.sock`;
 export const indexSocketOf = (host: string): string => `/run/fcgi2cgi/${host}-index.sock`;
 
-/** A configuration that the package has. */
 function shipped(name: string): string {
   return readFileSync(Buffer.from(shippedFile(`scripts/webservers/${name}.conf`), 'latin1'), 'utf8');
 }
@@ -52,7 +51,6 @@ function filled(server: string, site: WebSite): string {
     .replace(/^# To change: .*\n/m, '# By fcgi2cgi setup; what you change here, it leaves alone.\n');
 }
 
-/** Replaces what the shipped file has to have. */
 function changed(text: string, pattern: RegExp, replacement: string): string {
   if (!pattern.test(text))
     throw new Error(`a shipped configuration has nothing that matches ${String(pattern)}`);

@@ -33,7 +33,6 @@ export const runStatus: Run = async (given) => {
   return complain(verdict, said.toString().trim());
 };
 
-/** What is asked of the control socket. */
 function requestOf({ json, prometheus, cancel }: Values<typeof statusOptions>): {
   readonly method: string;
   readonly target: string;

@@ -7,7 +7,6 @@ import { oneOf } from '../options/parsers.js';
 import { siteOptions } from '../options/site-options.js';
 import type { Item } from './toml.js';
 
-/** Rows by their names. */
 type Keys = ReadonlyMap<string, Option<unknown>>;
 
 const keysOf = (rows: readonly Option<unknown>[]): Keys => new Map(rows.map((row) => [row.name, row]));
@@ -59,7 +58,6 @@ function unknown(key: string, known: Keys): string {
 export type Checked =
   { readonly given: string | boolean | readonly string[] } | { readonly why: string; readonly item: Item };
 
-/** Checks a value against its option. */
 export function checkValue(option: Option<unknown>, item: Item): Checked {
   const wrong = (why: string, at = item): Checked => ({ why, item: at });
   const { form, choices, default: usual = '' } = option;

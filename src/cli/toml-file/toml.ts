@@ -114,7 +114,6 @@ function headerOf(text: string, table: AST.TOMLTable): string {
   return table.kind === 'array' ? `[[${key}]]` : `[${key}]`;
 }
 
-/** The rest of a longer value is not shown. */
 const MAX_SHOWN = 60;
 
 /** An error that names its place in the file. */

@@ -25,11 +25,9 @@ import { ResponseReader } from '../get/response-reader.js';
 /** How often it is tried to have a process forked: the script may change in between. */
 const MAX_TRIES = 3;
 
-/** What has to be run, and for what. */
 export interface Run {
   readonly params: NameValues;
   readonly invocation: Invocation;
-  /** Opens the request's body. */
   readonly openBody: () => Readable;
 }
 
@@ -66,12 +64,10 @@ export class RunnerPair {
     this.#forking = new ProcessRunner(configuration, this.#warm.start);
   }
 
-  /** Waits for the fork server. */
   prepare({ invocation }: Run): Promise<Prepared> {
     return this.#warm.prepare(invocation);
   }
 
-  /** Runs it in a new process. */
   async spawn(run: Run): Promise<RecordedResponse> {
     return (await this.#run(run, this.#spawning)).response;
   }
@@ -120,7 +116,6 @@ const MAX_BODY_BYTES = 16_777_216;
 const MAX_STDERR_BYTES = 1_048_576;
 
 export interface RecordedResponse {
-  /** The HTTP status. */
   readonly status: number;
   /** By their names in lower case; the values of one that repeats, a line each. */
   readonly fields: ReadonlyMap<string, ByteString>;
@@ -196,7 +191,6 @@ function fieldsOf(header: ByteString): ReadonlyMap<string, ByteString> {
   return fields;
 }
 
-/** What was written. */
 export interface Written {
   /** As much of it as was kept. */
   readonly beginning: ByteString;

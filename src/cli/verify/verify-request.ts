@@ -124,7 +124,6 @@ const MAX_LESSONS = 4;
 /** Runs each way, in turns, where new processes differ among themselves: then warm ones have to. */
 const TURNS = 4;
 
-/** What became of a request. */
 export type Verdict =
   | {
       readonly kind: 'same' | 'differs';

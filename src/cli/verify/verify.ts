@@ -140,7 +140,6 @@ function fromFile({ requests: path, site }: Options): readonly WantedRequest[] {
   return requests;
 }
 
-/** A request and what became of it. */
 export interface Verified {
   readonly method: string;
   readonly target: string;
@@ -208,7 +207,6 @@ function lines(texts: readonly string[]): string {
   return texts.map((text) => `${visible(text)}\n`).join('');
 }
 
-/** One line of JSON. */
 export function verifiedJson({ method, target, verdict }: Verified): string {
   const { kind: result, ...more } = verdict;
   return `${visible(JSON.stringify({ method, target, result, ...more }))}\n`;

@@ -82,7 +82,6 @@ const LOOPBACK = ['127.0.0.0/8', '::1'];
 
 /** The hosts that may connect; without any named, loopback alone. */
 export class AllowFrom {
-  /** Whether the administrator has named hosts. */
   readonly #isGiven: boolean;
   readonly #allowed = new BlockList();
 
@@ -92,7 +91,6 @@ export class AllowFrom {
     for (const entry of this.#isGiven ? entries : LOOPBACK) this.#add(entry, source);
   }
 
-  /** Whether a host of that address may connect. */
   allows(remoteAddress: string): boolean {
     const version = isIP(remoteAddress);
     return version !== 0 && this.#allowed.check(remoteAddress, version === 6 ? 'ipv6' : 'ipv4');

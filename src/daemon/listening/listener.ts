@@ -117,7 +117,6 @@ export class Listener {
       : formatAddress(this.#given);
   }
 
-  /** Whether it is where that address is. */
   isAt(address: Address): boolean {
     const wanted = formatAddress(address);
     return wanted === formatAddress(this.#given) || wanted === this.address;

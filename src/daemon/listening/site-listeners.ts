@@ -65,7 +65,6 @@ export class SiteListeners {
     });
   }
 
-  /** Hands over connections, which are paused. */
   accept(onConnection: OnConnection): void {
     this.#claims.clear();
     for (const listener of this.#listeners) listener.accept(onConnection, this.#options);
@@ -84,7 +83,6 @@ export class SiteListeners {
     return this.#listeners;
   }
 
-  /** Where they listen, in the form of `--listen`. */
   get addresses(): readonly string[] {
     return this.#listeners.map((listener) => listener.address);
   }

@@ -161,7 +161,7 @@ export class OpenedByRoot {
   async #open(identity: Identity, { pidFile, control, sites, log: options }: Configuration): Promise<void> {
     // The log file is the user's to open.
     const log = openLog({ ...options, file: undefined });
-    if (pidFile !== undefined && isRoots(pidFile))
+    if (pidFile !== undefined && rootsDirectoryOf(pidFile)?.isRootsAlone === true)
       this.#pidFile = await PidFile.hold(pidFile, { isKept: true });
     if (control !== undefined && isRootsToBind(control.address)) {
       this.#control = await Control.bind(ownedBy(identity, control), log);
@@ -179,10 +179,6 @@ function isRootsToBind(address: Address): boolean {
   if (address.kind !== 'unix') return address.kind === 'tcp';
   const directory = rootsDirectoryOf(address.path);
   return directory !== undefined && (directory.isRootsAlone || canHold);
-}
-
-function isRoots(file: string): boolean {
-  return rootsDirectoryOf(file)?.isRootsAlone === true;
 }
 
 /** Sockets that are made by root belong to the user who serves, unless somebody else was named. */

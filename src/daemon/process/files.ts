@@ -52,7 +52,6 @@ const MAX_LINKS = 40;
 /** A directory that root finds, whatever others do meanwhile. */
 export interface RootsDirectory {
   readonly stats: Stats;
-  /** Whether names in it are root's alone, too. */
   readonly isRootsAlone: boolean;
 }
 

@@ -50,7 +50,6 @@ export class Logs {
     this.#configuration = configuration;
   }
 
-  /** Writes each thing that is wrong. */
   mistakes(error: unknown): void {
     for (const line of linesOf(error)) {
       this.log.error(error instanceof BridgeError ? { code: error.code } : {}, line);

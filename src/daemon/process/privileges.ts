@@ -4,7 +4,7 @@ import { lstatSync } from 'node:fs';
 
 import { BridgeError, OptionError } from '../../base/errors.js';
 import type { Credentials } from '../../posix/another-user.js';
-import { groupOf, groupsOf, type User, userOf } from './accounts.js';
+import { groupOf, groupsOf, userOf } from './accounts.js';
 import { rootsDirectoryOf } from './files.js';
 
 /** A user to serve as, by numbers that the system knows. */
@@ -18,7 +18,6 @@ const ROOT = 0;
 /** Node has these wherever there are users, which is where this package runs. */
 const posix = process as unknown as Readonly<Record<'getuid' | 'geteuid' | 'getgid', () => number>>;
 
-/** Whether this process has root's rights. */
 export function isRoot(): boolean {
   return posix.getuid() === ROOT || posix.geteuid() === ROOT;
 }
@@ -56,7 +55,9 @@ export function identityOf(options: {
   }
   // Where nothing would change, a system that lets nobody change it has nothing to refuse.
   if (uid === ROOT && gid === posix.getgid()) return undefined;
-  return { user, uid, gid, groups: [...new Set([gid, ...furtherGroups(user, entry)])] };
+  // In the place of that of its entry there may be another.
+  const further = entry === undefined ? [] : groupsOf(user).filter((group) => group !== entry.gid);
+  return { user, uid, gid, groups: [...new Set([gid, ...further])] };
 }
 
 /**
@@ -83,11 +84,6 @@ export function ownerToBe(file: string): Identity | undefined {
 export function requireKnown(option: 'user' | 'group', name: string): void {
   if (option === 'user') userOf(name);
   else groupOf(name);
-}
-
-/** The user's groups but that of its entry, in whose place there may be another. */
-function furtherGroups(user: string, entry: User['entry']): readonly number[] {
-  return entry === undefined ? [] : groupsOf(user).filter((group) => group !== entry.gid);
 }
 
 function notRoot(option: 'user' | 'group', value: string): OptionError {

@@ -18,7 +18,6 @@ export function maxOfAll({
 
 /** A site, as far as its processes are concerned. */
 export interface Sharer {
-  /** Processes that run for it. */
   readonly running: number;
   /** Whether one of its requests waits, and nothing of its own keeps it from running. */
   readonly mayBeNext: boolean;

@@ -18,7 +18,6 @@ export interface RequestResult extends Pick<Result, 'word' | 'level' | 'message'
   readonly appStatus: number;
   /** The bridge's own page, or a site's, where no script has answered. */
   readonly page?: Refusal | DocumentResponse | undefined;
-  /** How the script went, if one was run. */
   readonly run?: RunResult | undefined;
   readonly fields?: Readonly<Record<string, unknown>> | undefined;
   /** Whether the web server gets the message, too, on FCGI_STDERR: a refusal, unless it is for want of room. */

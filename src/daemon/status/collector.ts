@@ -9,7 +9,6 @@ import type { Activity, RequestStatus, SiteStatus, Status } from '../../observe/
 import { version } from '../package.js';
 import type { RequestResult } from '../requests/request-result.js';
 
-/** A site, as far as it is watched. */
 export interface WatchedSite {
   /** What it is called where a site must have a name. */
   readonly shownName: string;
@@ -20,7 +19,6 @@ export interface WatchedSite {
 
 /** What a site's requests are counted by. */
 export interface Tally {
-  /** A request has ended, as `result` says in the log. */
   ended(access: Access, result: Pick<RequestResult, 'level' | 'message' | 'run'>): void;
   /** From now on this number of requests runs and waits. */
   load(running: number, waiting: number): void;

@@ -63,7 +63,6 @@ export class Control {
     });
   }
 
-  /** Ends everything now. */
   async close(): Promise<void> {
     await this.listener.close();
     for (const connection of this.#connections) connection.destroy();

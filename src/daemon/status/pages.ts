@@ -28,7 +28,11 @@ export function ownPage(
   return (params) => {
     const path = requestPath(params);
     if (path === undefined) return undefined;
-    if (path === healthPath) return Promise.resolve(asked(params) ?? healthPage(isAccepting()));
+    if (path === healthPath) {
+      // For a proxy that shares out requests among several daemons.
+      const health = isAccepting() ? plain(200, 'accepting\n') : plain(503, 'draining\n');
+      return Promise.resolve(asked(params) ?? health);
+    }
     if (path !== statusPath || collector === undefined || isHidden(params, path)) return undefined;
     return Promise.resolve(asked(params) ?? statusPage(params, collector));
   };
@@ -40,12 +44,6 @@ function isHidden(params: NameValues, path: ByteString): boolean {
   return written.includes('%') && !written.endsWith(path) && !written.endsWith(encodeURI(toText(path)));
 }
 
-/** Whether it takes new work, for a proxy that shares out requests among several daemons. */
-function healthPage(isAccepting: boolean): DocumentResponse {
-  return isAccepting ? plain(200, 'accepting\n') : plain(503, 'draining\n');
-}
-
-/** The refusal of a method that asks for no page. */
 function asked(params: NameValues): DocumentResponse | undefined {
   const method = valueOf(params, 'REQUEST_METHOD') ?? '';
   if (method === 'GET' || method === 'HEAD') return undefined;
@@ -93,7 +91,6 @@ function typed(contentType: string, text: string, fields: DocumentResponse['fiel
   return page(200, contentType, text, [...fields, ['X-Content-Type-Options', 'nosniff']]);
 }
 
-/** A page of plain text. */
 export function plain(
   status: number,
   text: string,

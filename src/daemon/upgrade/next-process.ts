@@ -97,7 +97,6 @@ export class NextProcess {
     return this.#process.pid;
   }
 
-  /** The listeners that it has taken over. */
   get taken(): ReadonlySet<Listener> {
     return new Set(this.#taken.keys());
   }
@@ -154,12 +153,10 @@ export interface UpgradeOptions {
   /** What the new process takes over; undefined where this one does not serve yet, or ends already. */
   readonly listeners: readonly Listener[] | undefined;
   readonly configuration: Pick<Configuration, 'log' | 'background' | 'pidFile' | 'upgradeTimeoutMs'>;
-  /** The pid file that this process holds. */
   readonly pidFile: PidFile | undefined;
   readonly logs: Logs;
   /** What is added to the environment of the new process. */
   readonly env: Readonly<Record<string, string>>;
-  /** Aborts the start of the new process. */
   readonly signal: AbortSignal;
   /** Called when the new process listens, before anybody is told. */
   readonly onReplaced: (next: NextProcess) => void;

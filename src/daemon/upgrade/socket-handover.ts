@@ -139,7 +139,6 @@ export class ReceivedHandover {
     return this.#taken.get(index);
   }
 
-  /** The numbers of the sockets that were taken. */
   get taken(): readonly number[] {
     return [...this.#taken.keys()];
   }
@@ -158,7 +157,6 @@ export class ReceivedHandover {
 
 export class PreviousProcess {
   readonly received: ReceivedHandover;
-  /** Resolves when it has ended. */
   readonly ended: Promise<void>;
 
   private constructor(received: ReceivedHandover) {
@@ -181,7 +179,6 @@ export class PreviousProcess {
     await tellListening(this.received.taken);
   }
 
-  /** Has it open its logs again. */
   reopenLogs(): void {
     this.#tell({ kind: 'reopen' });
   }

@@ -49,10 +49,8 @@ export interface StartAgainOptions {
   readonly advice: string;
 }
 
-/** A process that was started, and serves. */
 export interface StartedAgain {
   readonly process: ChildProcess;
-  /** The numbers of the sockets that it has taken over. */
   readonly taken: readonly number[];
 }
 

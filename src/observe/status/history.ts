@@ -26,7 +26,6 @@ export class History {
     this.#since = now();
   }
 
-  /** A request has ended. */
   ended(isError: boolean): void {
     const at = this.#at();
     this.#requests[at] = (this.#requests[at] ?? 0) + 1;
@@ -90,7 +89,6 @@ export const MAX_SLOW = 10;
 /** In this number of parts the last minutes are told apart: when one is over, the slowest of the others are still known. */
 const PARTS = 15;
 const PART_MS = (PERIOD_MS * PERIODS) / PARTS;
-/** What is kept of a text from the network. */
 const MAX_TEXT = 300;
 
 /** The last requests that have failed, and the slowest of the last minutes: both of a fixed number. */

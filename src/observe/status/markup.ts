@@ -93,7 +93,6 @@ function paths(kind: Kind, values: readonly number[], most: number): string {
   return `<path class="${kind} area" d="${filled}"/><path class="${kind} line" d="${edge}"/>`;
 }
 
-/** How the status page looks. */
 export const STYLE = `
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --quiet: #666; --alarm: #b00; }
 @media (prefers-color-scheme: dark) { :root { --quiet: #a0a0a0; --alarm: #ff7b72; } }

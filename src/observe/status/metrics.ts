@@ -77,7 +77,6 @@ export class Metrics {
     };
   }
 
-  /** What was counted for a site. */
   async countsOf(site: string): Promise<SiteCounts> {
     const { values } = await this.#ended.get();
     const ended = values

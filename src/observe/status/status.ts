@@ -60,7 +60,6 @@ export interface Activity {
   /** Requests that have ended, and those of them that have failed. */
   readonly requests: readonly number[];
   readonly errors: readonly number[];
-  /** The most at once. */
   readonly running: readonly number[];
   readonly waiting: readonly number[];
 }
@@ -139,7 +138,6 @@ export interface ProcessStatus {
   readonly residentBytes: number;
 }
 
-/** A request that has ended. */
 export interface EndedRequest {
   readonly id: string;
   readonly site: string;

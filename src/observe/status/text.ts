@@ -28,7 +28,6 @@ export function statusText(status: Status): string {
   return lines.map((line) => `${visible(line).trimEnd()}\n`).join('');
 }
 
-/** A row of each site. */
 function overview(sites: readonly SiteStatus[]): readonly string[] {
   const most = (now: number, max: number | undefined): string =>
     max === undefined ? String(now) : `${String(now)} (max ${String(max)})`;

@@ -22,7 +22,6 @@ export interface WorkerEnd<Process> {
   readonly process: Process | undefined;
   readonly exit: ExitStatus | undefined;
   readonly error: BridgeError | undefined;
-  /** Whether it counts as a failure. */
   readonly failed: boolean;
   /** Failures in a row, this one included. */
   readonly failures: number;
@@ -82,13 +81,11 @@ export class Supervisor<Process extends WorkerProcess> {
     }
   }
 
-  /** The worker has shown that it accepts connections. */
   accepts(process: Process): void {
     const slot = this.#slotOf(process);
     if (slot !== undefined) this.#happens(slot, 'accepts');
   }
 
-  /** The worker has answered. */
   answered(process: Process): void {
     const slot = this.#slotOf(process);
     if (slot !== undefined) this.#happens(slot, 'answered');

@@ -91,7 +91,6 @@ export class WorkerRequest implements ScriptProcess {
     return this.#isAnswered;
   }
 
-  /** Whether anything of an answer came. */
   get hasBegun(): boolean {
     return this.#sent.answerBytes() > 0;
   }

@@ -10,7 +10,6 @@ export interface WorkerSetOptions {
   readonly becomeReady: () => boolean;
 }
 
-/** A worker as its set has it. */
 export interface Member<Worker> {
   readonly worker: Worker;
   readonly state: 'free' | 'taken' | 'dismissed';
@@ -71,7 +70,6 @@ export class WorkerSet<Worker> {
     return this.#waiting.join(signal);
   }
 
-  /** Sends away all who wait. */
   sendAway(reason: Error): void {
     for (const { refuse } of this.#waiting) refuse(reason);
   }

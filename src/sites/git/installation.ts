@@ -12,11 +12,8 @@ import { OptionError, reasonOf, systemCodeOf } from '../../base/errors.js';
 
 /** A git installation; all paths are absolute. */
 export interface Git {
-  /** The `git` program. */
   readonly git: ByteString;
-  /** The CGI script `git-http-backend`. */
   readonly httpBackend: ByteString;
-  /** The CGI script `gitweb.cgi`. */
   readonly gitweb: ByteString;
   /** The directory of gitweb's style, script and images. */
   readonly gitwebStatic: ByteString;

@@ -218,7 +218,6 @@ function leadsOut(file: ByteString): Withheld {
   return { why: `${toText(file)} leads out of --repos` };
 }
 
-/** What git takes for white space. */
 const SPACE = ' \t\n\r';
 
 /** A section of included files, on a line of its own. */

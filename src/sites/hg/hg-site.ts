@@ -21,7 +21,6 @@ import {
 import { type Deferred, type Resolution, run, type Site } from '../site.js';
 import { HgRepositories } from './repository.js';
 
-/** A Mercurial installation. */
 export interface Mercurial {
   /** The Python that has it, as an absolute path. */
   readonly python: ByteString;
