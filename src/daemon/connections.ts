@@ -1,9 +1,10 @@
 /** The connections of a site: no more than there may be at once, and one that idles makes room for the next. */
 
 import type { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
 
-import type { BridgeError } from '../base/errors.js';
-import { Connection, type ConnectionOptions } from '../fastcgi/connection.js';
+import { Connection, type ConnectionOptions, type RefusalReason } from '../fastcgi/connection.js';
+import type { Request } from '../fastcgi/request.js';
 import { type Log, RepeatedEvents } from '../observe/log.js';
 import { ShortLived } from '../base/memory.js';
 import { Timer } from '../base/timer.js';
@@ -28,7 +29,12 @@ interface Begun extends Origin {
 
 interface ConnectionsOptions {
   readonly max: number;
-  readonly options: ConnectionOptions;
+  readonly options: Omit<ConnectionOptions, 'refuse' | 'onRequest' | 'onProblem'>;
+  readonly handler: {
+    /** As `onRequest` of a connection; calls `ended` when the request's process is gone, too. */
+    handle(request: Request, connection: object, ended: () => void): Writable | undefined;
+    refuse(why: RefusalReason): Buffer;
+  };
   readonly listeners: Pick<SiteListeners, 'hold' | 'resume'>;
   readonly log: Log;
 }
@@ -41,6 +47,7 @@ export class Connections {
   /** How many there may be from now on, whatever was configured. */
   max: number;
   readonly #options: ConnectionsOptions;
+  readonly #ofEach: ConnectionOptions;
   readonly #events: RepeatedEvents;
   readonly #all = new ShortLived<Begun>();
   /** Those whose turn comes when others have ended; nothing of them is read. */
@@ -48,14 +55,22 @@ export class Connections {
   /** Who gets them, once the site takes no new work. */
   #receiverOf: ReceiverOf | undefined;
   /** Looks for one that idles, where nothing else happens. */
-  readonly #look = new Timer(UNUSED_MS, () => {
-    this.makeRoom();
-  });
+  readonly #look: Timer;
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
     this.max = options.max;
+    this.#look = new Timer(UNUSED_MS, this.makeRoom);
     this.#events = new RepeatedEvents(options.log);
+    const { handler } = options;
+    this.#ofEach = {
+      ...options.options,
+      refuse: (why) => handler.refuse(why),
+      onRequest: (request, connection) => handler.handle(request, connection, this.makeRoom),
+      onProblem: ({ code, message }) => {
+        this.#events.log(code, 'warn', () => ({ code }), `connection closed: ${message}`);
+      },
+    };
   }
 
   get count(): number {
@@ -79,12 +94,7 @@ export class Connections {
     if (mayWait) this.#look.start();
   };
 
-  /** A web server has done wrong, so that its connection is closed. */
-  report({ code, message }: BridgeError): void {
-    this.#events.log(code, 'warn', () => ({ code }), `connection closed: ${message}`);
-  }
-
-  /** To be called when a request has ended: its connection may idle now. */
+  /** To be called when something has ended: a connection may idle now. */
   readonly makeRoom = (): void => {
     if (this.#waiting.length === 0) return;
     this.#look.stop();
@@ -131,7 +141,7 @@ export class Connections {
   }
 
   #begin(origin: Origin): void {
-    const connection = new Connection(origin.socket, this.#options.options);
+    const connection = new Connection(origin.socket, this.#ofEach);
     origin.socket.resume();
     const begun = { ...origin, connection };
     this.#all.add(begun);

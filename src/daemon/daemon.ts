@@ -7,7 +7,8 @@ import type { Log } from '../observe/log.js';
 import { Spool } from '../runners/spool.js';
 import { fewThreads } from '../base/threads.js';
 import type { Configuration, ServedSiteConfiguration } from './configuration.js';
-import { descriptorLimit, fitConnections } from './process/descriptors.js';
+import { descriptorLimit } from '../posix/descriptors.js';
+import { fitConnections } from './process/fit-connections.js';
 import type { Listener } from './listening/listener.js';
 import {
   destroyed,

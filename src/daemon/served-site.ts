@@ -1,6 +1,5 @@
 /** A site that is served: its listeners, connections and requests, from the first to the last. */
 
-import type { ConnectionOptions } from '../fastcgi/connection.js';
 import { ByteBudget } from '../base/bytes.js';
 import type { Access, AccessLog } from '../observe/access-log.js';
 import { type Log, withFields } from '../observe/log.js';
@@ -56,7 +55,7 @@ export class ServedSite implements WatchedSite {
     const { maxProcesses, maxQueue } = admissionOf(configuration);
     const maxRequests = configuration.maxRequestsPerConnection;
     const max = configuration.maxConnections;
-    const options: ConnectionOptions = {
+    const options = {
       maxParamsBytes: configuration.maxParamsBytes,
       paramsBudget: new ByteBudget(configuration.maxParamsTotalBytes),
       maxRequests,
@@ -67,15 +66,10 @@ export class ServedSite implements WatchedSite {
         FCGI_MAX_REQS: String(Math.min(maxRequests, maxProcesses + maxQueue)),
         FCGI_MPXS_CONNS: '1',
       },
-      refuse: (why) => handler.refuse(why),
-      onRequest: (request, connection) => handler.handle(request, connection, this.#connections.makeRoom),
-      onProblem: (problem) => {
-        this.#connections.report(problem);
-      },
       endAtOnce,
       hasUnread,
     };
-    this.#connections = new Connections({ max, options, listeners, log });
+    this.#connections = new Connections({ max, options, handler, listeners, log });
   }
 
   /**

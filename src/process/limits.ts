@@ -66,7 +66,8 @@ export function limited(command: Command, { launcher: [file, ...options], nicene
 
 /** Starts programs with these limits; what can't be started is told as `start` itself would tell it. */
 export function startLimited(start: StartProcess, limits: SetLimits): StartProcess {
-  if (limits.launcher.length === 0) return (command) => start(limited(command, limits));
+  const { launcher, niceness } = limits;
+  if (launcher.length === 0) return (command) => start({ ...command, niceness });
   const executables = new Executables();
   return async (command) => {
     await executables.require(command);

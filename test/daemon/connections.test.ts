@@ -30,12 +30,14 @@ function make(max: number): void {
         maxParamsBytes: 1_000,
         paramsBudget: new ByteBudget(1_000_000),
       },
-      ...{ values: {}, refuse: () => Buffer.of(), onProblem: quiet },
-      onRequest: (request) => {
+      ...{ values: {}, hasUnread: () => false },
+    },
+    handler: {
+      refuse: () => Buffer.of(),
+      handle: (request) => {
         void request.end(0);
         return bodyOf(1_000);
       },
-      hasUnread: () => false,
     },
     listeners: { hold: () => (isHeld = true), resume: () => (isHeld = false) },
     log,

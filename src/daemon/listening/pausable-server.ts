@@ -4,8 +4,7 @@ import { closeSync, openSync } from 'node:fs';
 import { type AddressInfo, createServer, type ListenOptions, type Server, Socket } from 'node:net';
 
 import { loadLibC } from '../../posix/libc.js';
-import { descriptorOf } from '../../posix/descriptors.js';
-import { isScarce } from '../process/descriptors.js';
+import { descriptorOf, isScarce } from '../../posix/descriptors.js';
 
 /** Of Linux, which Node does not name. */
 const F_DUPFD_CLOEXEC = 1_030;

@@ -1,7 +1,5 @@
 /** Sees to it that connections and programs never need more descriptors than this process may have open. */
 
-import { readFileSync } from 'node:fs';
-
 import { BridgeError } from '../../base/errors.js';
 
 /** A connection, and a body that is kept on disk for its request; other bodies of the connection take what is left. */
@@ -72,38 +70,4 @@ export function fitConnections<Site extends Needs>(
     maxSpools: limit - fixed - fitting,
     warning: `--max-connections ${String(connections)} is lowered to ${String(fitting)}: all in all ${String(needed)} descriptors might be needed, and ${allowed}`,
   };
-}
-
-/** Left to requests that have begun, where something takes more than was counted: those who connect wait then. */
-const SPARE = 16;
-let limit: number | undefined;
-
-/** Whether a descriptor that was given just now, the lowest that was free, shows that hardly any are left. */
-export function isScarce(descriptor: number, spares = 1): boolean {
-  limit ??= descriptorLimit();
-  return descriptor + spares * SPARE >= limit;
-}
-
-/** How many descriptors this process may have open; Node has raised that as far as it may. */
-export function descriptorLimit(): number {
-  const soft = softLimitOfLinux() ?? softLimitOfReport();
-  return soft === 'unlimited' ? Infinity : Number(soft);
-}
-
-/** As proc_pid_limits(5) has it, in a thousandth of the time that Node's report takes (30 ms). */
-function softLimitOfLinux(): string | undefined {
-  try {
-    return /^Max open files\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1];
-  } catch {
-    return undefined;
-  }
-}
-
-function softLimitOfReport(): number | 'unlimited' {
-  // Without it, Node would ask the DNS for the names of hosts. Its types don't know it yet.
-  Object.assign(process.report, { excludeNetwork: true });
-  const { userLimits } = process.report.getReport() as unknown as {
-    readonly userLimits: { readonly open_files: { readonly soft: number | 'unlimited' } };
-  };
-  return userLimits.open_files.soft;
 }
