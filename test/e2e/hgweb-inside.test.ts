@@ -129,11 +129,15 @@ describe('hgweb, whatever a repository’s owner does meanwhile,', () => {
     // As where somebody else serves.
     const notOwn = `util.isowner = lambda st: False
 util.username = lambda uid=None: b'somebody' if uid is None else b'root'`;
-    const [untrusted, trusted, ofRoot] = await responses(
+    await make('plain');
+    await chown(join(repos, 'plain/.hg/hgrc'), 65_534, 65_534);
+    const [untrusted, trusted, ofRoot, plain] = await responses(
       page('r', '/summary', 'style=gitweb'),
       page('other', '/summary', 'style=gitweb'),
       page('other', '/summary', 'style=gitweb', notOwn),
+      page('plain', '/summary', 'style=gitweb'),
     );
+    assert.match(plain?.stdout ?? '', /^Status: 200 [^]*shown/);
     assert.doesNotMatch(untrusted?.stdout ?? secret, new RegExp(secret));
     for (const shown of [trusted, ofRoot]) assert.match(shown?.stdout ?? '', new RegExp(secret));
   });
