@@ -119,9 +119,9 @@ describe('A warm process of Python', { timeout: 300_000 }, () => {
     // As pyenv has it.
     const shim = `#!/bin/sh\nunset PYENV_VERSION\nexport PYENV_DIR=/\nexec /usr/bin/python3 "$@"\n`;
     const content = `#!${directory}/python3
-import os, time
+import os, sys, time
 print('A: b\\n')
-print(*time.tzname, *(os.environ.get('PYENV_' + name) for name in ('VERSION', 'DIR')))\n`;
+print(sys.dont_write_bytecode, *time.tzname, *(os.environ.get('PYENV_' + name) for name in ('VERSION', 'DIR')))\n`;
     const tree = { python3: { content: shim, mode: 0o755 }, script: { content, mode: 0o755 } };
     await makeTree(directory, tree);
     const warm = new Warm();
@@ -135,7 +135,7 @@ print(*time.tzname, *(os.environ.get('PYENV_' + name) for name in ('VERSION', 'D
         variables: new Map([...variables, ...more]),
       };
       const { stdout } = await warm.compared(invocation, zone);
-      assert.equal(stdout, `A: b\n\n${zone} ${zone} None /\n`);
+      assert.equal(stdout, `A: b\n\nFalse ${zone} ${zone} None /\n`);
     }
   });
 });
