@@ -48,7 +48,6 @@ export class Threads {
     this.#most = most;
   }
 
-  /** How many have not come back. */
   get held(): number {
     return this.#held;
   }

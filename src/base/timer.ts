@@ -70,7 +70,6 @@ export class Abort implements WaitSignal {
     return this.#reason;
   }
 
-  /** Calls each listener, once. */
   abort(reason: unknown): void {
     if (this.#isAborted) return;
     this.#isAborted = true;

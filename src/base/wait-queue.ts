@@ -17,7 +17,6 @@ export interface Wait {
   readonly late?: () => Error;
   /** Called as it ends, in whatever way. */
   readonly onLeave?: () => void;
-  /** Whether it goes before all others. */
   readonly isFirst?: boolean;
 }
 

@@ -10,7 +10,6 @@ export interface ResponseHeader {
   readonly contentBytes: number | undefined;
   /** The header block as the script wrote it, less what a web server can't take. */
   readonly header: Buffer;
-  /** What has already come of the body. */
   readonly body: Buffer;
 }
 

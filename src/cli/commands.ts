@@ -21,7 +21,6 @@ import { siteOptions } from './options/site-options.js';
 export type Run = (given: Given, words: readonly string[]) => Promise<number | undefined>;
 
 export interface Command {
-  /** Its name and its arguments. */
   readonly usage: string;
   readonly description: string;
   /** Command lines without the program's name, of 69 characters at most. */

@@ -15,7 +15,6 @@ export const ExitStatus = {
   /** What answered does not speak FastCGI or CGI. */
   PROTOCOL: 5,
   UNREACHABLE: 6,
-  /** The answer was cut short. */
   CUT: 7,
   TIMEOUT: 8,
   /** Answers differ that should be the same. */

@@ -17,7 +17,6 @@ type ReceiveSocket = (socket: Socket) => void;
 /** Who takes over the connections that have come to a listener; undefined where they end with what they carry. */
 export type ReceiverOf = (listener: Listener) => ReceiveSocket | undefined;
 
-/** Where a connection has come from. */
 interface Origin {
   readonly socket: Socket;
   readonly listener: Listener;

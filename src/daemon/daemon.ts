@@ -128,7 +128,6 @@ export class Daemon {
     return [...this.#all, ...this.#leaving.keys()].reduce((sum, site) => sum + site.running, 0);
   }
 
-  /** The sites that have names, and where each listens. */
   get named(): readonly { readonly site: string; readonly listen: readonly string[] }[] {
     return this.#all.flatMap(({ name, listeners }) =>
       name === undefined ? [] : [{ site: name, listen: listeners.addresses }],

@@ -32,7 +32,6 @@ export class ParamsCollector {
   readonly #limits: ParamsLimits;
   #octets = Buffer.alloc(0);
   #bytes = 0;
-  /** Octets of the budget that it has. */
   #takenBytes = 0;
   #isKeeping = true;
   #isBeyondBudget = false;

@@ -130,7 +130,6 @@ export class Request {
     this.#aborted.abort(reason);
   }
 
-  /** Says where its STDIN goes to. */
   set body(body: Writable) {
     if (this.#state === 'ended') body.destroy();
     else this.input.body = body;

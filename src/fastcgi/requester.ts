@@ -37,7 +37,6 @@ export interface SentRequest {
 interface Active {
   readonly stdout: PassThrough;
   readonly stderr: PassThrough;
-  /** What has come of both. */
   readonly answer: { bytes: number };
   readonly resolve: (end: EndOfRequest) => void;
   readonly reject: (reason: BridgeError) => void;

@@ -44,7 +44,6 @@ export class RequestBody extends Duplex {
   #arrive: () => void = () => undefined;
   /** What becomes of the next piece: in `waiting`, none comes before the script reads or patience ends. */
   #way: 'memory' | 'waiting' | 'disk' = 'memory';
-  /** Whether somebody waits for the body to come. */
   #isDue = false;
   #mustFit = false;
   #hasEnded = false;

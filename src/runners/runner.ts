@@ -31,9 +31,7 @@ export interface RunLimits {
   readonly startTimeoutMs: number;
   /** Without a byte in either direction. */
   readonly idleTimeoutMs: number;
-  /** From the start to the end. */
   readonly maxTimeMs: number;
-  /** Between SIGTERM and SIGKILL. */
   readonly killGraceMs: number;
   readonly maxHeaderBytes: number;
   /** Bytes of the end of standard error that are kept for the log. */
@@ -97,7 +95,6 @@ export interface RunResult {
   readonly stdoutBytes: number;
   /** Whether the web server has left before the whole response could be handed to it. */
   readonly lost: boolean;
-  /** The end of standard error, as text. */
   readonly stderrTail: string;
 }
 

@@ -36,7 +36,6 @@ export class StartQueue {
   #isShort = false;
   #pause = firstPause;
   #timer: NodeJS.Timeout | undefined;
-  /** Whether the first of them is being tried. */
   #isTrying = false;
 
   constructor(start: StartScript, options: StartQueueOptions) {

@@ -63,9 +63,7 @@ export type Explanation =
       readonly program: string;
       readonly arguments: readonly string[];
       readonly directory: string;
-      /** What becomes standard input. */
       readonly input: string;
-      /** What keeps the program from being started. */
       readonly fault: string | undefined;
       /** Why the program may refuse the request. */
       readonly doubt: string | undefined;

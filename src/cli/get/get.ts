@@ -69,7 +69,6 @@ class Line {
   readonly #body: Data | undefined;
   #socket: Socket | undefined;
   #requester: Requester | undefined;
-  /** How often a connection was closed that was to be kept. */
   dropped = 0;
 
   constructor(options: Options, params: NameValues, body: Data | undefined) {

@@ -18,9 +18,7 @@ interface Spot {
 export interface RcSystem {
   /** Node's name of the operating system that it belongs to. */
   readonly platform: string;
-  /** The script's name in rc.d/. */
   readonly file: string;
-  /** Where it belongs. */
   readonly target: string;
   /** What makes the system run it, as commands for the shell. */
   readonly next: readonly string[];
@@ -30,7 +28,6 @@ export interface RcSystem {
   readonly command: Spot;
   /** Where it names node, or PATH, once `node` is none that a search of `path` would find. */
   readonly node: Spot;
-  /** The user whom it names. */
   readonly user: RegExp;
 }
 

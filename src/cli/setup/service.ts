@@ -104,7 +104,6 @@ export const services: Record<ServiceSystem, Service> = {
   },
 };
 
-/** The unit serves what the file says. */
 function servingFile(unit: string): string {
   const serving = unit.replace(/^(ExecStart=.*?) hg --repos .*$/m, `$1 serve --config ${CONFIGURATION}`);
   if (serving === unit) throw new Error('the unit has no command that serves hg');

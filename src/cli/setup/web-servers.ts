@@ -16,7 +16,6 @@ export interface WebSite {
   readonly passwordFile: string | undefined;
   /** Reading needs a password, too. */
   readonly isPrivate: boolean;
-  /** The web server's user and group. */
   readonly owner: Owner;
 }
 

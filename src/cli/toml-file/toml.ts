@@ -34,7 +34,6 @@ export interface Entry extends Item {
 export interface Section {
   readonly name: readonly string[];
   readonly place: Place;
-  /** The header as it is written. */
   readonly source: string;
   readonly entries: readonly Entry[];
 }
@@ -137,7 +136,6 @@ export class Location {
     this.#sections = sections;
   }
 
-  /** The error of an entry, or of an item of its list. */
   ofEntry(entry: Entry, why: string, item: Item = entry): LocatedError {
     const place = item === entry ? entry.place : item.place;
     return this.#error(

@@ -121,7 +121,6 @@ export interface RecordedResponse {
   readonly fields: ReadonlyMap<string, ByteString>;
   readonly body: Written;
   readonly stderr: Written;
-  /** How its process has ended, for people. */
   readonly exit: string;
   readonly end: ResultWord;
 }
@@ -192,10 +191,8 @@ function fieldsOf(header: ByteString): ReadonlyMap<string, ByteString> {
 }
 
 export interface Written {
-  /** As much of it as was kept. */
   readonly beginning: ByteString;
   readonly bytes: number;
-  /** Of all of it. */
   readonly sha256: string;
 }
 
@@ -218,7 +215,6 @@ export class CappedCopy {
     this.#keptBytes += kept.length;
   }
 
-  /** What it has taken so far. */
   get written(): Written {
     const beginning = fromBuffer(Buffer.concat(this.#pieces));
     return { beginning, bytes: this.#bytes, sha256: this.#hash.copy().digest('hex') };

@@ -14,7 +14,6 @@ import type { RecordedResponse, Run, RunnerPair } from './runner-pair.js';
 export interface WantedRequest {
   /** Undefined where nothing says which. */
   readonly method: string | undefined;
-  /** The path of the URI and its query. */
   readonly target: string;
 }
 

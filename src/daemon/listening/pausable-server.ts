@@ -31,7 +31,6 @@ export interface PausableServerOptions {
 export class PausableServer {
   readonly #options: PausableServerOptions;
   #server: Server;
-  /** The socket while nobody is accepted. */
   #paused: { readonly descriptor: number } | undefined;
   /** What looks for descriptors, while there are few. */
   #shortage: NodeJS.Timeout | undefined;

@@ -11,7 +11,6 @@ import { canHold, pathOfOpen, rootsDirectoryOf } from '../process/files.js';
 import { isRoot } from '../process/privileges.js';
 
 export interface UnixSocketOptions {
-  /** The file's permissions. */
   readonly mode: number;
   /** User and group, as names or numbers; undefined leaves what the process is. */
   readonly owner: string | undefined;
@@ -121,7 +120,6 @@ function named({ mode, owner, group }: UnixSocketOptions): UnixSocketOptions {
 export interface SocketPlace {
   /** A file that is not there yet. */
   readonly path: string;
-  /** Removes what is left. */
   remove(): Promise<void>;
 }
 

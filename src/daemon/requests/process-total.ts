@@ -57,7 +57,6 @@ export class ProcessTotal {
     this.#share();
   }
 
-  /** Takes a slot, if there is one for it. */
   take(sharer: Sharer): boolean {
     if (!this.#mayTake(sharer)) return false;
     this.#running += 1;

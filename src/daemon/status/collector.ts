@@ -34,7 +34,6 @@ export class StatusCollector {
   readonly #metrics: Metrics;
   readonly #recent = new RecentRequests();
   readonly #version = version();
-  /** Whether the daemon takes new work. */
   readonly #isAccepting: () => boolean;
   #sites: readonly WatchedSite[] = [];
   #leaving: readonly WatchedSite[] = [];
@@ -105,7 +104,6 @@ export class StatusCollector {
     };
   }
 
-  /** The status as Prometheus reads it. */
   async prometheus(): Promise<{ readonly contentType: string; readonly text: string }> {
     const { contentType } = this.#metrics;
     return { contentType, text: await this.#metrics.text(await this.status()) };

@@ -22,7 +22,6 @@ export interface NextProcessOptions {
   readonly background: boolean;
   /** How long it may take to listen; 0 for as long as it likes. */
   readonly timeoutMs: number;
-  /** What is added to its environment. */
   readonly env: Readonly<Record<string, string>>;
   /** Aborts the start. */
   readonly signal: AbortSignal;
@@ -30,7 +29,6 @@ export interface NextProcessOptions {
 
 /** What the next process may want of us. */
 export interface Orders {
-  /** Our logs were moved away. */
   readonly onReopen: () => void;
   /** We are to end soon; perhaps since nobody is left who could take what we still have. */
   readonly onStop: () => void;
@@ -155,7 +153,6 @@ export interface UpgradeOptions {
   readonly configuration: Pick<Configuration, 'log' | 'background' | 'pidFile' | 'upgradeTimeoutMs'>;
   readonly pidFile: PidFile | undefined;
   readonly logs: Logs;
-  /** What is added to the environment of the new process. */
   readonly env: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
   /** Called when the new process listens, before anybody is told. */

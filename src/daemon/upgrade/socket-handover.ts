@@ -61,7 +61,6 @@ export function handOver(listeners: readonly Listener[], pidFile: PidFile | unde
 /** What was left to this process. */
 export class ReceivedHandover {
   readonly #contents: Contents;
-  /** Who has taken which of the sockets. */
   readonly #taken = new Map<number, Listener>();
   #isRestClosed = false;
 
@@ -79,7 +78,6 @@ export class ReceivedHandover {
     return found.isOwn || process.connected ? found : undefined;
   }
 
-  /** The process that leaves it. */
   get pid(): number {
     return this.#contents.pid;
   }
@@ -89,7 +87,6 @@ export class ReceivedHandover {
     return this.pid === process.pid;
   }
 
-  /** Its pid file, and the descriptor of that, if it has one. */
   get pidFile(): Contents['pidFile'] {
     return this.#contents.pidFile;
   }

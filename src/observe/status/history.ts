@@ -16,7 +16,6 @@ export class History {
   readonly #errors = new Uint32Array(PERIODS);
   readonly #running = new Uint32Array(PERIODS);
   readonly #waiting = new Uint32Array(PERIODS);
-  /** The number of periods that are over. */
   #over = 0;
   #load = { running: 0, waiting: 0 };
   #most = { running: 0, waiting: 0 };

@@ -35,7 +35,6 @@ export interface WorkerPoolOptions {
 /** Told what happens to workers, for a log. */
 export interface WorkerReport {
   started(pid: number): void;
-  /** It has shown that it accepts connections. */
   accepts(pid: number): void;
   ended(end: WorkerEnd<{ readonly pid: number }>, requests: number): void;
   /** A line of a worker's standard output or error. */

@@ -36,7 +36,6 @@ const EXPORT_OK = 'git-daemon-export-ok';
 /** Params that would change what git and gitweb do and that no web server means for them; CGI.pm reads the last one. */
 const unwanted = /^(GIT.*|FCGI2CGI_.*|HOME|XDG_CONFIG_HOME|MOD_PERL|(REDIRECT_)+QUERY_STRING)$/;
 
-/** What git-lfs asks below a repository. */
 const lfs = /^\/+info\/lfs(?:\/|$)/;
 
 /** Makes the site. @throws OptionError `ERR_START` if a directory that the options name is none. */
