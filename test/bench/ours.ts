@@ -12,13 +12,13 @@ const LESSONS = 20;
 /** So many times that, at most: what goes on learning is not what is to be measured. */
 const PATIENCE = 50;
 
-const hgLists = ['hgList', 'hgLongList'] as const;
-const gitwebLists = ['gitwebList', 'gitwebLongList'] as const;
+const hgSites: readonly SiteName[] = ['hg', 'hgList', 'hgLongList'];
+const gitwebSites: readonly SiteName[] = ['gitweb', 'gitwebList', 'gitwebLongList'];
 
-/** The command that serves a site: Mercurial's repositories and lists by the sites for them, all else by its script. */
+/** The command that serves a site: pages of hgweb and gitweb by the sites for them, all else by its script. */
 const asUsersDo = (site: Site): readonly string[] => {
-  if (['hg', ...hgLists].includes(site.name)) return ['hg', '--repos', site.repos];
-  if (gitwebLists.some((name) => name === site.name)) return ['git', '--export-all', '--repos', site.repos];
+  if (hgSites.includes(site.name)) return ['hg', '--repos', site.repos];
+  if (gitwebSites.includes(site.name)) return ['git', '--export-all', '--repos', site.repos];
   return asScript(site);
 };
 /** The very script that the peers run. */
@@ -64,14 +64,15 @@ function rolesOf(options: readonly string[]): readonly string[] {
 const places = ['--max-processes', String(PROCESSES)];
 const warm = [...places, '--runner', 'warm'];
 
-const pages: readonly SiteName[] = ['hg', 'gitweb', ...hgLists, ...gitwebLists];
+const pages = [...hgSites, ...gitwebSites];
+const scripts = ['hg', 'gitweb'] as const;
 
 /** The first one is what the defaults give. */
 export const ours: readonly Contender[] = [
   way('ours', ['cgi', 'down', 'up', 'git', ...pages], asUsersDo, ...places),
   way('ours, warm', pages, asUsersDo, ...warm),
-  way('ours, script', ['hg'], asScript, ...places),
-  way('ours, script, warm', ['hg'], asScript, ...warm),
+  way('ours, script', scripts, asScript, ...places),
+  way('ours, script, warm', scripts, asScript, ...warm),
   way('ours, worker', ['gitweb'], asWorkers),
 ];
 

@@ -56,7 +56,7 @@ export async function makePlace(
   for (const path of [cgi, hgRepos, gitRepos]) mkdirSync(path);
   // The repositories are not those of the user who runs Apache's programs.
   const owned = { GIT_CONFIG_COUNT: '1', GIT_CONFIG_KEY_0: 'safe.directory', GIT_CONFIG_VALUE_0: '*' };
-  const repos: Partial<Record<SiteName, string>> = { hg: hgRepos };
+  const repos: Partial<Record<SiteName, string>> = { hg: hgRepos, gitweb: gitRepos };
   const compiled = join(directory, 'compiled');
   await succeed('gcc', ['-O2', '-o', compiled, fixture('bench/bench.c')]);
   for (const name of ['cgi', 'down', 'up']) cpSync(compiled, join(cgi, name));
