@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
-import { open, readFile, rm } from 'node:fs/promises';
+import { open, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { PassThrough } from 'node:stream';
@@ -69,6 +69,13 @@ for (const [script, program] of [
       assert.deepEqual(await toItsEnd(second), succeeded);
       assert.equal(pids[0], waiting);
       assert.notEqual(pids[1], killed);
+      // Of those that have ended nothing is left, and of the one that waits its three pipes.
+      const last = await theOnlyChild(server.pid);
+      const isLeft = async (): Promise<boolean> => {
+        const pipe = await openPipe(last);
+        return pipe !== undefined && (await readdir(dirname(pipe))).length === 3;
+      };
+      await until(isLeft);
       server.close();
       assert.equal(await server.gone, undefined);
     });
@@ -97,6 +104,13 @@ for (const [script, program] of [
       await vanished(server.pid ?? 0);
     });
   });
+}
+
+/** The path of the named pipe that a process which waits has opened. */
+async function openPipe(pid: number): Promise<string | undefined> {
+  const descriptors = `/proc/${String(pid)}/fd`;
+  const paths = (await readdir(descriptors)).map((each) => readlink(join(descriptors, each)).catch(() => ''));
+  return (await Promise.all(paths)).find((path) => path.endsWith('.in'));
 }
 
 describe('A process that was forked', { timeout: 300_000 }, () => {
