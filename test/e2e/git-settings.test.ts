@@ -157,13 +157,16 @@ describe('fcgi2cgi git', { timeout: 300_000 }, () => {
       ['$x = 1;\n$y = ;\n', /syntax error at \S+wrong\.conf line 2/],
       ['die "oh no"', /oh no at \S+wrong\.conf line 1/],
       ['$site_name = "never ends;\n', /Can't find string terminator/],
+      // What they are told is gone by then: no program that gitweb starts has it.
+      ['die "sees <" . join(" ", grep { /^FCGI2CGI_/ } keys %ENV) . ">"', /sees <> at \S+wrong\.conf/],
       ['BEGIN { die "early" }', /early at \S+wrong\.conf line 1/],
       ['eval "1 +"; die $@ if $@', /syntax error at/],
       ['$export_auth_hook = sub { 0 };', /\$export_auth_hook and \$export_ok hide pages, but no clone/],
       ['$export_ok = "shown";', /\$export_auth_hook and \$export_ok hide pages, but no clone/],
     ] as const) {
       await writeFile(config, text);
-      const { stdout } = await get(served, '/one.git');
+      const { stdout, appStatus } = await get(served, '/one.git');
+      assert.equal(appStatus, 1);
       assert.match(stdout, /^Status: 500 Internal Server Error\r\n/);
       assert.doesNotMatch(stdout, /wrong\.conf/);
       assert.match(await served.logged(why), / warn .*--gitweb-config: /);
