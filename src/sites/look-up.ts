@@ -15,6 +15,7 @@ import {
 import { access, lstat, open, opendir, readlink, realpath, stat } from 'node:fs/promises';
 
 import { type ByteString, fromBuffer, toBuffer } from '../base/bytes.js';
+import { systemCodeOf } from '../base/errors.js';
 
 /** One question to the file system. Without `now` the answer has to be waited for. */
 export interface Step {
@@ -25,9 +26,44 @@ export interface Step {
 /** Steps, and what they come to in the end. */
 export type LookUp<T> = Generator<Step, T, unknown>;
 
+/** What answers the steps of one look-up. */
+export interface Answers {
+  /** Takes steps at once, for as long as it may. */
+  readonly turns?: { readonly mayTake: boolean; take<T>(now: () => T): T } | undefined;
+  /** What it has seen: a file that is looked at twice in one look-up is asked for once. */
+  readonly seen: Map<ByteString, Stats | undefined>;
+}
+
+let answers: Answers | undefined;
+
+/** Has a look-up go on, with what its last step came to, until it needs an answer that can't be given at once. */
+export function goOn<T>(lookUp: LookUp<T>, answer: unknown, by: Answers): IteratorResult<Step, T> {
+  const others = answers;
+  answers = by;
+  try {
+    return lookUp.next(answer);
+  } finally {
+    answers = others;
+  }
+}
+
 /** What is there, or undefined where nothing is that can be reached. */
 function* step<T>({ now, later }: { now?: () => T; later: () => Promise<T> }): LookUp<T | undefined> {
-  return (yield { ...(now && { now }), later }) as T | undefined;
+  const turns = answers?.turns;
+  // Each yield would pass through all that this is part of, there and back: the half of a look-up's time.
+  if (now === undefined || turns?.mayTake !== true)
+    return (yield { ...(now && { now }), later }) as T | undefined;
+  try {
+    return turns.take(now);
+  } catch (error) {
+    unreachable(error);
+    return undefined;
+  }
+}
+
+/** Whatever keeps us from a file keeps the request from it as well; nothing is run on a guess. @throws any error but the system’s */
+export function unreachable(error: unknown): void {
+  if (systemCodeOf(error) === undefined) throw error;
 }
 
 /** The real path of what `path` names. Links may lead anywhere, also to where there is no answer: it is waited for. */
@@ -55,12 +91,16 @@ export function* realPathBelow(
 }
 
 /** What `path` is, itself and not what a symbolic link there points to. */
-export function lstatAt(path: ByteString): LookUp<Stats | undefined> {
+export function* lstatAt(path: ByteString): LookUp<Stats | undefined> {
+  const seen = answers?.seen;
+  if (seen?.has(path) === true) return seen.get(path);
   const bytes = toBuffer(path);
-  return step<Stats | undefined>({
+  const found = yield* step<Stats | undefined>({
     now: () => lstatSync(bytes, { throwIfNoEntry: false }),
     later: () => lstat(bytes),
   });
+  seen?.set(path, found);
+  return found;
 }
 
 /** What `path` is, through symbolic links. */

@@ -3,10 +3,9 @@
 import { readFile, statfs } from 'node:fs/promises';
 
 import { type ByteString, fromBuffer, toBuffer } from '../base/bytes.js';
-import { systemCodeOf } from '../base/errors.js';
 import { Threads } from '../base/threads.js';
 import type { WaitSignal } from '../base/timer.js';
-import type { LookUp } from './look-up.js';
+import { goOn, type LookUp, unreachable } from './look-up.js';
 
 /**
  * Takes steps one after the other, until nobody waits for what they come to.
@@ -49,12 +48,16 @@ export class Turns {
 
   /** Whether the system had the answers at hand, when it was asked last. */
   get areQuick(): boolean {
-    return this.#clock() >= this.#slowUntil;
+    return this.#slowUntil === -Infinity || this.#clock() >= this.#slowUntil;
   }
 
   /** Whether this turn of the loop has been kept for long enough. */
   get isOver(): boolean {
     return this.#keptMs >= MAX_TURN_MS;
+  }
+
+  get mayTake(): boolean {
+    return !this.isOver && this.areQuick;
   }
 
   /** Resolves in a later turn of the loop. */
@@ -63,7 +66,7 @@ export class Turns {
   }
 
   /** What `now` returns or throws. */
-  take(now: () => unknown): unknown {
+  take<T>(now: () => T): T {
     const start = this.#clock();
     try {
       return now();
@@ -152,7 +155,8 @@ async function take<T>(
   threads: Threads,
   signal?: WaitSignal,
 ): Promise<T> {
-  let at = lookUp.next();
+  const answers = { turns: within, seen: new Map() };
+  let at = goOn(lookUp, undefined, answers);
   while (at.done !== true) {
     signal?.throwIfAborted();
     const { now, later } = at.value;
@@ -163,10 +167,10 @@ async function take<T>(
         answer = within.take(now);
       } else answer = await threads.run(later, signal);
     } catch (error) {
-      // Whatever keeps us from a file keeps the request from it as well; nothing is run on a guess.
-      if (signal?.aborted === true || systemCodeOf(error) === undefined) throw error;
+      if (signal?.aborted === true) throw error;
+      unreachable(error);
     }
-    at = lookUp.next(answer);
+    at = goOn(lookUp, answer, answers);
   }
   return at.value;
 }

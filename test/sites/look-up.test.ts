@@ -18,6 +18,7 @@ import {
   statAt,
   textAt,
 } from '../../src/sites/look-up.js';
+import { later, stepsBelow, Turns } from '../../src/sites/steps.js';
 import { empty, makeTree } from '../helpers/file-tree.js';
 import { lookUp, unreachable } from '../helpers/look-up.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -82,6 +83,27 @@ describe('A look-up', () => {
       assert.equal(await look(entriesAt, name), undefined, name);
       assert.equal(await look(below, name), undefined, name);
     }
+  });
+
+  it('asks for a file once, at however many places it is looked at, and the next look-up again', async (t) => {
+    const take = await stepsBelow([root], undefined, new Turns(() => 0));
+    function* twice(): LookUp<number | undefined> {
+      const [first, second] = [yield* statAt(`${root}/file`), yield* lstatAt(`${root}/file`)];
+      assert.equal(first, second);
+      return (yield* textAt(`${root}/file`))?.length;
+    }
+    const asked = t.mock.method(fs, 'lstatSync');
+    syncBuiltinESMExports();
+    try {
+      for (const times of [1, 2]) {
+        assert.equal(await take(twice()), 2);
+        assert.equal(asked.mock.callCount(), times);
+      }
+    } finally {
+      t.mock.restoreAll();
+      syncBuiltinESMExports();
+    }
+    assert.equal(await later(twice()), 2);
   });
 
   it('reads no named pipe, whose text nobody may ever write, and no device', async () => {

@@ -3,7 +3,7 @@ import { before, describe, it } from 'node:test';
 
 import { fromText } from '../../src/base/bytes.js';
 import { realPath } from '../../src/sites/contain.js';
-import type { LookUp } from '../../src/sites/look-up.js';
+import { type LookUp, lstatAt } from '../../src/sites/look-up.js';
 import { isOnOwnDisk, later, stepsBelow, type TakeSteps, Turns } from '../../src/sites/steps.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
@@ -75,6 +75,28 @@ describe('Steps', () => {
     isOver = true;
     // What goes on in the third turn has waited since the second.
     assert.deepEqual(turns.join(' ').replace(/ \|$/, ''), 'long long | long long | one two | long');
+  });
+
+  it('of which others are made are taken without asking further, until they have kept it for 5 ms', async () => {
+    const takeSteps = await stepsBelow([root], undefined, new Turns(() => (clockMs += 2)));
+    await turn();
+    const taken: string[] = [];
+    let isOver = false;
+    const count = (): void => {
+      taken.push('|');
+      if (!isOver) setImmediate(count);
+    };
+    setImmediate(count);
+    function* outer(): LookUp<undefined> {
+      for (let made = 0; made < 4; made++) {
+        yield* lstatAt(`${root}/none${String(made)}`);
+        taken.push('seen');
+      }
+      return undefined;
+    }
+    await takeSteps(outer());
+    isOver = true;
+    assert.match(taken.join(' '), /^seen seen seen (?:\| )+seen$/);
   });
 
   it('are taken no more when nobody waits for what they come to', async () => {
