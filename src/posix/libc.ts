@@ -26,6 +26,7 @@ type SpawnArguments = [
 /** Each returns what its manual page says; those of posix_spawn return an error number. */
 export interface LibC {
   readonly pipe2: Call<[descriptors: Memory, flags: number]>;
+  readonly read: Call<[descriptor: number, bytes: Memory, length: number]>;
   readonly fcntl: Call<[descriptor: number, command: number, type: 'int', argument: number]>;
   readonly kill: Call<[pid: number, signal: number]>;
   readonly setpriority: Call<[which: number, who: number, niceness: number]>;
@@ -112,6 +113,7 @@ function bind(koffi: Koffi): LibC {
   const actions = 'int posix_spawn_file_actions_';
   return {
     pipe2: call('int pipe2(void *, int)'),
+    read: call('long read(int, void *, size_t)'),
     fcntl: call('int fcntl(int, int, ...)'),
     kill: call('int kill(int, int)'),
     setpriority: call('int setpriority(int, unsigned int, int)'),
