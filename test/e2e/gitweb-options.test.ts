@@ -150,6 +150,8 @@ for (const [kind, command] of Object.entries(kinds)) {
         const answer = await get(served, '/', query);
         assert.equal(status(answer), '400', query);
         assert.match(answer.stdout, /dash/, query);
+        // No link of the page has it, either.
+        if (!query.includes('st=grep')) assert.doesNotMatch(answer.stdout, /evil|hp=-/, query);
       }
       assert.deepEqual(await evilOptions(), []);
     });
