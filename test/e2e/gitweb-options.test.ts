@@ -150,6 +150,7 @@ for (const [kind, command] of Object.entries(kinds)) {
         const answer = await get(served, '/', query);
         assert.equal(status(answer), '400', query);
         assert.match(answer.stdout, /dash/, query);
+        if (kind === 'gitweb under worker') assert.match(answer.stderr, /^gitweb refused a request: The /m);
         // No link of the page has it, either.
         if (!query.includes('st=grep')) assert.doesNotMatch(answer.stdout, /evil|hp=-/, query);
       }

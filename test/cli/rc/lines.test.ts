@@ -57,6 +57,8 @@ const lines: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
       ...[': "${log_file:=/var/log/$RC_SVCNAME.log}"', ': "${config:=}"', ': "${options:=}"'],
       '[ "$user" = "$command_user" ] || command_args="$command_args --group \'${command_user#*:}\'"',
       'unset command_user',
+      '[ -z "$markers" ] || command_args="$command_args --markers \'$markers\'"',
+      '[ -z "$dirsocket" ] || command_args="$command_args --listen \'unix:$dirsocket\'"',
     ],
     sysv: [
       ...['command=/usr/local/bin/fcgi2cgi', 'site=hg #', 'repos=/srv/hg #'],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -135,15 +135,18 @@ describe('The script of OpenRC', () => {
   ] as const) {
     const where = `${JSON.stringify(pid.replace(own, 'PID'))}, for ${user === self ? 'its' : 'another'} user`;
     it(`has ${isFound ? 'one process' : 'nobody'} stop or reload where the pid file says ${where}`, async () => {
-      const pidfile = join(await temporaryDirectory(), 'pid');
+      const directory = await temporaryDirectory();
+      const pidfile = join(directory, 'pid');
       await writeFile(pidfile, `${pid}\n`);
       for (const [action, told] of [
         ['stop', `stop ${own}`],
         ['reload', `kill -HUP ${own}`],
       ] as const) {
         const script = `${stubs}\npidfile=$1 user=$2\n${functions.join('\n')}\n${action}`;
-        const { stdout } = await runToEnd('bash', ['-c', script, 'bash', pidfile, user]);
+        const env = { ...process.env, TMPDIR: directory };
+        const { stdout } = await runToEnd('bash', ['-c', script, 'bash', pidfile, user], { env });
         assert.equal(stdout, isFound ? `${told}\n0\n` : '1\n', action);
+        assert.deepEqual(await readdir(directory), ['pid']);
       }
     });
   }
