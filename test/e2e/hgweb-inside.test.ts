@@ -138,6 +138,7 @@ util.username = lambda uid=None: b'somebody' if uid is None else b'root'`;
       page('plain', '/summary', 'style=gitweb'),
     );
     assert.match(plain?.stdout ?? '', /^Status: 200 [^]*shown/);
+    assert.equal(plain?.stderr, '');
     assert.doesNotMatch(untrusted?.stdout ?? secret, new RegExp(secret));
     for (const shown of [trusted, ofRoot]) assert.match(shown?.stdout ?? '', new RegExp(secret));
   });
@@ -301,12 +302,19 @@ describe('A bundle', () => {
     const variables = { SCRIPT_NAME: '/bundle.hg' };
     const fifo = join(root, 'fifo');
     const make = `os.mkfifo(${JSON.stringify(fifo)}); import signal; signal.alarm(20)`;
-    const [sent, followed, waited] = await responses(
+    const [sent, asked, followed, waited] = await responses(
       { args: ['bundle', outside], variables },
+      { args: ['bundle', outside], variables: { ...variables, REQUEST_METHOD: 'HEAD' } },
       { args: ['bundle', link], variables },
       { args: ['bundle', fifo], variables, before: make },
     );
     assert.match(sent?.stdout ?? '', /\r\n\r\nHG20$/, sent?.stderr);
+    for (const { stdout } of [sent, asked].filter((each) => each !== undefined))
+      assert.match(
+        stdout,
+        /Type: application\/octet-stream\r\nContent-Length: 4\r\nLast-Modified: .* GMT\r\nX-Content-Type-Options: nosniff\r\n/,
+      );
+    assert.match(asked?.stdout ?? '', /\r\n\r\n$/);
     assert.match(followed?.stdout ?? '', /^Status: 500 /);
     assert.match(followed?.stderr ?? '', /Too many levels of symbolic links/);
     assert.match(waited?.stdout ?? '', /^Status: [^]*\r\n\r\n$/);
