@@ -18,7 +18,7 @@ describe('A daemon that is killed', { timeout: 60_000 }, () => {
     const directory = await temporaryDirectory();
     const script = join(directory, 'script.py');
     const page = 'print("Content-Type: text/plain\\n\\nhello")\n';
-    await writeFile(script, `#!/usr/bin/env python3\n${page}`, { mode: 0o755 });
+    await writeFile(script, `#!/usr/bin/python3\n${page}`, { mode: 0o755 });
     const env = { ...process.env, TMPDIR: await temporaryDirectory() };
     const made = (): string[] => readdirSync(env.TMPDIR);
     const start = async (): Promise<Awaited<ReturnType<typeof serve>>> => {

@@ -102,7 +102,7 @@ describe('An upgrade', { timeout: 300_000 }, () => {
     const script = `${directory}/waits.py`;
     await writeFile(
       script,
-      `#!/usr/bin/env python3
+      `#!/usr/bin/python3
 import os
 print('Content-Type: text/plain\\n\\n%d' % os.getppid(), flush=True)
 if os.environ['QUERY_STRING']: open(os.environ['QUERY_STRING']).readline()

@@ -14,7 +14,7 @@ os.execvp(sys.argv[3], sys.argv[3:])`;
 
 /** The command that starts the bridge with a socket listening at `path` as its descriptor. */
 export function commandWithDescriptor(path: string, descriptor: number, args: readonly string[]): string[] {
-  return ['python3', '-c', withDescriptor, path, String(descriptor), ...commandLine(args)];
+  return ['/usr/bin/python3', '-c', withDescriptor, path, String(descriptor), ...commandLine(args)];
 }
 
 /** Runs a command that becomes the bridge, as `spawn-fcgi -n` does; resolves when it listens. */

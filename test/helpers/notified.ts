@@ -19,7 +19,9 @@ while True: print(json.dumps(s.recv(4096).decode()), flush=True)`;
 
 /** What is sent to an address, which appears in the array as it comes; it is received until the tests of the file have ended. */
 export async function receive(address: string): Promise<readonly Readonly<Record<string, string>>[]> {
-  const python = spawn('python3', ['-c', receiver, address], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const python = spawn('/usr/bin/python3', ['-c', receiver, address], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   others.push(python);
   const messages: Record<string, string>[] = [];
   let text = '';

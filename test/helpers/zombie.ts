@@ -21,7 +21,7 @@ export interface Zombie {
 }
 
 export async function startZombie(): Promise<Zombie> {
-  const parent = spawn('python3', ['-c', program], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const parent = spawn('/usr/bin/python3', ['-c', program], { stdio: ['pipe', 'pipe', 'inherit'] });
   const [printed] = (await once(parent.stdout, 'data')) as [Buffer];
   return {
     pid: Number(printed.toString()),

@@ -16,7 +16,7 @@ async function printed(program: string): Promise<string[]> {
     const listed = spawnSync('ls', ['/dev/fd/'], { encoding: 'latin1' });
     console.log(listed.stdout.split('\\n').includes('20'));`;
   const node = [process.execPath, '--input-type=module', '-e', source];
-  const { stdout } = await promisify(execFile)('python3', ['-c', open, ...node]);
+  const { stdout } = await promisify(execFile)('/usr/bin/python3', ['-c', open, ...node]);
   return stdout.trimEnd().split('\n');
 }
 

@@ -17,12 +17,7 @@ const MAX_BYTES = 128 * 1024;
 const programs: Record<string, readonly string[]> = {
   sh: ['/bin/sh', '-c', 'printf %s "$QUERY_STRING"'],
   Perl: ['/usr/bin/perl', '-e', 'print $ENV{QUERY_STRING}'],
-  Python: [
-    '/usr/bin/env',
-    'python3',
-    '-c',
-    'import os, sys; sys.stdout.buffer.write(os.environb[b"QUERY_STRING"])',
-  ],
+  Python: ['/usr/bin/python3', '-c', 'import os, sys; sys.stdout.buffer.write(os.environb[b"QUERY_STRING"])'],
 };
 
 before(async () => {

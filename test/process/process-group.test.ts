@@ -28,7 +28,7 @@ describe('A process group', () => {
   });
 
   it('does not run when nobody has waited for the ended processes that are left of it', async () => {
-    const parent = spawn('python3', ['-c', zombieGroup], { stdio: ['pipe', 'pipe', 'ignore'] });
+    const parent = spawn('/usr/bin/python3', ['-c', zombieGroup], { stdio: ['pipe', 'pipe', 'ignore'] });
     try {
       const [printed] = (await once(parent.stdout, 'data')) as [Buffer];
       const group = Number(printed.toString());

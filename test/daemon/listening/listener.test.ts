@@ -99,7 +99,7 @@ function backlogOf(descriptor: number): number {
   const TCP_INFO_SACKED =
     'import socket, struct; print(struct.unpack_from("I", socket.socket(fileno=0).getsockopt(6, 11, 64), 28)[0])';
   return Number(
-    execFileSync('python3', ['-c', TCP_INFO_SACKED], {
+    execFileSync('/usr/bin/python3', ['-c', TCP_INFO_SACKED], {
       stdio: [descriptor, 'pipe', 'inherit'],
       encoding: 'utf8',
     }),
@@ -306,7 +306,7 @@ s.sendall(b'a request')
 s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 0))
 s.close()`;
     // This process looks at the connection when the program has ended.
-    execFileSync('python3', ['-c', program, String(listener.port)]);
+    execFileSync('/usr/bin/python3', ['-c', program, String(listener.port)]);
     await listener.seen(1);
     assert.deepEqual(listener.events, [
       'connection from a host that has left, which --allow-from does not name',

@@ -76,7 +76,7 @@ async function connects(where = path): Promise<boolean> {
 
 /** A socket's file that nobody listens on any more, as after kill -9. */
 function leaveStaleSocket(where = path): void {
-  execFileSync('python3', [
+  execFileSync('/usr/bin/python3', [
     '-c',
     'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])',
     where,
@@ -263,7 +263,7 @@ s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(0)
 c = [socket.socket(socket.AF_UNIX) for _ in range(9)]
 for each in c: each.setblocking(False); each.connect_ex(sys.argv[1])
 print('full', flush=True); sys.stdin.read()`;
-    const holder = spawn('python3', ['-c', busy, path], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const holder = spawn('/usr/bin/python3', ['-c', busy, path], { stdio: ['pipe', 'pipe', 'inherit'] });
     const exited = once(holder, 'exit');
     try {
       await once(holder.stdout, 'data');

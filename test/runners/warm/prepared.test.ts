@@ -284,7 +284,7 @@ for later in 0, 5_000_000_000:
     print(each.files is not None, each.key in all.by_key)`;
     const cwd = await temporaryDirectory();
     await writeFile(join(cwd, 'file'), '');
-    const said = await succeed('python3', ['-B', '-c', code], {
+    const said = await succeed('/usr/bin/python3', ['-B', '-c', code], {
       cwd,
       env: { ...process.env, PYTHONPATH: python },
     });
@@ -305,7 +305,7 @@ for sources in 'files', 'files ldap', 'ldap files':
     for asked in 'ann', 1000, 'bob', 2000:
         look.Look(here, lambda why: refused.append(asked)).ask_for_user('pwd', asked)
     print(sources, refused)`;
-    const said = await succeed('python3', ['-B', '-c', code], {
+    const said = await succeed('/usr/bin/python3', ['-B', '-c', code], {
       cwd: await temporaryDirectory(),
       env: { ...process.env, PYTHONPATH: python },
     });
