@@ -620,6 +620,9 @@ def say(text):
 
 def refusal(problem):
     """A page for strangers, and for others the reason on standard error."""
+    # In the middle of a body it is too late for the page with which Mercurial meets a failure: that failure is the reason.
+    if isinstance(problem, error.ProgrammingError) and problem.__context__ is not None:
+        problem = problem.__context__
     # hg shows people the status's phrase.
     if isinstance(problem, Outside):
         status, text = '404 Not Found', b'No repository is published at this address.\n'

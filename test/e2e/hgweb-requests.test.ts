@@ -1,12 +1,20 @@
 /** scripts/hgweb.cgi by itself: what Mercurial's own hgweb would fail at, or would do differently. */
 
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 
-import { type HgwebRequest, type HgwebResponse, runHgweb } from '../helpers/hgweb.js';
+import { findMercurial } from '../../src/sites/hg/installation.js';
+import { runToEnd } from '../helpers/command.js';
+import {
+  cgiEnvironment,
+  type HgwebRequest,
+  type HgwebResponse,
+  hgwebScript,
+  runHgweb,
+} from '../helpers/hgweb.js';
 import { hg, makeRepository } from '../helpers/mercurial.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
@@ -209,5 +217,24 @@ describe('The list with web.collapse', () => {
       ['/group/', '/one/'],
       ['/group/', '/one.hg/'],
     ]);
+  });
+});
+
+describe('A page that fails in its middle', () => {
+  it('ends with status 1, and the log says what was missing', async () => {
+    const path = join(repos, 'damaged');
+    await makeRepository(path, { a: 'a\n', b: 'b\n' }, '[web]\nallow-archive = gz\n');
+    await rm(join(path, '.hg/store/data/b.i'));
+    const { python } = await findMercurial('hg');
+    const { args, variables } = ask('damaged', { path: '/archive/tip.tar.gz' });
+    const env = { ...cgiEnvironment, ...variables };
+    const { status, stdout, stderr } = await runToEnd(python, ['-B', hgwebScript, ...args], {
+      cwd: repos,
+      env,
+    });
+    assert.match(stdout, /^Status: 200 /);
+    // Python 3.13 says something of its own, too.
+    assert.match(stderr, /^hgweb\.cgi: LookupError: (?:data\/)?b(?:\.i)?@\w+: no (?:match|node)/m);
+    assert.equal(status, 1);
   });
 });

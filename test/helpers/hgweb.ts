@@ -92,12 +92,16 @@ export function runHgweb(
 
 async function start(): Promise<NonNullable<typeof started>> {
   const { python } = await findMercurial('hg');
-  const child = spawn(python, ['-c', runs], { cwd: '/', env, stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(python, ['-c', runs], {
+    cwd: '/',
+    env: cgiEnvironment,
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const lines = createInterface(child.stdout)[Symbol.asyncIterator]() as AsyncIterator<string, undefined>;
   return { child, lines };
 }
 
-const env = {
+export const cgiEnvironment = {
   PATH: process.env['PATH'],
   GATEWAY_INTERFACE: 'CGI/1.1',
   REQUEST_METHOD: 'GET',
@@ -113,5 +117,5 @@ const env = {
 /** Runs statements in the Python that has Mercurial, in the directory of repositories. */
 export async function runPython(repos: string, statements: string, args: readonly string[]): Promise<string> {
   const { python } = await findMercurial('hg');
-  return succeed(python, ['-c', statements, ...args], { cwd: repos, env });
+  return succeed(python, ['-c', statements, ...args], { cwd: repos, env: cgiEnvironment });
 }

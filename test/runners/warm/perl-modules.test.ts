@@ -63,6 +63,16 @@ describe('A Perl script', { timeout: 300_000 }, () => {
     }
   });
 
+  it('draws another random number in each process, also where a module’s C code has drawn one ahead', async () => {
+    const drawn = 'use List::Util "shuffle"; BEGIN { my @mixed = shuffle 1 .. 9 }';
+    const invocation = await makeScript(`${drawn}\nprint "A: b\\n\\n", rand;\n`);
+    const warm = new Warm();
+    assert.equal((await warm.scripts.prepare(invocation)).kind, 'warm');
+    const answers = [await warm.run(invocation), await warm.run(invocation), await warm.run(invocation)];
+    assert.deepEqual(new Set(answers.map(({ isWarm }) => isWarm)), new Set([true]));
+    assert.equal(new Set(answers.map(({ stdout }) => stdout)).size, 3);
+  });
+
   it('has loaded ahead of its modules those only that are then as in a new process', async () => {
     const other = {
       M_arguments: 'our $value = "@ARGV"',
