@@ -198,9 +198,12 @@ export class Handler {
     active.invocation = invocation;
     if (stdin?.errored) throw stdin.errored;
     const run = await this.#options.runner.run(invocation, active, request.signal);
+    const { firstLine, endedBy, exit } = run;
+    // To find out reads files: only where nothing else says why nothing was written.
+    const isUnexplained = firstLine === '' && endedBy === undefined && exit?.kind === 'exited';
     return resultOfRun(run, request, {
       hasAnswered: active.hasAnswered,
-      fault: run.firstLine === '' ? await interpreterFault(invocation.file) : undefined,
+      fault: isUnexplained ? await interpreterFault(invocation.file) : undefined,
       doubt: invocation.doubt,
     });
   }
