@@ -1,12 +1,11 @@
 /** The three pipes between a program and us, and the stream of those that are read late: most programs end soon. */
 
-import { closeSync, readSync, writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
 import { Socket, type SocketConstructorOpts } from 'node:net';
-import { constants } from 'node:os';
 import { type DuplexOptions, Readable, Writable } from 'node:stream';
 
-import { systemCodeOf } from '../base/errors.js';
-import { type LibC, loadLibC, systemError } from './libc.js';
+import { readAtOnce } from './descriptors.js';
+import { type LibC, systemError } from './libc.js';
 
 /** `O_CLOEXEC` of Linux, which Node does not name: no program inherits an end that is not its own. */
 const O_CLOEXEC = 0o2_000_000;
@@ -139,25 +138,6 @@ const MUCH_BYTES = 65_536;
 
 const room = Buffer.allocUnsafe(MUCH_BYTES);
 
-/** How many bytes of the pipe are in `room` now; undefined where it is empty. @throws Error of the system, with its `code` */
-function readAtOnce(descriptor: number): number | undefined {
-  const loaded = loadLibC();
-  if (loaded.kind === 'missing') {
-    try {
-      return readSync(descriptor, room);
-    } catch (error) {
-      if (systemCodeOf(error) === 'EAGAIN') return undefined;
-      throw error;
-    }
-  }
-  // Node would make an Error of each look at an empty pipe, which takes five times as long as the look.
-  const bytes = loaded.libc.read(descriptor, room, MUCH_BYTES);
-  if (bytes >= 0) return bytes;
-  const why = loaded.libc.errno();
-  if (why === constants.errno.EAGAIN) return undefined;
-  throw systemError('read', why);
-}
-
 /**
  * The bytes of a pipe. It is read once its program has ended, or has run for a while, from when on it is watched: to
  * make a socket for it and to have that watched costs 0.05 ms of CPU time, to read its end one system call.
@@ -215,7 +195,7 @@ export class OutputPipe extends Readable {
   #take(): 'little' | 'much' | 'end' {
     try {
       for (let takenBytes = 0; takenBytes < MUCH_BYTES;) {
-        const bytes = readAtOnce(this.#descriptor);
+        const bytes = readAtOnce(this.#descriptor, room);
         if (bytes === undefined) return 'little';
         if (bytes === 0) {
           this.#close();
