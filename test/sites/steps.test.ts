@@ -42,6 +42,19 @@ async function wayBelow(directories: readonly string[]): Promise<string | undefi
 let clockMs = 0;
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+/** Puts a bar where a turn of the event loop ends; stopped by what it returns. */
+function markTurns(marks: string[]): () => void {
+  let isOver = false;
+  const mark = (): void => {
+    marks.push('|');
+    if (!isOver) setImmediate(mark);
+  };
+  setImmediate(mark);
+  return () => {
+    isOver = true;
+  };
+}
+
 describe('Steps', () => {
   const take = (): Promise<TakeSteps> => stepsBelow([root], undefined, new Turns(() => clockMs));
 
@@ -64,15 +77,10 @@ describe('Steps', () => {
     const takeSteps = await take();
     await turn();
     const turns: string[] = [];
-    let isOver = false;
-    const count = (): void => {
-      turns.push('|');
-      if (!isOver) setImmediate(count);
-    };
-    setImmediate(count);
+    const stop = markTurns(turns);
     const long = takeSteps(steps(turns, 5, 3, 'long'));
     await Promise.all([long, takeSteps(steps(turns, 1, 3, 'one')), takeSteps(steps(turns, 1, 3, 'two'))]);
-    isOver = true;
+    stop();
     // What goes on in the third turn has waited since the second.
     assert.deepEqual(turns.join(' ').replace(/ \|$/, ''), 'long long | long long | one two | long');
   });
@@ -81,12 +89,7 @@ describe('Steps', () => {
     const takeSteps = await stepsBelow([root], undefined, new Turns(() => (clockMs += 2)));
     await turn();
     const taken: string[] = [];
-    let isOver = false;
-    const count = (): void => {
-      taken.push('|');
-      if (!isOver) setImmediate(count);
-    };
-    setImmediate(count);
+    const stop = markTurns(taken);
     function* outer(): LookUp<undefined> {
       for (let made = 0; made < 4; made++) {
         yield* lstatAt(`${root}/none${String(made)}`);
@@ -95,7 +98,7 @@ describe('Steps', () => {
       return undefined;
     }
     await takeSteps(outer());
-    isOver = true;
+    stop();
     assert.match(taken.join(' '), /^seen seen seen (?:\| )+seen$/);
   });
 
