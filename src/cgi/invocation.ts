@@ -60,12 +60,16 @@ export function withLength(invocation: Invocation, bytes: number): Invocation {
 
 type Pairs = Iterable<readonly [name: ByteString, value: ByteString]>;
 
+/** Names that an environment can't hold. */
+const illegal = /^$|[=\0]/;
+
 /**
- * Names that no web server sets for a script's good, but that decide what code runs in it: they steer the dynamic
+ * These, and names that no web server sets for a script's good, but that decide what code runs in it: they steer the dynamic
  * loader, a shell or an interpreter, or (HTTP_PROXY, "httpoxy") come from a header that a browser's user chooses.
  */
-const steering = new RegExp(
+const dropped = new RegExp(
   [
+    illegal,
     /^HTTP_PROXY$/,
     /^(LD|DYLD)_/,
     /^(GCONV_PATH|GLIBC_TUNABLES|LOCPATH|MALLOC_CHECK_)$/,
@@ -84,12 +88,12 @@ const steering = new RegExp(
  * to Mercurial or git (`RepositorySite`); the administrator's own `--env` may be named anything legal.
  */
 export function mayBecomeVariable(name: ByteString): boolean {
-  return isLegalName(name) && !steering.test(name);
+  return !dropped.test(name);
 }
 
 /** Whether an environment can hold this name at all. */
 export function isLegalName(name: ByteString): boolean {
-  return name !== '' && !/[=\0]/.test(name);
+  return !illegal.test(name);
 }
 
 /**

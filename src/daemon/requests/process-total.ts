@@ -57,24 +57,19 @@ export class ProcessTotal {
     this.#share();
   }
 
+  /** Takes a slot, if this site may have one more; says whether. */
   take(sharer: Sharer): boolean {
-    if (!this.#mayTake(sharer)) return false;
-    this.#running += 1;
-    return true;
+    let kept = 0;
+    if (sharer.running > 0) for (const each of this.#sharers) if (each.running === 0) kept += 1;
+    const isFree = this.#max - this.#running > Math.min(kept, Math.floor(this.#max / 2));
+    if (isFree) this.#running += 1;
+    return isFree;
   }
 
   /** Gives a slot back, for the next request. */
   give(): void {
     this.#running -= 1;
     this.#share();
-  }
-
-  #mayTake(sharer: Sharer): boolean {
-    const free = this.#max - this.#running;
-    if (sharer.running === 0) return free > 0;
-    let kept = 0;
-    for (const each of this.#sharers) if (each.running === 0) kept += 1;
-    return free > Math.min(kept, Math.floor(this.#max / 2));
   }
 
   #share(): void {
