@@ -46,10 +46,8 @@ function make(libc: LibC): StartProcess {
       pipes = new Pipes(libc, command.input, nothing);
       pid = await spawn(libc, attributes, command, pipes.theirs);
     } catch (error) {
-      pipes?.closeOurs();
+      pipes?.close();
       throw await startError(command, error);
-    } finally {
-      pipes?.closeTheirs();
     }
     // With all that it has started since, and at no cost to speak of, as nice(1) would have.
     if (command.niceness !== undefined) libc.setpriority(PRIO_PGRP, pid, ownNiceness + command.niceness);
