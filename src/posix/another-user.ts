@@ -1,7 +1,7 @@
 /** Has this process run another program as another user, in its own place: what Node can't do, or must not. */
 
 import { fromText } from '../base/bytes.js';
-import { type Call, cString, loadKoffi, type Memory, systemError, vector } from './libc.js';
+import { type Call, execMemory, loadKoffi, type Memory, systemError } from './libc.js';
 
 /** Numbers that the system knows a process's rights by. */
 export interface Credentials {
@@ -62,11 +62,11 @@ export function anotherUser(): AnotherUser {
     execute: (file, args, kept) => {
       // What is not open now is not open then.
       for (const descriptor of kept) fcntl(descriptor, F_SETFD, 'int', 0);
-      const { pointers } = vector([file, ...args].map(fromText), {
-        addressOf: (memory) => koffi.address(memory),
+      const { strings, argv } = execMemory([file, ...args].map(fromText), [], {
+        addressOf: koffi.address,
         pointerBytes: koffi.sizeof('void *'),
       });
-      execv(cString(fromText(file)), pointers);
+      execv(strings, argv);
       throw systemError('execv', koffi.errno());
     },
   };

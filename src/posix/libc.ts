@@ -2,7 +2,7 @@
 
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
-import { getSystemErrorMap } from 'node:util';
+import { getSystemErrorMap, promisify } from 'node:util';
 
 import { type ByteString, toBuffer } from '../base/bytes.js';
 import { reasonOf } from '../base/errors.js';
@@ -11,17 +11,6 @@ import { reasonOf } from '../base/errors.js';
 export type Memory = NodeJS.ArrayBufferView;
 
 export type Call<Args extends unknown[]> = (...args: Args) => number;
-interface AsyncCall<Args extends unknown[]> {
-  async(...args: [...Args, (error: Error | null, result: number) => void]): void;
-}
-type SpawnArguments = [
-  pid: Memory,
-  path: Memory,
-  actions: Memory,
-  attributes: Memory,
-  argv: Memory,
-  envp: Memory,
-];
 
 /** Each returns what its manual page says; those of posix_spawn return an error number. */
 export interface LibC {
@@ -50,7 +39,10 @@ export interface LibC {
   readonly setSignalMask: Call<[attributes: Memory, signals: Memory]>;
   readonly fillSignals: Call<[signals: Memory]>;
   readonly emptySignals: Call<[signals: Memory]>;
-  readonly spawn: AsyncCall<SpawnArguments>;
+  /** On another thread. */
+  readonly spawn: (
+    ...args: [pid: Memory, path: Memory, actions: Memory, attributes: Memory, argv: Memory, envp: Memory]
+  ) => Promise<number>;
   /** The error number that the last call has left. */
   readonly errno: () => number;
   readonly addressOf: (memory: Memory) => bigint;
@@ -60,8 +52,8 @@ export interface LibC {
 /** What we use of koffi; its own types are not there where it is not. */
 export interface Koffi {
   load(library: null): { func(prototype: string): unknown };
-  errno(): number;
-  address(memory: Memory): bigint;
+  readonly errno: () => number;
+  readonly address: (memory: Memory) => bigint;
   sizeof(type: string): number;
 }
 
@@ -111,6 +103,7 @@ function bind(koffi: Koffi): LibC {
     library.func(prototype) as Call<Args>;
   const attributes = 'int posix_spawnattr_';
   const actions = 'int posix_spawn_file_actions_';
+  const spawn = library.func('int posix_spawn(void *, void *, void *, void *, void *, void *)');
   return {
     pipe2: call('int pipe2(void *, int)'),
     read: call('long read(int, void *, size_t)'),
@@ -134,11 +127,9 @@ function bind(koffi: Koffi): LibC {
     setSignalMask: call(`${attributes}setsigmask(void *, void *)`),
     fillSignals: call('int sigfillset(void *)'),
     emptySignals: call('int sigemptyset(void *)'),
-    spawn: library.func(
-      'int posix_spawn(void *, void *, void *, void *, void *, void *)',
-    ) as AsyncCall<SpawnArguments>,
-    errno: () => koffi.errno(),
-    addressOf: (memory) => koffi.address(memory),
+    spawn: promisify((spawn as { readonly async: () => void }).async),
+    errno: koffi.errno,
+    addressOf: koffi.address,
     pointerBytes: koffi.sizeof('void *'),
   };
 }
@@ -159,28 +150,30 @@ function nameOf(errorNumber: number): string {
   return names.find(([, number]) => number === errorNumber)?.[0] ?? `error ${String(errorNumber)}`;
 }
 
-/** A string with its end. It must hold no NUL byte. */
-export function cString(bytes: ByteString): Memory {
-  return toBuffer(`${bytes}\0`);
-}
-
-/** A null-terminated vector of pointers to strings, as argv and envp are. Both parts live as long as it is used. */
-export interface Vector {
-  readonly pointers: Memory;
+/** What execve(2) reads, all of which lives as long as it is used: `strings` begins with the first one of `argv`. */
+export interface ExecMemory {
   readonly strings: Memory;
+  readonly argv: Memory;
+  readonly envp: Memory;
 }
 
-/** The vector of these strings, none of which may hold a NUL byte. */
-export function vector(
-  all: readonly ByteString[],
+/** Null-terminated vectors of pointers to these strings, none of which may hold a NUL byte. */
+export function execMemory(
+  argv: readonly ByteString[],
+  envp: readonly ByteString[],
   { addressOf, pointerBytes }: Pick<LibC, 'addressOf' | 'pointerBytes'>,
-): Vector {
-  const strings = toBuffer(all.map((bytes) => `${bytes}\0`).join(''));
-  const pointers = pointerBytes === 8 ? new BigUint64Array(all.length + 1) : new Uint32Array(all.length + 1);
-  let address = all.length === 0 ? 0n : addressOf(strings);
-  all.forEach((bytes, index) => {
-    pointers[index] = pointerBytes === 8 ? address : Number(address);
-    address += BigInt(bytes.length + 1);
-  });
-  return { pointers, strings };
+): ExecMemory {
+  const strings = toBuffer([...argv, ...envp, ''].join('\0'));
+  const count = argv.length + 1 + envp.length + 1;
+  const pointers = pointerBytes === 8 ? new BigUint64Array(count) : new Uint32Array(count);
+  let address = addressOf(strings);
+  let index = 0;
+  for (const vector of [argv, envp]) {
+    for (const { length } of vector) {
+      pointers[index++] = pointerBytes === 8 ? address : Number(address);
+      address += BigInt(length + 1);
+    }
+    index++;
+  }
+  return { strings, argv: pointers.subarray(0, argv.length + 1), envp: pointers.subarray(argv.length + 1) };
 }

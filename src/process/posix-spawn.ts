@@ -3,12 +3,13 @@
 import { closeSync, openSync } from 'node:fs';
 import { constants, getPriority } from 'node:os';
 
+import { type ByteString, toBuffer } from '../base/bytes.js';
 import { ShortLived } from '../base/memory.js';
 import { type Command, refuseNul, startError } from './command.js';
 import { type ExitStatus, exitStatusOfWait } from './exit-status.js';
 import { OwnedProcess } from './owned-process.js';
 import type { StartProcess } from './start-process.js';
-import { cString, type LibC, type Memory, systemError, vector } from '../posix/libc.js';
+import { execMemory, type LibC, type Memory, systemError } from '../posix/libc.js';
 import { Pipes } from '../posix/pipes.js';
 
 /** Of <spawn.h>, as glibc and musl have them. */
@@ -69,38 +70,34 @@ async function spawn(
   libc: LibC,
   attributes: Memory,
   command: Command,
-  descriptors: readonly number[],
+  descriptors: readonly [number, number, number],
 ): Promise<number> {
   const { file, args, directory, variables } = command;
+  const pairs: ByteString[] = [];
+  for (const [name, value] of variables) pairs.push(`${name}=${value}`);
+  const { strings, argv, envp } = execMemory([file, ...args], pairs, libc);
+  const pid = new Int32Array(1);
   const actions = Buffer.allocUnsafe(STRUCT_BYTES);
   check('posix_spawn_file_actions_init', libc.initActions(actions));
+  const memory = [pid, strings, actions, attributes, argv, envp] as const;
+  inUse.add(memory);
   try {
-    descriptors.forEach((descriptor, as) => {
-      check('posix_spawn_file_actions_adddup2', libc.addDup2(actions, descriptor, as));
-    });
-    check('posix_spawn_file_actions_addchdir_np', libc.addChdir(actions, cString(directory)));
-    const argv = vector([file, ...args], libc);
-    const envp = vector(
-      [...variables].map(([name, value]) => `${name}=${value}`),
-      libc,
-    );
-    const pid = new Int32Array(1);
-    const memory = [pid, cString(file), actions, attributes, argv.pointers, envp.pointers] as const;
-    const all = [...memory, argv.strings, envp.strings];
-    inUse.add(all);
-    const errorNumber = await new Promise<number>((resolve, reject) => {
-      libc.spawn.async(...memory, (error, result) => {
-        if (error === null) resolve(result);
-        else reject(error);
-      });
-    }).finally(() => inUse.delete(all));
-    if (errorNumber === constants.errno.ENOEXEC && file !== SHELL) {
+    const [stdin, stdout, stderr] = descriptors;
+    const actionsError =
+      libc.addDup2(actions, stdin, 0) ||
+      libc.addDup2(actions, stdout, 1) ||
+      libc.addDup2(actions, stderr, 2) ||
+      libc.addChdir(actions, toBuffer(`${directory}\0`));
+    check('posix_spawn_file_actions', actionsError);
+    const spawnError = await libc.spawn(...memory);
+    if (spawnError === constants.errno.ENOEXEC && file !== SHELL) {
       // As execvp does: a file that can't be executed may be a script without an interpreter line (POSIX.1, exec).
       return await spawn(libc, attributes, { ...command, file: SHELL, args: [file, ...args] }, descriptors);
     }
-    check('posix_spawn', errorNumber);
+    check('posix_spawn', spawnError);
     return pid[0] ?? 0;
   } finally {
+    inUse.delete(memory);
     libc.destroyActions(actions);
   }
 }
@@ -158,7 +155,9 @@ export class Reaper {
   constructor({ waitpid }: LibC) {
     this.#waitpid = waitpid;
     // One signal may stand for many processes (POSIX.1 §2.4.1): each time, all are asked.
-    process.on('SIGCHLD', this.#look);
+    process.on('SIGCHLD', () => {
+      this.#look(this.#running);
+    });
   }
 
   /** Resolves when the process was reaped, and not before its caller could add listeners to its streams. */
@@ -166,24 +165,22 @@ export class Reaper {
     return new Promise((resolve) => {
       const running: Running = { pid, ended: resolve };
       this.#running.add(running);
-      this.#timer ??= setInterval(this.#look, LOOK_MS);
+      this.#timer ??= setInterval(this.#look, LOOK_MS, this.#running);
       // It may have ended before we knew its id, with its signal gone by.
-      setImmediate(this.#lookAt, running);
+      setImmediate(this.#look, [running]);
     });
   }
 
-  readonly #look = (): void => {
-    for (const running of this.#running) this.#lookAt(running);
-  };
-
-  readonly #lookAt = (running: Running): void => {
-    const { pid, ended } = running;
-    if (ended === undefined) return;
-    const result = this.#waitpid(pid, this.#status, WNOHANG);
-    if (result === 0) return;
-    running.ended = undefined;
-    this.#running.delete(running);
-    ended(result === pid ? exitStatusOfWait(this.#status[0] ?? 0) : REAPED_BY_OTHERS);
+  readonly #look = (at: Iterable<Running>): void => {
+    for (const running of at) {
+      const { pid, ended } = running;
+      if (ended === undefined) continue;
+      const result = this.#waitpid(pid, this.#status, WNOHANG);
+      if (result === 0) continue;
+      running.ended = undefined;
+      this.#running.delete(running);
+      ended(result === pid ? exitStatusOfWait(this.#status[0] ?? 0) : REAPED_BY_OTHERS);
+    }
     if (this.#running.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
