@@ -4,7 +4,6 @@ import { BridgeError, reasonOf, systemCodeOf } from '../base/errors.js';
 import { Threads } from '../base/threads.js';
 import { backoffOf, Deadline, type WaitSignal } from '../base/timer.js';
 import { WaitQueue } from '../base/wait-queue.js';
-import type { Invocation } from '../cgi/invocation.js';
 import type { StartProcess } from '../process/start-process.js';
 import type { StartScript } from './process-runner.js';
 import type { ScriptProcess } from './script-run.js';
@@ -44,48 +43,32 @@ export class StartQueue {
   }
 
   readonly start: StartScript = async (invocation, signal) => {
-    if (this.#waiting.size === 0 && !this.#isTrying) {
+    let since = 0;
+    for (let turns = this.#waiting.size > 0 || this.#isTrying ? 1 : 0; ; turns += 1) {
+      if (turns === 1) since = performance.now();
+      if (turns > 0) await this.#turn(signal, since, turns > 1);
       try {
-        return await this.#tryStart(invocation, signal);
-      } catch (error) {
-        if (!isShortage(error)) throw error;
-      }
-    }
-    const since = performance.now();
-    for (let isFirst = false; ; isFirst = true) {
-      await this.#turn(signal, since, isFirst);
-      try {
-        const started = await this.#tryStart(invocation, signal);
-        this.#giveTurn();
+        const started = await this.#start(invocation, signal);
+        if (this.#isShort) this.#options.onRecovered();
+        this.#isShort = false;
+        this.#pause = firstPause;
+        // What it has taken is there again for the next one.
+        void started.exited.then(this.#retryIfPausing);
+        if (turns > 0) this.#giveTurn();
         return started;
       } catch (error) {
         if (!isShortage(error)) {
-          this.#giveTurn();
+          if (turns > 0) this.#giveTurn();
           throw error;
         }
+        if (!this.#isShort) this.#options.onShortage(error.cause);
+        this.#isShort = true;
+        if (turns === 0) continue;
         this.#isTrying = false;
         this.#pause = this.#pause.next();
       }
     }
   };
-
-  async #tryStart(invocation: Invocation, signal: WaitSignal): Promise<ScriptProcess> {
-    try {
-      const started = await this.#start(invocation, signal);
-      if (this.#isShort) this.#options.onRecovered();
-      this.#isShort = false;
-      this.#pause = firstPause;
-      // What it has taken is there again for the next one.
-      void started.exited.then(this.#retryIfPausing);
-      return started;
-    } catch (error) {
-      if (isShortage(error) && !this.#isShort) {
-        this.#isShort = true;
-        this.#options.onShortage((error as BridgeError).cause);
-      }
-      throw error;
-    }
-  }
 
   /** Resolves when it is to be tried: after a pause as the first, or as the next after one that worked. */
   async #turn(signal: WaitSignal, since: number, isFirst: boolean): Promise<void> {
@@ -122,7 +105,7 @@ export class StartQueue {
   }
 }
 
-function isShortage(error: unknown): boolean {
+function isShortage(error: unknown): error is BridgeError {
   return (
     error instanceof BridgeError && error.code === 'ERR_SPAWN' && shortages.has(systemCodeOf(error.cause))
   );
