@@ -5,8 +5,9 @@ import type { Writable } from 'node:stream';
 import { type ResponseHeader, ResponseHeaderReader } from '../cgi/response-header.js';
 import { reasonOf } from '../base/errors.js';
 import { noteBytesRead } from '../base/memory.js';
+import type { Timer } from '../base/timer.js';
 import type { RunLimits } from './runner.js';
-import { drained, type ScriptSource, uncork } from './script-streams.js';
+import { drained, type ScriptSource } from './script-streams.js';
 
 /** What is held is sent as one record up to this size; more is not copied. */
 const COPIED_BYTES = 16_384;
@@ -20,10 +21,10 @@ export interface OutputRun {
   readonly headOnly: boolean;
   /** Aborts when the run is over whatever the web server takes; asked for where that is waited for. */
   readonly givenUp: AbortSignal;
-  /** Called for each piece that was read or sent on. */
-  readonly onProgress: () => void;
-  /** Called once, when the response's header is complete. */
-  readonly onHeader: () => void;
+  /** Put off for each piece that was read or sent on. */
+  readonly idleTimer: Pick<Timer, 'putOff'>;
+  /** Stopped once, when the response's header is complete. */
+  readonly startTimer: Pick<Timer, 'stop'>;
   /**
    * Called when as much is held as may be. The run has the rest of the body taken in and then calls `bodyArrived`; until
    * then the script's output is not read.
@@ -111,7 +112,7 @@ export class ScriptOutput {
       source.on('data', (chunk: Buffer) => {
         try {
           noteBytesRead(chunk.length);
-          this.#run.onProgress();
+          this.#run.idleTimer.putOff();
           const sent = this.#hold(this.#observe(chunk));
           if (sent === undefined) return;
           source.pause();
@@ -174,19 +175,22 @@ export class ScriptOutput {
     return this.#run.headOnly ? 0 : (this.#header?.contentBytes ?? Infinity);
   }
 
+  /** What of it is to be sent. */
   #observe(chunk: Buffer): readonly Buffer[] {
     if (this.#cut) return [];
-    if (this.#header !== undefined) return this.#wanted(chunk);
-    this.#header = this.#reader.push(chunk);
-    if (this.#header === undefined) return [];
-    this.#run.onHeader();
-    return [this.#header.header, ...this.#wanted(this.#header.body)];
-  }
-
-  #wanted(piece: Buffer): readonly Buffer[] {
+    const pieces: Buffer[] = [];
+    let body = chunk;
+    if (this.#header === undefined) {
+      this.#header = this.#reader.push(chunk);
+      if (this.#header === undefined) return [];
+      this.#run.startTimer.stop();
+      pieces.push(this.#header.header);
+      body = this.#header.body;
+    }
     const left = Math.max(0, this.#wantedBytes - this.#bodyBytes);
-    this.#bodyBytes += piece.length;
-    return left === 0 || piece.length === 0 ? [] : [piece.subarray(0, left)];
+    this.#bodyBytes += body.length;
+    if (left > 0 && body.length > 0) pieces.push(body.subarray(0, left));
+    return pieces;
   }
 
   /** Holds what has come, and sends what may leave; returns what is to be waited for before more is taken, if anything is. */
@@ -218,13 +222,21 @@ export class ScriptOutput {
       return undefined;
     }
     this.sentBytes += bytes;
-    this.#sink.cork();
+    const sink = this.#sink;
+    sink.cork();
     let takesMore = true;
-    for (const piece of pieces) takesMore = this.#sink.write(piece);
-    // With what ends the request, as a rule, for which nothing else happens first.
-    if (this.#source.isLast === true) setImmediate(uncork, this.#sink);
-    else uncork(this.#sink);
+    for (const piece of pieces) takesMore = sink.write(piece);
+    if (this.#source.isLast === true) {
+      // With what ends the request, as a rule, for which nothing else happens first.
+      setImmediate(() => {
+        sink.uncork();
+      });
+    } else {
+      sink.uncork();
+    }
     if (takesMore) return undefined;
-    return drained(this.#sink, this.#run.givenUp).then(this.#run.onProgress);
+    return drained(sink, this.#run.givenUp).then(() => {
+      this.#run.idleTimer.putOff();
+    });
   }
 }

@@ -33,8 +33,8 @@ export class ScriptRun {
   readonly #output: ScriptOutput;
   /** Aborts when the run is over whatever the web server takes. */
   #givenUp: AbortController | undefined;
-  readonly #startTimer: Timer;
-  readonly #idleTimer: Timer;
+  readonly startTimer: Timer;
+  readonly idleTimer: Timer;
   readonly #maxTimer: Timer;
   /** Its method is HEAD: a body, which the script should not write, is thrown away (RFC 3875 §4.3.2). */
   readonly headOnly: boolean;
@@ -48,9 +48,9 @@ export class ScriptRun {
     this.#streams = streams;
     this.limits = limits;
     this.headOnly = invocation.variables.get('REQUEST_METHOD') === 'HEAD';
-    this.#startTimer = this.#timer(limits.startTimeoutMs, 'start-timeout');
-    this.#idleTimer = this.#timer(limits.idleTimeoutMs, 'idle-timeout');
-    this.#maxTimer = this.#timer(limits.maxTimeMs, 'max-time');
+    this.startTimer = new Timer(limits.startTimeoutMs, this.end.bind(this, 'start-timeout'));
+    this.idleTimer = new Timer(limits.idleTimeoutMs, this.end.bind(this, 'idle-timeout'));
+    this.#maxTimer = new Timer(limits.maxTimeMs, this.end.bind(this, 'max-time'));
     this.#output = new ScriptOutput(process.stdout, streams.stdout, this);
   }
 
@@ -70,29 +70,7 @@ export class ScriptRun {
     const exit = await this.#process.exited;
     clearTimeout(livesOn);
     signal.removeEventListener('abort', onAbort);
-    await this.#exited(exit);
-    return this.#resultOf(exit, stderrTail);
-  }
-
-  // Without spreads: they cost a hundredth of a request.
-  #resultOf(exit: ExitStatus, stderrTail: string): RunResult {
-    const { status, short, long, withheld, sentBytes, lost, hasHeader } = this.#output;
-    return {
-      status,
-      pid: this.#process.pid,
-      exit,
-      endedBy: this.#endedBy,
-      startError: undefined,
-      bodyError: this.#streams.stdin?.errored ?? undefined,
-      headerError: this.#headerError,
-      isShort: short,
-      isLong: long,
-      isWithheld: withheld,
-      firstLine: hasHeader ? undefined : this.#output.firstLine,
-      stdoutBytes: sentBytes,
-      lost,
-      stderrTail,
-    };
+    return this.#exited(exit, stderrTail);
   }
 
   /** Ends it, unless the web server may just have left with the whole response: `ERR_CANCELLED` as reason ends it even so. */
@@ -121,7 +99,7 @@ export class ScriptRun {
   }
 
   #started(): void {
-    this.#idleTimer.start();
+    this.idleTimer.start();
     this.#maxTimer.start();
     const { input } = this.#invocation;
     const { stdin: body } = this.#streams;
@@ -131,15 +109,11 @@ export class ScriptRun {
     if (input === undefined || !this.#process.stdin.destroyed) {
       // Nothing is not written, either: a worker that has ended would make an error of it, and its response be lost.
       const given = Readable.from(input === undefined || input.length === 0 ? [] : [input]);
-      feedScript((input === undefined ? body : undefined) ?? given, this.#process.stdin, this.onProgress);
+      feedScript((input === undefined ? body : undefined) ?? given, this.#process.stdin, this.idleTimer);
     }
     if (body === undefined) this.#bodyArrived();
     else void body.arrived.then(this.#bodyArrived);
   }
-
-  readonly onProgress = (): void => {
-    this.#idleTimer.putOff();
-  };
 
   readonly #bodyLost = (): void => {
     const errored = this.#streams.stdin?.errored ?? undefined;
@@ -150,19 +124,16 @@ export class ScriptRun {
 
   /** The body was taken or is not wanted: from now on it is the script that takes its time. */
   readonly #bodyArrived = (): void => {
-    if (!this.#output.hasHeader && !this.#hasExited) this.#startTimer.start();
+    if (!this.#output.hasHeader && !this.#hasExited) this.startTimer.start();
     this.#output.bodyArrived();
-  };
-
-  readonly onHeader = (): void => {
-    this.#startTimer.stop();
   };
 
   /** As much of the response is held as may be while the body arrives. */
   readonly onFull = (): void => {
     const { stdin: body } = this.#streams;
     // The script may wait for us: while bytes come, it has not stopped.
-    body?.on('arrival', this.onProgress).takeIn();
+    const putOff = this.idleTimer.putOff.bind(this.idleTimer);
+    body?.on('arrival', putOff).takeIn();
   };
 
   readonly #headerRefused = (error: unknown): void => {
@@ -178,18 +149,30 @@ export class ScriptRun {
     this.#streams.onAnswered?.();
   };
 
-  async #exited(exit: ExitStatus): Promise<void> {
+  async #exited(exit: ExitStatus, stderrTail: string): Promise<RunResult> {
     this.#hasExited = true;
-    for (const timer of [this.#startTimer, this.#idleTimer, this.#maxTimer]) timer.stop();
+    for (const timer of [this.startTimer, this.idleTimer, this.#maxTimer]) timer.stop();
     if (this.#endedBy !== undefined) await this.#process.terminate(this.limits.killGraceMs);
     const isWhole = this.headOnly || !this.#output.short;
     const hasSaidSo = exit.kind !== 'signaled' && this.#process.isAnswered !== false;
     this.#output.scriptEnded({ isWhole: isWhole && hasSaidSo });
-  }
-
-  #timer(ms: number, why: EndedBy): Timer {
-    return new Timer(ms, () => {
-      this.end(why);
-    });
+    const { status, short, long, withheld, sentBytes, lost, hasHeader } = this.#output;
+    // Without spreads: they cost a hundredth of a request.
+    return {
+      status,
+      pid: this.#process.pid,
+      exit,
+      endedBy: this.#endedBy,
+      startError: undefined,
+      bodyError: this.#streams.stdin?.errored ?? undefined,
+      headerError: this.#headerError,
+      isShort: short,
+      isLong: long,
+      isWithheld: withheld,
+      firstLine: hasHeader ? undefined : this.#output.firstLine,
+      stdoutBytes: sentBytes,
+      lost,
+      stderrTail,
+    };
   }
 }

@@ -2,6 +2,8 @@
 
 import type { Readable, Writable } from 'node:stream';
 
+import type { Timer } from '../base/timer.js';
+
 export type ScriptSource = Readable & {
   /** Whether its program has ended, so that its end follows, as a rule before anything else happens. */
   readonly isLast?: boolean | undefined;
@@ -11,9 +13,9 @@ export type ScriptSource = Readable & {
  * Feeds `body` to a script's standard input, no faster than it reads. When the script closes it or ends, the body is
  * destroyed: to answer without reading is a script's right (RFC 3875 §4.2).
  *
- * `onProgress` is called when the script is given a piece, and when it has taken what it was given.
+ * `idleTimer` is put off when the script is given a piece, and when it has taken what it was given.
  */
-export function feedScript(body: Readable, scriptStdin: Writable, onProgress: () => void): void {
+export function feedScript(body: Readable, scriptStdin: Writable, idleTimer: Pick<Timer, 'putOff'>): void {
   let isGathering = false;
   // Records may be small, and come many at a time: each write of its own would wake the script for little.
   const gather = (): void => {
@@ -26,10 +28,12 @@ export function feedScript(body: Readable, scriptStdin: Writable, onProgress: ()
     });
   };
   body.on('data', () => {
-    onProgress();
+    idleTimer.putOff();
     gather();
   });
-  scriptStdin.on('drain', onProgress);
+  scriptStdin.on('drain', () => {
+    idleTimer.putOff();
+  });
   const stop = (): void => {
     body.destroy();
   };
@@ -48,7 +52,7 @@ export function feedScript(body: Readable, scriptStdin: Writable, onProgress: ()
  * Sends standard error on until it ends or is destroyed, also when the web server no longer takes it: what is kept may
  * say why. Resolves to the last `tailBytes` bytes, as text.
  */
-export function carryStderr(
+export async function carryStderr(
   source: Readable,
   to: { readonly stderr: Writable },
   tailBytes: number,
@@ -62,15 +66,13 @@ export function carryStderr(
     source.pause();
     void drained(sink, run.givenUp).then(() => source.resume());
   });
-  return new Promise((resolve) => {
-    const done = (): void => {
-      resolve(tail.toString('utf8'));
-    };
-    source.once('end', done);
+  await new Promise<void>((resolve) => {
+    source.once('end', resolve);
     // Destroyed by the run's owner, who knows why.
-    source.once('close', done);
+    source.once('close', resolve);
     source.on('error', () => undefined);
   });
+  return tail.toString('utf8');
 }
 
 /** Resolves when `sink` can take more, or will never, or nobody wants to wait any more: `givenUp` has aborted. */
@@ -87,9 +89,4 @@ export function drained(sink: Writable, givenUp?: AbortSignal): Promise<void> {
     givenUp?.addEventListener('abort', done);
     if (givenUp?.aborted) done();
   });
-}
-
-/** Lets go out what was written. */
-export function uncork(sink: Writable): void {
-  sink.uncork();
 }

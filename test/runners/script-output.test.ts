@@ -11,8 +11,8 @@ const HEADER = 'Content-Type: text/plain\n\n';
 /** A run that nobody gives up. */
 const quiet: OutputRun = {
   limits: { maxHeaderBytes: 1_000, holdDuringUploadBytes: 1_000, holdUntilExitBytes: 0 },
-  onProgress: () => undefined,
-  onHeader: () => undefined,
+  idleTimer: { putOff: () => undefined },
+  startTimer: { stop: () => undefined },
   onFull: () => undefined,
   headOnly: false,
   givenUp: new AbortController().signal,
@@ -34,7 +34,7 @@ function carried<Sink extends Writable>(sink: Sink, options: Partial<OutputRun &
 describe('A script’s answer', () => {
   it('goes to the web server untouched, with its status observed', async () => {
     let heads = 0;
-    const { script, output, done, sink } = carried(new Collector(), { onHeader: () => heads++ });
+    const { script, output, done, sink } = carried(new Collector(), { startTimer: { stop: () => heads++ } });
     output.bodyArrived();
     const body = Buffer.from(Array.from({ length: 10_000 }, (_, index) => (index * 7) % 256));
     script.write(`Status: 201 Made\r\nX: y\r\n\r`);

@@ -8,7 +8,7 @@ import { carryStderr, drained, feedScript } from '../../src/runners/script-strea
 import { Collector, settled, SlowReader } from '../helpers/sinks.js';
 import { countedSource } from '../helpers/streams.js';
 
-const ignore = (): void => undefined;
+const ignore = { putOff: (): void => undefined };
 
 describe('A request’s body', () => {
   it('reaches the script octet by octet, and ends', async () => {
@@ -51,8 +51,10 @@ describe('A request’s body', () => {
     const bytes = 50 * 1024 * 1024;
     const source = countedSource(bytes);
     let mostAhead = 0;
-    feedScript(source, script, () => {
-      mostAhead = Math.max(mostAhead, source.given - script.takenBytes);
+    feedScript(source, script, {
+      putOff: () => {
+        mostAhead = Math.max(mostAhead, source.given - script.takenBytes);
+      },
     });
     await finished(script);
     assert.equal(script.takenBytes, bytes);
