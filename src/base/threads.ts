@@ -18,7 +18,8 @@ const OF_SITE = 3 * SHARE;
 export const SPOOL_SHARE = 4;
 const OF_ALL = SPOOL_SHARE + SHARE;
 
-let free = Math.max(SHARE, POOL - KEPT);
+/** What all shares may have at once. */
+const MOST = Math.max(SHARE, POOL - KEPT);
 
 /** Why these sites may have to wait for each other's dead file systems; undefined where each has threads enough. */
 export function fewThreads(sites: number): string | undefined {
@@ -68,13 +69,12 @@ export class Threads {
   }
 
   get #mayTake(): boolean {
-    return this.#held < this.#most && free > 0;
+    return this.#held < this.#most && held < MOST;
   }
 
   #take(): void {
     this.#held += 1;
     held += 1;
-    free -= 1;
   }
 
   async #turn(signal: WaitSignal | undefined): Promise<void> {
@@ -95,7 +95,6 @@ export class Threads {
   readonly #giveBack = (): void => {
     this.#held -= 1;
     held -= 1;
-    free += 1;
     // Shares come in the order in which they began to wait; one that gets a thread goes to the end.
     for (const each of waiting) if (each.#next()) break;
   };
@@ -122,10 +121,9 @@ export function unlessAborted<T>(result: Promise<T>, signal: WaitSignal): Promis
     };
     signal.addEventListener('abort', onAbort);
     if (signal.aborted) onAbort();
-    const leave = (): void => {
+    const left = result.finally(() => {
       signal.removeEventListener('abort', onAbort);
-    };
-    result.then(leave, leave);
-    result.then(resolve, reject);
+    });
+    left.then(resolve, reject);
   });
 }
