@@ -1,4 +1,4 @@
-/** Name-value pairs (FastCGI 1.0 §3.4): collected as they come, read and written octet by octet. */
+/** Name-value pairs (FastCGI 1.0 §3.4): read and written octet by octet. */
 
 import {
   type ByteBudget,
@@ -25,74 +25,6 @@ export interface ParamsLimits {
   readonly paramsBudget: ByteBudget;
 }
 
-const FIRST_CAPACITY = 1_024;
-
-/** Collects the PARAMS of a request, in memory that is proportional to them; its owner `close`s it. */
-export class ParamsCollector {
-  readonly #limits: ParamsLimits;
-  #octets = Buffer.alloc(0);
-  #bytes = 0;
-  #takenBytes = 0;
-  #isKeeping = true;
-  #isBeyondBudget = false;
-
-  constructor(limits: ParamsLimits) {
-    this.#limits = limits;
-  }
-
-  /** Takes a copy: pieces are views of the transport's much larger chunks, and may be one octet each. */
-  take(piece: Buffer): void {
-    const begin = this.#bytes;
-    this.#bytes += piece.length;
-    if (!this.#isKeeping) return;
-    if (this.#bytes > this.#limits.maxParamsBytes || !this.#takeOfBudget(piece.length)) {
-      this.close();
-      return;
-    }
-    if (this.#bytes > this.#octets.length) this.#grow();
-    piece.copy(this.#octets, begin);
-  }
-
-  /** The pairs of all that came. @throws BridgeError `ERR_MAX_PARAMS_SIZE`, `ERR_MAX_PARAMS_TOTAL`, `ERR_FASTCGI_PARAMS` */
-  decoded(): Params {
-    const { maxParamsBytes, paramsBudget } = this.#limits;
-    if (this.#bytes > maxParamsBytes) {
-      throw new BridgeError(
-        'ERR_MAX_PARAMS_SIZE',
-        `the web server sent ${String(this.#bytes)} octets of params, more than --max-params-size allows (${String(maxParamsBytes)})`,
-      );
-    }
-    const params = decodeParams(this.#octets.subarray(0, this.#bytes));
-    if (this.#isBeyondBudget || !this.#takeOfBudget(PAIR_BYTES * params.length)) {
-      const most = `--max-params-total (${String(paramsBudget.maxBytes)} bytes)`;
-      throw new BridgeError('ERR_MAX_PARAMS_TOTAL', `the params of all requests reach ${most}`);
-    }
-    this.#octets = Buffer.alloc(0);
-    return params;
-  }
-
-  /** Keeps nothing of what has come, and nothing of what comes; gives back what it has of the budget. */
-  close(): void {
-    this.#isKeeping = false;
-    this.#octets = Buffer.alloc(0);
-    this.#limits.paramsBudget.give(this.#takenBytes);
-    this.#takenBytes = 0;
-  }
-
-  #takeOfBudget(bytes: number): boolean {
-    this.#isBeyondBudget = !this.#limits.paramsBudget.take(bytes);
-    if (!this.#isBeyondBudget) this.#takenBytes += bytes;
-    return !this.#isBeyondBudget;
-  }
-
-  #grow(): void {
-    const wanted = Math.max(this.#bytes, 2 * this.#octets.length, FIRST_CAPACITY);
-    const larger = Buffer.alloc(Math.min(this.#limits.maxParamsBytes, wanted));
-    this.#octets.copy(larger);
-    this.#octets = larger;
-  }
-}
-
 const LONG_LENGTH = 0x80;
 const MAX_SHORT_BYTES = 0x7f;
 
@@ -104,29 +36,20 @@ const MAX_SHORT_BYTES = 0x7f;
 export function decodeParams(content: Buffer): Params {
   const pairs: [ByteString, ByteString][] = [];
   let offset = 0;
-
-  const takeLength = (): number => {
-    const first = content[offset];
-    if (first !== undefined && first < LONG_LENGTH) {
-      offset += 1;
-      return first;
-    }
-    if (offset + 4 > content.length) throw truncated(offset, content.length);
-    const length = content.readUInt32BE(offset) & 0x7fff_ffff;
-    offset += 4;
-    return length;
-  };
-  const takeBytes = (length: number): ByteString => {
-    if (offset + length > content.length) throw truncated(offset + length, content.length);
-    const bytes: ByteString = content.toString('latin1', offset, offset + length);
-    offset += length;
-    return bytes;
-  };
-
   while (offset < content.length) {
-    const nameBytes = takeLength();
-    const valueBytes = takeLength();
-    pairs.push([takeBytes(nameBytes), takeBytes(valueBytes)]);
+    const lengths: [number, number] = [0, 0];
+    for (let which = 0; which < 2; which++) {
+      const first = content[offset] ?? LONG_LENGTH;
+      const next = offset + (first < LONG_LENGTH ? 1 : 4);
+      if (next > content.length) throw truncated(offset, content.length);
+      lengths[which] = first < LONG_LENGTH ? first : content.readUInt32BE(offset) & 0x7fff_ffff;
+      offset = next;
+    }
+    const valueAt = offset + lengths[0];
+    const end = valueAt + lengths[1];
+    if (end > content.length) throw truncated(end, content.length);
+    pairs.push([content.toString('latin1', offset, valueAt), content.toString('latin1', valueAt, end)]);
+    offset = end;
   }
   return pairs;
 }

@@ -4,16 +4,19 @@ import type { Writable } from 'node:stream';
 
 import { BridgeError, reasonOf } from '../base/errors.js';
 import { Timer } from '../base/timer.js';
-import { type Params, ParamsCollector, type ParamsLimits } from './params.js';
+import { decodeParams, PAIR_BYTES, type Params, type ParamsLimits } from './params.js';
 
 export interface RequestLimits extends ParamsLimits {
   /** From BEGIN_REQUEST to the end of PARAMS, in milliseconds, 0 for no limit; then `problem` and no params. */
   readonly paramsTimeoutMs: number;
 }
 
+const FIRST_CAPACITY = 1_024;
+const NOTHING = Buffer.alloc(0);
+
 /**
  * Takes a request's input from the connection and keeps it for the request's handler, who changes none of the fields. Owns a
- * timer until `close`.
+ * timer, and a part of the budget for params, until `close`.
  */
 export class RequestInput {
   params: Params = [];
@@ -27,20 +30,26 @@ export class RequestInput {
   /** Octets of STDIN that have come, read by anybody or not. */
   stdinBytes = 0;
   readonly #requestId: number;
-  readonly #collector: ParamsCollector;
+  readonly #limits: RequestLimits;
   readonly #late: Timer;
+  /** What has come of PARAMS, and room for more of them. */
+  #octets = NOTHING;
+  #paramsBytes = 0;
+  /** What it has of the budget for the params of all requests. */
+  #takenBytes = 0;
+  #isBeyondBudget = false;
   /** Where the web server is; `given-up` is one that has taken too long to get past its params. */
   #at: 'params' | 'stdin' | 'ended' | 'given-up' = 'params';
   #body: Writable | undefined;
 
   constructor(requestId: number, limits: RequestLimits, onLate: () => void) {
     this.#requestId = requestId;
-    this.#collector = new ParamsCollector(limits);
+    this.#limits = limits;
     this.#late = new Timer(limits.paramsTimeoutMs, () => {
       this.#at = 'given-up';
       const waited = `${String(limits.paramsTimeoutMs)} ms (--idle-timeout)`;
       const why = `the web server has begun a request and not ended its params within ${waited}`;
-      this.#ready(new BridgeError('ERR_PARAMS_TIMEOUT', why));
+      this.#refuse(new BridgeError('ERR_PARAMS_TIMEOUT', why));
       onLate();
     });
     this.#late.start();
@@ -68,11 +77,28 @@ export class RequestInput {
     if (this.#at !== 'stdin') body.end();
   }
 
-  /** Takes a PARAMS record's content. @throws BridgeError `ERR_FASTCGI_SEQUENCE` after the stream's end. */
+  /**
+   * Takes a copy of what has come of a PARAMS record: it is a view of the transport's much larger chunk, and may be one octet.
+   *
+   * @throws BridgeError `ERR_FASTCGI_SEQUENCE` after the stream's end.
+   */
   takeParams(data: Buffer): void {
     if (this.#at === 'given-up') return;
     if (this.#at !== 'params') throw this.#outOfSequence('PARAMS after the end of PARAMS');
-    this.#collector.take(data);
+    const begin = this.#paramsBytes;
+    this.#paramsBytes += data.length;
+    const { maxParamsBytes } = this.#limits;
+    if (this.#isBeyondBudget || this.#paramsBytes > maxParamsBytes || !this.#takeOfBudget(data.length)) {
+      this.#forgetParams();
+      return;
+    }
+    if (this.#paramsBytes > this.#octets.length) {
+      const wanted = Math.max(this.#paramsBytes, 2 * this.#octets.length, FIRST_CAPACITY);
+      const larger = Buffer.alloc(Math.min(maxParamsBytes, wanted));
+      this.#octets.copy(larger);
+      this.#octets = larger;
+    }
+    data.copy(this.#octets, begin);
   }
 
   /** Takes PARAMS' end; returns whether the request can be handled from here on, which it can but once. */
@@ -80,11 +106,13 @@ export class RequestInput {
     if (this.#at === 'given-up') return false;
     if (this.#at !== 'params') throw this.#outOfSequence('a second end of PARAMS');
     this.#at = 'stdin';
+    this.#late.stop();
     try {
-      this.params = this.#collector.decoded();
-      this.#ready();
+      this.params = this.#decoded();
+      this.#octets = NOTHING;
+      this.paramsAt = performance.now();
     } catch (error) {
-      this.#ready(
+      this.#refuse(
         error instanceof BridgeError ? error : new BridgeError('ERR_FASTCGI_PARAMS', reasonOf(error)),
       );
     }
@@ -115,14 +143,39 @@ export class RequestInput {
   close(): void {
     this.#late.stop();
     this.#body?.destroy();
-    this.#collector.close();
+    this.#forgetParams();
   }
 
-  #ready(problem?: BridgeError): void {
-    this.#late.stop();
+  #decoded(): Params {
+    const { maxParamsBytes, paramsBudget } = this.#limits;
+    if (this.#paramsBytes > maxParamsBytes) {
+      const sent = `${String(this.#paramsBytes)} octets of params, more than --max-params-size allows`;
+      throw new BridgeError('ERR_MAX_PARAMS_SIZE', `the web server sent ${sent} (${String(maxParamsBytes)})`);
+    }
+    const params = decodeParams(this.#octets.subarray(0, this.#paramsBytes));
+    if (this.#isBeyondBudget || !this.#takeOfBudget(PAIR_BYTES * params.length)) {
+      const most = `--max-params-total (${String(paramsBudget.maxBytes)} bytes)`;
+      throw new BridgeError('ERR_MAX_PARAMS_TOTAL', `the params of all requests reach ${most}`);
+    }
+    return params;
+  }
+
+  #refuse(problem: BridgeError): void {
     this.problem = problem;
-    if (problem !== undefined) this.#collector.close();
     this.paramsAt = performance.now();
+    this.#forgetParams();
+  }
+
+  #takeOfBudget(bytes: number): boolean {
+    this.#isBeyondBudget = !this.#limits.paramsBudget.take(bytes);
+    if (!this.#isBeyondBudget) this.#takenBytes += bytes;
+    return !this.#isBeyondBudget;
+  }
+
+  #forgetParams(): void {
+    this.#octets = NOTHING;
+    this.#limits.paramsBudget.give(this.#takenBytes);
+    this.#takenBytes = 0;
   }
 
   #outOfSequence(what: string): BridgeError {
