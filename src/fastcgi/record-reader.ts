@@ -12,17 +12,7 @@ export type RecordEvent =
   | { readonly kind: 'end'; readonly type: number; readonly requestId: number }
   | { readonly kind: 'control'; readonly type: number; readonly requestId: number; readonly content: Buffer };
 
-interface Header {
-  readonly type: number;
-  readonly requestId: number;
-  readonly paddingBytes: number;
-}
-
-type State =
-  | { readonly at: 'header' }
-  | { readonly at: 'stream'; readonly header: Header; left: number }
-  | { readonly at: 'control'; readonly header: Header; left: number; readonly parts: Buffer[] }
-  | { readonly at: 'padding'; left: number };
+const NOTHING = Buffer.alloc(0);
 
 const streamTypes: ReadonlySet<number> = new Set([
   RecordType.PARAMS,
@@ -34,13 +24,17 @@ const streamTypes: ReadonlySet<number> = new Set([
 
 /** Reads the records of one direction of one connection; holds at most one header and one control record. */
 export class RecordReader {
-  #state: State = { at: 'header' };
+  #at: 'header' | 'content' | 'padding' = 'header';
   readonly #header = Buffer.alloc(HEADER_BYTES);
   #headerBytes = 0;
+  /** What of the content or the padding is still to come. */
+  #leftBytes = 0;
+  /** What has come of a control record's content. */
+  #parts: Buffer[] = [];
 
   /** Whether the rest of a record is still to come. */
   get isWithinRecord(): boolean {
-    return this.#state.at !== 'header' || this.#headerBytes > 0;
+    return this.#headerBytes > 0;
   }
 
   /**
@@ -51,41 +45,24 @@ export class RecordReader {
   *read(chunk: Buffer): Generator<RecordEvent, void, undefined> {
     let offset = 0;
     while (offset < chunk.length) {
-      const state = this.#state;
-      if (state.at === 'header') {
-        offset += this.#takeHeader(chunk, offset);
-        if (this.#headerBytes === HEADER_BYTES) yield* this.#startRecord();
-        continue;
+      if (this.#at === 'header') {
+        const end = offset + HEADER_BYTES - this.#headerBytes;
+        const taken = chunk.copy(this.#header, this.#headerBytes, offset, end);
+        this.#headerBytes += taken;
+        offset += taken;
+        if (this.#headerBytes < HEADER_BYTES) return;
+        this.#startRecord();
+        if (this.#leftBytes > 0) continue;
       }
-      const piece = chunk.subarray(offset, offset + state.left);
+      const piece = this.#leftBytes > 0 ? chunk.subarray(offset, offset + this.#leftBytes) : NOTHING;
+      this.#leftBytes -= piece.length;
       offset += piece.length;
-      state.left -= piece.length;
-      if (state.at === 'stream') {
-        const { type, requestId, paddingBytes } = state.header;
-        if (state.left === 0) this.#skipPadding(paddingBytes);
-        yield { kind: 'data', type, requestId, data: piece };
-      } else if (state.at === 'control') {
-        state.parts.push(piece);
-        if (state.left === 0) yield this.#finishControl(state.header, state.parts);
-      } else if (state.left === 0) {
-        this.#state = { at: 'header' };
-      }
+      const event = this.#take(piece);
+      if (event !== undefined) yield event;
     }
   }
 
-  #takeHeader(chunk: Buffer, offset: number): number {
-    const taken = chunk.copy(
-      this.#header,
-      this.#headerBytes,
-      offset,
-      offset + HEADER_BYTES - this.#headerBytes,
-    );
-    this.#headerBytes += taken;
-    return taken;
-  }
-
-  *#startRecord(): Generator<RecordEvent, void, undefined> {
-    this.#headerBytes = 0;
+  #startRecord(): void {
     const version = this.#header.readUInt8(0);
     if (version !== VERSION_1) {
       throw new BridgeError(
@@ -93,34 +70,31 @@ export class RecordReader {
         `the peer sent a record of version ${String(version)}, not ${String(VERSION_1)}: it does not speak FastCGI 1.0`,
       );
     }
-    const type = this.#header.readUInt8(1);
-    const contentBytes = this.#header.readUInt16BE(4);
-    const header = {
-      type,
-      requestId: this.#header.readUInt16BE(2),
-      paddingBytes: this.#header.readUInt8(6),
-    };
-    if (streamTypes.has(type)) {
-      if (contentBytes > 0) {
-        this.#state = { at: 'stream', header, left: contentBytes };
-      } else {
-        this.#skipPadding(header.paddingBytes);
-        yield { kind: 'end', type, requestId: header.requestId };
-      }
-    } else if (contentBytes > 0) {
-      this.#state = { at: 'control', header, left: contentBytes, parts: [] };
-    } else {
-      yield this.#finishControl(header, []);
+    this.#at = 'content';
+    this.#leftBytes = this.#header.readUInt16BE(4);
+  }
+
+  /** Takes a piece of content or padding; one without octets is all of a record without content. */
+  #take(piece: Buffer): RecordEvent | undefined {
+    const isContent = this.#at === 'content';
+    const isWhole = this.#leftBytes === 0;
+    if (isWhole) {
+      this.#leftBytes = isContent ? this.#header.readUInt8(6) : 0;
+      this.#at = this.#leftBytes > 0 ? 'padding' : 'header';
+      if (this.#at === 'header') this.#headerBytes = 0;
     }
-  }
-
-  #finishControl(header: Header, parts: Buffer[]): RecordEvent {
-    this.#skipPadding(header.paddingBytes);
-    const content = parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
-    return { kind: 'control', type: header.type, requestId: header.requestId, content };
-  }
-
-  #skipPadding(paddingBytes: number): void {
-    this.#state = paddingBytes > 0 ? { at: 'padding', left: paddingBytes } : { at: 'header' };
+    if (!isContent) return undefined;
+    const type = this.#header.readUInt8(1);
+    const requestId = this.#header.readUInt16BE(2);
+    if (streamTypes.has(type)) {
+      return piece.length > 0
+        ? { kind: 'data', type, requestId, data: piece }
+        : { kind: 'end', type, requestId };
+    }
+    this.#parts.push(piece);
+    if (!isWhole) return undefined;
+    const content = this.#parts.length === 1 ? piece : Buffer.concat(this.#parts);
+    this.#parts = [];
+    return { kind: 'control', type, requestId, content };
   }
 }
