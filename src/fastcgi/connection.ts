@@ -6,7 +6,7 @@ import { BridgeError, reasonOf } from '../base/errors.js';
 import { Timer } from '../base/timer.js';
 import { ConnectionLife, type SocketSystem } from './connection-life.js';
 import { NULL_REQUEST_ID, ProtocolStatus, RecordType, recordTypeName, Role } from './constants.js';
-import { endRequest, managementAnswer, outOfSequence, streamEnd, streamRecords } from './record-writer.js';
+import { endRequest, managementAnswer, outOfSequence, streamRecords } from './record-writer.js';
 import { ConnectionSocket } from './connection-socket.js';
 import { type ParamsLimits, REQUEST_BYTES } from './params.js';
 import { type RecordEvent, RecordReader } from './record-reader.js';
@@ -200,8 +200,7 @@ export class Connection implements Carrier {
     } else if (refusal !== undefined) {
       this.send([
         ...streamRecords(RecordType.STDOUT, requestId, this.#options.refuse(refusal)),
-        streamEnd(RecordType.STDOUT, requestId),
-        endRequest(requestId, 0, ProtocolStatus.REQUEST_COMPLETE),
+        endRequest(requestId, 0, ProtocolStatus.REQUEST_COMPLETE, [RecordType.STDOUT]),
       ]);
     } else {
       this.#hasBegun = true;

@@ -4,7 +4,6 @@ import { toText } from '../base/bytes.js';
 import { BridgeError } from '../base/errors.js';
 import {
   BeginRequest,
-  EndRequest,
   GetValuesResult,
   MAX_CONTENT_BYTES,
   NULL_REQUEST_ID,
@@ -28,17 +27,9 @@ const PADDING = Buffer.alloc(1);
 /** A record type beyond those of FastCGI 1.0 §8. */
 const UNDEFINED_TYPE = 254;
 
-function header(type: number, requestId: number, contentBytes: number, paddingBytes = 0): Buffer {
-  return Buffer.of(
-    VERSION_1,
-    type,
-    requestId >> 8,
-    requestId & 0xff,
-    contentBytes >> 8,
-    contentBytes & 0xff,
-    paddingBytes,
-    0,
-  );
+/** As numbers, of which a Buffer takes the lowest eight bits. */
+function header(type: number, requestId: number, contentBytes = 0, paddingBytes = 0): readonly number[] {
+  return [VERSION_1, type, requestId >> 8, requestId, contentBytes >> 8, contentBytes, paddingBytes, 0];
 }
 
 function controlRecord(
@@ -48,7 +39,7 @@ function controlRecord(
 ): Buffer {
   const content = Buffer.alloc(body.getSize());
   body.write(content);
-  return Buffer.concat([header(type, requestId, content.length), content]);
+  return Buffer.from([...header(type, requestId, content.length), ...content]);
 }
 
 /**
@@ -60,14 +51,14 @@ export function streamRecords(type: number, requestId: number, data: Buffer): Bu
   const padding = type === RecordType.STDERR ? [PADDING] : [];
   for (let offset = 0; offset < data.length; offset += FULL_CONTENT_BYTES) {
     const content = data.subarray(offset, offset + FULL_CONTENT_BYTES);
-    octets.push(header(type, requestId, content.length, padding.length), content, ...padding);
+    octets.push(Buffer.from(header(type, requestId, content.length, padding.length)), content, ...padding);
   }
   return octets;
 }
 
 /** The record without content that ends a stream (FastCGI 1.0 §3.3). */
 export function streamEnd(type: number, requestId: number): Buffer {
-  return header(type, requestId, 0);
+  return Buffer.from(header(type, requestId));
 }
 
 /** BEGIN_REQUEST (FastCGI 1.0 §5.1). */
@@ -77,12 +68,21 @@ export function beginRequest(requestId: number, role: number, flags: number): Bu
 
 /** ABORT_REQUEST (FastCGI 1.0 §5.4). */
 export function abortRequest(requestId: number): Buffer {
-  return header(RecordType.ABORT_REQUEST, requestId, 0);
+  return Buffer.from(header(RecordType.ABORT_REQUEST, requestId));
 }
 
-/** END_REQUEST (FastCGI 1.0 §5.5); `appStatus` is what a CGI program's exit status would be. */
-export function endRequest(requestId: number, appStatus: number, protocolStatus: number): Buffer {
-  return controlRecord(RecordType.END_REQUEST, requestId, new EndRequest(appStatus, protocolStatus));
+/**
+ * The ends of these streams, then END_REQUEST (FastCGI 1.0 §5.5); `appStatus` is what a CGI program's exit status would be.
+ */
+export function endRequest(
+  requestId: number,
+  appStatus: number,
+  protocolStatus: number,
+  streamTypes: readonly number[] = [],
+): Buffer {
+  const ends = streamTypes.flatMap((type) => header(type, requestId));
+  const body = [appStatus >> 24, appStatus >> 16, appStatus >> 8, appStatus, protocolStatus, 0, 0, 0];
+  return Buffer.from([...ends, ...header(RecordType.END_REQUEST, requestId, body.length), ...body]);
 }
 
 /** GET_VALUES_RESULT (FastCGI 1.0 §4.1). */
@@ -97,7 +97,7 @@ export function unknownType(type: number): Buffer {
 
 /** A management record of a type that FastCGI 1.0 does not define, which UNKNOWN_TYPE answers (§4.2). */
 export function unknownManagementRecord(): Buffer {
-  return header(UNDEFINED_TYPE, NULL_REQUEST_ID, 0);
+  return Buffer.from(header(UNDEFINED_TYPE, NULL_REQUEST_ID));
 }
 
 /**

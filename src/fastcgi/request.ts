@@ -5,13 +5,14 @@ import { Writable } from 'node:stream';
 import { BridgeError } from '../base/errors.js';
 import { BeginRequest, KEEP_CONN, ProtocolStatus, RecordType } from './constants.js';
 import type { Params } from './params.js';
-import { endRequest, streamEnd, streamRecords } from './record-writer.js';
+import { endRequest, streamRecords } from './record-writer.js';
 import { RequestInput, type RequestLimits } from './request-input.js';
 import { Abort, type WaitSignal } from '../base/timer.js';
 
 /** What a request needs of the connection that carries it. */
 export interface Carrier {
-  readonly send: Send;
+  /** Sends octets in order, at least one piece; calls `done` when the web server can take more. */
+  readonly send: (octets: readonly Buffer[], done?: () => void) => void;
   /** Told that it can be handled, though its params have not come in time: there is a problem with the request. */
   requestReady(request: Request): void;
   /** Told once, when END_REQUEST was handed to the socket or nobody is left to read it. */
@@ -46,6 +47,9 @@ export function beginOf(content: Buffer): { readonly role: number; readonly keep
 /** The appStatus of a request that the web server gave up: what a program ended by SIGTERM would leave in a shell. */
 const ABORTED_APP_STATUS = 143;
 
+/** What is left of STDOUT goes out with its end up to this size, which sockets take at once; the transport has to have more. */
+const MAX_LAST_BYTES = 65_536;
+
 /**
  * A request as its handler sees it. The connection owns it and feeds its `input`, and through it the body that the handler
  * reads; the handler writes `stdout` and `stderr`, and calls `end` once. When `signal` aborts, these are gone and nobody
@@ -60,10 +64,18 @@ export class Request {
   readonly signal: WaitSignal;
 
   readonly #carrier: Carrier;
-  readonly #output: RequestOutput;
   readonly #aborted = new Abort();
   #state: 'open' | 'ending' | 'ended' = 'open';
+  /** Most requests need none. */
+  #stderr: Writable | undefined;
+  #hasStderr = false;
+  /** Whether the streams are just being ended: what comes then was corked, and nothing is under way before it. */
+  #isFlushing = false;
+  /** What of STDOUT goes out with its end. */
+  #last: readonly Buffer[] = [];
+  #firstByteAt: number | undefined;
   #endedAt: number | undefined;
+  #stdoutBytes = 0;
   #unsentBytes = 0;
 
   constructor(requestId: number, keepConn: boolean, carrier: Carrier, limits: RequestLimits) {
@@ -73,8 +85,7 @@ export class Request {
     this.input = new RequestInput(requestId, limits, () => {
       carrier.requestReady(this);
     });
-    this.#output = new RequestOutput(requestId, carrier.send);
-    this.stdout = this.#output.stdout;
+    this.stdout = this.#stream(RecordType.STDOUT);
     this.signal = this.#aborted;
   }
 
@@ -88,7 +99,9 @@ export class Request {
   }
 
   get stderr(): Writable {
-    return this.#output.stderr;
+    if (this.#stderr !== undefined) return this.#stderr;
+    this.#stderr = this.#stream(RecordType.STDERR);
+    return this.#state === 'open' ? this.#stderr : this.#stderr.destroy();
   }
 
   /** Whether no other request is active on its connection, which waits while this one's STDIN is full. */
@@ -98,20 +111,34 @@ export class Request {
 
   get account(): RequestAccount {
     const { paramsAt, stdinBytes } = this.input;
-    const { firstByteAt, stdoutBytes } = this.#output;
-    const [endedAt, unsentBytes] = [this.#endedAt, this.#unsentBytes];
-    return { paramsAt, firstByteAt, endedAt, stdinBytes, stdoutBytes, unsentBytes };
+    return {
+      paramsAt,
+      firstByteAt: this.#firstByteAt,
+      endedAt: this.#endedAt,
+      stdinBytes,
+      stdoutBytes: this.#stdoutBytes,
+      unsentBytes: this.#unsentBytes,
+    };
   }
 
   /**
    * Ends the request: STDOUT's end, STDERR's end if there was any, then END_REQUEST, exactly once however often it is
-   * called (FastCGI 1.0 §5.5). Resolves when the octets were handed to the socket or nobody wants them.
+   * called (FastCGI 1.0 §5.5). They go out in one write with what is left of STDOUT, so that a web server has nothing of a
+   * small response, or all. Resolves when the octets were handed to the socket or nobody wants them.
    */
   async end(appStatus: number): Promise<void> {
     if (this.#state !== 'open') return;
     this.#state = 'ending';
-    const last = await this.#output.end();
-    this.#finish([...last, endRequest(this.requestId, appStatus, ProtocolStatus.REQUEST_COMPLETE)]);
+    this.#isFlushing = true;
+    const streams = this.#stderr === undefined ? [this.stdout] : [this.stdout, this.#stderr];
+    const areFlushed = streams.map(flushed);
+    this.#isFlushing = false;
+    await Promise.all(areFlushed);
+    const ends = this.#hasStderr ? [RecordType.STDOUT, RecordType.STDERR] : [RecordType.STDOUT];
+    this.#finish([
+      ...this.#last,
+      endRequest(this.requestId, appStatus, ProtocolStatus.REQUEST_COMPLETE, ends),
+    ]);
   }
 
   /** Gives the request up on the web server's word: END_REQUEST goes out at once if `answer` (FastCGI 1.0 §5.4). */
@@ -119,7 +146,8 @@ export class Request {
     if (this.#state === 'ended') return;
     this.#unsentBytes = this.stdout.writableLength;
     this.#aborted.abort(reason);
-    this.#output.drop();
+    this.stdout.destroy();
+    this.#stderr?.destroy();
     this.#finish(
       answer ? [endRequest(this.requestId, ABORTED_APP_STATUS, ProtocolStatus.REQUEST_COMPLETE)] : [],
     );
@@ -144,80 +172,25 @@ export class Request {
     this.input.close();
     this.#carrier.requestEnded(this);
   }
-}
-
-/** What is left of STDOUT goes out with its end up to this size, which sockets take at once; the transport has to have more. */
-const MAX_LAST_BYTES = 65_536;
-
-/** Sends octets in order, at least one piece; calls `done` when the transport can take more. */
-export type Send = (octets: readonly Buffer[], done?: () => void) => void;
-
-/** Sends what a request's handler writes, who changes none of the fields. */
-class RequestOutput {
-  readonly stdout: Writable;
-  /** When the first octet of STDOUT was handed to the transport, by `performance.now()`. */
-  firstByteAt: number | undefined;
-  /** Octets of STDOUT that were handed to the transport. */
-  stdoutBytes = 0;
-  readonly #requestId: number;
-  readonly #send: Send;
-  /** Most requests need none. */
-  #stderr: Writable | undefined;
-  #isOver = false;
-  #hasStderr = false;
-  /** Whether the streams are just being ended: what comes then was corked, and nothing is under way before it. */
-  #isEnding = false;
-  /** What of STDOUT goes out with its end. */
-  #last: readonly Buffer[] = [];
-
-  constructor(requestId: number, send: Send) {
-    this.#requestId = requestId;
-    this.#send = send;
-    this.stdout = this.#stream(RecordType.STDOUT);
-  }
-
-  get stderr(): Writable {
-    if (this.#stderr !== undefined) return this.#stderr;
-    this.#stderr = this.#stream(RecordType.STDERR);
-    return this.#isOver ? this.#stderr.destroy() : this.#stderr;
-  }
-
-  /**
-   * Ends both streams; resolves when the transport has all of what was written, or when they were dropped. Returns what is
-   * left of STDOUT, its end, and that of STDERR if there was any: for one write with END_REQUEST, so that a web server has
-   * nothing of a small response, or all.
-   */
-  async end(): Promise<readonly Buffer[]> {
-    this.#isEnding = this.#isOver = true;
-    const streams = [this.stdout, this.#stderr].flatMap((stream) => (stream ? [flushed(stream)] : []));
-    this.#isEnding = false;
-    await Promise.all(streams);
-    const ends = [streamEnd(RecordType.STDOUT, this.#requestId)];
-    if (this.#hasStderr) ends.push(streamEnd(RecordType.STDERR, this.#requestId));
-    return [...this.#last, ...ends];
-  }
-
-  /** Forgets what the transport has not taken yet. */
-  drop(): void {
-    this.#isOver = true;
-    this.stdout.destroy();
-    this.#stderr?.destroy();
-  }
 
   #stream(type: number): Writable {
     return new Writable({
       writev: (chunks, done) => {
+        const octets: Buffer[] = [];
         let bytes = 0;
-        for (const { chunk } of chunks) bytes += (chunk as Buffer).length;
-        const octets = chunks.flatMap(({ chunk }) => streamRecords(type, this.#requestId, chunk as Buffer));
-        if (type === RecordType.STDERR) this.#hasStderr ||= bytes > 0;
-        else if (bytes > 0) this.firstByteAt ??= performance.now();
-        if (type === RecordType.STDOUT) this.stdoutBytes += bytes;
-        const isLast = type === RecordType.STDOUT && this.#isEnding && bytes <= MAX_LAST_BYTES;
+        for (const { chunk } of chunks as readonly { chunk: Buffer }[]) {
+          octets.push(...streamRecords(type, this.requestId, chunk));
+          bytes += chunk.length;
+        }
+        const isStdout = type === RecordType.STDOUT;
+        if (isStdout) this.#stdoutBytes += bytes;
+        if (isStdout && bytes > 0) this.#firstByteAt ??= performance.now();
+        if (!isStdout) this.#hasStderr ||= bytes > 0;
+        const isLast = isStdout && this.#isFlushing && bytes <= MAX_LAST_BYTES;
         if (isLast) this.#last = octets;
         // Where nothing was written: a record without content would end the stream.
         if (isLast || bytes === 0) done();
-        else this.#send(octets, done);
+        else this.#carrier.send(octets, done);
       },
     });
   }

@@ -30,6 +30,14 @@ describe('The record writer', () => {
     assert.deepEqual(endRequest(1, 0xffff_fffe, 2), hex('01 03 0001 0008 00 00  fffffffe 02 000000'));
   });
 
+  it('writes the ends of streams and END_REQUEST in one piece', () => {
+    const ends = '01 06 0102 0000 00 00  01 07 0102 0000 00 00';
+    assert.deepEqual(
+      endRequest(258, 1, 0, [6, 7]),
+      hex(`${ends}  01 03 0102 0008 00 00  00000001 00 000000`),
+    );
+  });
+
   it('writes GET_VALUES_RESULT with the null request id', () => {
     assert.deepEqual(
       getValuesResult([
