@@ -3,7 +3,8 @@
 import type { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
 
-import { Connection, type ConnectionOptions, type RefusalReason } from '../fastcgi/connection.js';
+import type { ConnectionOptions, RefusalReason } from '../fastcgi/connection-options.js';
+import { Connection } from '../fastcgi/connection.js';
 import type { Request } from '../fastcgi/request.js';
 import { type Log, RepeatedEvents } from '../observe/log.js';
 import { ShortLived } from '../base/memory.js';

@@ -5,12 +5,9 @@ import type { Duplex } from 'node:stream';
 import { BridgeError } from '../base/errors.js';
 import { Timer } from '../base/timer.js';
 import { noteBytesRead } from '../base/memory.js';
+import type { SocketOptions } from './connection-options.js';
 
-export interface ConnectionSocketOptions {
-  /** How long the web server may leave unread what it was sent, in milliseconds; 0 for as long as it likes. */
-  readonly stallTimeoutMs: number;
-  /** Told why the connection is closed on its peer. */
-  readonly onProblem: (problem: BridgeError) => void;
+interface SocketEvents {
   readonly onChunk: (chunk: Buffer) => void;
   /** Told, perhaps more than once, that the web server has ended its side or that nothing is left of the connection. */
   readonly onLeft: () => void;
@@ -29,10 +26,11 @@ export class ConnectionSocket {
   /** Resolves when the socket is closed, or somebody else's. */
   readonly closed: Promise<void>;
 
-  /** What it owns: to be asked, not to be changed. */
-  readonly stream: Duplex;
-  readonly #options: ConnectionSocketOptions;
+  readonly #stream: Duplex;
+  readonly #options: SocketOptions;
+  readonly #events: SocketEvents;
   readonly #stall: Timer;
+  readonly #restOfRecord: Timer;
   #resolveClosed: () => void = () => undefined;
   readonly #linger = new Timer(LINGER_MS, () => {
     this.destroy();
@@ -40,13 +38,18 @@ export class ConnectionSocket {
   #unawaitedBytes = 0;
   #state: 'open' | 'finishing' | 'closed' = 'open';
 
-  constructor(socket: Duplex, options: ConnectionSocketOptions) {
-    this.stream = socket;
+  constructor(socket: Duplex, options: SocketOptions, events: SocketEvents) {
+    this.#stream = socket;
     this.#options = options;
-    const { stallTimeoutMs } = options;
-    this.#stall = new Timer(stallTimeoutMs, () => {
-      const what = `the web server has read nothing for ${String(stallTimeoutMs)} ms (--idle-timeout)`;
-      this.fail(new BridgeError('ERR_FASTCGI_DISCONNECTED', what));
+    this.#events = events;
+    const { idleTimeoutMs } = options;
+    const idle = `${String(idleTimeoutMs)} ms (--idle-timeout)`;
+    this.#stall = new Timer(idleTimeoutMs, () => {
+      this.fail(new BridgeError('ERR_FASTCGI_DISCONNECTED', `the web server has read nothing for ${idle}`));
+    });
+    this.#restOfRecord = new Timer(idleTimeoutMs, () => {
+      const what = `the web server has sent part of a record, and nothing more for ${idle}`;
+      this.fail(new BridgeError('ERR_FASTCGI_TIMEOUT', what));
     });
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
@@ -61,57 +64,69 @@ export class ConnectionSocket {
     return this.#state !== 'open';
   }
 
+  /** Whether the web server has sent something that has not come here yet; undefined where nobody can say. */
+  get hasUnread(): boolean | undefined {
+    return this.#options.hasUnread?.(this.#stream);
+  }
+
   /** Sends octets in order, at least one piece; calls `done` when the web server can take more. */
   readonly send = (octets: readonly Buffer[], done?: () => void): void => {
     if (this.#state === 'closed') return;
     let unawaited = 0;
     if (done === undefined) for (const { length } of octets) unawaited += length;
     this.#unawaitedBytes += unawaited;
-    this.stream.cork();
-    for (const buffer of octets.slice(0, -1)) this.stream.write(buffer);
-    this.stream.write(octets.at(-1), (error) => {
+    this.#stream.cork();
+    for (const buffer of octets.slice(0, -1)) this.#stream.write(buffer);
+    this.#stream.write(octets.at(-1), (error) => {
       this.#stall.stop();
       this.#awaitReading();
       // Without a peer the request is aborted by the socket's close: its stream must neither fail nor finish before. Node
       // calls back without an error what was waiting when the socket was destroyed.
-      if (error || this.stream.destroyed) return;
+      if (error || this.#stream.destroyed) return;
       this.#unawaitedBytes -= unawaited;
-      (done ?? this.#options.onRead)();
+      (done ?? this.#events.onRead)();
     });
-    this.stream.uncork();
+    this.#stream.uncork();
     this.#awaitReading();
   };
 
   /**
    * Reads on, if that `isWanted` and the web server reads what it has asked for: GET_VALUES, or requests that have no
-   * answer to speak of, can be sent without end. Returns whether octets can come.
+   * answer to speak of, can be sent without end. Where the rest `isDue` of what it has begun, it has its time for that.
    */
-  readOn(isWanted: boolean): boolean {
-    if (this.#state === 'closed') return false;
+  readOn(isWanted: boolean, isDue: boolean): void {
+    if (this.#state === 'closed') return;
     const reads = this.isFinished || (isWanted && this.#unawaitedBytes <= MAX_UNAWAITED_BYTES);
-    if (reads === this.stream.isPaused()) {
-      if (reads) this.stream.resume();
-      else this.stream.pause();
+    if (reads === this.#stream.isPaused()) {
+      if (reads) this.#stream.resume();
+      else this.#stream.pause();
     }
-    return reads;
+    if (reads && isDue && !this.isFinished) this.#restOfRecord.start();
+    else this.#restOfRecord.stop();
   }
 
   /**
    * Ends our side and goes on reading what the web server may still send: closing a socket with unread octets resets
    * it, and the web server would lose the end of the answer. A web server that is slow to read has all its time. Where
-   * nothing is under way and `isOver` says that nothing can come, it closes at once, which costs less.
+   * all has come that `isWhole` speaks of, and nothing is under way, it closes at once, which costs less.
    */
-  finish(isOver: () => boolean = () => false): void {
+  finish(isWhole = false): void {
     if (this.isFinished) return;
     this.#state = 'finishing';
-    if (this.#isAtRest && isOver()) {
+    this.#restOfRecord.stop();
+    if (isWhole && this.#isAtRest && this.hasUnread === false) {
       // Before Node has called back, each write would make an error of it.
       process.nextTick(() => {
-        this.destroy();
+        this.#stream.destroy();
       });
       return;
     }
-    this.stream.end(this.#lingerOn).resume();
+    this.#stream.end(this.#lingerOn).resume();
+  }
+
+  /** Has the web server know of our end, if it has come, before that can send anything more. */
+  endAtOnce(): void {
+    if (this.isFinished) this.#options.endAtOnce?.(this.#stream);
   }
 
   /**
@@ -119,7 +134,7 @@ export class ConnectionSocket {
    * else's, open as it is, and this has ended.
    */
   release(): boolean {
-    const socket = this.stream;
+    const socket = this.#stream;
     if (this.isFinished || socket.destroyed || !this.#isAtRest) return false;
     socket.off('close', this.#onClosed).off('data', this.#onData).off('end', this.#onEnd);
     this.#onClosed();
@@ -127,7 +142,7 @@ export class ConnectionSocket {
   }
 
   get #isAtRest(): boolean {
-    return this.stream.readableLength === 0 && this.stream.writableLength === 0 && !this.stream.isPaused();
+    return this.#stream.readableLength === 0 && this.#stream.writableLength === 0 && !this.#stream.isPaused();
   }
 
   /** Closes at once, since the web server has done wrong. */
@@ -138,18 +153,19 @@ export class ConnectionSocket {
 
   /** Closes at once. */
   destroy(): void {
-    this.stream.destroy();
+    this.#stream.destroy();
   }
 
   readonly #onData = (chunk: Buffer): void => {
     noteBytesRead(chunk.length);
     this.#linger.putOff();
-    if (!this.isFinished) this.#options.onChunk(chunk);
+    this.#restOfRecord.putOff();
+    if (!this.isFinished) this.#events.onChunk(chunk);
   };
 
   /** A web server that ends its side has left: none of them half-closes, and nothing else shows that it is gone. */
   readonly #onEnd = (): void => {
-    this.#options.onLeft();
+    this.#events.onLeft();
     this.finish();
     this.#lingerOn();
   };
@@ -158,15 +174,16 @@ export class ConnectionSocket {
     this.#state = 'closed';
     this.#linger.stop();
     this.#stall.stop();
-    this.#options.onLeft();
+    this.#restOfRecord.stop();
+    this.#events.onLeft();
     this.#resolveClosed();
   };
 
   #awaitReading(): void {
-    if (!this.stream.destroyed && this.stream.writableLength > 0) this.#stall.start();
+    if (!this.#stream.destroyed && this.#stream.writableLength > 0) this.#stall.start();
   }
 
   readonly #lingerOn = (): void => {
-    if (!this.stream.destroyed) this.#linger.start();
+    if (!this.#stream.destroyed) this.#linger.start();
   };
 }

@@ -1,45 +1,23 @@
-/** One connection from a web server: sorts its records to its requests (FastCGI 1.0 §3.3, §4). */
+/** One connection from a web server: sorts its records to its requests (FastCGI 1.0 §3.3, §4), and ends without losing any. */
 
-import type { Duplex, Writable } from 'node:stream';
+import type { Duplex } from 'node:stream';
 
 import { BridgeError, reasonOf } from '../base/errors.js';
 import { Timer } from '../base/timer.js';
-import { ConnectionLife, type SocketSystem } from './connection-life.js';
 import { NULL_REQUEST_ID, ProtocolStatus, RecordType, recordTypeName, Role } from './constants.js';
 import { endRequest, managementAnswer, outOfSequence, streamRecords } from './record-writer.js';
+import type { ConnectionOptions, RefusalReason } from './connection-options.js';
 import { ConnectionSocket } from './connection-socket.js';
-import { type ParamsLimits, REQUEST_BYTES } from './params.js';
+import { REQUEST_BYTES } from './params.js';
 import { type RecordEvent, RecordReader } from './record-reader.js';
 import { beginOf, type Carrier, Request } from './request.js';
 import type { RequestLimits } from './request-input.js';
 
-/** Why a connection takes no further request: as many are active as may be, here or of all, or it ends after them. */
-export type RefusalReason = 'max-requests' | 'max-params-total' | 'draining';
-
-export interface ConnectionOptions extends ParamsLimits, SocketSystem {
-  /** Requests that may be active on this connection; the next one is refused. */
-  readonly maxRequests: number;
-  /** What GET_VALUES may ask for (FastCGI 1.0 §4.1): `FCGI_MAX_CONNS`, `FCGI_MAX_REQS`. */
-  readonly values: Readonly<Record<string, string>>;
-  /**
-   * Takes a request that has its params, or a `problem` with them, and returns what its STDIN is written to, unless it has no
-   * body: no faster than that takes it, and it is destroyed at the request's end. Must call `request.end`.
-   */
-  readonly onRequest: (request: Request, connection: Connection) => Writable | undefined;
-  /**
-   * Gives the STDOUT of a request that is refused. FastCGI's own word for it, OVERLOADED (FastCGI 1.0 §5.5), people see
-   * as an empty page with status 200 from Apache, 500 from lighttpd, 502 from nginx and Caddy, 504 after its time-out from
-   * HAProxy; and even beside a document it makes HAProxy drop the connection with all other requests on it.
-   */
-  readonly refuse: (why: RefusalReason) => Buffer;
-  /**
-   * How long the web server may leave unread what it was sent, stop in the middle of a record, and take for a request's
-   * params, in milliseconds; 0 for as long as it likes. Between requests it may be silent for ever.
-   */
-  readonly idleTimeoutMs: number;
-  /** Told why a connection is closed on its peer. */
-  readonly onProblem: (problem: BridgeError) => void;
-}
+/**
+ * How long a connection that is to close waits for one more request. FastCGI can't say that a connection is about to close,
+ * and what the web server sends meanwhile would be lost: it is least likely to send anything right after a response.
+ */
+const LAST_REQUEST_MS = 1_000;
 
 /** Owns the socket it is given: closes it when the peer, the protocol or `close`/`destroy` says so, unless it is detached. */
 export class Connection implements Carrier {
@@ -50,44 +28,51 @@ export class Connection implements Carrier {
   readonly #options: ConnectionOptions;
   readonly #limits: RequestLimits;
   readonly #socket: ConnectionSocket;
-  readonly #life: ConnectionLife;
   readonly #reader = new RecordReader();
   readonly #requests = new Map<number, Request>();
   /** One that has its params, and is handed over with what comes next: as a rule that says that it has no body. */
   #ready: Request | undefined;
-  readonly #restOfRecord: Timer;
+  /** Whether records of a chunk are still to be looked at. */
+  #isTaking = false;
   #hasBegun = false;
+  /** Which requests it takes; `last` are those until none runs. */
+  #takes: 'all' | 'last' | 'none' = 'all';
+  #idleSince = performance.now();
+  /** Whether the web server has sent all that belongs to its last request. */
+  #isWhole = false;
+  /** Runs while it is to close, and takes requests still. */
+  readonly #lastRequest = new Timer(LAST_REQUEST_MS, () => {
+    // What has come by now is read before: Node may look for it only after the first of the two, wherever we are now.
+    setImmediate(() => {
+      setImmediate(() => {
+        this.#drain();
+      });
+    });
+  });
+  /** Told that the socket is somebody else's. */
+  #onDetached: (() => void) | undefined;
 
   constructor(socket: Duplex, options: ConnectionOptions) {
-    const { idleTimeoutMs, onProblem, maxParamsBytes, paramsBudget } = options;
+    const { idleTimeoutMs, maxParamsBytes, paramsBudget } = options;
     this.#options = options;
     this.#limits = { maxParamsBytes, paramsBudget, paramsTimeoutMs: idleTimeoutMs };
-    this.#socket = new ConnectionSocket(socket, {
-      stallTimeoutMs: idleTimeoutMs,
-      onProblem,
-      onChunk: this.#take,
-      onLeft: this.#left,
-      onRead: this.#goOn,
-    });
-    this.#life = new ConnectionLife(this.#socket, this.#requests, this.#reader, options);
-    this.#restOfRecord = new Timer(idleTimeoutMs, () => {
-      const what = `the web server has sent part of a record, and nothing more for ${String(idleTimeoutMs)} ms (--idle-timeout)`;
-      this.#socket.fail(new BridgeError('ERR_FASTCGI_TIMEOUT', what));
-    });
+    const events = { onChunk: this.#take, onLeft: this.#left, onRead: this.#goOn };
+    this.#socket = new ConnectionSocket(socket, options, events);
     this.closed = this.#socket.closed;
     this.send = this.#socket.send;
   }
 
-  /**
-   * Closes after the last response of the requests that run; an idle one takes the next, if that comes within a second.
-   */
+  /** Closes after the last response of the requests that run; an idle one takes the next, if that comes within a second. */
   close(): void {
-    this.#life.close();
+    this.#onDetached = undefined;
+    if (this.#takes !== 'all') return;
+    this.#takes = 'last';
+    this.#lastRequest.start();
   }
 
   /** Since when it has waited for a request, by `performance.now()`; undefined while it has one, and once it is to close. */
   get idleSince(): number | undefined {
-    return this.#life.idleSince;
+    return this.#takes === 'all' && this.#isIdle && !this.#socket.isFinished ? this.#idleSince : undefined;
   }
 
   get hasBegun(): boolean {
@@ -96,7 +81,11 @@ export class Connection implements Carrier {
 
   /** Closes an idle connection, unless the web server has just sent something on it; says whether. */
   retire(): boolean {
-    return this.#life.retire();
+    if (this.idleSince === undefined) return false;
+    const { hasUnread } = this.#socket;
+    if (hasUnread === false) this.#drain();
+    else if (hasUnread === undefined) this.close();
+    return hasUnread !== true;
   }
 
   /**
@@ -104,7 +93,8 @@ export class Connection implements Carrier {
    * `detached`. A web server that keeps connections may send a request at any moment, also while we close: it would be lost.
    */
   detach(detached: () => void): void {
-    this.#life.detach(detached);
+    this.#onDetached = detached;
+    this.#goOn();
   }
 
   /** Closes at once; every request on it is aborted. */
@@ -116,24 +106,27 @@ export class Connection implements Carrier {
     return this.#requests.size;
   }
 
-  /** Hands over a request, whose params are complete or late. */
   requestReady(request: Request): void {
-    const body = this.#options.onRequest(request, this);
-    if (body === undefined) return;
-    body.on('drain', this.#readOnOrPause).once('close', this.#readOnOrPause);
-    request.body = body;
+    this.#ready = request;
+    this.#handOver();
   }
 
   requestEnded(request: Request): void {
     this.#requests.delete(request.requestId);
     this.#limits.paramsBudget.give(REQUEST_BYTES);
-    this.#life.requestEnded(request.keepConn, request.input.hasEnded);
+    this.#idleSince = performance.now();
+    this.#isWhole = request.input.hasEnded;
+    if (!request.keepConn) this.#takes = 'none';
+    else if (this.#takes === 'last' && this.#isIdle) this.#drain();
     this.#goOn();
   }
 
+  get #isIdle(): boolean {
+    return this.#requests.size === 0 && !this.#reader.isWithinRecord;
+  }
+
   readonly #take = (chunk: Buffer): void => {
-    this.#restOfRecord.putOff();
-    this.#life.isTaking = true;
+    this.#isTaking = true;
     try {
       for (const event of this.#reader.read(chunk)) {
         const endsBody = event.kind === 'end' && event.type === RecordType.STDIN;
@@ -150,7 +143,7 @@ export class Connection implements Carrier {
       );
       return;
     } finally {
-      this.#life.isTaking = false;
+      this.#isTaking = false;
     }
     this.#handOver();
     this.#goOn();
@@ -158,8 +151,12 @@ export class Connection implements Carrier {
 
   #handOver(): void {
     const request = this.#ready;
+    if (request === undefined) return;
     this.#ready = undefined;
-    if (request !== undefined) this.requestReady(request);
+    const body = this.#options.onRequest(request, this);
+    if (body === undefined) return;
+    body.on('drain', this.#goOn).once('close', this.#goOn);
+    request.body = body;
   }
 
   #dispatch(event: RecordEvent): void {
@@ -207,13 +204,13 @@ export class Connection implements Carrier {
       this.#requests.set(requestId, new Request(requestId, keepConn, this, this.#limits));
       return;
     }
-    if (!keepConn) this.#life.requestEnded(keepConn);
-    this.#life.settle();
+    if (!keepConn) this.#takes = 'none';
+    this.#goOn();
   }
 
   /** Why one more request can't be taken; undefined where its part of the budget is. */
   #refusal(): RefusalReason | undefined {
-    if (this.#life.isEnding) return 'draining';
+    if (this.#takes === 'none') return 'draining';
     if (this.#requests.size >= this.#options.maxRequests) return 'max-requests';
     return this.#limits.paramsBudget.take(REQUEST_BYTES) ? undefined : 'max-params-total';
   }
@@ -223,22 +220,27 @@ export class Connection implements Carrier {
     this.#requests.get(requestId)?.abort(new BridgeError('ERR_FASTCGI_DISCONNECTED', why), { answer: true });
   }
 
-  readonly #readOnOrPause = (): void => {
-    const isFull = [...this.#requests.values()].some(({ input }) => input.isFull);
-    const reads = this.#socket.readOn(!isFull);
-    if (reads && this.#reader.isWithinRecord && !this.#socket.isFinished) this.#restOfRecord.start();
-    else this.#restOfRecord.stop();
+  /** Reads on or pauses; without requests, ends as it was told to. */
+  readonly #goOn = (): void => {
+    let isFull = false;
+    for (const { input } of this.#requests.values()) isFull ||= input.isFull;
+    this.#socket.readOn(!isFull, this.#reader.isWithinRecord);
+    if (this.#requests.size > 0) return;
+    const isIdle = this.#isIdle && !this.#isTaking;
+    if (this.#takes === 'none') this.#socket.finish(isIdle && this.#isWhole);
+    else if (this.#onDetached !== undefined && isIdle && this.#socket.release()) this.#onDetached();
   };
 
-  readonly #goOn = (): void => {
-    this.#readOnOrPause();
-    this.#life.settle();
-    if (this.#socket.isFinished) this.#restOfRecord.stop();
-  };
+  #drain(): void {
+    this.#takes = 'none';
+    this.#lastRequest.stop();
+    this.#goOn();
+    // The web server may be told of the last response and send another request before Node would end our side.
+    this.#socket.endAtOnce();
+  }
 
   readonly #left = (): void => {
-    this.#restOfRecord.stop();
-    this.#life.over();
+    this.#lastRequest.stop();
     // Most connections end when their requests have: an error costs its stack trace.
     if (this.#requests.size === 0) return;
     const reason = new BridgeError('ERR_FASTCGI_DISCONNECTED', 'the web server closed the connection');

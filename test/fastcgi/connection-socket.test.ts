@@ -12,13 +12,8 @@ describe('A transport', () => {
   beforeEach(() => {
     [near, far] = duplexPair();
     const nothing = (): void => undefined;
-    transport = new ConnectionSocket(near, {
-      stallTimeoutMs: 0,
-      onProblem: nothing,
-      onChunk: nothing,
-      onLeft: nothing,
-      onRead: nothing,
-    });
+    const options = { idleTimeoutMs: 0, onProblem: nothing };
+    transport = new ConnectionSocket(near, options, { onChunk: nothing, onLeft: nothing, onRead: nothing });
   });
 
   afterEach(() => {
@@ -26,9 +21,11 @@ describe('A transport', () => {
   });
 
   it('lets go of a socket that is read, and of none that waits to be read on', async () => {
-    assert.equal(transport.readOn(false), false);
+    transport.readOn(false, false);
+    assert.equal(near.isPaused(), true);
     assert.equal(transport.release(), false);
-    assert.equal(transport.readOn(true), true);
+    transport.readOn(true, false);
+    assert.equal(near.isPaused(), false);
     assert.equal(transport.release(), true);
     await transport.closed;
     assert.equal(near.destroyed, false);
@@ -54,9 +51,9 @@ describe('A transport', () => {
   });
 
   it('lets go of no socket with bytes that have come and were not looked at', async () => {
-    transport.readOn(false);
+    transport.readOn(false, false);
     await new Promise((resolve) => far.write('x', resolve));
-    transport.readOn(true);
+    transport.readOn(true, false);
     assert.equal(transport.release(), false);
     await new Promise(setImmediate);
     assert.equal(transport.release(), true);
@@ -72,7 +69,7 @@ describe('A transport', () => {
   });
 
   it('reads on once it has ended its side, so that what comes still resets nothing', () => {
-    transport.readOn(false);
+    transport.readOn(false, false);
     transport.finish();
     assert.equal(near.isPaused(), false);
   });

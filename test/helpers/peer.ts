@@ -6,7 +6,8 @@ import { type AddressInfo, createConnection, createServer, type Socket } from 'n
 import { type Duplex, duplexPair, PassThrough, Writable } from 'node:stream';
 
 import type { BridgeError } from '../../src/base/errors.js';
-import { Connection, type ConnectionOptions } from '../../src/fastcgi/connection.js';
+import type { ConnectionOptions } from '../../src/fastcgi/connection-options.js';
+import { Connection } from '../../src/fastcgi/connection.js';
 import { ByteBudget } from '../../src/base/bytes.js';
 import type { WaitSignal } from '../../src/base/timer.js';
 import type { Request } from '../../src/fastcgi/request.js';

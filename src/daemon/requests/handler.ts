@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { type ByteBudget, valueOf } from '../../base/bytes.js';
 import { interpreterFault } from '../../base/executable.js';
 import { type Invocation, lacksLength, withLength } from '../../cgi/invocation.js';
-import type { RefusalReason } from '../../fastcgi/connection.js';
+import type { RefusalReason } from '../../fastcgi/connection-options.js';
 import type { Request } from '../../fastcgi/request.js';
 import type { AccessLog } from '../../observe/access-log.js';
 import { type Log, RepeatedEvents } from '../../observe/log.js';

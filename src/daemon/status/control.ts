@@ -5,7 +5,8 @@ import { Writable } from 'node:stream';
 
 import { ByteBudget, type NameValues, toText, valueOf } from '../../base/bytes.js';
 import { documentBytes, type DocumentResponse, errorPage } from '../../cgi/document.js';
-import { Connection, type ConnectionOptions } from '../../fastcgi/connection.js';
+import type { ConnectionOptions } from '../../fastcgi/connection-options.js';
+import { Connection } from '../../fastcgi/connection.js';
 import { REQUEST_BYTES } from '../../fastcgi/params.js';
 import type { Request } from '../../fastcgi/request.js';
 import type { Log } from '../../observe/log.js';
