@@ -15,7 +15,7 @@ import { RequestBody } from '../../runners/request-body.js';
 import type { Runner } from '../../runners/runner.js';
 import { checked, type Site } from '../../sites/site.js';
 import { accessOf, accessOfUnread, ActiveRequest, ActiveRequests, uriOf } from './active-requests.js';
-import type { Admission } from './admission.js';
+import type { Admission, Release } from './admission.js';
 import {
   pageBytes,
   type RequestResult,
@@ -137,55 +137,48 @@ export class Handler {
 
   async #answer(active: ActiveRequest): Promise<RequestResult> {
     const { site, ownPage, lookUpTimeoutMs, body } = this.#options;
-    const { params, problem, signal } = active.request;
+    const { params, problem, signal, account } = active.request;
     if (problem !== undefined) throw problem;
     const page = ownPage?.(params);
     if (page !== undefined) {
       active.isOwnPage = true;
       return resultOfSite({ kind: 'answer', answer: await page });
     }
-    const found = await site.resolve(params, new Deadline(signal, lookUpTimeoutMs));
-    if (found.kind === 'defer') {
-      // As much work as a process: there is no more of it at once than of those.
-      return this.#admitted(active, async () => {
-        const resolution = checked(await found.resolve(new Deadline(signal, lookUpTimeoutMs)));
-        return resolution.kind === 'run'
-          ? this.#run(active, resolution.invocation)
-          : resultOfSite(resolution);
-      });
+    let since = account.paramsAt;
+    let found = await site.resolve(params, new Deadline(signal, lookUpTimeoutMs));
+    if (found.kind !== 'defer') {
+      found = checked(found);
+      if (found.kind !== 'run') return resultOfSite(found);
+      active.invocation = found.invocation;
+      if (lacksLength(found.invocation)) {
+        // Before it is admitted: an upload, however slow, holds no slot that a process could have.
+        const bytes = (await active.stdin?.whole(body.idleTimeoutMs)) ?? 0;
+        found = { kind: 'run', invocation: withLength(found.invocation, bytes) };
+        since = performance.now();
+      }
     }
-    const resolution = checked(found);
-    if (resolution.kind !== 'run') return resultOfSite(resolution);
-    const { invocation } = resolution;
-    active.invocation = invocation;
-    // Before it is admitted: an upload, however slow, holds no slot that a process could have.
-    if (!lacksLength(invocation)) return this.#admitted(active, () => this.#run(active, invocation));
-    const bytes = (await active.stdin?.whole(body.idleTimeoutMs)) ?? 0;
-    const counted = withLength(invocation, bytes);
-    return this.#admitted(active, () => this.#run(active, counted), performance.now());
+    const release = await this.#slot(active, since);
+    try {
+      // As much work as a process: there is no more of it at once than of those.
+      if (found.kind === 'defer') found = checked(await found.resolve(new Deadline(signal, lookUpTimeoutMs)));
+      return found.kind === 'run' ? await this.#run(active, found.invocation) : resultOfSite(found);
+    } finally {
+      release();
+      this.#noteLoad();
+    }
   }
 
-  /** Does it once the request has a slot, which is free again when all of it is done. */
-  async #admitted(
-    active: ActiveRequest,
-    work: () => Promise<RequestResult>,
-    since = active.request.account.paramsAt,
-  ): Promise<RequestResult> {
+  /** Waits for a slot; the caller gives it back when all of its work is done. */
+  async #slot(active: ActiveRequest, since: number): Promise<Release> {
     const { request, connection } = active;
     const source = valueOf(request.params, 'REMOTE_ADDR') || connection;
     const waitsSince = (active.waitsSince = performance.now());
     const entered = this.#options.admission.enter(source, request.signal, since);
     this.#noteLoad();
-    const release = await entered.finally(() => {
+    return entered.finally(() => {
       active.queueMs = performance.now() - waitsSince;
       this.#noteLoad();
     });
-    try {
-      return await work();
-    } finally {
-      release();
-      this.#noteLoad();
-    }
   }
 
   #noteLoad(): void {
