@@ -4,7 +4,7 @@ import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { ExitStatus } from './exit-status.js';
-import { groupRuns, hasEnded, signalGroup, signalLeader } from './process-group.js';
+import { groupRuns, hasEnded, trySignal } from './process-group.js';
 
 /** The longest pause between looks at a process group that has lost its leader: nothing reports its end. */
 const MAX_GROUP_POLL_MS = 200;
@@ -14,13 +14,16 @@ export interface StartedProgram<Input extends Writable | undefined = Writable> {
   /** Of the program, which leads a process group of its own. */
   readonly pid: number;
   readonly stdin: Input;
-  readonly stdout: Readable;
-  readonly stderr: Readable;
+  readonly stdout: ProgramOutput;
+  readonly stderr: ProgramOutput;
   /** Resolves as soon as the program was reaped, and never rejects. */
   readonly exited: Promise<ExitStatus>;
-  /** Called when it was reaped; says whether anything is left of its group, where that costs less than `signalGroup`. */
-  readonly onReaped?: () => boolean;
 }
+
+type ProgramOutput = Readable & {
+  /** Called when the program was reaped. */
+  readonly programEnded?: () => void;
+};
 
 /**
  * A running program with its pipes. It owns the process and, until `terminate` has resolved, its group; who
@@ -37,14 +40,18 @@ export class OwnedProcess<Input extends Writable | undefined = Writable> {
   #terminating: Promise<void> | undefined;
   #groupIsGone = false;
 
-  constructor({ pid, stdin, stdout, stderr, exited, onReaped }: StartedProgram<Input>) {
+  constructor({ pid, stdin, stdout, stderr, exited }: StartedProgram<Input>) {
     this.pid = pid;
     this.stdin = stdin;
     this.stdout = stdout;
     this.stderr = stderr;
     this.exited = exited.then((exit) => {
       // From here on the group's number may become somebody else's, unless one of the group is left.
-      this.#groupIsGone = !(onReaped?.() ?? signalGroup(pid, 0));
+      this.#groupIsGone = !trySignal(-pid, 0);
+      // As Node does: nobody is left to read it, though something that it has started may hold the other end.
+      stdin?.destroy();
+      stdout.programEnded?.();
+      stderr.programEnded?.();
       return exit;
     });
   }
@@ -67,14 +74,14 @@ export class OwnedProcess<Input extends Writable | undefined = Writable> {
   async #end(graceMs: number, by: 'signal' | 'end-of-input'): Promise<void> {
     const begin = performance.now();
     if (by === 'end-of-input' && !this.#groupIsGone) {
-      signalLeader(this.pid, 'SIGKILL');
+      trySignal(this.pid, 'SIGKILL');
       await this.#groupEnds(begin + graceMs / 2);
     }
     if (!this.#groupIsGone) {
-      signalGroup(this.pid, 'SIGTERM');
+      trySignal(-this.pid, 'SIGTERM');
       await this.#groupEnds(begin + graceMs);
     }
-    if (!this.#groupIsGone) signalGroup(this.pid, 'SIGKILL');
+    if (!this.#groupIsGone) trySignal(-this.pid, 'SIGKILL');
     await this.exited;
     // A process that left the group may hold the other ends; nobody reads them any more.
     this.stdin?.destroy();

@@ -52,16 +52,7 @@ function make(libc: LibC): StartProcess {
     }
     // With all that it has started since, and at no cost to speak of, as nice(1) would have.
     if (command.niceness !== undefined) libc.setpriority(PRIO_PGRP, pid, ownNiceness + command.niceness);
-    const { stdin, stdout, stderr } = pipes.streams();
-    const onReaped = (): boolean => {
-      // As Node does: nobody is left to read it, though something that it has started may hold the other end.
-      stdin.destroy();
-      stdout.programEnded();
-      stderr.programEnded();
-      // Node's kill throws where nothing is left, as a rule: 24 µs for each program, in place of 1.
-      return libc.kill(-pid, 0) === 0;
-    };
-    return new OwnedProcess({ pid, stdin, stdout, stderr, exited: reaper.ended(pid), onReaped });
+    return new OwnedProcess({ pid, ...pipes.streams(), exited: reaper.ended(pid) });
   };
 }
 

@@ -4,18 +4,16 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 
 import { systemCodeOf } from '../base/errors.js';
+import { loadLibC } from '../posix/libc.js';
 
-/** Sends a signal to every process of the group; says whether there was one that could be signalled. */
-export function signalGroup(group: number, signal: NodeJS.Signals | 0): boolean {
-  return send(-group, signal);
-}
-
-/** Sends a signal to the process that leads the group, if it still runs. */
-export function signalLeader(group: number, signal: NodeJS.Signals): boolean {
-  return send(group, signal);
-}
-
-function send(target: number, signal: NodeJS.Signals | 0): boolean {
+/**
+ * Sends a signal to a process, or of a negative number to every process of that group (kill(2)); says whether there was one
+ * that could be signalled.
+ */
+export function trySignal(target: number, signal: NodeJS.Signals | 0): boolean {
+  const loaded = loadLibC();
+  // Node's kill throws where nothing is left, as a rule: 24 µs for each program that ends, in place of 1.
+  if (signal === 0 && loaded.kind === 'loaded') return loaded.libc.kill(target, 0) === 0;
   try {
     process.kill(target, signal);
     return true;
@@ -31,7 +29,7 @@ function send(target: number, signal: NodeJS.Signals | 0): boolean {
  * for, and where process 1 is no init that may be so for ever: Linux's /proc tells them apart, elsewhere they count.
  */
 export async function groupRuns(group: number): Promise<boolean> {
-  if (!signalGroup(group, 0)) return false;
+  if (!trySignal(-group, 0)) return false;
   const ids = await readdir('/proc').catch((): string[] => []);
   if (!ids.includes('self')) return true;
   const running = await Promise.all(

@@ -8,7 +8,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
-import { signalLeader } from '../../src/process/process-group.js';
+import { trySignal } from '../../src/process/process-group.js';
 import { connect } from '../helpers/ask.js';
 import { fixture } from '../helpers/bridge.js';
 import { type Ended, runToEnd } from '../helpers/command.js';
@@ -107,7 +107,7 @@ for (const name of ['freebsd', 'netbsd', 'openbsd'] as const) {
         const left = processesWith(`${installation.directory}/scripts/warm`);
         assert.ok(left.length >= 2);
         // Some end by themselves as soon as the first has.
-        for (const each of left) signalLeader(each, 'SIGKILL');
+        for (const each of left) trySignal(each, 'SIGKILL');
         await assertPages();
       });
 

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 
-import { exists, groupRuns, hasEnded, isEnding, signalGroup } from '../../src/process/process-group.js';
+import { exists, groupRuns, hasEnded, isEnding, trySignal } from '../../src/process/process-group.js';
 import { startZombie } from '../helpers/zombie.js';
 
 /** Prints the id of a child that leads a group of its own and has ended, and does not wait for it. */
@@ -21,10 +21,10 @@ describe('A process group', () => {
     const child = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
     const group = child.pid ?? 0;
     assert.equal(await groupRuns(group), true);
-    assert.equal(signalGroup(group, 'SIGKILL'), true);
+    assert.equal(trySignal(-group, 'SIGKILL'), true);
     await once(child, 'exit');
     assert.equal(await groupRuns(group), false);
-    assert.equal(signalGroup(group, 'SIGTERM'), false);
+    assert.equal(trySignal(-group, 'SIGTERM'), false);
   });
 
   it('does not run when nobody has waited for the ended processes that are left of it', async () => {
@@ -32,7 +32,7 @@ describe('A process group', () => {
     try {
       const [printed] = (await once(parent.stdout, 'data')) as [Buffer];
       const group = Number(printed.toString());
-      assert.equal(signalGroup(group, 0), true);
+      assert.equal(trySignal(-group, 0), true);
       assert.equal(await groupRuns(group), false);
     } finally {
       parent.stdin.end();
@@ -64,11 +64,11 @@ describe('A process', { timeout: 300_000 }, () => {
     const kill = t.mock.method(process, 'kill', () => {
       throw Object.assign(new Error('kill'), { code: 'EPERM' });
     });
-    assert.deepEqual([exists(4711), signalGroup(4711, 'SIGTERM')], [true, false]);
+    assert.deepEqual([exists(4711), trySignal(-4711, 'SIGTERM')], [true, false]);
     kill.mock.mockImplementation(() => {
       throw Object.assign(new Error('kill'), { code: 'ESRCH' });
     });
-    assert.deepEqual([exists(4711), signalGroup(4711, 'SIGTERM')], [false, false]);
+    assert.deepEqual([exists(4711), trySignal(-4711, 'SIGTERM')], [false, false]);
   });
 
   it('has as good as ended when the system has begun to close what it has open', () => {

@@ -6,7 +6,7 @@ import { type ByteString, fromText } from '../../base/bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
 import { reasonOf } from '../../base/errors.js';
 import type { OwnedProcess } from '../../process/owned-process.js';
-import { signalGroup } from '../../process/process-group.js';
+import { trySignal } from '../../process/process-group.js';
 import { type Answer, ForkServerChannel, type Message, reasonText, type Variables } from './messages.js';
 import { begin, ForkedProcesses, makePipeDirectory, NotForked, PendingForks } from './forked-processes.js';
 import type { ScriptProcess } from '../script-run.js';
@@ -190,7 +190,7 @@ export class ForkServer {
       this.#pending.resolve(id, begin(pid, `${fromText(this.#directory)}/${name}`, ended));
     } catch (error) {
       // Its script has not begun.
-      signalGroup(pid, 'SIGKILL');
+      trySignal(-pid, 'SIGKILL');
       const reason = `the pipes of a forked process can't be opened: ${reasonOf(error)}`;
       this.#pending.reject(id, new NotForked('refused', reason));
     }

@@ -8,7 +8,7 @@ import { type ByteString, toBuffer } from '../../base/bytes.js';
 import { systemCodeOf } from '../../base/errors.js';
 import type { ExitStatus } from '../../process/exit-status.js';
 import { OwnedProcess } from '../../process/owned-process.js';
-import { groupRuns, signalGroup } from '../../process/process-group.js';
+import { groupRuns } from '../../process/process-group.js';
 import { OutputPipe } from '../../posix/pipes.js';
 import { makePrivateDirectory, MEMORY } from '../private-directory.js';
 
@@ -48,14 +48,7 @@ export class ForkedProcesses {
  * @throws Error of the system, with its `code`; it has not begun, and will not
  */
 export function begin(pid: number, path: ByteString, ended: Promise<ExitStatus>): OwnedProcess {
-  const { stdin, stdout, stderr } = openEnds(path);
-  const onReaped = (): boolean => {
-    // As Node does: nobody is left to read it, though something that it has started may hold the other end.
-    stdin.destroy();
-    stderr.programEnded();
-    return signalGroup(pid, 0);
-  };
-  return new OwnedProcess({ pid, stdin, stdout, stderr, exited: ended, onReaped });
+  return new OwnedProcess({ pid, ...openEnds(path), exited: ended });
 }
 
 export interface Ends {
