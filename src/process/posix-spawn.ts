@@ -68,24 +68,24 @@ async function spawn(
   for (const [name, value] of variables) pairs.push(`${name}=${value}`);
   const { strings, argv, envp } = execMemory([file, ...args], pairs, libc);
   const pid = new Int32Array(1);
-  const actions = Buffer.allocUnsafe(STRUCT_BYTES);
-  check('posix_spawn_file_actions_init', libc.initActions(actions));
+  // It is destroyed also where the first call on it fails.
+  const actions = Buffer.allocUnsafe(STRUCT_BYTES).fill(0);
   const memory = [pid, strings, actions, attributes, argv, envp] as const;
   inUse.add(memory);
   try {
     const [stdin, stdout, stderr] = descriptors;
-    const actionsError =
+    const errorNumber =
+      libc.initActions(actions) ||
       libc.addDup2(actions, stdin, 0) ||
       libc.addDup2(actions, stdout, 1) ||
       libc.addDup2(actions, stderr, 2) ||
-      libc.addChdir(actions, toBuffer(`${directory}\0`));
-    check('posix_spawn_file_actions', actionsError);
-    const spawnError = await libc.spawn(...memory);
-    if (spawnError === constants.errno.ENOEXEC && file !== SHELL) {
+      libc.addChdir(actions, toBuffer(`${directory}\0`)) ||
+      (await libc.spawn(...memory));
+    if (errorNumber === constants.errno.ENOEXEC && file !== SHELL) {
       // As execvp does: a file that can't be executed may be a script without an interpreter line (POSIX.1, exec).
       return await spawn(libc, attributes, { ...command, file: SHELL, args: [file, ...args] }, descriptors);
     }
-    check('posix_spawn', spawnError);
+    if (errorNumber !== 0) throw systemError('posix_spawn', errorNumber);
     return pid[0] ?? 0;
   } finally {
     inUse.delete(memory);
@@ -105,12 +105,14 @@ function groupAttributes(libc: LibC): Memory {
   const attributes = Buffer.alloc(STRUCT_BYTES);
   const signals = Buffer.alloc(STRUCT_BYTES);
   const group = hasTerminal() ? SETSID : SETPGROUP;
-  check('posix_spawnattr_init', libc.initAttributes(attributes));
-  check('posix_spawnattr_setflags', libc.setFlags(attributes, group | SETSIGDEF | SETSIGMASK));
-  libc.fillSignals(signals);
-  check('posix_spawnattr_setsigdefault', libc.setSignalDefault(attributes, signals));
-  libc.emptySignals(signals);
-  check('posix_spawnattr_setsigmask', libc.setSignalMask(attributes, signals));
+  const errorNumber =
+    libc.initAttributes(attributes) ||
+    libc.setFlags(attributes, group | SETSIGDEF | SETSIGMASK) ||
+    libc.fillSignals(signals) ||
+    libc.setSignalDefault(attributes, signals) ||
+    libc.emptySignals(signals) ||
+    libc.setSignalMask(attributes, signals);
+  if (errorNumber !== 0) throw systemError('posix_spawnattr', errorNumber);
   return attributes;
 }
 
@@ -121,11 +123,6 @@ function hasTerminal(): boolean {
   } catch {
     return false;
   }
-}
-
-/** @throws Error of the system, with its `code`. */
-function check(call: string, errorNumber: number): void {
-  if (errorNumber !== 0) throw systemError(call, errorNumber);
 }
 
 /** How often it looks anyway, should a signal get lost; the timer also keeps the event loop running until the end. */
