@@ -68,14 +68,14 @@ async function spawn(
   for (const [name, value] of variables) pairs.push(`${name}=${value}`);
   const { strings, argv, envp } = execMemory([file, ...args], pairs, libc);
   const pid = new Int32Array(1);
-  // It is destroyed also where the first call on it fails.
-  const actions = Buffer.allocUnsafe(STRUCT_BYTES).fill(0);
+  const actions = Buffer.allocUnsafe(STRUCT_BYTES);
+  const initError = libc.initActions(actions);
+  if (initError !== 0) throw systemError('posix_spawn', initError);
   const memory = [pid, strings, actions, attributes, argv, envp] as const;
   inUse.add(memory);
   try {
     const [stdin, stdout, stderr] = descriptors;
     const errorNumber =
-      libc.initActions(actions) ||
       libc.addDup2(actions, stdin, 0) ||
       libc.addDup2(actions, stdout, 1) ||
       libc.addDup2(actions, stderr, 2) ||
