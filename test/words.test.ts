@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 
 import { filesBelow, textOf } from './helpers/documents.js';
 
-const files = ['src/', 'scripts/', 'rc.d/'].flatMap(filesBelow).concat('README.md');
+const files = ['src/', 'scripts/', 'rc.d/'].flatMap(filesBelow).concat('README.md', 'CHANGELOG.md');
 
 /** What is not to be said, what says it, and in which files if not in all. */
 const words: readonly (readonly [pattern: RegExp, instead: string, where?: RegExp])[] = [
@@ -25,7 +25,7 @@ const words: readonly (readonly [pattern: RegExp, instead: string, where?: RegEx
   [/\bplaces (?:are |is )?taken\b/gi, 'slots'],
   [/\bended by hand\b/gi, 'cancelled'],
   // Protocols have octets: FastCGI, and what is said to a fork server.
-  [/\boctets?\b(?!-stream)/gi, 'bytes', /^README|^src\/(?!fastcgi\/|runners\/warm\/messages)/],
+  [/\boctets?\b(?!-stream)/gi, 'bytes', /^README|^CHANGELOG|^src\/(?!fastcgi\/|runners\/warm\/messages)/],
 ];
 
 describe('The words of code, scripts and documents', () => {
@@ -89,10 +89,10 @@ const cut = (paragraph: string): readonly string[] =>
 const wordsOf = (sentence: string): readonly string[] =>
   sentence.split(' ').filter((word) => /\w/.test(word));
 
-describe('The sentences of the manual pages and README.md', () => {
+describe('The sentences of the manual pages, README.md and CHANGELOG.md', () => {
   const found = [
     ...filesBelow('src/man/').map((name) => [name, sentencesOfManual(name)] as const),
-    ['README.md', sentencesOfMarkdown('README.md')] as const,
+    ...['README.md', 'CHANGELOG.md'].map((name) => [name, sentencesOfMarkdown(name)] as const),
   ];
   for (const [name, sentences] of found) {
     it(`have at most ${String(MAX_WORDS)} words in ${name}`, () => {
