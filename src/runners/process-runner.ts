@@ -2,7 +2,8 @@
 
 import type { Invocation } from '../cgi/invocation.js';
 import { BridgeError, reasonOf } from '../base/errors.js';
-import type { RunResult, RunLimits, Runner, RunnerStatus, RunStreams } from './runner.js';
+import type { RunnerStatus } from '../base/runner-status.js';
+import type { RunResult, RunLimits, Runner, RunStreams } from './runner.js';
 import { type ScriptProcess, ScriptRun } from './script-run.js';
 import { ShortLived } from '../base/memory.js';
 import type { WaitSignal } from '../base/timer.js';

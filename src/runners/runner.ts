@@ -6,6 +6,7 @@ import type { Invocation } from '../cgi/invocation.js';
 import type { BridgeError } from '../base/errors.js';
 import type { ExitStatus } from '../process/exit-status.js';
 import type { EndedBy } from '../base/results.js';
+import type { RunnerStatus } from '../base/runner-status.js';
 import type { RequestBody } from './request-body.js';
 import type { WaitSignal } from '../base/timer.js';
 
@@ -40,37 +41,6 @@ export interface RunLimits {
   readonly holdDuringUploadBytes: number;
   /** A response of fewer bytes is held back until its script has ended; 0 for none. */
   readonly holdUntilExitBytes: number;
-}
-
-/** What a runner keeps beside the processes of its runs, and has made since its start; times in milliseconds. */
-export interface RunnerStatus {
-  /** For runs, or as workers. */
-  readonly processesStarted: number;
-  readonly warm?: {
-    readonly forkServersStarted: number;
-    /** Processes that fork servers have made for runs. */
-    readonly forks: number;
-    readonly forkServers: readonly {
-      readonly script: string;
-      readonly pid: number | undefined;
-      readonly state: string;
-      readonly ageMs: number;
-      readonly forks: number;
-      /** Of these, by processes in which the script had got ready. */
-      readonly prepared: number;
-    }[];
-  };
-  readonly workers?: {
-    /** Workers that have failed, and that have ended otherwise. */
-    readonly crashes: number;
-    readonly recycles: number;
-    readonly running: readonly {
-      readonly pid: number;
-      readonly state: string;
-      readonly ageMs: number;
-      readonly requests: number;
-    }[];
-  };
 }
 
 /** How a run went. `status` is undefined while no complete header has been sent on: the answer is then the caller's. */

@@ -1,6 +1,7 @@
 /** What a daemon is doing at one moment, as plain data: what people and programs are shown is made of it. */
 
 import type { ResultWord } from '../../base/results.js';
+import type { WarmStatus, WorkersStatus } from '../../base/runner-status.js';
 
 /** Times are in milliseconds, sizes in bytes; whatever has come from the network is text that nobody has checked. */
 export interface Status {
@@ -87,30 +88,6 @@ export interface Distribution {
   readonly count: number;
   readonly sumMs: number;
   readonly buckets: readonly { readonly maxMs: number; readonly count: number }[];
-}
-
-export interface WarmStatus {
-  readonly forkServersStarted: number;
-  readonly forks: number;
-  readonly forkServers: readonly {
-    readonly script: string;
-    readonly pid: number | undefined;
-    readonly state: string;
-    readonly ageMs: number;
-    readonly forks: number;
-    readonly prepared: number;
-  }[];
-}
-
-export interface WorkersStatus {
-  readonly crashes: number;
-  readonly recycles: number;
-  readonly running: readonly {
-    readonly pid: number;
-    readonly state: string;
-    readonly ageMs: number;
-    readonly requests: number;
-  }[];
 }
 
 export interface RequestStatus {

@@ -1,11 +1,11 @@
 /** Makes the processes of scripts by forking them from fork servers, and in the way that always works where a fork server is missing. */
 
 import { type ByteString, toText } from '../../base/bytes.js';
+import type { WarmStatus } from '../../base/runner-status.js';
 import type { Invocation } from '../../cgi/invocation.js';
 import { Deadline } from '../../base/timer.js';
 import type { SetLimits } from '../../process/limits.js';
 import type { StartScript } from '../process-runner.js';
-import type { RunnerStatus } from '../runner.js';
 import { ForkServer } from './fork-server.js';
 import { type InterpretedScript, Interpreters, type Language } from './interpreter.js';
 import type { Variables } from './messages.js';
@@ -104,7 +104,7 @@ export class WarmScripts {
     return typeof server === 'string' ? { kind: 'unfit', reason: server } : { kind: 'warm', pid: server.pid };
   }
 
-  status(): Required<RunnerStatus>['warm'] {
+  status(): WarmStatus {
     const now = performance.now();
     return {
       forkServersStarted: this.#serversStarted,

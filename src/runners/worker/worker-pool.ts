@@ -7,7 +7,7 @@ import { BridgeError, reasonOf } from '../../base/errors.js';
 import type { Command } from '../../process/command.js';
 import type { Requester } from '../../fastcgi/requester.js';
 import { makePrivateDirectory } from '../private-directory.js';
-import type { RunnerStatus } from '../runner.js';
+import type { RunnerStatus } from '../../base/runner-status.js';
 import { eachLine, startWorker, type Worker } from './worker.js';
 import { WorkerSet } from './worker-set.js';
 import { ReadinessProbe } from './worker-request.js';

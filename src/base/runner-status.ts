@@ -1,0 +1,38 @@
+/** What a runner says of itself: what is shown of it is the same. Times are in milliseconds. */
+
+/** What a runner keeps beside the processes of its runs, and has made since its start. */
+export interface RunnerStatus {
+  /** For runs, or as workers. */
+  readonly processesStarted: number;
+  /** Of `--runner warm`. */
+  readonly warm?: WarmStatus;
+  /** Of a FastCGI application. */
+  readonly workers?: WorkersStatus;
+}
+
+export interface WarmStatus {
+  readonly forkServersStarted: number;
+  /** Processes that fork servers have made for runs. */
+  readonly forks: number;
+  readonly forkServers: readonly {
+    readonly script: string;
+    readonly pid: number | undefined;
+    readonly state: string;
+    readonly ageMs: number;
+    readonly forks: number;
+    /** Of these, by processes in which the script had got ready. */
+    readonly prepared: number;
+  }[];
+}
+
+export interface WorkersStatus {
+  /** Workers that have failed, and that have ended otherwise. */
+  readonly crashes: number;
+  readonly recycles: number;
+  readonly running: readonly {
+    readonly pid: number;
+    readonly state: string;
+    readonly ageMs: number;
+    readonly requests: number;
+  }[];
+}
