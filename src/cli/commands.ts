@@ -56,7 +56,7 @@ function siteCommand(
 }
 
 /** A command that is told of a site, by a file or as the site's own command is, and serves nothing. */
-function describing(
+function aboutSite(
   command: Pick<Command, 'usage' | 'description' | 'examples' | 'load'>,
   table: OptionTable,
   kinds: readonly SiteKindName[],
@@ -163,7 +163,7 @@ export const commands: readonly Command[] = [
     own: rowsOf(statusOptions),
     load: async () => (await import('./status/control-request.js')).runStatus,
   },
-  describing(
+  aboutSite(
     {
       usage: 'explain [site-command] [file] [argument..]',
       description: 'Say what a site would run for the path that comes last, after --',
@@ -177,7 +177,7 @@ export const commands: readonly Command[] = [
     explainOptions,
     siteKindNames,
   ),
-  describing(
+  aboutSite(
     {
       usage: 'verify [site-command] [file] [argument..]',
       description: 'Compare what --runner spawn and warm answer to the paths that come last, after --',

@@ -110,7 +110,7 @@ class Life {
       stop.dispose();
       // With a log file, nobody may ever see what the command printed; the previous process logs what it is told itself.
       const isRead = this.#configuration.log.file === undefined || previous !== undefined;
-      if (!isRead) this.#logs.mistakes(error);
+      if (!isRead) this.#logs.report(error);
       await this.#options.received?.closeRest();
       throw error;
     } finally {

@@ -123,7 +123,7 @@ export async function reload(
     log.info(changes, 'configuration read again');
     return { ...next, ...only(running, fixed) };
   } catch (error) {
-    logs.mistakes(error);
+    logs.report(error);
     log.error({}, 'the configuration stays as it was');
     return running;
   }

@@ -53,7 +53,7 @@ export class RequestBody extends Duplex {
   #isAsked = false;
   #spool: Spool | undefined;
   /** A piece on its way to disk, or one that the disk could not take. */
-  #inHand: Buffer | undefined;
+  #toSpool: Buffer | undefined;
   #isWriting = false;
   #isReading = false;
   #hasToldProblem = false;
@@ -135,7 +135,7 @@ export class RequestBody extends Duplex {
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#patience.stop();
-    this.#inHand = undefined;
+    this.#toSpool = undefined;
     void this.#spool?.close();
     this.#arrive();
     done(error);
@@ -160,13 +160,13 @@ export class RequestBody extends Duplex {
 
   /** Gives the reader what it has asked for; and with nothing left on disk, it gets what comes at once. */
   #goOn(): void {
-    if (this.#hasEnded && this.#inHand === undefined) this.#arrive();
+    if (this.#hasEnded && this.#toSpool === undefined) this.#arrive();
     if (this.destroyed || this.#isReading || !this.#isAsked) return;
     if (this.#spool !== undefined && this.#spool.bytes > 0) {
       void this.#load(this.#spool);
     } else if (!this.#isWriting) {
-      const piece = this.#inHand;
-      this.#inHand = undefined;
+      const piece = this.#toSpool;
+      this.#toSpool = undefined;
       this.#patience.stop();
       this.#way = 'memory';
       if (piece !== undefined) this.#offer(piece);
@@ -182,7 +182,7 @@ export class RequestBody extends Duplex {
       this.#isReading = false;
       if (this.destroyed) return;
       // There is room again for one that had to wait.
-      if (this.#inHand !== undefined && !this.#isWriting) void this.#store(this.#inHand);
+      if (this.#toSpool !== undefined && !this.#isWriting) void this.#store(this.#toSpool);
       this.#offer(piece);
     } catch (error) {
       this.destroy(spoolProblem(error));
@@ -190,13 +190,13 @@ export class RequestBody extends Duplex {
   }
 
   async #store(piece: Buffer): Promise<void> {
-    this.#inHand = piece;
+    this.#toSpool = piece;
     this.#isWriting = true;
     const problem = await this.#write(piece);
     this.#isWriting = false;
     if (this.destroyed) return;
     if (problem === undefined) {
-      this.#inHand = undefined;
+      this.#toSpool = undefined;
       this.#goNext();
     } else if (this.#mustFit || !this.#options.mayWait()) {
       this.destroy(problem);

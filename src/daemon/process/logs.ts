@@ -50,7 +50,8 @@ export class Logs {
     this.#configuration = configuration;
   }
 
-  mistakes(error: unknown): void {
+  /** Logs an error, a line for each of several mistakes. */
+  report(error: unknown): void {
     for (const line of linesOf(error)) {
       this.log.error(error instanceof BridgeError ? { code: error.code } : {}, line);
     }

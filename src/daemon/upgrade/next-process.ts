@@ -184,10 +184,10 @@ export async function upgrade(options: UpgradeOptions): Promise<void> {
     onReplaced(next);
     await answer({ pid: next.pid ?? 0 });
   } catch (error) {
-    logs.mistakes(error);
+    logs.report(error);
     logs.log.error({}, 'the upgrade has failed: this process goes on serving');
     await pidFile?.restore().catch((reason: unknown) => {
-      logs.mistakes(reason);
+      logs.report(reason);
     });
     await answer({ failed: linesOf(error) });
   }

@@ -51,7 +51,7 @@ export type Prepared =
 /** Owns the fork servers until `close` has resolved. */
 export class WarmScripts {
   readonly #options: WarmOptions;
-  readonly #said: SaidOnce;
+  readonly #once: OnceLog;
   readonly #interpreters = new Interpreters(MAX_REMEMBERED);
   readonly #scripts = new Map<string, WarmScript>();
   /** The fork servers, and whose they are. */
@@ -63,7 +63,7 @@ export class WarmScripts {
 
   constructor(options: WarmOptions) {
     this.#options = options;
-    this.#said = new SaidOnce(MAX_REMEMBERED, options.onEvent);
+    this.#once = new OnceLog(MAX_REMEMBERED, options.onEvent);
     const { idleTimeoutMs } = options;
     if (idleTimeoutMs > 0)
       this.#idleTimer = setInterval(() => {
@@ -77,7 +77,7 @@ export class WarmScripts {
     const { lookUpTimeoutMs } = this.#options;
     const found = await this.#interpreters.find(invocation, new Deadline(signal, lookUpTimeoutMs));
     if (found.kind === 'other') {
-      this.#said.say(
+      this.#once.say(
         'info',
         { script: toText(invocation.file) },
         `a program is not run warm: ${found.reason}`,
@@ -145,7 +145,7 @@ export class WarmScripts {
           loadTimeoutMs: this.#options.loadTimeoutMs,
           onLearned,
           onUnprepared: (reason) => {
-            this.#said.say('info', { ...fields, reason }, 'a script is not prepared for some requests');
+            this.#once.say('info', { ...fields, reason }, 'a script is not prepared for some requests');
           },
         });
         this.#serversStarted += 1;
@@ -154,7 +154,7 @@ export class WarmScripts {
         return server;
       },
       onProblem: (reason) => {
-        this.#said.say('warn', { ...fields, reason }, 'a script is run by spawn for a while');
+        this.#once.say('warn', { ...fields, reason }, 'a script is run by spawn for a while');
       },
       onServing: ({ pid }, modules) => {
         this.#options.onEvent('info', { ...fields, pid, modules }, 'a fork server is ready');
@@ -214,10 +214,10 @@ function hasNul({ args, directory, variables }: Invocation): boolean {
 type OnEvent = (level: 'info' | 'warn', fields: Readonly<Record<string, unknown>>, message: string) => void;
 
 /** Remembers a limited number of them; further ones are never told. */
-export class SaidOnce {
+export class OnceLog {
   readonly #max: number;
   readonly #onEvent: OnEvent;
-  readonly #said = new Set<string>();
+  readonly #events = new Set<string>();
 
   constructor(max: number, onEvent: OnEvent) {
     this.#max = max;
@@ -226,8 +226,8 @@ export class SaidOnce {
 
   say(level: 'info' | 'warn', fields: Readonly<Record<string, string>>, message: string): void {
     const event = JSON.stringify([fields, message]);
-    if (this.#said.has(event) || this.#said.size >= this.#max) return;
-    this.#said.add(event);
+    if (this.#events.has(event) || this.#events.size >= this.#max) return;
+    this.#events.add(event);
     this.#onEvent(level, fields, message);
   }
 }
