@@ -49,11 +49,13 @@ export interface OpenLog extends Log {
  */
 export function openLog(options: LogOptions): OpenLog {
   const lines = new LineFile('--log-file', options.file);
+  let { format } = options;
   let logger = loggerOf(options, lines);
   const at =
     (level: LogLevel): Log[LogLevel] =>
     (fields, message) => {
-      logger[level](fields, message);
+      if (format === 'json') logger[level](fields, message);
+      else if (logger.isLevelEnabled(level)) lines.write(textLine(level, fields, message));
     };
   return {
     error: at('error'),
@@ -67,13 +69,13 @@ export function openLog(options: LogOptions): OpenLog {
         return;
       }
       lines.moveTo(others.file);
+      ({ format } = others);
       logger = loggerOf(others, lines);
     },
   };
 }
 
-function loggerOf({ level, format }: LogOptions, lines: LineFile): Logger {
-  const lineOf = format === 'json' ? visible : textLine;
+function loggerOf({ level }: LogOptions, lines: LineFile): Logger {
   return pino(
     {
       level,
@@ -83,16 +85,16 @@ function loggerOf({ level, format }: LogOptions, lines: LineFile): Logger {
     },
     {
       write: (json) => {
-        lines.write(lineOf(json.trimEnd()));
+        lines.write(visible(json.trimEnd()));
       },
     },
   );
 }
 
-function textLine(json: string): string {
-  const { time, level, msg, ...fields } = JSON.parse(json) as Record<string, unknown>;
-  const pairs = Object.entries(fields).map(([name, value]) => ` ${name}=${printable(value)}`);
-  return `${String(time)} ${String(level)} ${withoutFields(closed(String(msg)))}${pairs.join('')}`;
+function textLine(level: LogLevel, fields: Fields, message: string): string {
+  const said = Object.entries(fields).filter(([, value]) => value !== undefined);
+  const pairs = said.map(([name, value]) => ` ${name}=${printable(value)}`);
+  return `${new Date().toISOString()} ${level} ${withoutFields(closed(message))}${pairs.join('')}`;
 }
 
 /** The text without a quote that nothing closes: it would hide the fields behind it from who minds quotes. */
