@@ -1,4 +1,4 @@
-/** What a runner says of itself: what is shown of it is the same. Times are in milliseconds. */
+/** What a runner says of itself, which the status shows unchanged. Times are in milliseconds. */
 
 /** What a runner keeps beside the processes of its runs, and has made since its start. */
 export interface RunnerStatus {

@@ -64,8 +64,9 @@ type Pairs = Iterable<readonly [name: ByteString, value: ByteString]>;
 const illegal = /^$|[=\0]/;
 
 /**
- * These, and names that no web server sets for a script's good, but that decide what code runs in it: they steer the dynamic
- * loader, a shell or an interpreter, or (HTTP_PROXY, "httpoxy") come from a header that a browser's user chooses.
+ * Names that an environment can't hold, and those that no web server sets for a script's good, but that decide what code
+ * runs in it: they steer the dynamic loader, a shell or an interpreter, or (HTTP_PROXY, "httpoxy") come from a header that a
+ * browser's user chooses.
  */
 const dropped = new RegExp(
   [

@@ -31,7 +31,8 @@ export interface ConnectionOptions extends ParamsLimits, SocketOptions {
   readonly values: Readonly<Record<string, string>>;
   /**
    * Takes a request that has its params, or a `problem` with them, and returns what its STDIN is written to, unless it has no
-   * body: no faster than that takes it, and it is destroyed at the request's end. Must call `request.end`.
+   * body: no faster than that takes it, and it is destroyed at the request's end. Must call `request.end`. `connection` only
+   * tells requests of one connection from those of others.
    */
   readonly onRequest: (request: Request, connection: object) => Writable | undefined;
   /**

@@ -126,7 +126,7 @@ export class ConnectionSocket {
 
   /** Has the web server know of our end, if it has come, before that can send anything more. */
   endAtOnce(): void {
-    if (this.isFinished) this.#options.endAtOnce?.(this.#stream);
+    if (this.#state === 'finishing') this.#options.endAtOnce?.(this.#stream);
   }
 
   /**

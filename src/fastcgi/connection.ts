@@ -24,6 +24,8 @@ export class Connection implements Carrier {
   /** Resolves when the socket is closed or detached, and every request on it has been told. */
   readonly closed: Promise<void>;
   readonly send: Carrier['send'];
+  /** Whether it has ever carried a request; nobody else changes it. */
+  hasBegun = false;
 
   readonly #options: ConnectionOptions;
   readonly #limits: RequestLimits;
@@ -34,12 +36,11 @@ export class Connection implements Carrier {
   #ready: Request | undefined;
   /** Whether records of a chunk are still to be looked at. */
   #isTaking = false;
-  #hasBegun = false;
   /** Which requests it takes; `last` are those until none runs. */
   #takes: 'all' | 'last' | 'none' = 'all';
   #idleSince = performance.now();
-  /** Whether the web server has sent all that belongs to its last request. */
-  #isWhole = false;
+  /** Whether more may come of a request that was refused, or that had ended first. */
+  #mayFollow = false;
   /** Runs while it is to close, and takes requests still. */
   readonly #lastRequest = new Timer(LAST_REQUEST_MS, () => {
     // What has come by now is read before: Node may look for it only after the first of the two, wherever we are now.
@@ -73,10 +74,6 @@ export class Connection implements Carrier {
   /** Since when it has waited for a request, by `performance.now()`; undefined while it has one, and once it is to close. */
   get idleSince(): number | undefined {
     return this.#takes === 'all' && this.#isIdle && !this.#socket.isFinished ? this.#idleSince : undefined;
-  }
-
-  get hasBegun(): boolean {
-    return this.#hasBegun;
   }
 
   /** Closes an idle connection, unless the web server has just sent something on it; says whether. */
@@ -115,7 +112,7 @@ export class Connection implements Carrier {
     this.#requests.delete(request.requestId);
     this.#limits.paramsBudget.give(REQUEST_BYTES);
     this.#idleSince = performance.now();
-    this.#isWhole = request.input.hasEnded;
+    this.#mayFollow ||= !request.input.hasEnded;
     if (!request.keepConn) this.#takes = 'none';
     else if (this.#takes === 'last' && this.#isIdle) this.#drain();
     this.#goOn();
@@ -200,10 +197,12 @@ export class Connection implements Carrier {
         endRequest(requestId, 0, ProtocolStatus.REQUEST_COMPLETE, [RecordType.STDOUT]),
       ]);
     } else {
-      this.#hasBegun = true;
+      this.hasBegun = true;
       this.#requests.set(requestId, new Request(requestId, keepConn, this, this.#limits));
       return;
     }
+    this.#mayFollow = true;
+    this.#idleSince = performance.now();
     if (!keepConn) this.#takes = 'none';
     this.#goOn();
   }
@@ -227,7 +226,7 @@ export class Connection implements Carrier {
     this.#socket.readOn(!isFull, this.#reader.isWithinRecord);
     if (this.#requests.size > 0) return;
     const isIdle = this.#isIdle && !this.#isTaking;
-    if (this.#takes === 'none') this.#socket.finish(isIdle && this.#isWhole);
+    if (this.#takes === 'none') this.#socket.finish(isIdle && this.hasBegun && !this.#mayFollow);
     else if (this.#onDetached !== undefined && isIdle && this.#socket.release()) this.#onDetached();
   };
 

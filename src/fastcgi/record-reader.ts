@@ -26,6 +26,7 @@ const streamTypes: ReadonlySet<number> = new Set([
 export class RecordReader {
   #at: 'header' | 'content' | 'padding' = 'header';
   readonly #header = Buffer.alloc(HEADER_BYTES);
+  /** What has come of it; all of it until the record's padding is over. */
   #headerBytes = 0;
   /** What of the content or the padding is still to come. */
   #leftBytes = 0;

@@ -25,7 +25,7 @@ const WRITE_BYTES = 65_536 + 8_192;
 /** What every pipe holds, also of a user to whose many pipes the system gives no more than a page. */
 const MIN_PIPE_BYTES = 4_096;
 
-/** Up to six descriptors, which their opener closes: with `streams`, which close ours, or with `close`. */
+/** Up to six descriptors, which their opener closes: once, by `streams` and what that makes, or by `close`. */
 export class Pipes {
   readonly #libc: LibC;
   readonly #nothing: number;
@@ -73,7 +73,7 @@ export class Pipes {
 
   /** To be called where there is no program. */
   close(): void {
-    for (const descriptor of [...this.#theirs, ...this.#ours]) closeSync(descriptor);
+    for (const descriptor of [...this.#theirs.splice(0), ...this.#ours.splice(0)]) closeSync(descriptor);
   }
 
   /**
@@ -134,7 +134,8 @@ export class OutputPipe extends Readable {
   #isLast = false;
 
   /**
-   * Owns the descriptor of the pipe's end, which must be non-blocking. Until it is watched, it is read every `lookMs`.
+   * Owns the descriptor of the pipe's end, which must be non-blocking, until it is destroyed: by itself when all was read.
+   * Until it is watched, it is read every `lookMs`.
    */
   constructor(descriptor: number, lookMs = PATIENCE_MS) {
     super();

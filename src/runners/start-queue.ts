@@ -44,6 +44,7 @@ export class StartQueue {
 
   readonly start: StartScript = async (invocation, signal) => {
     let since = 0;
+    // Without a shortage it is started at once, and waits for no turn.
     for (let turns = this.#waiting.size > 0 || this.#isTrying ? 1 : 0; ; turns += 1) {
       if (turns === 1) since = performance.now();
       if (turns > 0) await this.#turn(signal, since, turns > 1);

@@ -118,6 +118,41 @@ describe('The end of a connection', () => {
     });
   }
 
+  for (const [what, before, last] of [
+    ['one that was refused', [begin(2, { ...KEEP, role: 2 })], wholeRequest(1)],
+    ['one that was answered first', [begin(2, KEEP), record(4, 2)], wholeRequest(1)],
+  ] as const) {
+    it(`waits for the web server’s where more may come of ${what}, after a whole one too`, async () => {
+      const [near, far] = await tcpPair();
+      const peer = new Peer({ pair: [near, far], hasUnread: () => false });
+      await peer.ask(...before);
+      for (const request of peer.requests) await request.end(0);
+      await (await peer.request(last)).end(0);
+      await new Promise((resolve) => {
+        process.nextTick(resolve);
+      });
+      assert.equal(near.destroyed, false);
+      peer.send(record(5, 2, 'late'), record(5, 2));
+      assert.equal((await peer.rest()).at(-1), 'END_REQUEST 1 00000000 00');
+    });
+  }
+
+  it('idles from its last refusal on, and is not closed before what follows of that', async () => {
+    const [near, far] = await tcpPair();
+    const peer = new Peer({ pair: [near, far], hasUnread: () => false });
+    await (await peer.request(wholeRequest(1, KEEP))).end(0);
+    const before = performance.now();
+    await peer.ask(begin(1, { ...KEEP, role: 2 }));
+    assert.ok(Number(peer.connection.idleSince) >= before);
+    assert.equal(peer.connection.retire(), true);
+    await new Promise((resolve) => {
+      process.nextTick(resolve);
+    });
+    assert.equal(near.destroyed, false);
+    peer.send(record(4, 1), record(5, 1));
+    await peer.rest();
+  });
+
   it('takes a request that comes meanwhile, where nobody can say whether something has been sent', async () => {
     const peer = new Peer();
     assert.equal(peer.connection.retire(), true);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,6 +7,7 @@ import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
 
 import type { ExitStatus } from '../../src/process/exit-status.js';
+import { loadLibC } from '../../src/posix/libc.js';
 import { OwnedProcess } from '../../src/process/owned-process.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
@@ -18,13 +19,18 @@ const streams = (): Record<'stdin' | 'stdout' | 'stderr', PassThrough> => ({
 
 describe('An owned process', { timeout: 300_000 }, () => {
   it('signals nobody once its group is gone, whose number may be somebody else’s by then', async (t) => {
-    const { pid } = spawnSync('true');
+    const somebody = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
+    const loaded = loadLibC();
+    assert.equal(loaded.kind, 'loaded');
+    const gone = t.mock.method(loaded.libc, 'kill', () => -1);
     const exited = Promise.resolve({ kind: 'exited', code: 0 } as const);
-    const owned = new OwnedProcess({ pid, ...streams(), exited });
+    const owned = new OwnedProcess({ pid: somebody.pid ?? 0, ...streams(), exited });
     await owned.exited;
-    const kill = t.mock.method(process, 'kill');
+    assert.equal(gone.mock.callCount(), 1);
+    gone.mock.restore();
     await owned.terminate(0);
-    assert.equal(kill.mock.callCount(), 0);
+    somebody.kill('SIGINT');
+    assert.deepEqual(await once(somebody, 'exit'), [null, 'SIGINT']);
   });
 
   it('has ended when it was reaped, and leaves neither streams nor timers', async () => {
