@@ -214,6 +214,9 @@ const changes: readonly Change[] = [
   },
 ];
 
+/** The first page after a change writes a cache under a lock, which is another time of the directory that ETags tell of. */
+const withoutETag = (made: Page): Page => ({ ...made, stdout: made.stdout.replace(/^ETag: .*\r\n/m, '') });
+
 /** Each kind of page, as a new process has made it. */
 const fresh = new Map<string, Page>();
 
@@ -299,7 +302,7 @@ print(len(read), file=sys.stderr)`;
       await change(path);
       const now = await page(warm.scripts.start, url);
       assert.notDeepEqual(now, earlier);
-      assert.deepEqual(now, await page(spawned, url));
+      assert.deepEqual(withoutETag(now), withoutETag(await page(spawned, url)));
     });
   }
 

@@ -33,7 +33,7 @@ describe('An upgrade that fails', () => {
         upgradeTimeoutMs: 0,
       },
       pidFile,
-      logs: { log, mistakes: (error: unknown) => said.push(error) } as unknown as Logs,
+      logs: { log, report: (error: unknown) => said.push(error) } as unknown as Logs,
       env: {},
       signal: new AbortController().signal,
       onReplaced: () => assert.fail('nothing has taken its place'),
