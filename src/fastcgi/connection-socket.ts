@@ -117,7 +117,7 @@ export class ConnectionSocket {
     if (isWhole && this.#isAtRest && this.hasUnread === false) {
       // Before Node has called back, each write would make an error of it.
       process.nextTick(() => {
-        this.#stream.destroy();
+        this.destroy();
       });
       return;
     }

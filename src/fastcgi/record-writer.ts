@@ -4,6 +4,7 @@ import { toText } from '../base/bytes.js';
 import { BridgeError } from '../base/errors.js';
 import {
   BeginRequest,
+  EndRequest,
   GetValuesResult,
   MAX_CONTENT_BYTES,
   NULL_REQUEST_ID,
@@ -80,9 +81,9 @@ export function endRequest(
   protocolStatus: number,
   streamTypes: readonly number[] = [],
 ): Buffer {
-  const ends = streamTypes.flatMap((type) => header(type, requestId));
-  const body = [appStatus >> 24, appStatus >> 16, appStatus >> 8, appStatus, protocolStatus, 0, 0, 0];
-  return Buffer.from([...ends, ...header(RecordType.END_REQUEST, requestId, body.length), ...body]);
+  const ends = streamTypes.map((type) => streamEnd(type, requestId));
+  const last = controlRecord(RecordType.END_REQUEST, requestId, new EndRequest(appStatus, protocolStatus));
+  return Buffer.concat([...ends, last]);
 }
 
 /** GET_VALUES_RESULT (FastCGI 1.0 §4.1). */
