@@ -302,7 +302,9 @@ print(len(read), file=sys.stderr)`;
       await change(path);
       const now = await page(warm.scripts.start, url);
       assert.notDeepEqual(now, earlier);
-      assert.deepEqual(withoutETag(now), withoutETag(await page(spawned, url)));
+      const made = await page(spawned, url);
+      assert.deepEqual(withoutETag(now), withoutETag(made));
+      assert.deepEqual(await page(warm.scripts.start, url), made);
     });
   }
 
