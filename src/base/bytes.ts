@@ -10,6 +10,9 @@ import { isUtf8 } from 'node:buffer';
  */
 export type ByteString = string;
 
+/** No bytes, as the body of most requests. */
+export const NOTHING = Buffer.alloc(0);
+
 /** The bytes that a byte string stands for. */
 export function toBuffer(bytes: ByteString): Buffer {
   return Buffer.from(bytes, 'latin1');

@@ -1,5 +1,6 @@
 /** Cuts what arrives on a FastCGI connection into records, however the transport has cut it (FastCGI 1.0 §3.3). */
 
+import { NOTHING } from '../base/bytes.js';
 import { BridgeError } from '../base/errors.js';
 import { HEADER_BYTES, RecordType, VERSION_1 } from './constants.js';
 
@@ -11,8 +12,6 @@ export type RecordEvent =
   | { readonly kind: 'data'; readonly type: number; readonly requestId: number; readonly data: Buffer }
   | { readonly kind: 'end'; readonly type: number; readonly requestId: number }
   | { readonly kind: 'control'; readonly type: number; readonly requestId: number; readonly content: Buffer };
-
-const NOTHING = Buffer.alloc(0);
 
 const streamTypes: ReadonlySet<number> = new Set([
   RecordType.PARAMS,

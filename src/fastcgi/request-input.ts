@@ -2,6 +2,7 @@
 
 import type { Writable } from 'node:stream';
 
+import { NOTHING } from '../base/bytes.js';
 import { BridgeError, reasonOf } from '../base/errors.js';
 import { Timer } from '../base/timer.js';
 import { decodeParams, PAIR_BYTES, type Params, type ParamsLimits } from './params.js';
@@ -12,7 +13,6 @@ export interface RequestLimits extends ParamsLimits {
 }
 
 const FIRST_CAPACITY = 1_024;
-const NOTHING = Buffer.alloc(0);
 
 /**
  * Takes a request's input from the connection and keeps it for the request's handler, who changes none of the fields. Owns a

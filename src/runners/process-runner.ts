@@ -1,15 +1,13 @@
 /** Runs each invocation in a process of its own, made for it and gone with it; how it is made is another's business. */
 
 import type { Invocation } from '../cgi/invocation.js';
+import { NOTHING } from '../base/bytes.js';
 import { BridgeError, reasonOf } from '../base/errors.js';
 import type { RunnerStatus } from '../base/runner-status.js';
 import type { RunResult, RunLimits, Runner, RunStreams } from './runner.js';
 import { type ScriptProcess, ScriptRun } from './script-run.js';
 import { ShortLived } from '../base/memory.js';
 import type { WaitSignal } from '../base/timer.js';
-
-/** The body of most requests. */
-export const NOTHING = Buffer.alloc(0);
 
 /**
  * Makes the process of an invocation. What has to wait for something stops waiting when `signal` aborts.

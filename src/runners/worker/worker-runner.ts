@@ -1,9 +1,10 @@
 /** Runs invocations in the workers of a FastCGI application: a request goes to a free one, and its answer comes back. */
 
+import { NOTHING } from '../../base/bytes.js';
 import type { Invocation } from '../../cgi/invocation.js';
 import { systemCodeOf } from '../../base/errors.js';
 import type { Requester } from '../../fastcgi/requester.js';
-import { NOTHING, ProcessRunner } from '../process-runner.js';
+import { ProcessRunner } from '../process-runner.js';
 import type { RunnerStatus } from '../../base/runner-status.js';
 import type { RunResult, RunLimits, Runner, RunStreams } from '../runner.js';
 import type { Worker } from './worker.js';
