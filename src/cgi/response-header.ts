@@ -16,16 +16,6 @@ export interface ResponseHeader {
 const LF = 0x0a;
 const CR = 0x0d;
 
-/** Where the header block ends, after its empty line (LF or CRLF); -1 while it has not. */
-function headerEnd(bytes: Buffer, searchFrom: number): number {
-  for (let lf = bytes.indexOf(LF, searchFrom); lf !== -1; lf = bytes.indexOf(LF, lf + 1)) {
-    const lineIsEmpty =
-      lf === 0 || bytes[lf - 1] === LF || (bytes[lf - 1] === CR && (lf === 1 || bytes[lf - 2] === LF));
-    if (lineIsEmpty) return lf + 1;
-  }
-  return -1;
-}
-
 /** Collects a response's header, in whatever cut it comes, up to `maxHeaderBytes`. */
 export class ResponseHeaderReader {
   readonly #maxHeaderBytes: number;
@@ -45,25 +35,26 @@ export class ResponseHeaderReader {
   push(chunk: Buffer): ResponseHeader | undefined {
     this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);
     for (;;) {
-      const end = headerEnd(this.#held, this.#searched);
-      if (end === -1 || end > this.#maxHeaderBytes) {
-        if (this.#held.length > this.#maxHeaderBytes) throw this.#tooLarge();
-        this.#searched = this.#held.length;
+      const held = this.#held;
+      // The block ends with its empty line: LF or CRLF, after another line's end or at the very beginning.
+      let lf = held.indexOf(LF, this.#searched);
+      for (; lf > 0; lf = held.indexOf(LF, lf + 1)) {
+        if (held[lf - 1] === LF || (held[lf - 1] === CR && (lf === 1 || held[lf - 2] === LF))) break;
+      }
+      const end = lf + 1;
+      if (end === 0 || end > this.#maxHeaderBytes) {
+        if (held.length > this.#maxHeaderBytes) throw this.#tooLarge();
+        this.#searched = held.length;
         return undefined;
       }
-      const block = this.#held.toString('latin1', 0, end);
-      if (/^HTTP\/\d(?:\.\d)? 1\d\d/.test(block)) {
-        this.#held = this.#held.subarray(end);
+      const written = held.toString('latin1', 0, end);
+      if (/^HTTP\/\d(?:\.\d)? 1\d\d/.test(written)) {
+        this.#held = held.subarray(end);
         this.#searched = 0;
         continue;
       }
-      const fields = responseFields(block);
-      return {
-        status: fields.status,
-        contentBytes: fields.contentBytes,
-        header: Buffer.from(fields.block, 'latin1'),
-        body: this.#held.subarray(end),
-      };
+      const { status, contentBytes, block } = responseFields(written);
+      return { status, contentBytes, header: Buffer.from(block, 'latin1'), body: held.subarray(end) };
     }
   }
 
@@ -105,38 +96,46 @@ const MAX_SHOWN = 100;
  * @throws BridgeError `ERR_INVALID_HEADER` for what web servers refuse or, worse, take for different things.
  */
 export function responseFields(written: string): ResponseFields {
-  const block = withoutStatusLine(written);
-  const fields = block.split(/\r?\n/).slice(0, -2).map(fieldOf);
-  if (fields.length === 0) throw invalid('has no field');
-  const values = (name: string): string[] => fields.flatMap((field) => (field[0] === name ? [field[1]] : []));
-  const stated = only('Status', values('status').map(statusOf));
-  const length = only('Content-Length', values('content-length').map(lengthOf));
-  const status = stated ?? (values('location').length > 0 ? 302 : 200);
+  let block = written;
+  const statusLine = /^HTTP\/\d(?:\.\d)?( \d{3}[^\r\n]*)\r?\n/.exec(written);
+  if (statusLine !== null) {
+    block = written.slice(statusLine[0].length);
+    // Perl's CGI.pm, told of NPH, writes both.
+    if (!/^status:/im.test(block)) block = `Status:${statusLine[1] ?? ''}${firstEnd(written)}${block}`;
+  }
+  const lines = block.split(/\r?\n/).slice(0, -2);
+  if (lines.length === 0) throw invalid('has no field');
+  let stated: number | undefined;
+  let length: number | undefined;
+  let isRedirect = false;
+  for (const line of lines) {
+    // CGI/1.1 knows no lines that continue the one before.
+    const [, name, text] = FIELD.exec(line) ?? [];
+    if (name === undefined || text === undefined)
+      throw invalid(`has a line that is no field: ${shown(line)}`);
+    const value = text.trim();
+    switch (name.toLowerCase()) {
+      case 'status':
+        stated = same('Status', stated, statusOf(value));
+        break;
+      case 'content-length':
+        length = same('Content-Length', length, lengthOf(value));
+        break;
+      case 'location':
+        isRedirect = true;
+    }
+  }
+  const status = stated ?? (isRedirect ? 302 : 200);
   return {
     status,
     // RFC 9110 §6.4.1: these have no content, whatever a field says.
     contentBytes: status === 204 || status === 304 ? 0 : length,
-    block: stated === undefined && status === 302 ? `Status: 302 Found${firstEnd(block)}${block}` : block,
+    block: stated === undefined && isRedirect ? `Status: 302 Found${firstEnd(block)}${block}` : block,
   };
-}
-
-function withoutStatusLine(block: string): string {
-  const statusLine = /^HTTP\/\d(?:\.\d)?( \d{3}[^\r\n]*)\r?\n/.exec(block);
-  if (statusLine === null) return block;
-  const rest = block.slice(statusLine[0].length);
-  // Perl's CGI.pm, told of NPH, writes both.
-  return /^status:/im.test(rest) ? rest : `Status:${statusLine[1] ?? ''}${firstEnd(block)}${rest}`;
 }
 
 function firstEnd(block: string): string {
   return block[block.indexOf('\n') - 1] === '\r' ? '\r\n' : '\n';
-}
-
-/** A line's name, in lower case, and value; CGI/1.1 knows no lines that continue the one before. */
-function fieldOf(line: string): readonly [name: string, value: string] {
-  const [, name, value] = FIELD.exec(line) ?? [];
-  if (name === undefined || value === undefined) throw invalid(`has a line that is no field: ${shown(line)}`);
-  return [name.toLowerCase(), value.trim()];
 }
 
 function statusOf(value: string): number {
@@ -149,11 +148,11 @@ function lengthOf(value: string): number {
   return Number(value);
 }
 
-/** What all of a field's occurrences say: web servers choose the first, the last, or to refuse it. */
-function only(name: string, [first, ...others]: readonly number[]): number | undefined {
-  if (others.some((other) => other !== first))
+/** What a field says that another one of its name may have said before: web servers choose either, or refuse it. */
+function same(name: string, before: number | undefined, value: number): number {
+  if (before !== undefined && before !== value)
     throw invalid(`has a ${name} more than once, each with another value`);
-  return first;
+  return value;
 }
 
 function shown(text: string): string {
