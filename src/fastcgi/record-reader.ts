@@ -51,50 +51,41 @@ export class RecordReader {
         this.#headerBytes += taken;
         offset += taken;
         if (this.#headerBytes < HEADER_BYTES) return;
-        this.#startRecord();
+        const version = this.#header.readUInt8(0);
+        if (version !== VERSION_1) {
+          const versions = `version ${String(version)}, not ${String(VERSION_1)}`;
+          const why = `the peer sent a record of ${versions}: it does not speak FastCGI 1.0`;
+          throw new BridgeError('ERR_FASTCGI_VERSION', why);
+        }
+        this.#at = 'content';
+        this.#leftBytes = this.#header.readUInt16BE(4);
         if (this.#leftBytes > 0) continue;
       }
+      // A piece of content or padding; one without octets is all of a record without content.
       const piece = this.#leftBytes > 0 ? chunk.subarray(offset, offset + this.#leftBytes) : NOTHING;
       this.#leftBytes -= piece.length;
       offset += piece.length;
-      const event = this.#take(piece);
-      if (event !== undefined) yield event;
+      const isContent = this.#at === 'content';
+      const isWhole = this.#leftBytes === 0;
+      if (isWhole) {
+        this.#leftBytes = isContent ? this.#header.readUInt8(6) : 0;
+        this.#at = this.#leftBytes > 0 ? 'padding' : 'header';
+        if (this.#at === 'header') this.#headerBytes = 0;
+      }
+      if (!isContent) continue;
+      const type = this.#header.readUInt8(1);
+      const requestId = this.#header.readUInt16BE(2);
+      if (!streamTypes.has(type)) {
+        this.#parts.push(piece);
+        if (!isWhole) continue;
+        const content = this.#parts.length === 1 ? piece : Buffer.concat(this.#parts);
+        this.#parts = [];
+        yield { kind: 'control', type, requestId, content };
+      } else if (piece.length > 0) {
+        yield { kind: 'data', type, requestId, data: piece };
+      } else {
+        yield { kind: 'end', type, requestId };
+      }
     }
-  }
-
-  #startRecord(): void {
-    const version = this.#header.readUInt8(0);
-    if (version !== VERSION_1) {
-      throw new BridgeError(
-        'ERR_FASTCGI_VERSION',
-        `the peer sent a record of version ${String(version)}, not ${String(VERSION_1)}: it does not speak FastCGI 1.0`,
-      );
-    }
-    this.#at = 'content';
-    this.#leftBytes = this.#header.readUInt16BE(4);
-  }
-
-  /** Takes a piece of content or padding; one without octets is all of a record without content. */
-  #take(piece: Buffer): RecordEvent | undefined {
-    const isContent = this.#at === 'content';
-    const isWhole = this.#leftBytes === 0;
-    if (isWhole) {
-      this.#leftBytes = isContent ? this.#header.readUInt8(6) : 0;
-      this.#at = this.#leftBytes > 0 ? 'padding' : 'header';
-      if (this.#at === 'header') this.#headerBytes = 0;
-    }
-    if (!isContent) return undefined;
-    const type = this.#header.readUInt8(1);
-    const requestId = this.#header.readUInt16BE(2);
-    if (streamTypes.has(type)) {
-      return piece.length > 0
-        ? { kind: 'data', type, requestId, data: piece }
-        : { kind: 'end', type, requestId };
-    }
-    this.#parts.push(piece);
-    if (!isWhole) return undefined;
-    const content = this.#parts.length === 1 ? piece : Buffer.concat(this.#parts);
-    this.#parts = [];
-    return { kind: 'control', type, requestId, content };
   }
 }
