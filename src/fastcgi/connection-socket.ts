@@ -23,6 +23,8 @@ const LINGER_MS = 5_000;
 
 /** Owns the socket it is given: closes it when the peer, `finish` or `destroy` says so, unless it was `release`d. */
 export class ConnectionSocket {
+  /** Once it is not `open`, nothing that comes matters any more. Nobody else changes it. */
+  state: 'open' | 'finishing' | 'closed' = 'open';
   /** Resolves when the socket is closed, or somebody else's. */
   readonly closed: Promise<void>;
 
@@ -36,7 +38,6 @@ export class ConnectionSocket {
     this.destroy();
   });
   #unawaitedBytes = 0;
-  #state: 'open' | 'finishing' | 'closed' = 'open';
 
   constructor(socket: Duplex, options: SocketOptions, events: SocketEvents) {
     this.#stream = socket;
@@ -59,11 +60,6 @@ export class ConnectionSocket {
     socket.once('close', this.#onClosed).on('data', this.#onData).once('end', this.#onEnd);
   }
 
-  /** Whether nothing that comes matters any more. */
-  get isFinished(): boolean {
-    return this.#state !== 'open';
-  }
-
   /** Whether the web server has sent something that has not come here yet; undefined where nobody can say. */
   get hasUnread(): boolean | undefined {
     return this.#options.hasUnread?.(this.#stream);
@@ -71,7 +67,7 @@ export class ConnectionSocket {
 
   /** Sends octets in order, at least one piece; calls `done` when the web server can take more. */
   readonly send = (octets: readonly Buffer[], done?: () => void): void => {
-    if (this.#state === 'closed') return;
+    if (this.state === 'closed') return;
     let unawaited = 0;
     if (done === undefined) for (const { length } of octets) unawaited += length;
     this.#unawaitedBytes += unawaited;
@@ -79,15 +75,16 @@ export class ConnectionSocket {
     for (const buffer of octets.slice(0, -1)) this.#stream.write(buffer);
     this.#stream.write(octets.at(-1), (error) => {
       this.#stall.stop();
-      this.#awaitReading();
       // Without a peer the request is aborted by the socket's close: its stream must neither fail nor finish before. Node
       // calls back without an error what was waiting when the socket was destroyed.
       if (error || this.#stream.destroyed) return;
+      // It has read, and has all its time for what is left.
+      if (this.#stream.writableLength > 0) this.#stall.start();
       this.#unawaitedBytes -= unawaited;
       (done ?? this.#events.onRead)();
     });
     this.#stream.uncork();
-    this.#awaitReading();
+    if (this.#stream.writableLength > 0) this.#stall.start();
   };
 
   /**
@@ -95,13 +92,14 @@ export class ConnectionSocket {
    * answer to speak of, can be sent without end. Where the rest `isDue` of what it has begun, it has its time for that.
    */
   readOn(isWanted: boolean, isDue: boolean): void {
-    if (this.#state === 'closed') return;
-    const reads = this.isFinished || (isWanted && this.#unawaitedBytes <= MAX_UNAWAITED_BYTES);
+    if (this.state === 'closed') return;
+    const isFinished = this.state !== 'open';
+    const reads = isFinished || (isWanted && this.#unawaitedBytes <= MAX_UNAWAITED_BYTES);
     if (reads === this.#stream.isPaused()) {
       if (reads) this.#stream.resume();
       else this.#stream.pause();
     }
-    if (reads && isDue && !this.isFinished) this.#restOfRecord.start();
+    if (reads && isDue && !isFinished) this.#restOfRecord.start();
     else this.#restOfRecord.stop();
   }
 
@@ -111,8 +109,8 @@ export class ConnectionSocket {
    * all has come that `isWhole` speaks of, and nothing is under way, it closes at once, which costs less.
    */
   finish(isWhole = false): void {
-    if (this.isFinished) return;
-    this.#state = 'finishing';
+    if (this.state !== 'open') return;
+    this.state = 'finishing';
     this.#restOfRecord.stop();
     if (isWhole && this.#isAtRest && this.hasUnread === false) {
       // Before Node has called back, each write would make an error of it.
@@ -121,12 +119,15 @@ export class ConnectionSocket {
       });
       return;
     }
-    this.#stream.end(this.#lingerOn).resume();
+    this.#stream.end(() => {
+      if (!this.#stream.destroyed) this.#linger.start();
+    });
+    this.#stream.resume();
   }
 
   /** Has the web server know of our end, if it has come, before that can send anything more. */
   endAtOnce(): void {
-    if (this.#state === 'finishing') this.#options.endAtOnce?.(this.#stream);
+    if (this.state === 'finishing') this.#options.endAtOnce?.(this.#stream);
   }
 
   /**
@@ -135,7 +136,7 @@ export class ConnectionSocket {
    */
   release(): boolean {
     const socket = this.#stream;
-    if (this.isFinished || socket.destroyed || !this.#isAtRest) return false;
+    if (this.state !== 'open' || socket.destroyed || !this.#isAtRest) return false;
     socket.off('close', this.#onClosed).off('data', this.#onData).off('end', this.#onEnd);
     this.#onClosed();
     return true;
@@ -160,30 +161,22 @@ export class ConnectionSocket {
     noteBytesRead(chunk.length);
     this.#linger.putOff();
     this.#restOfRecord.putOff();
-    if (!this.isFinished) this.#events.onChunk(chunk);
+    if (this.state === 'open') this.#events.onChunk(chunk);
   };
 
   /** A web server that ends its side has left: none of them half-closes, and nothing else shows that it is gone. */
   readonly #onEnd = (): void => {
     this.#events.onLeft();
     this.finish();
-    this.#lingerOn();
+    if (!this.#stream.destroyed) this.#linger.start();
   };
 
   readonly #onClosed = (): void => {
-    this.#state = 'closed';
+    this.state = 'closed';
     this.#linger.stop();
     this.#stall.stop();
     this.#restOfRecord.stop();
     this.#events.onLeft();
     this.#resolveClosed();
-  };
-
-  #awaitReading(): void {
-    if (!this.#stream.destroyed && this.#stream.writableLength > 0) this.#stall.start();
-  }
-
-  readonly #lingerOn = (): void => {
-    if (!this.#stream.destroyed) this.#linger.start();
   };
 }

@@ -4,14 +4,19 @@ import type { Duplex } from 'node:stream';
 
 import { BridgeError, reasonOf } from '../base/errors.js';
 import { Timer } from '../base/timer.js';
-import { NULL_REQUEST_ID, ProtocolStatus, RecordType, recordTypeName, Role } from './constants.js';
-import { endRequest, managementAnswer, outOfSequence, streamRecords } from './record-writer.js';
+import { BeginRequest, KEEP_CONN, NULL_REQUEST_ID, ProtocolStatus, RecordType, Role } from './constants.js';
+import {
+  endRequest,
+  fromApplication,
+  managementAnswer,
+  outOfSequence,
+  streamRecords,
+} from './record-writer.js';
 import type { ConnectionOptions, RefusalReason } from './connection-options.js';
 import { ConnectionSocket } from './connection-socket.js';
 import { REQUEST_BYTES } from './params.js';
-import { type RecordEvent, RecordReader } from './record-reader.js';
-import { beginOf, type Carrier, Request } from './request.js';
-import type { RequestLimits } from './request-input.js';
+import { RecordReader } from './record-reader.js';
+import { type Carrier, Request } from './request.js';
 
 /**
  * How long a connection that is to close waits for one more request. FastCGI can't say that a connection is about to close,
@@ -28,7 +33,6 @@ export class Connection implements Carrier {
   hasBegun = false;
 
   readonly #options: ConnectionOptions;
-  readonly #limits: RequestLimits;
   readonly #socket: ConnectionSocket;
   readonly #reader = new RecordReader();
   readonly #requests = new Map<number, Request>();
@@ -54,9 +58,7 @@ export class Connection implements Carrier {
   #onDetached: (() => void) | undefined;
 
   constructor(socket: Duplex, options: ConnectionOptions) {
-    const { idleTimeoutMs, maxParamsBytes, paramsBudget } = options;
     this.#options = options;
-    this.#limits = { maxParamsBytes, paramsBudget, paramsTimeoutMs: idleTimeoutMs };
     const events = { onChunk: this.#take, onLeft: this.#left, onRead: this.#goOn };
     this.#socket = new ConnectionSocket(socket, options, events);
     this.closed = this.#socket.closed;
@@ -73,7 +75,9 @@ export class Connection implements Carrier {
 
   /** Since when it has waited for a request, by `performance.now()`; undefined while it has one, and once it is to close. */
   get idleSince(): number | undefined {
-    return this.#takes === 'all' && this.#isIdle && !this.#socket.isFinished ? this.#idleSince : undefined;
+    return this.#takes === 'all' && this.#isIdle && this.#socket.state === 'open'
+      ? this.#idleSince
+      : undefined;
   }
 
   /** Closes an idle connection, unless the web server has just sent something on it; says whether. */
@@ -110,7 +114,7 @@ export class Connection implements Carrier {
 
   requestEnded(request: Request): void {
     this.#requests.delete(request.requestId);
-    this.#limits.paramsBudget.give(REQUEST_BYTES);
+    this.#options.paramsBudget.give(REQUEST_BYTES);
     this.#idleSince = performance.now();
     this.#mayFollow ||= !request.input.hasEnded;
     if (!request.keepConn) this.#takes = 'none';
@@ -126,12 +130,22 @@ export class Connection implements Carrier {
     this.#isTaking = true;
     try {
       for (const event of this.#reader.read(chunk)) {
-        const endsBody = event.kind === 'end' && event.type === RecordType.STDIN;
-        if (!endsBody || event.requestId !== this.#ready?.requestId) this.#handOver();
-        if (event.requestId === NULL_REQUEST_ID) this.send([managementAnswer(event, this.#options.values)]);
-        else this.#dispatch(event);
+        const { type, requestId } = event;
+        const endsBody = event.kind === 'end' && type === RecordType.STDIN;
+        if (!endsBody || requestId !== this.#ready?.requestId) this.#handOver();
+        const request = this.#requests.get(requestId);
+        if (requestId === NULL_REQUEST_ID) this.send([managementAnswer(event, this.#options.values)]);
+        else if (event.kind === 'control') this.#takeControl(type, requestId, event.content);
+        // Records of a request that has ended may still be under way (FastCGI 1.0 §3.3: they are ignored).
+        else if (request === undefined) continue;
+        else if (type === RecordType.PARAMS) {
+          if (event.kind === 'data') request.input.takeParams(event.data);
+          else if (request.input.endParams()) this.#ready = request;
+        } else if (type === RecordType.STDIN && event.kind === 'data') request.input.takeStdin(event.data);
+        else if (type === RecordType.STDIN) request.input.endStdin();
+        else if (type !== RecordType.DATA) throw fromApplication(type);
         // After our last response on it the connection is only drained, whatever the rest of the chunk is.
-        if (this.#socket.isFinished) return;
+        if (this.#socket.state !== 'open') return;
       }
     } catch (error) {
       this.#handOver();
@@ -156,67 +170,55 @@ export class Connection implements Carrier {
     request.body = body;
   }
 
-  #dispatch(event: RecordEvent): void {
-    const { type, requestId } = event;
-    if (event.kind === 'control') {
-      if (type === RecordType.BEGIN_REQUEST) this.#begin(requestId, event.content);
-      else if (type === RecordType.ABORT_REQUEST) this.#abort(requestId);
-      else if (type <= RecordType.UNKNOWN_TYPE && type !== 0 && type !== RecordType.GET_VALUES) {
-        throw outOfSequence(`${recordTypeName(type)}, which only an application sends (FastCGI 1.0 §3.3)`);
-      }
+  /** Begins a request, refuses it or aborts it; ignores what a later FastCGI may define. */
+  #takeControl(type: number, requestId: number, content: Buffer): void {
+    const active = this.#requests.get(requestId);
+    if (type === RecordType.ABORT_REQUEST) {
+      const why = 'the web server sent ABORT_REQUEST';
+      active?.abort(new BridgeError('ERR_FASTCGI_DISCONNECTED', why), { answer: true });
       return;
     }
-    // Records of a request that has ended may still be under way (FastCGI 1.0 §3.3: they are ignored).
-    const request = this.#requests.get(requestId);
-    if (request === undefined) return;
-    const { input } = request;
-    if (type === RecordType.PARAMS) {
-      if (event.kind === 'data') input.takeParams(event.data);
-      else if (input.endParams()) this.#ready = request;
-    } else if (type === RecordType.STDIN) {
-      if (event.kind === 'data') input.takeStdin(event.data);
-      else input.endStdin();
-    } else if (type !== RecordType.DATA) {
-      throw outOfSequence(`${recordTypeName(type)}, which only an application sends (FastCGI 1.0 §3.3)`);
+    if (type !== RecordType.BEGIN_REQUEST) {
+      const isKnown = type <= RecordType.UNKNOWN_TYPE && type !== 0;
+      if (isKnown && type !== RecordType.GET_VALUES) throw fromApplication(type);
+      return;
     }
-  }
-
-  #begin(requestId: number, content: Buffer): void {
-    const { role, keepConn } = beginOf(content);
-    if (this.#requests.has(requestId)) {
-      throw outOfSequence(
-        `BEGIN_REQUEST for request ${String(requestId)}, which is active (FastCGI 1.0 §3.3)`,
-      );
+    const begin = new BeginRequest();
+    if (content.length !== begin.getSize()) {
+      const octets = `a BEGIN_REQUEST of ${String(content.length)} octets, not 8 (FastCGI 1.0 §5.1)`;
+      throw new BridgeError('ERR_FASTCGI_LENGTH', `the web server sent ${octets}`);
     }
-    const refusal = role === Role.RESPONDER ? this.#refusal() : undefined;
-    if (role !== Role.RESPONDER) {
-      this.send([endRequest(requestId, 0, ProtocolStatus.UNKNOWN_ROLE)]);
-    } else if (refusal !== undefined) {
+    begin.read(content);
+    if (active !== undefined) {
+      const which = `request ${String(requestId)}, which is active`;
+      throw outOfSequence(`BEGIN_REQUEST for ${which} (FastCGI 1.0 §3.3)`);
+    }
+    const keepConn = (begin.flags & KEEP_CONN) !== 0;
+    if (begin.role === Role.RESPONDER) {
+      const { maxRequests, paramsBudget, refuse } = this.#options;
+      let refusal: RefusalReason;
+      if (this.#takes === 'none') {
+        refusal = 'draining';
+      } else if (this.#requests.size >= maxRequests) {
+        refusal = 'max-requests';
+      } else if (!paramsBudget.take(REQUEST_BYTES)) {
+        refusal = 'max-params-total';
+      } else {
+        this.hasBegun = true;
+        this.#requests.set(requestId, new Request(requestId, keepConn, this, this.#options));
+        return;
+      }
       this.send([
-        ...streamRecords(RecordType.STDOUT, requestId, this.#options.refuse(refusal)),
+        ...streamRecords(RecordType.STDOUT, requestId, refuse(refusal)),
         endRequest(requestId, 0, ProtocolStatus.REQUEST_COMPLETE, [RecordType.STDOUT]),
       ]);
     } else {
-      this.hasBegun = true;
-      this.#requests.set(requestId, new Request(requestId, keepConn, this, this.#limits));
-      return;
+      this.send([endRequest(requestId, 0, ProtocolStatus.UNKNOWN_ROLE)]);
     }
     this.#mayFollow = true;
     this.#idleSince = performance.now();
     if (!keepConn) this.#takes = 'none';
     this.#goOn();
-  }
-
-  /** Why one more request can't be taken; undefined where its part of the budget is. */
-  #refusal(): RefusalReason | undefined {
-    if (this.#takes === 'none') return 'draining';
-    if (this.#requests.size >= this.#options.maxRequests) return 'max-requests';
-    return this.#limits.paramsBudget.take(REQUEST_BYTES) ? undefined : 'max-params-total';
-  }
-
-  #abort(requestId: number): void {
-    const why = 'the web server sent ABORT_REQUEST';
-    this.#requests.get(requestId)?.abort(new BridgeError('ERR_FASTCGI_DISCONNECTED', why), { answer: true });
   }
 
   /** Reads on or pauses; without requests, ends as it was told to. */

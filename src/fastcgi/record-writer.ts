@@ -28,9 +28,20 @@ const PADDING = Buffer.alloc(1);
 /** A record type beyond those of FastCGI 1.0 §8. */
 const UNDEFINED_TYPE = 254;
 
-/** As numbers, of which a Buffer takes the lowest eight bits. */
-function header(type: number, requestId: number, contentBytes = 0, paddingBytes = 0): readonly number[] {
-  return [VERSION_1, type, requestId >> 8, requestId, contentBytes >> 8, contentBytes, paddingBytes, 0];
+/** A record's header; without content it is the whole record. */
+function header(type: number, requestId: number, contentBytes = 0, paddingBytes = 0): Buffer {
+  const octets = [
+    VERSION_1,
+    type,
+    requestId >> 8,
+    requestId,
+    contentBytes >> 8,
+    contentBytes,
+    paddingBytes,
+    0,
+  ];
+  // Which takes the lowest eight bits of each number.
+  return Buffer.from(octets);
 }
 
 function controlRecord(
@@ -40,7 +51,7 @@ function controlRecord(
 ): Buffer {
   const content = Buffer.alloc(body.getSize());
   body.write(content);
-  return Buffer.from([...header(type, requestId, content.length), ...content]);
+  return Buffer.concat([header(type, requestId, content.length), content]);
 }
 
 /**
@@ -52,14 +63,14 @@ export function streamRecords(type: number, requestId: number, data: Buffer): Bu
   const padding = type === RecordType.STDERR ? [PADDING] : [];
   for (let offset = 0; offset < data.length; offset += FULL_CONTENT_BYTES) {
     const content = data.subarray(offset, offset + FULL_CONTENT_BYTES);
-    octets.push(Buffer.from(header(type, requestId, content.length, padding.length)), content, ...padding);
+    octets.push(header(type, requestId, content.length, padding.length), content, ...padding);
   }
   return octets;
 }
 
 /** The record without content that ends a stream (FastCGI 1.0 §3.3). */
 export function streamEnd(type: number, requestId: number): Buffer {
-  return Buffer.from(header(type, requestId));
+  return header(type, requestId);
 }
 
 /** BEGIN_REQUEST (FastCGI 1.0 §5.1). */
@@ -69,7 +80,7 @@ export function beginRequest(requestId: number, role: number, flags: number): Bu
 
 /** ABORT_REQUEST (FastCGI 1.0 §5.4). */
 export function abortRequest(requestId: number): Buffer {
-  return Buffer.from(header(RecordType.ABORT_REQUEST, requestId));
+  return header(RecordType.ABORT_REQUEST, requestId);
 }
 
 /**
@@ -81,9 +92,10 @@ export function endRequest(
   protocolStatus: number,
   streamTypes: readonly number[] = [],
 ): Buffer {
-  const ends = streamTypes.map((type) => streamEnd(type, requestId));
-  const last = controlRecord(RecordType.END_REQUEST, requestId, new EndRequest(appStatus, protocolStatus));
-  return Buffer.concat([...ends, last]);
+  const octets: Buffer[] = [];
+  for (const type of streamTypes) octets.push(header(type, requestId));
+  octets.push(controlRecord(RecordType.END_REQUEST, requestId, new EndRequest(appStatus, protocolStatus)));
+  return Buffer.concat(octets);
 }
 
 /** GET_VALUES_RESULT (FastCGI 1.0 §4.1). */
@@ -98,7 +110,7 @@ export function unknownType(type: number): Buffer {
 
 /** A management record of a type that FastCGI 1.0 does not define, which UNKNOWN_TYPE answers (§4.2). */
 export function unknownManagementRecord(): Buffer {
-  return Buffer.from(header(UNDEFINED_TYPE, NULL_REQUEST_ID));
+  return header(UNDEFINED_TYPE, NULL_REQUEST_ID);
 }
 
 /**
@@ -119,4 +131,9 @@ export function managementAnswer(event: RecordEvent, values: Readonly<Record<str
 /** A record that may not come at that point, or not from a web server. */
 export function outOfSequence(what: string): BridgeError {
   return new BridgeError('ERR_FASTCGI_SEQUENCE', `the web server sent ${what}`);
+}
+
+/** A record that no web server may send at any point. */
+export function fromApplication(type: number): BridgeError {
+  return outOfSequence(`${recordTypeName(type)}, which only an application sends (FastCGI 1.0 §3.3)`);
 }

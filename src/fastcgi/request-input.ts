@@ -9,7 +9,7 @@ import { decodeParams, PAIR_BYTES, type Params, type ParamsLimits } from './para
 
 export interface RequestLimits extends ParamsLimits {
   /** From BEGIN_REQUEST to the end of PARAMS, in milliseconds, 0 for no limit; then `problem` and no params. */
-  readonly paramsTimeoutMs: number;
+  readonly idleTimeoutMs: number;
 }
 
 const FIRST_CAPACITY = 1_024;
@@ -45,9 +45,9 @@ export class RequestInput {
   constructor(requestId: number, limits: RequestLimits, onLate: () => void) {
     this.#requestId = requestId;
     this.#limits = limits;
-    this.#late = new Timer(limits.paramsTimeoutMs, () => {
+    this.#late = new Timer(limits.idleTimeoutMs, () => {
       this.#at = 'given-up';
-      const waited = `${String(limits.paramsTimeoutMs)} ms (--idle-timeout)`;
+      const waited = `${String(limits.idleTimeoutMs)} ms (--idle-timeout)`;
       const why = `the web server has begun a request and not ended its params within ${waited}`;
       this.#refuse(new BridgeError('ERR_PARAMS_TIMEOUT', why));
       onLate();
@@ -87,11 +87,14 @@ export class RequestInput {
     if (this.#at !== 'params') throw this.#outOfSequence('PARAMS after the end of PARAMS');
     const begin = this.#paramsBytes;
     this.#paramsBytes += data.length;
-    const { maxParamsBytes } = this.#limits;
-    if (this.#isBeyondBudget || this.#paramsBytes > maxParamsBytes || !this.#takeOfBudget(data.length)) {
+    const { maxParamsBytes, paramsBudget } = this.#limits;
+    const isTooLarge = this.#paramsBytes > maxParamsBytes;
+    this.#isBeyondBudget ||= !isTooLarge && !paramsBudget.take(data.length);
+    if (isTooLarge || this.#isBeyondBudget) {
       this.#forgetParams();
       return;
     }
+    this.#takenBytes += data.length;
     if (this.#paramsBytes > this.#octets.length) {
       const wanted = Math.max(this.#paramsBytes, 2 * this.#octets.length, FIRST_CAPACITY);
       const larger = Buffer.alloc(Math.min(maxParamsBytes, wanted));
@@ -107,8 +110,23 @@ export class RequestInput {
     if (this.#at !== 'params') throw this.#outOfSequence('a second end of PARAMS');
     this.#at = 'stdin';
     this.#late.stop();
+    const { maxParamsBytes, paramsBudget } = this.#limits;
     try {
-      this.params = this.#decoded();
+      if (this.#paramsBytes > maxParamsBytes) {
+        const sent = `${String(this.#paramsBytes)} octets of params, more than --max-params-size allows`;
+        throw new BridgeError(
+          'ERR_MAX_PARAMS_SIZE',
+          `the web server sent ${sent} (${String(maxParamsBytes)})`,
+        );
+      }
+      const params = decodeParams(this.#octets.subarray(0, this.#paramsBytes));
+      const pairBytes = PAIR_BYTES * params.length;
+      if (this.#isBeyondBudget || !paramsBudget.take(pairBytes)) {
+        const most = `--max-params-total (${String(paramsBudget.maxBytes)} bytes)`;
+        throw new BridgeError('ERR_MAX_PARAMS_TOTAL', `the params of all requests reach ${most}`);
+      }
+      this.#takenBytes += pairBytes;
+      this.params = params;
       this.#octets = NOTHING;
       this.paramsAt = performance.now();
     } catch (error) {
@@ -146,30 +164,10 @@ export class RequestInput {
     this.#forgetParams();
   }
 
-  #decoded(): Params {
-    const { maxParamsBytes, paramsBudget } = this.#limits;
-    if (this.#paramsBytes > maxParamsBytes) {
-      const sent = `${String(this.#paramsBytes)} octets of params, more than --max-params-size allows`;
-      throw new BridgeError('ERR_MAX_PARAMS_SIZE', `the web server sent ${sent} (${String(maxParamsBytes)})`);
-    }
-    const params = decodeParams(this.#octets.subarray(0, this.#paramsBytes));
-    if (this.#isBeyondBudget || !this.#takeOfBudget(PAIR_BYTES * params.length)) {
-      const most = `--max-params-total (${String(paramsBudget.maxBytes)} bytes)`;
-      throw new BridgeError('ERR_MAX_PARAMS_TOTAL', `the params of all requests reach ${most}`);
-    }
-    return params;
-  }
-
   #refuse(problem: BridgeError): void {
     this.problem = problem;
     this.paramsAt = performance.now();
     this.#forgetParams();
-  }
-
-  #takeOfBudget(bytes: number): boolean {
-    this.#isBeyondBudget = !this.#limits.paramsBudget.take(bytes);
-    if (!this.#isBeyondBudget) this.#takenBytes += bytes;
-    return !this.#isBeyondBudget;
   }
 
   #forgetParams(): void {

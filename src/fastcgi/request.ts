@@ -2,8 +2,8 @@
 
 import { Writable } from 'node:stream';
 
-import { BridgeError } from '../base/errors.js';
-import { BeginRequest, KEEP_CONN, ProtocolStatus, RecordType } from './constants.js';
+import type { BridgeError } from '../base/errors.js';
+import { ProtocolStatus, RecordType } from './constants.js';
 import type { Params } from './params.js';
 import { endRequest, streamRecords } from './record-writer.js';
 import { RequestInput, type RequestLimits } from './request-input.js';
@@ -31,17 +31,6 @@ export interface RequestAccount {
   readonly stdoutBytes: number;
   /** Octets of STDOUT that were still to be sent when the web server gave the request up. */
   readonly unsentBytes: number;
-}
-
-/** What BEGIN_REQUEST says (FastCGI 1.0 §5.1). @throws BridgeError `ERR_FASTCGI_LENGTH` */
-export function beginOf(content: Buffer): { readonly role: number; readonly keepConn: boolean } {
-  const body = new BeginRequest();
-  if (content.length !== body.getSize()) {
-    const octets = `a BEGIN_REQUEST of ${String(content.length)} octets, not 8 (FastCGI 1.0 §5.1)`;
-    throw new BridgeError('ERR_FASTCGI_LENGTH', `the web server sent ${octets}`);
-  }
-  body.read(content);
-  return { role: body.role, keepConn: (body.flags & KEEP_CONN) !== 0 };
 }
 
 /** The appStatus of a request that the web server gave up: what a program ended by SIGTERM would leave in a shell. */
@@ -85,7 +74,7 @@ export class Request {
     this.input = new RequestInput(requestId, limits, () => {
       carrier.requestReady(this);
     });
-    this.stdout = this.#stream(RecordType.STDOUT);
+    this.stdout = new Writable({ writev: this.#writev.bind(this, RecordType.STDOUT) });
     this.signal = this.#aborted;
   }
 
@@ -100,7 +89,7 @@ export class Request {
 
   get stderr(): Writable {
     if (this.#stderr !== undefined) return this.#stderr;
-    this.#stderr = this.#stream(RecordType.STDERR);
+    this.#stderr = new Writable({ writev: this.#writev.bind(this, RecordType.STDERR) });
     return this.#state === 'open' ? this.#stderr : this.#stderr.destroy();
   }
 
@@ -131,7 +120,15 @@ export class Request {
     this.#state = 'ending';
     this.#isFlushing = true;
     const streams = this.#stderr === undefined ? [this.stdout] : [this.stdout, this.#stderr];
-    const areFlushed = streams.map(flushed);
+    // Each has passed everything on, or was destroyed, when it closes.
+    const areFlushed = streams.map(
+      (stream) =>
+        new Promise<void>((resolve) => {
+          if (stream.closed) resolve();
+          else stream.once('close', resolve);
+          stream.end();
+        }),
+    );
     this.#isFlushing = false;
     await Promise.all(areFlushed);
     const ends = this.#hasStderr ? [RecordType.STDOUT, RecordType.STDERR] : [RecordType.STDOUT];
@@ -173,34 +170,22 @@ export class Request {
     this.#carrier.requestEnded(this);
   }
 
-  #stream(type: number): Writable {
-    return new Writable({
-      writev: (chunks, done) => {
-        const octets: Buffer[] = [];
-        let bytes = 0;
-        for (const { chunk } of chunks as readonly { chunk: Buffer }[]) {
-          octets.push(...streamRecords(type, this.requestId, chunk));
-          bytes += chunk.length;
-        }
-        const isStdout = type === RecordType.STDOUT;
-        if (isStdout) this.#stdoutBytes += bytes;
-        if (isStdout && bytes > 0) this.#firstByteAt ??= performance.now();
-        if (!isStdout) this.#hasStderr ||= bytes > 0;
-        const isLast = isStdout && this.#isFlushing && bytes <= MAX_LAST_BYTES;
-        if (isLast) this.#last = octets;
-        // Where nothing was written: a record without content would end the stream.
-        if (isLast || bytes === 0) done();
-        else this.#carrier.send(octets, done);
-      },
-    });
+  /** Sends what was written to the stream of that type, in as few records as that takes. */
+  #writev(type: number, chunks: readonly { readonly chunk: Buffer }[], done: () => void): void {
+    const octets: Buffer[] = [];
+    let bytes = 0;
+    for (const { chunk } of chunks) {
+      octets.push(...streamRecords(type, this.requestId, chunk));
+      bytes += chunk.length;
+    }
+    const isStdout = type === RecordType.STDOUT;
+    if (isStdout) this.#stdoutBytes += bytes;
+    if (isStdout && bytes > 0) this.#firstByteAt ??= performance.now();
+    if (!isStdout) this.#hasStderr ||= bytes > 0;
+    const isLast = isStdout && this.#isFlushing && bytes <= MAX_LAST_BYTES;
+    if (isLast) this.#last = octets;
+    // Where nothing was written: a record without content would end the stream.
+    if (isLast || bytes === 0) done();
+    else this.#carrier.send(octets, done);
   }
-}
-
-/** Ends a stream; resolves when it has passed everything on, or was destroyed. */
-function flushed(stream: Writable): Promise<void> {
-  return new Promise((resolve) => {
-    if (stream.closed) resolve();
-    else stream.once('close', resolve);
-    stream.end();
-  });
 }

@@ -9,7 +9,7 @@ import { RequestInput } from '../../src/fastcgi/request-input.js';
 
 function inputOf(maxParamsBytes: number): [RequestInput, ByteBudget] {
   const paramsBudget = new ByteBudget(10_000_000);
-  const limits = { maxParamsBytes, paramsBudget, paramsTimeoutMs: 0 };
+  const limits = { maxParamsBytes, paramsBudget, idleTimeoutMs: 0 };
   return [new RequestInput(1, limits, () => undefined), paramsBudget];
 }
 

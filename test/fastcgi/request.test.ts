@@ -44,10 +44,10 @@ class Transport implements Carrier {
   }
 }
 
-function makeRequest({ maxParamsBytes = 100, paramsTimeoutMs = 0 } = {}): [Request, Transport] {
+function makeRequest({ maxParamsBytes = 100, idleTimeoutMs = 0 } = {}): [Request, Transport] {
   const transport = new Transport();
   const paramsBudget = new ByteBudget(1_000_000);
-  const limits = { maxParamsBytes, paramsBudget, paramsTimeoutMs };
+  const limits = { maxParamsBytes, paramsBudget, idleTimeoutMs };
   return [new Request(1, true, transport, limits), transport];
 }
 
