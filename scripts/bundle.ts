@@ -7,7 +7,7 @@ import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { build, type Plugin } from 'esbuild';
+import { build, type BuildOptions, type Plugin } from 'esbuild';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** As deep as what is compiled, which finds by that what the package has beside it (`package.ts`). */
@@ -29,29 +29,50 @@ const lateStringWidth: Plugin = {
   },
 };
 
-const { metafile } = await build({
+const shared: BuildOptions & { metafile: true } = {
   absWorkingDir: root,
-  entryPoints: { main: 'dist/src/main.js', index: 'dist/src/index.js' },
-  outdir,
-  outExtension: { '.js': '.mjs' },
   // One file for each: forty took longer to find and read, and what is read late would be another version's after an upgrade.
   bundle: true,
   platform: 'node',
-  format: 'esm',
   target: 'node20.19',
   // It has a part for each kind of machine, and may be missing.
   external: ['koffi'],
+  plugins: [lateStringWidth],
+  metafile: true,
+  logLevel: 'warning',
+};
+
+const command = await build({
+  ...shared,
+  entryPoints: ['dist/src/main.js'],
+  outfile: join(outdir, 'fcgi2cgi.js'),
+  // Node loads this format, and lines without comments and indents, in three quarters of the time. Short lines: Node
+  // prints the line of an error that nobody has caught.
+  format: 'cjs',
+  minifyWhitespace: true,
+  lineLimit: 120,
+  define: { 'import.meta.url': 'importMetaUrl' },
+  banner: {
+    js: `'use strict';
+// Read once, when Node makes its threads. src/base/threads.ts shares them out; serve may have many sites.
+process.env.UV_THREADPOOL_SIZE ??= process.argv.includes('serve') ? '128' : '16';
+const importMetaUrl = require('node:url').pathToFileURL(__filename).href;`,
+  },
+});
+
+const library = await build({
+  ...shared,
+  entryPoints: ['dist/src/index.js'],
+  outfile: join(outdir, 'index.mjs'),
+  format: 'esm',
   // Packages that are not modules ask for Node's parts by it.
   banner: {
     js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
   },
-  plugins: [lateStringWidth],
-  metafile: true,
-  logLevel: 'warning',
 });
 
 /** The directories of the packages that are in the bundle. */
-const packages = Object.keys(metafile.inputs)
+const packages = Object.keys({ ...command.metafile.inputs, ...library.metafile.inputs })
   .map((path) => /^node_modules\/(?:.*\/node_modules\/)?(?:@[^/]+\/)?[^/]+/.exec(path)?.[0])
   .filter((path) => path !== undefined);
 
@@ -65,15 +86,5 @@ const licences = [...new Set(packages)].sort().map((path) => {
 });
 
 writeFileSync(join(outdir, 'LICENSES'), licences.join(`\n${'-'.repeat(80)}\n\n`));
-writeFileSync(
-  join(outdir, 'fcgi2cgi.js'),
-  `#!/usr/bin/env node
-'use strict';
-// Read once, when Node makes its threads: to load a module is enough for that. src/base/threads.ts shares them out; serve may
-// have many sites.
-process.env.UV_THREADPOOL_SIZE ??= process.argv.includes('serve') ? '128' : '16';
-import('./main.mjs');
-`,
-);
 chmodSync(join(outdir, 'fcgi2cgi.js'), 0o755);
 writeFileSync(join(outdir, 'package.json'), '{ "type": "commonjs" }\n');

@@ -7,16 +7,19 @@ import { limitYoungGeneration } from './base/memory.js';
 import { heldThreads } from './base/threads.js';
 import { exitAtOnce } from './posix/libc.js';
 
-limitYoungGeneration();
-
-try {
-  requireWorkingDirectory();
-  // Only now: yargs asks for the directory as soon as it is loaded.
-  const { runCommand } = await import('./cli/command-line.js');
-  await runCommand(process.argv.slice(2));
-  if (heldThreads() > 0) exitAtOnce(0);
-} catch (error) {
-  const status = await reportFailure(error);
-  if (heldThreads() > 0) exitAtOnce(status);
-  process.exit(status);
+async function main(): Promise<void> {
+  try {
+    requireWorkingDirectory();
+    // Only now: yargs asks for the directory as soon as it is loaded.
+    const { runCommand } = await import('./cli/command-line.js');
+    await runCommand(process.argv.slice(2));
+    if (heldThreads() > 0) exitAtOnce(0);
+  } catch (error) {
+    const status = await reportFailure(error);
+    if (heldThreads() > 0) exitAtOnce(status);
+    process.exit(status);
+  }
 }
+
+limitYoungGeneration();
+void main();

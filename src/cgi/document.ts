@@ -1,7 +1,5 @@
 /** Document responses that the bridge gives by itself (RFC 3875 §6.2.1). */
 
-import { STATUS_CODES } from 'node:http';
-
 import escapeHtml from 'escape-html';
 
 import type { Refusal } from './invocation.js';
@@ -17,6 +15,8 @@ export interface DocumentResponse {
 
 /** The name of a status as people read it: `404 Not Found`. */
 export function statusText(status: number): string {
+  // An import would have each start load all of HTTP.
+  const { STATUS_CODES } = process.getBuiltinModule('node:http');
   return `${String(status)} ${STATUS_CODES[status] ?? 'Error'}`;
 }
 
