@@ -1,15 +1,13 @@
 /** The connections of a site: no more than there may be at once, and one that idles makes room for the next. */
 
 import type { Socket } from 'node:net';
-import type { Writable } from 'node:stream';
 
-import type { ConnectionOptions, RefusalReason } from '../fastcgi/connection-options.js';
+import type { ConnectionOptions } from '../fastcgi/connection-options.js';
 import { Connection } from '../fastcgi/connection.js';
-import type { Request } from '../fastcgi/request.js';
 import { type Log, RepeatedEvents } from '../observe/log.js';
 import { ShortLived } from '../base/memory.js';
 import { Timer } from '../base/timer.js';
-import type { Listener, OnConnection } from './listening/listener.js';
+import type { Listener } from './listening/listener.js';
 import type { SiteListeners } from './listening/site-listeners.js';
 
 /** Takes a connection on which nothing is under way, as if it had just been made. */
@@ -31,9 +29,10 @@ interface ConnectionsOptions {
   readonly max: number;
   readonly options: Omit<ConnectionOptions, 'refuse' | 'onRequest' | 'onProblem'>;
   readonly handler: {
-    /** As `onRequest` of a connection; calls `ended` when the request's process is gone, too. */
-    handle(request: Request, connection: object, ended: () => void): Writable | undefined;
-    refuse(why: RefusalReason): Buffer;
+    readonly handle: ConnectionOptions['onRequest'];
+    readonly refuse: ConnectionOptions['refuse'];
+    /** Called when a request has ended and its process is gone, too. */
+    onEnded?: (() => void) | undefined;
   };
   readonly listeners: Pick<SiteListeners, 'hold' | 'resume'>;
   readonly log: Log;
@@ -63,10 +62,11 @@ export class Connections {
     this.#look = new Timer(UNUSED_MS, this.makeRoom);
     this.#events = new RepeatedEvents(options.log);
     const { handler } = options;
+    handler.onEnded = this.makeRoom;
     this.#ofEach = {
       ...options.options,
-      refuse: (why) => handler.refuse(why),
-      onRequest: (request, connection) => handler.handle(request, connection, this.makeRoom),
+      refuse: handler.refuse,
+      onRequest: handler.handle,
       onProblem: ({ code, message }) => {
         this.#events.log(code, 'warn', () => ({ code }), `connection closed: ${message}`);
       },
@@ -77,28 +77,42 @@ export class Connections {
     return this.#all.size;
   }
 
-  /** Takes one, or lets it wait, and those after it in the system's queue. */
-  readonly accept: OnConnection = (socket, listener) => {
-    const { listeners } = this.#options;
-    if (this.#receiverOf !== undefined || this.#hasRoom()) {
-      this.#begin({ socket, listener });
+  /** Takes one, or lets it wait, and those after it in the system's queue; one that has waited may have its turn now. */
+  readonly accept = (socket: Socket, listener: Listener, isItsTurn = false): void => {
+    const mayWait = !isItsTurn && this.#receiverOf === undefined;
+    if (mayWait && this.#all.size >= this.max && !this.#closeIdle()) {
+      this.#wait({ socket, listener });
       return;
     }
+    const connection = new Connection(socket, this.#ofEach);
+    socket.resume();
+    const begun = { socket, listener, connection };
+    this.#all.add(begun);
+    void connection.closed.then(() => {
+      this.#all.delete(begun);
+      this.makeRoom();
+    });
+    // One that somebody has inherited who has ended meanwhile.
+    if (this.#receiverOf !== undefined) closeOrDetach(begun, this.#receiverOf);
+  };
+
+  #wait(origin: Origin): void {
+    const { socket } = origin;
     // That its peer has left is noticed when its turn comes.
     socket.on('error', () => undefined);
-    const mayWait = listeners.hold();
-    const message = `connection ${mayWait ? 'waits' : 'refused'}: --max-connections (${String(this.max)}) reached, and none is idle`;
+    const isHeld = this.#options.listeners.hold();
+    const message = `connection ${isHeld ? 'waits' : 'refused'}: --max-connections (${String(this.max)}) reached, and none is idle`;
     this.#events.log('max-connections', 'warn', () => ({}), message);
-    if (mayWait) this.#waiting.push({ socket, listener });
+    if (isHeld) this.#waiting.push(origin);
     else socket.destroy();
-    if (mayWait) this.#look.start();
-  };
+    if (isHeld) this.#look.start();
+  }
 
   /** To be called when something has ended: a connection may idle now. */
   readonly makeRoom = (): void => {
     if (this.#waiting.length === 0) return;
     this.#look.stop();
-    while (this.#waiting.length > 0 && this.#hasRoom()) this.#beginNext();
+    while (this.#waiting.length > 0 && (this.#all.size < this.max || this.#closeIdle())) this.#acceptNext();
     if (this.#waiting.length > 0) this.#look.start();
     else this.#options.listeners.resume();
   };
@@ -107,7 +121,7 @@ export class Connections {
   async close(receiverOf: ReceiverOf): Promise<void> {
     this.#receiverOf = receiverOf;
     for (const begun of this.#all) closeOrDetach(begun, receiverOf);
-    while (this.#waiting.length > 0) this.#beginNext();
+    while (this.#waiting.length > 0) this.#acceptNext();
     await this.ended();
   }
 
@@ -122,9 +136,8 @@ export class Connections {
     this.#events.close();
   }
 
-  /** Whether one more may begin: the one that has idled longest is closed for it, unless a request is under way on it. */
-  #hasRoom(): boolean {
-    if (this.#all.size < this.max) return true;
+  /** Closes the one that has idled longest, unless a request is under way on it; says whether there was one. */
+  #closeIdle(): boolean {
     const now = performance.now();
     const idle = [...this.#all].flatMap(({ connection }) => {
       const { idleSince, hasBegun } = connection;
@@ -135,22 +148,9 @@ export class Connections {
     return idle.some(({ connection }) => connection.retire());
   }
 
-  #beginNext(): void {
+  #acceptNext(): void {
     const next = this.#waiting.shift();
-    if (next !== undefined) this.#begin(next);
-  }
-
-  #begin(origin: Origin): void {
-    const connection = new Connection(origin.socket, this.#ofEach);
-    origin.socket.resume();
-    const begun = { ...origin, connection };
-    this.#all.add(begun);
-    void connection.closed.then(() => {
-      this.#all.delete(begun);
-      this.makeRoom();
-    });
-    // One that somebody has inherited who has ended meanwhile.
-    if (this.#receiverOf !== undefined) closeOrDetach(begun, this.#receiverOf);
+    if (next !== undefined) this.accept(next.socket, next.listener, true);
   }
 }
 

@@ -166,7 +166,7 @@ export class ServedSite implements WatchedSite {
   }
 
   get running(): number {
-    return this.#handler.running;
+    return this.#handler.active.size;
   }
 
   /**

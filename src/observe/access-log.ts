@@ -32,6 +32,8 @@ export interface Access {
 }
 
 export interface AccessLog {
+  /** Whether anything is written; without it, all. */
+  readonly isOpen?: boolean;
   write(access: Access): void;
 }
 
@@ -53,11 +55,12 @@ export interface OpenAccessLog extends AccessLog {
 export function openAccessLog(options: AccessLogOptions | null): OpenAccessLog {
   let lines = options === null ? undefined : open(options);
   let lineOf = formOf(options);
-  return {
-    write: (access) => {
+  const log = {
+    isOpen: options !== null,
+    write: (access: Access) => {
       lines?.write(lineOf(new Date().toISOString(), access));
     },
-    reopen: (others) => {
+    reopen: (others?: AccessLogOptions | null) => {
       if (others === undefined) {
         lines?.reopen();
         return;
@@ -66,8 +69,10 @@ export function openAccessLog(options: AccessLogOptions | null): OpenAccessLog {
       lines?.close();
       lines = next;
       lineOf = formOf(others);
+      log.isOpen = others !== null;
     },
   };
+  return log;
 }
 
 function open({ file }: AccessLogOptions): LineFile {

@@ -36,6 +36,8 @@ export class ActiveRequest implements RunStreams {
   isOwnPage = false;
   /** Whether it has ended before its script has. */
   hasAnswered = false;
+  /** Settles when it has ended, and its process is gone. */
+  response: Promise<void> | undefined;
   /** Who has ended it by hand, and waits. */
   readonly onEnded: ((access: Access) => void)[] = [];
 

@@ -3,9 +3,8 @@
 import { documentBytes, type DocumentResponse, errorPage } from '../../cgi/document.js';
 import type { Refusal } from '../../cgi/invocation.js';
 import { BridgeError, reasonOf, systemCodeOf } from '../../base/errors.js';
-import { paramText } from '../../fastcgi/params.js';
+import { type Params, paramText } from '../../fastcgi/params.js';
 import type { Request } from '../../fastcgi/request.js';
-import { visible } from '../../observe/escape.js';
 import { appStatusOf, describeExit, wasOutOfTime } from '../../process/exit-status.js';
 import { type Result, type ResultName, results, type Row } from '../../base/results.js';
 import type { RunResult } from '../../runners/runner.js';
@@ -94,8 +93,7 @@ export function resultOfRun(
   }: { hasAnswered: boolean; fault?: string | undefined; doubt?: string | undefined },
 ): RequestResult {
   const { status, exit, endedBy, startError } = run;
-  const isHead = paramText(params, 'REQUEST_METHOD') === 'HEAD';
-  const isShort = run.isShort && !isHead;
+  const isShort = run.isShort && !isHead(params);
   // A script may say that all is well though its response is cut short: nobody else says so.
   const wasCut = isShort || endedBy !== undefined;
   const appStatus =
@@ -115,20 +113,18 @@ export function resultOfRun(
     return made({ ...results['cut-short'], word }, { ...known, why: String(run.stdoutBytes) });
   }
   if (appStatus !== 0) return made(results['nonzero-exit'], known);
-  if (run.isLong === true && !isHead) return made(results['too-long'], known);
-  return byScript(status, doubt, run.stderrTail, known);
-}
+  if (run.isLong === true && !isHead(params)) return made(results['too-long'], known);
 
-/** A script has answered: whether it says that it would not or could not, and why. */
-function byScript(status: number, doubt: string | undefined, said: string, known: Known): RequestResult {
-  const last = said.trimEnd().split('\n').at(-1) ?? '';
-  const fatal = /^fatal: .*$/m.exec(said)?.[0];
+  // The script may say on its standard error that it would not or could not, and why.
+  const last = run.stderrTail.trimEnd().split('\n').at(-1) ?? '';
+  const fatal = /^fatal: .*$/m.exec(run.stderrTail)?.[0];
   // What somebody asks for in vain is no fault of the script's.
   const isNotThere = status >= 400 && status < 500;
   if (fatal !== undefined && !isNotThere) return made(results['failed-in-script'], { ...known, why: fatal });
   if (status >= 500 && last !== '') return made(results['failed-in-script'], { ...known, why: last });
+  if (status !== 401 && status !== 403) return made(results.answered, known);
   const why = [last, doubt ?? ''].filter((each) => each !== '').join('; ');
-  if (why === '' || !/^40[13]$/.test(String(status))) return made(results.answered, known);
+  if (why === '') return made(results.answered, known);
   const refused = made(results['refused-by-script'], { ...known, why });
   return { ...refused, isToldToWebServer: doubt !== undefined };
 }
@@ -185,6 +181,11 @@ function resultAborted(signal: WaitSignal, known: Known): RequestResult {
   return status === undefined ? result : { ...result, page: undefined, fields: { ...result.fields, status } };
 }
 
+/** Whether a response has no body. */
+export function isHead(params: Params): boolean {
+  return paramText(params, 'REQUEST_METHOD') === 'HEAD';
+}
+
 /** The row of an error at a stage: the first of its code, and of its cause where that matters. */
 function rowOf(error: BridgeError, stage: Row['stage']): Result | undefined {
   const cause = error.cause === undefined ? 'none' : (systemCodeOf(error.cause) ?? '');
@@ -194,19 +195,6 @@ function rowOf(error: BridgeError, stage: Row['stage']): Result | undefined {
       row.code === error.code &&
       (row.causes === undefined || row.causes.includes(cause)),
   );
-}
-
-/** Writes the bridge's own response, if it has one, and the reason of a refusal; the response goes out with its end. */
-export function send(result: RequestResult, request: Request, id: string): void {
-  const { params, stdout } = request;
-  if (stdout.destroyed) return;
-  stdout.cork();
-  if (result.page !== undefined) {
-    stdout.write(pageBytes(result.page, { id, headOnly: paramText(params, 'REQUEST_METHOD') === 'HEAD' }));
-  }
-  // For its error log, where administrators look first.
-  if (result.isToldToWebServer === true)
-    request.stderr.write(`fcgi2cgi: ${visible(result.message)} (request ${id})\n`);
 }
 
 /** The bridge's own response as bytes of a script's output. */
