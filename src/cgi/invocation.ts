@@ -110,7 +110,7 @@ export function metaVariables(layers: {
   const variables = new Map<ByteString, ByteString>(layers.base);
   variables.set('GATEWAY_INTERFACE', 'CGI/1.1');
   for (const [name, value] of layers.params) {
-    if (mayBecomeVariable(name)) variables.set(name, value);
+    if (!dropped.test(name)) variables.set(name, value);
   }
   for (const [name, value] of layers.site ?? []) variables.set(name, value);
   for (const [name, value] of layers.administrator) variables.set(name, value);

@@ -24,27 +24,24 @@ export interface ScriptSiteOptions extends SiteEnvironment {
  * not the daemon.
  */
 export async function scriptSite(options: ScriptSiteOptions): Promise<Site> {
-  const shown = toText(options.file);
-  const real = await realPath(options.file);
+  const { file, args } = options;
+  const directory = dirname(file);
+  const shown = toText(file);
+  const real = await realPath(file);
   const unfit = (why: string): OptionError =>
     new OptionError('ERR_START', { option: 'file', value: shown, why, shown: 'script' });
   if (real === undefined) {
-    const why = await later(whyUnreachable(options.file));
+    const why = await later(whyUnreachable(file));
     throw unfit(why === `there is no ${shown}` ? 'there is no such file' : why);
   }
   const stats = await statOrAbsent(real);
   if (stats?.isFile() !== true) throw unfit('this is no file');
   if (!(await isExecutable(real))) throw unfit(whyNotExecutable(shown, stats));
   return {
-    resolve: (params) =>
-      Promise.resolve(
-        run({
-          file: options.file,
-          args: options.args,
-          directory: dirname(options.file),
-          variables: metaVariables({ ...options, params }),
-        }),
-      ),
+    resolve: (params) => {
+      const variables = metaVariables({ ...options, params });
+      return Promise.resolve({ kind: 'run', invocation: { file, args, directory, variables } });
+    },
   };
 }
 
