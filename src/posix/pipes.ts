@@ -28,20 +28,17 @@ const MIN_PIPE_BYTES = 4_096;
 /** Up to six descriptors, which their opener closes: once, by `streams` and what that makes, or by `close`. */
 export class Pipes {
   readonly #libc: LibC;
-  readonly #nothing: number;
   /** The program's ends, and ours: of standard output, of standard error and, if there is input, of standard input. */
-  readonly #theirs: number[] = [];
+  readonly theirs: number[] = [];
   readonly #ours: number[] = [];
 
   /**
-   * Puts `input` into the pipe to standard input and closes it, where it fits; where it is empty, `nothing` is in the
-   * place of that pipe, a descriptor of /dev/null.
+   * Puts `input` into the pipe to standard input and closes it, where it fits; where it is empty, there is no such pipe.
    *
    * @throws Error of the system, with its `code`; nothing is open then.
    */
-  constructor(libc: LibC, input: Buffer | undefined, nothing: number) {
+  constructor(libc: LibC, input: Buffer | undefined) {
     this.#libc = libc;
-    this.#nothing = nothing;
     // A pipe for no input would cost eight system calls and 0.02 ms.
     const count = input?.length === 0 ? 2 : 3;
     try {
@@ -49,7 +46,7 @@ export class Pipes {
         if (libc.pipe2(descriptors, O_CLOEXEC) !== 0) throw systemError('pipe2', libc.errno());
         const [readEnd = -1, writeEnd = -1] = descriptors;
         const isInput = this.#ours.length === 2;
-        this.#theirs.push(isInput ? readEnd : writeEnd);
+        this.theirs.push(isInput ? readEnd : writeEnd);
         this.#ours.push(isInput ? writeEnd : readEnd);
       }
       const stdin = this.#ours[2];
@@ -65,15 +62,9 @@ export class Pipes {
     }
   }
 
-  /** The program's ends, in the order of its descriptors 0, 1 and 2. */
-  get theirs(): readonly [number, number, number] {
-    const [stdout, stderr, stdin = this.#nothing] = this.#theirs as [number, number, number?];
-    return [stdin, stdout, stderr];
-  }
-
   /** To be called where there is no program. */
   close(): void {
-    for (const descriptor of [...this.#theirs.splice(0), ...this.#ours.splice(0)]) closeSync(descriptor);
+    for (const descriptor of [...this.theirs.splice(0), ...this.#ours.splice(0)]) closeSync(descriptor);
   }
 
   /**
@@ -81,7 +72,7 @@ export class Pipes {
    * input is destroyed already where it has got all.
    */
   streams(): { stdin: Writable; stdout: OutputPipe; stderr: OutputPipe } {
-    for (const descriptor of this.#theirs) closeSync(descriptor);
+    for (const descriptor of this.theirs) closeSync(descriptor);
     const { fcntl } = this.#libc;
     const [stdout, stderr, stdin] = this.#ours as [number, number, number?];
     fcntl(stdout, F_SETPIPE_SZ, 'int', PIPE_BYTES);
@@ -125,13 +116,14 @@ const room = Buffer.allocUnsafe(MUCH_BYTES);
  * make a socket for it and to have that watched costs 0.05 ms of CPU time, to read its end one system call.
  */
 export class OutputPipe extends Readable {
+  /** Whether its program has ended, so that its end follows, as a rule before anything else happens. Nobody else changes it. */
+  isLast = false;
   readonly #descriptor: number;
   readonly #timer: NodeJS.Timeout;
   #looksLeft: number;
   /** Until it is watched, or its end is found. */
   #isWaiting = true;
   #socket: Socket | undefined;
-  #isLast = false;
 
   /**
    * Owns the descriptor of the pipe's end, which must be non-blocking, until it is destroyed: by itself when all was read.
@@ -144,11 +136,6 @@ export class OutputPipe extends Readable {
     this.#timer = setTimeout(() => {
       this.#look();
     }, lookMs);
-  }
-
-  /** Whether its program has ended, so that its end follows, as a rule before anything else happens. */
-  get isLast(): boolean {
-    return this.#isLast;
   }
 
   override _read(): void {
@@ -165,40 +152,39 @@ export class OutputPipe extends Readable {
 
   /** To be called when its program has ended. The other end may still be held, by what that has started. */
   programEnded(): void {
-    this.#isLast = true;
+    this.isLast = true;
     this.#look();
   }
 
+  /** Takes what is in it, which may be its end; what says much or runs for long is watched from then on. */
   #look(): void {
     if (!this.#isWaiting) return;
-    const isRead = this.#isLast || (this.#looksLeft > 0 && this.readableLength === 0);
+    const isRead = this.isLast || (this.#looksLeft > 0 && this.readableLength === 0);
     this.#looksLeft -= 1;
-    const found = isRead ? this.#take() : 'much';
-    if (found === 'little' && !this.#isLast) this.#timer.refresh();
-    else if (found !== 'end') this.#watch();
-  }
-
-  /** Takes what is in it, which may be its end. */
-  #take(): 'little' | 'much' | 'end' {
     try {
-      for (let takenBytes = 0; takenBytes < MUCH_BYTES;) {
+      for (let takenBytes = 0; isRead && takenBytes < MUCH_BYTES;) {
         const bytes = readAtOnce(this.#descriptor, room);
-        if (bytes === undefined) return 'little';
         if (bytes === 0) {
           this.#isWaiting = false;
           this.push(null);
-          return 'end';
+          return;
+        }
+        if (bytes === undefined) {
+          // What its program has started holds the other end, for as long as it likes.
+          if (this.isLast) break;
+          this.#timer.refresh();
+          return;
         }
         takenBytes += bytes;
         this.push(Buffer.from(room.subarray(0, bytes)));
         // By who has got that.
-        if (this.destroyed) return 'end';
+        if (this.destroyed) return;
       }
-      return 'much';
     } catch (error) {
       this.destroy(error as Error);
-      return 'end';
+      return;
     }
+    this.#watch();
   }
 
   #watch(): void {

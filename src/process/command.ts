@@ -158,7 +158,7 @@ async function forbidden({ file, directory }: Command): Promise<string | undefin
 /** @throws BridgeError `ERR_SPAWN` for a NUL byte, which no command can hold. */
 export function refuseNul(command: Command): void {
   const { file, args, directory, variables } = command;
-  let hasNul = [file, ...args, directory].some((bytes) => bytes.includes('\0'));
+  let hasNul = [file, ...args, directory].join('').includes('\0');
   for (const [name, value] of variables) hasNul ||= name.includes('\0') || value.includes('\0');
   if (!hasNul) return;
   throw spawnError(command, 'an argument, a variable or its directory contains a NUL byte');

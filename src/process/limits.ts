@@ -67,7 +67,8 @@ export function limited(command: Command, { launcher: [file, ...options], nicene
 /** Starts programs with these limits; what can't be started is told as `start` itself would tell it. */
 export function startLimited(start: StartProcess, limits: SetLimits): StartProcess {
   const { launcher, niceness } = limits;
-  if (launcher.length === 0) return (command) => start({ ...command, niceness });
+  if (launcher.length === 0)
+    return niceness === undefined ? start : (command) => start({ ...command, niceness });
   const executables = new Executables();
   return async (command) => {
     await executables.require(command);

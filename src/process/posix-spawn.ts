@@ -5,7 +5,7 @@ import { constants, getPriority } from 'node:os';
 
 import { type ByteString, toBuffer } from '../base/bytes.js';
 import { ShortLived } from '../base/memory.js';
-import { type Command, refuseNul, startError } from './command.js';
+import { refuseNul, startError } from './command.js';
 import { type ExitStatus, exitStatusOfWait } from './exit-status.js';
 import { OwnedProcess } from './owned-process.js';
 import type { StartProcess } from './start-process.js';
@@ -41,56 +41,47 @@ function make(libc: LibC): StartProcess {
 
   return async (command) => {
     refuseNul(command);
+    const { file, args, directory, variables, input, niceness } = command;
+    const pairs: ByteString[] = [];
+    for (const [name, value] of variables) pairs.push(`${name}=${value}`);
+    const pid = new Int32Array(1);
+    const actions = Buffer.allocUnsafe(STRUCT_BYTES);
+    const memory: Memory[] = [pid, actions];
+    const initError = libc.initActions(actions);
+    if (initError !== 0) throw await startError(command, systemError('posix_spawn', initError));
     let pipes: Pipes | undefined;
-    let pid: number;
+    inUse.add(memory);
     try {
-      pipes = new Pipes(libc, command.input, nothing);
-      pid = await spawn(libc, attributes, command, pipes.theirs);
+      pipes = new Pipes(libc, input);
+      const [stdout = -1, stderr = -1, stdin = nothing] = pipes.theirs;
+      const actionError =
+        libc.addDup2(actions, stdin, 0) ||
+        libc.addDup2(actions, stdout, 1) ||
+        libc.addDup2(actions, stderr, 2) ||
+        libc.addChdir(actions, toBuffer(`${directory}\0`));
+      if (actionError !== 0) throw systemError('posix_spawn', actionError);
+      for (let words = [file, ...args]; ; words = [SHELL, ...words]) {
+        const { strings, argv, envp } = execMemory(words, pairs, libc);
+        memory.push(strings, argv, envp);
+        const errorNumber = await libc.spawn(pid, strings, actions, attributes, argv, envp);
+        if (errorNumber === 0) break;
+        // As execvp does: a file that can't be executed may be a script without an interpreter line (POSIX.1, exec).
+        if (errorNumber !== constants.errno.ENOEXEC || words[0] === SHELL) {
+          throw systemError('posix_spawn', errorNumber);
+        }
+      }
     } catch (error) {
       pipes?.close();
       throw await startError(command, error);
+    } finally {
+      inUse.delete(memory);
+      libc.destroyActions(actions);
     }
+    const [id = 0] = pid;
     // With all that it has started since, and at no cost to speak of, as nice(1) would have.
-    if (command.niceness !== undefined) libc.setpriority(PRIO_PGRP, pid, ownNiceness + command.niceness);
-    return new OwnedProcess({ pid, ...pipes.streams(), exited: reaper.ended(pid) });
+    if (niceness !== undefined) libc.setpriority(PRIO_PGRP, id, ownNiceness + niceness);
+    return new OwnedProcess({ pid: id, ...pipes.streams(), exited: reaper.ended(id) });
   };
-}
-
-/** Starts the program with these descriptors as its 0, 1 and 2; its id. @throws Error of the system, with its `code`. */
-async function spawn(
-  libc: LibC,
-  attributes: Memory,
-  command: Command,
-  descriptors: readonly [number, number, number],
-): Promise<number> {
-  const { file, args, directory, variables } = command;
-  const pairs: ByteString[] = [];
-  for (const [name, value] of variables) pairs.push(`${name}=${value}`);
-  const { strings, argv, envp } = execMemory([file, ...args], pairs, libc);
-  const pid = new Int32Array(1);
-  const actions = Buffer.allocUnsafe(STRUCT_BYTES);
-  const initError = libc.initActions(actions);
-  if (initError !== 0) throw systemError('posix_spawn', initError);
-  const memory = [pid, strings, actions, attributes, argv, envp] as const;
-  inUse.add(memory);
-  try {
-    const [stdin, stdout, stderr] = descriptors;
-    const errorNumber =
-      libc.addDup2(actions, stdin, 0) ||
-      libc.addDup2(actions, stdout, 1) ||
-      libc.addDup2(actions, stderr, 2) ||
-      libc.addChdir(actions, toBuffer(`${directory}\0`)) ||
-      (await libc.spawn(...memory));
-    if (errorNumber === constants.errno.ENOEXEC && file !== SHELL) {
-      // As execvp does: a file that can't be executed may be a script without an interpreter line (POSIX.1, exec).
-      return await spawn(libc, attributes, { ...command, file: SHELL, args: [file, ...args] }, descriptors);
-    }
-    if (errorNumber !== 0) throw systemError('posix_spawn', errorNumber);
-    return pid[0] ?? 0;
-  } finally {
-    inUse.delete(memory);
-    libc.destroyActions(actions);
-  }
 }
 
 /** What another thread reads, to which nothing may lead but pointers in it: it must not be collected meanwhile. */
