@@ -56,30 +56,22 @@ export interface WaitSignal {
   removeEventListener(type: 'abort', listener: () => void): void;
 }
 
-/** An AbortController and its signal in one, which costs a tenth of theirs. */
+/** An AbortController and its signal in one, which costs a tenth of theirs. Nobody else changes its fields. */
 export class Abort implements WaitSignal {
+  aborted = false;
+  reason: unknown;
   #listeners: (() => void)[] = [];
-  #reason: unknown;
-  #isAborted = false;
-
-  get aborted(): boolean {
-    return this.#isAborted;
-  }
-
-  get reason(): unknown {
-    return this.#reason;
-  }
 
   abort(reason: unknown): void {
-    if (this.#isAborted) return;
-    this.#isAborted = true;
-    this.#reason = reason;
+    if (this.aborted) return;
+    this.aborted = true;
+    this.reason = reason;
     // One of them may remove another.
     for (let next; (next = this.#listeners.shift()) !== undefined;) next();
   }
 
   throwIfAborted(): void {
-    if (this.#isAborted) throw this.#reason;
+    if (this.aborted) throw this.reason;
   }
 
   addEventListener(_type: 'abort', listener: () => void): void {

@@ -5,7 +5,7 @@
 
 import { BridgeError } from '../../base/errors.js';
 import { type Waiting, WaitQueue } from '../../base/wait-queue.js';
-import { ProcessTotal } from './process-total.js';
+import { ProcessTotal, type Sharer } from './process-total.js';
 import type { WaitSignal } from '../../base/timer.js';
 
 export interface AdmissionOptions {
@@ -27,14 +27,15 @@ const LOOKS = 6;
 /** Who would be served in the last thirtieth of it is refused: the web server would have the response too late. */
 const LAST = 30;
 
-export class Admission {
+/** Nobody else changes its fields. */
+export class Admission implements Sharer {
+  readonly maxProcesses: number;
+  running = 0;
+  waiting = 0;
   readonly #options: AdmissionOptions;
   readonly #total: ProcessTotal;
   /** Who waits, by source; the one whose turn is next comes first. None of these queues is empty. */
   readonly #queues = new Map<Source, WaitQueue>();
-  #waiting = 0;
-  #running = 0;
-
   readonly #rate: QueueRate;
   /** Runs while anybody waits, and no longer than there is an end to that. */
   #looks: NodeJS.Timeout | undefined;
@@ -42,6 +43,7 @@ export class Admission {
   /** Of all sites together, `total` may be running. */
   constructor(options: AdmissionOptions, total = new ProcessTotal()) {
     this.#options = options;
+    this.maxProcesses = options.maxProcesses;
     this.#rate = new QueueRate(options.maxProcesses, options.queueTimeoutMs);
     this.#total = total;
     total.add(this);
@@ -50,19 +52,6 @@ export class Admission {
   /** Has no more to do with the other sites; nothing runs or waits any more. */
   leaveTotal(): void {
     this.#total.delete(this);
-  }
-
-  /** Whether somebody waits who may be given one of the slots of all sites. */
-  get mayBeNext(): boolean {
-    return this.#waiting > 0 && this.#running < this.#options.maxProcesses;
-  }
-
-  get running(): number {
-    return this.#running;
-  }
-
-  get waiting(): number {
-    return this.#waiting;
   }
 
   /**
@@ -74,22 +63,22 @@ export class Admission {
    *   that the wait would be too long; what `signal` aborts with.
    */
   async enter(source: Source, signal: WaitSignal, since = performance.now()): Promise<Release> {
-    signal.throwIfAborted();
-    const isFree = this.#waiting === 0 && this.#running < this.#options.maxProcesses;
-    if (isFree && this.#total.take(this)) this.#running += 1;
+    if (signal.aborted) throw signal.reason;
+    const isFree = this.waiting === 0 && this.running < this.maxProcesses;
+    if (isFree && this.#total.take(this)) this.running += 1;
     else await this.#wait(source, signal, since);
     let taken = true;
     return () => {
       if (!taken) return;
       taken = false;
-      this.#running -= 1;
-      this.#total.give();
+      this.running -= 1;
+      this.#total.share(1);
     };
   }
 
   #wait(source: Source, signal: WaitSignal, since: number): Promise<void> {
     const { queueTimeoutMs } = this.#options;
-    if (this.#waiting >= this.#options.maxQueue && !this.#makeRoom(source)) {
+    if (this.waiting >= this.#options.maxQueue && !this.#makeRoom(source)) {
       return Promise.reject(this.#full());
     }
     const expectedMs = this.#rate.msOf(this.#before(source));
@@ -118,7 +107,7 @@ export class Admission {
   #full(): BridgeError {
     const { maxProcesses, maxQueue } = this.#options;
     const run =
-      this.#running < maxProcesses
+      this.running < maxProcesses
         ? `${String(this.#total.running)} processes run (--max-processes-total)`
         : `${String(maxProcesses)} processes run (--max-processes, or --workers)`;
     return new BridgeError('ERR_MAX_QUEUE', `${run} and ${String(maxQueue)} requests wait (--max-queue)`);
@@ -135,14 +124,14 @@ export class Admission {
   /** The queue that one more of that source is about to join. */
   #queueOf(source: Source): WaitQueue {
     const { queueTimeoutMs } = this.#options;
-    if (this.#waiting === 0) {
+    if (this.waiting === 0) {
       this.#rate.forget();
       if (queueTimeoutMs > 0)
         this.#looks = setInterval(() => {
           this.#look();
         }, queueTimeoutMs / LOOKS);
     }
-    this.#waiting += 1;
+    this.waiting += 1;
     const queue = this.#queues.get(source) ?? new WaitQueue();
     this.#queues.set(source, queue);
     return queue;
@@ -150,8 +139,8 @@ export class Admission {
 
   #left(source: Source): void {
     if (this.#queues.get(source)?.size === 0) this.#queues.delete(source);
-    this.#waiting -= 1;
-    if (this.#waiting === 0) clearInterval(this.#looks);
+    this.waiting -= 1;
+    if (this.waiting === 0) clearInterval(this.#looks);
   }
 
   /** Refuses those who are not served in time, if slots go on becoming free as they did of late. */
@@ -175,7 +164,7 @@ export class Admission {
   next(): void {
     const [turn] = this.#queues;
     if (turn === undefined) return;
-    this.#running += 1;
+    this.running += 1;
     this.#rate.noteTurn();
     const [source, queue] = turn;
     this.#queues.delete(source);

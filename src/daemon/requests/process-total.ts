@@ -19,8 +19,9 @@ export function maxOfAll({
 /** A site, as far as its processes are concerned. */
 export interface Sharer {
   readonly running: number;
-  /** Whether one of its requests waits, and nothing of its own keeps it from running. */
-  readonly mayBeNext: boolean;
+  readonly waiting: number;
+  /** How many of its own may run at once. */
+  readonly maxProcesses: number;
   /** Starts that request; its process counts already. */
   next(): void;
 }
@@ -41,7 +42,7 @@ export class ProcessTotal {
   /** Another limit; what runs goes on. */
   set max(max: number) {
     this.#max = max;
-    this.#share();
+    this.share(0);
   }
 
   get running(): number {
@@ -54,7 +55,7 @@ export class ProcessTotal {
 
   delete(sharer: Sharer): void {
     this.#sharers.delete(sharer);
-    this.#share();
+    this.share(0);
   }
 
   /** Takes a slot, if this site may have one more; says whether. */
@@ -66,17 +67,14 @@ export class ProcessTotal {
     return isFree;
   }
 
-  /** Gives a slot back, for the next request. */
-  give(): void {
-    this.#running -= 1;
-    this.#share();
-  }
-
-  #share(): void {
+  /** Takes back this number of slots, and gives what is free to those who wait. */
+  share(slots: number): void {
+    this.#running -= slots;
     for (;;) {
       let next: Sharer | undefined;
       for (const each of this.#sharers) {
-        if (each.mayBeNext && each.running < (next?.running ?? Infinity)) next = each;
+        const mayBeNext = each.waiting > 0 && each.running < each.maxProcesses;
+        if (mayBeNext && each.running < (next?.running ?? Infinity)) next = each;
       }
       if (next === undefined || !this.take(next)) return;
       // Of several with as many, the others come first the next time.
