@@ -60,21 +60,19 @@ export class Threads {
    * @throws what `work` throws, and what `signal` aborts with
    */
   async run<T>(work: () => Promise<T>, signal?: WaitSignal): Promise<T> {
-    signal?.throwIfAborted();
-    if (this.#mayTake) this.#take();
-    else await this.#turn(signal);
+    if (signal?.aborted === true) throw signal.reason;
+    if (!this.#take()) await this.#turn(signal);
     const result = work();
     void result.then(this.#giveBack, this.#giveBack);
     return signal === undefined ? result : unlessAborted(result, signal);
   }
 
-  get #mayTake(): boolean {
-    return this.#held < this.#most && held < MOST;
-  }
-
-  #take(): void {
+  /** Takes a thread, if there is one for this share, and says whether there was. */
+  #take(): boolean {
+    if (this.#held >= this.#most || held >= MOST) return false;
     this.#held += 1;
     held += 1;
+    return true;
   }
 
   async #turn(signal: WaitSignal | undefined): Promise<void> {
@@ -100,30 +98,29 @@ export class Threads {
   };
 
   #next(): boolean {
-    if (!this.#mayTake) return false;
     const [begin] = this.#waiting;
-    if (begin === undefined) return false;
+    if (begin === undefined || !this.#take()) return false;
     this.#waiting.delete(begin);
     waiting.delete(this);
     if (this.#waiting.size > 0) waiting.add(this);
-    this.#take();
     begin();
     return true;
   }
 }
 
 /** What `result` comes to, unless `signal` aborts first. */
-export function unlessAborted<T>(result: Promise<T>, signal: WaitSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      signal.removeEventListener('abort', onAbort);
+export async function unlessAborted<T>(result: Promise<T>, signal: WaitSignal): Promise<T> {
+  let onAbort: () => void = () => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => {
       reject(signal.reason instanceof Error ? signal.reason : new Error(String(signal.reason)));
     };
-    signal.addEventListener('abort', onAbort);
-    if (signal.aborted) onAbort();
-    const left = result.finally(() => {
-      signal.removeEventListener('abort', onAbort);
-    });
-    left.then(resolve, reject);
   });
+  signal.addEventListener('abort', onAbort);
+  if (signal.aborted) onAbort();
+  try {
+    return await Promise.race([result, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
 }

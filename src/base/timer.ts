@@ -103,14 +103,15 @@ export class Deadline implements WaitSignal {
   }
 
   get aborted(): boolean {
-    return this.#signal.aborted || this.#isLate;
+    if (this.#signal.aborted || this.#isOver) return true;
+    return this.#ms > 0 && performance.now() - this.#since >= this.#ms;
   }
 
   /** What the signal has aborted with, or a BridgeError `ERR_LOOK_UP_TIMEOUT`. */
   get reason(): unknown {
     if (this.#signal.aborted) return this.#signal.reason;
     const why = `no file system has ${this.#what} within ${String(this.#ms)} ms (--look-up-timeout)`;
-    return this.#isLate ? new BridgeError('ERR_LOOK_UP_TIMEOUT', why) : undefined;
+    return this.aborted ? new BridgeError('ERR_LOOK_UP_TIMEOUT', why) : undefined;
   }
 
   throwIfAborted(): void {
@@ -132,9 +133,5 @@ export class Deadline implements WaitSignal {
     this.#signal.removeEventListener(type, listener);
     clearTimeout(this.#listeners.get(listener));
     this.#listeners.delete(listener);
-  }
-
-  get #isLate(): boolean {
-    return this.#isOver || (this.#ms > 0 && performance.now() - this.#since >= this.#ms);
   }
 }
