@@ -47,7 +47,11 @@ export class ProcessRunner implements Runner {
     const run = new ScriptRun(process, fed, streams, this.#limits);
     this.#runs.add(run);
     if (this.#isDestroyed) run.end('abort');
-    return run.result(signal).finally(() => this.#runs.delete(run));
+    try {
+      return await run.result(signal);
+    } finally {
+      this.#runs.delete(run);
+    }
   }
 
   status(): RunnerStatus {

@@ -19,6 +19,8 @@ export interface OutputRun {
   readonly limits: Pick<RunLimits, 'maxHeaderBytes' | 'holdDuringUploadBytes' | 'holdUntilExitBytes'>;
   /** The request's method is HEAD: a body, which the script should not write, is thrown away (RFC 3875 §4.3.2). */
   readonly headOnly: boolean;
+  /** Whether the request has a body, of whose arrival `bodyArrived` tells. */
+  readonly hasBody: boolean;
   /** Aborts when the run is over whatever the web server takes; asked for where that is waited for. */
   readonly givenUp: AbortSignal;
   /** Put off for each piece that was read or sent on. */
@@ -57,7 +59,7 @@ export class ScriptOutput {
   #header: ResponseHeader | undefined;
   #held: Buffer[] = [];
   #heldBytes = 0;
-  #isHeldForUpload = true;
+  #isHeldForUpload: boolean;
   #isHeldUntilExit: boolean;
   #onBodyArrived: (() => void) | undefined;
   #bodyBytes = 0;
@@ -68,6 +70,7 @@ export class ScriptOutput {
     this.#source = source;
     this.#sink = sink;
     this.#run = run;
+    this.#isHeldForUpload = run.hasBody;
     this.#isHeldUntilExit = run.limits.holdUntilExitBytes > 0;
     this.#reader = new ResponseHeaderReader(run.limits.maxHeaderBytes);
   }
@@ -111,9 +114,7 @@ export class ScriptOutput {
     await new Promise<void>((resolve, reject) => {
       source.on('data', (chunk: Buffer) => {
         try {
-          noteBytesRead(chunk.length);
-          this.#run.idleTimer.putOff();
-          const sent = this.#hold(this.#observe(chunk));
+          const sent = this.#take(chunk);
           if (sent === undefined) return;
           source.pause();
           void sent.then(() => source.resume());
@@ -164,37 +165,31 @@ export class ScriptOutput {
     this.#heldBytes = 0;
   }
 
-  /** The one place that decides whether what is held may leave. */
-  get #mayLeave(): boolean {
-    const isHeldForUpload = this.#isHeldForUpload && !this.#sourceEnded && !this.#source.destroyed;
-    return !isHeldForUpload && !this.#isHeldUntilExit;
-  }
-
   /** Bytes of the body that are sent: more than announced, HAProxy answers with 502, and Caddy not at all. */
   get #wantedBytes(): number {
     return this.#run.headOnly ? 0 : (this.#header?.contentBytes ?? Infinity);
   }
 
-  /** What of it is to be sent. */
-  #observe(chunk: Buffer): readonly Buffer[] {
-    if (this.#cut) return [];
+  /** Takes a piece of the script's output; returns what is to be waited for before more is taken, if anything is. */
+  #take(chunk: Buffer): Promise<void> | undefined {
+    noteBytesRead(chunk.length);
+    this.#run.idleTimer.putOff();
+    if (this.#cut) return undefined;
     const pieces: Buffer[] = [];
-    let body = chunk;
+    let body: Buffer | undefined = chunk;
     if (this.#header === undefined) {
       this.#header = this.#reader.push(chunk);
-      if (this.#header === undefined) return [];
-      this.#run.startTimer.stop();
-      pieces.push(this.#header.header);
-      body = this.#header.body;
+      body = this.#header?.body;
+      if (this.#header !== undefined) {
+        this.#run.startTimer.stop();
+        pieces.push(this.#header.header);
+      }
     }
-    const left = Math.max(0, this.#wantedBytes - this.#bodyBytes);
-    this.#bodyBytes += body.length;
-    if (left > 0 && body.length > 0) pieces.push(body.subarray(0, left));
-    return pieces;
-  }
-
-  /** Holds what has come, and sends what may leave; returns what is to be waited for before more is taken, if anything is. */
-  #hold(pieces: readonly Buffer[]): Promise<void> | undefined {
+    if (body !== undefined) {
+      const left = Math.max(0, this.#wantedBytes - this.#bodyBytes);
+      this.#bodyBytes += body.length;
+      if (left > 0 && body.length > 0) pieces.push(body.subarray(0, left));
+    }
     this.#held.push(...pieces);
     if (this.#held.length > MAX_HELD_PIECES) this.#held = [Buffer.concat(this.#held)];
     for (const { length } of pieces) this.#heldBytes += length;
@@ -209,9 +204,10 @@ export class ScriptOutput {
     return this.#sendOn();
   }
 
-  /** Sends what is held, if it may leave; returns what is to be waited for before more is taken. */
+  /** The one place that decides whether what is held may leave; returns what is to be waited for before more is taken. */
   #sendOn(): Promise<void> | undefined {
-    if (this.#heldBytes === 0 || !this.#mayLeave) return undefined;
+    const isHeldForUpload = this.#isHeldForUpload && !this.#sourceEnded && !this.#source.destroyed;
+    if (this.#heldBytes === 0 || isHeldForUpload || this.#isHeldUntilExit) return undefined;
     const [held, bytes] = [this.#held, this.#heldBytes];
     const pieces = bytes <= COPIED_BYTES ? [Buffer.concat(held)] : held;
     this.#held = [];

@@ -4,7 +4,6 @@ import { Readable } from 'node:stream';
 
 import type { Invocation } from '../cgi/invocation.js';
 import { BridgeError } from '../base/errors.js';
-import type { ExitStatus } from '../process/exit-status.js';
 import type { OwnedProcess } from '../process/owned-process.js';
 import type { EndedBy } from '../base/results.js';
 import { Timer, type WaitSignal } from '../base/timer.js';
@@ -38,6 +37,7 @@ export class ScriptRun {
   readonly #maxTimer: Timer;
   /** Its method is HEAD: a body, which the script should not write, is thrown away (RFC 3875 §4.3.2). */
   readonly headOnly: boolean;
+  readonly hasBody: boolean;
   #endedBy: EndedBy | undefined;
   #hasExited = false;
   #headerError: BridgeError | undefined;
@@ -48,6 +48,7 @@ export class ScriptRun {
     this.#streams = streams;
     this.limits = limits;
     this.headOnly = invocation.variables.get('REQUEST_METHOD') === 'HEAD';
+    this.hasBody = streams.stdin !== undefined;
     this.startTimer = new Timer(limits.startTimeoutMs, this.end.bind(this, 'start-timeout'));
     this.idleTimer = new Timer(limits.idleTimeoutMs, this.end.bind(this, 'idle-timeout'));
     this.#maxTimer = new Timer(limits.maxTimeMs, this.end.bind(this, 'max-time'));
@@ -61,7 +62,22 @@ export class ScriptRun {
     };
     if (signal.aborted) onAbort();
     else signal.addEventListener('abort', onAbort);
-    this.#started();
+    this.idleTimer.start();
+    this.#maxTimer.start();
+    // Its input is known, or is the request's body, however that arrives.
+    const { input } = this.#invocation;
+    const { stdin: body } = this.#streams;
+    if (input !== undefined) body?.destroy();
+    else if (body?.destroyed === true) this.#bodyLost();
+    else body?.once('close', this.#bodyLost);
+    if (input === undefined || !this.#process.stdin.destroyed) {
+      // Nothing is not written, either: a worker that has ended would make an error of it, and its response be lost.
+      const given = Readable.from(input === undefined || input.length === 0 ? [] : [input]);
+      feedScript((input === undefined ? body : undefined) ?? given, this.#process.stdin, this.idleTimer);
+    }
+    if (body === undefined) this.startTimer.start();
+    else void body.arrived.then(this.#bodyArrived);
+    // Who holds its outputs open may still have something to say, also when it has ended.
     const [stderrTail] = await Promise.all([
       carryStderr(this.#process.stderr, this.#streams, this.limits.stderrTailBytes, this),
       this.#output.carry().catch(this.#headerRefused),
@@ -70,7 +86,31 @@ export class ScriptRun {
     const exit = await this.#process.exited;
     clearTimeout(livesOn);
     signal.removeEventListener('abort', onAbort);
-    return this.#exited(exit, stderrTail);
+    // Nothing can come any more: the response is sent, or known not to be whole.
+    this.#hasExited = true;
+    for (const timer of [this.startTimer, this.idleTimer, this.#maxTimer]) timer.stop();
+    if (this.#endedBy !== undefined) await this.#process.terminate(this.limits.killGraceMs);
+    const isWhole = this.headOnly || !this.#output.short;
+    const hasSaidSo = exit.kind !== 'signaled' && this.#process.isAnswered !== false;
+    this.#output.scriptEnded({ isWhole: isWhole && hasSaidSo });
+    const { status, short, long, withheld, sentBytes, lost, hasHeader } = this.#output;
+    // Without spreads: they cost a hundredth of a request.
+    return {
+      status,
+      pid: this.#process.pid,
+      exit,
+      endedBy: this.#endedBy,
+      startError: undefined,
+      bodyError: body?.errored ?? undefined,
+      headerError: this.#headerError,
+      isShort: short,
+      isLong: long,
+      isWithheld: withheld,
+      firstLine: hasHeader ? undefined : this.#output.firstLine,
+      stdoutBytes: sentBytes,
+      lost,
+      stderrTail,
+    };
   }
 
   /** Ends it, unless the web server may just have left with the whole response: `ERR_CANCELLED` as reason ends it even so. */
@@ -96,23 +136,6 @@ export class ScriptRun {
   /** Most runs need none. */
   get #abortion(): AbortController {
     return (this.#givenUp ??= new AbortController());
-  }
-
-  #started(): void {
-    this.idleTimer.start();
-    this.#maxTimer.start();
-    const { input } = this.#invocation;
-    const { stdin: body } = this.#streams;
-    if (input !== undefined) body?.destroy();
-    else if (body?.destroyed === true) this.#bodyLost();
-    else body?.once('close', this.#bodyLost);
-    if (input === undefined || !this.#process.stdin.destroyed) {
-      // Nothing is not written, either: a worker that has ended would make an error of it, and its response be lost.
-      const given = Readable.from(input === undefined || input.length === 0 ? [] : [input]);
-      feedScript((input === undefined ? body : undefined) ?? given, this.#process.stdin, this.idleTimer);
-    }
-    if (body === undefined) this.#bodyArrived();
-    else void body.arrived.then(this.#bodyArrived);
   }
 
   readonly #bodyLost = (): void => {
@@ -148,31 +171,4 @@ export class ScriptRun {
     this.#output.scriptEnded({ isWhole: this.headOnly || !this.#output.short });
     this.#streams.onAnswered?.();
   };
-
-  async #exited(exit: ExitStatus, stderrTail: string): Promise<RunResult> {
-    this.#hasExited = true;
-    for (const timer of [this.startTimer, this.idleTimer, this.#maxTimer]) timer.stop();
-    if (this.#endedBy !== undefined) await this.#process.terminate(this.limits.killGraceMs);
-    const isWhole = this.headOnly || !this.#output.short;
-    const hasSaidSo = exit.kind !== 'signaled' && this.#process.isAnswered !== false;
-    this.#output.scriptEnded({ isWhole: isWhole && hasSaidSo });
-    const { status, short, long, withheld, sentBytes, lost, hasHeader } = this.#output;
-    // Without spreads: they cost a hundredth of a request.
-    return {
-      status,
-      pid: this.#process.pid,
-      exit,
-      endedBy: this.#endedBy,
-      startError: undefined,
-      bodyError: this.#streams.stdin?.errored ?? undefined,
-      headerError: this.#headerError,
-      isShort: short,
-      isLong: long,
-      isWithheld: withheld,
-      firstLine: hasHeader ? undefined : this.#output.firstLine,
-      stdoutBytes: sentBytes,
-      lost,
-      stderrTail,
-    };
-  }
 }

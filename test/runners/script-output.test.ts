@@ -15,6 +15,7 @@ const quiet: OutputRun = {
   startTimer: { stop: () => undefined },
   onFull: () => undefined,
   headOnly: false,
+  hasBody: true,
   givenUp: new AbortController().signal,
 };
 
