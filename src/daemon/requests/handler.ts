@@ -17,6 +17,7 @@ import { checked, type Site } from '../../sites/site.js';
 import { accessOf, accessOfUnread, ActiveRequest, ActiveRequests, uriOf } from './active-requests.js';
 import type { Admission, Release } from './admission.js';
 import {
+  fieldsOf,
   isHead,
   pageBytes,
   type RequestResult,
@@ -106,8 +107,8 @@ export class Handler {
   readonly refuse = (why: RefusalReason): Buffer => {
     const id = `${this.#idPrefix}-${String(++this.#idCount)}`;
     const result = resultUnread(why);
-    const { level, message, fields, page } = result;
-    this.#refusals.log(String(fields?.['code']), level, () => ({ id, ...fields }), message);
+    const { level, message, code, page } = result;
+    this.#refusals.log(String(code), level, () => ({ id, ...fieldsOf(result) }), message);
     const response = page === undefined ? NOTHING : pageBytes(page, { id, headOnly: false });
     const { accessLog, tally, name } = this.#options;
     const access = { ...accessOfUnread(id, page?.status ?? 503, response.length), site: name };
@@ -128,10 +129,9 @@ export class Handler {
     }
     const { level, message, page } = result;
     stdin?.destroy();
-    const fields = () => ({ id, uri: uriOf(request.params), ...result.fields });
+    const fields = () => ({ id, uri: uriOf(request.params), ...fieldsOf(result) });
     // Refusals for want of room come in thousands; each has its line in the access log.
-    if (result.word === 'not-admitted')
-      this.#refusals.log(String(result.fields?.['code']), level, fields, message);
+    if (result.word === 'not-admitted') this.#refusals.log(String(result.code), level, fields, message);
     else if (log.hears?.(level) !== false) log[level](fields(), message);
 
     const { stdout, params } = request;

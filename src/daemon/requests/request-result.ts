@@ -18,18 +18,19 @@ export interface RequestResult extends Pick<Result, 'word' | 'level' | 'message'
   /** The bridge's own page, or a site's, where no script has answered. */
   readonly page?: Refusal | DocumentResponse | undefined;
   readonly run?: RunResult | undefined;
-  readonly fields?: Readonly<Record<string, unknown>> | undefined;
+  /** The status of a response that is not the script's. */
+  readonly status?: number | undefined;
+  readonly code?: string | undefined;
+  /** Where the bridge itself is at fault. */
+  readonly stack?: string | undefined;
   /** Whether the web server gets the message, too, on FCGI_STDERR: a refusal, unless it is for want of room. */
   readonly isToldToWebServer?: boolean;
 }
 
 /** What the row does not say. */
-interface Known extends Pick<Partial<RequestResult>, 'appStatus' | 'run'> {
-  /** Nobody else's, and added to. */
-  readonly fields?: Record<string, unknown>;
+interface Known extends Pick<Partial<RequestResult>, 'appStatus' | 'run' | 'code'> {
   readonly why?: string;
   readonly how?: string;
-  readonly code?: string | undefined;
 }
 
 /** The appStatus of a request whose script could not be started: a shell's "cannot execute". */
@@ -46,12 +47,23 @@ function made(row: Result, known: Known): RequestResult {
     '{why}',
     () => why ?? row.reason?.replace('{how}', how) ?? reason ?? '',
   );
-  const fields: Record<string, unknown> = known.fields ?? {};
-  if (status !== undefined) fields['status'] = status;
-  if (code !== undefined) fields['code'] = code;
   const retry = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
   const page = status === undefined || reason === undefined ? undefined : { status, reason, ...retry };
-  return { word, level, appStatus, message, fields, run, isToldToWebServer: word === 'refused', page };
+  const isToldToWebServer = word === 'refused';
+  return { word, level, appStatus, message, run, status, code, isToldToWebServer, page };
+}
+
+/** What the log says of a request beside the message. */
+export function fieldsOf({ run, stack, status = run?.status, code }: RequestResult) {
+  return {
+    stack,
+    pid: run?.pid,
+    status,
+    exit: run?.exit && describeExit(run.exit),
+    ended_by: run?.endedBy,
+    stderr: run === undefined || run.stderrTail === '' ? undefined : run.stderrTail.trimEnd(),
+    code,
+  };
 }
 
 /** The connection takes no further request: nobody knows more of it than that it has begun. */
@@ -63,11 +75,11 @@ export function resultUnread(name: ResultName): RequestResult {
 export function resultOfSite(resolution: Exclude<Resolution, { kind: 'run' }>): RequestResult {
   if (resolution.kind === 'answer') {
     const { answer: page } = resolution;
-    return { ...made(results.answered, { fields: { status: page.status } }), page };
+    return { ...made(results.answered, {}), page, status: page.status };
   }
   const { refusal: page } = resolution;
   const why = page.detail ?? page.reason;
-  return { ...made(results.refused, { why, fields: { status: page.status } }), page };
+  return { ...made(results.refused, { why }), page, status: page.status };
 }
 
 /** Nothing was started; for an error that says nothing of the request, since the bridge itself is at fault. */
@@ -75,8 +87,8 @@ export function resultUnstarted(error: unknown, signal: WaitSignal): RequestResu
   if (signal.aborted) return resultAborted(signal, {});
   const row = error instanceof BridgeError ? rowOf(error, 'before') : undefined;
   if (row !== undefined) return made(row, { why: reasonOf(error) });
-  const fields = { stack: error instanceof Error ? error.stack : undefined };
-  return made(results['bridge-error'], { why: reasonOf(error), appStatus: 1, fields });
+  const stack = error instanceof Error ? error.stack : undefined;
+  return { ...made(results['bridge-error'], { why: reasonOf(error), appStatus: 1 }), stack };
 }
 
 /**
@@ -98,11 +110,7 @@ export function resultOfRun(
   const wasCut = isShort || endedBy !== undefined;
   const appStatus =
     exit === undefined ? NOT_STARTED_APP_STATUS : appStatusOf(exit) || (wasCut ? CUT_SHORT_APP_STATUS : 0);
-  const fields: Record<string, unknown> = { pid: run.pid, status };
-  if (exit !== undefined) fields['exit'] = describeExit(exit);
-  if (endedBy !== undefined) fields['ended_by'] = endedBy;
-  if (run.stderrTail !== '') fields['stderr'] = run.stderrTail.trimEnd();
-  const known = { run, appStatus, fields };
+  const known = { run, appStatus };
   if (endedBy === 'abort') return resultAborted(signal, known);
   if (startError?.code === 'ERR_SYSTEM_LIMIT' && signal.aborted) return resultAborted(signal, { run });
   if (status === undefined) return made(...unanswered(run, known, fault));
@@ -171,14 +179,11 @@ function whyNoHeader({ firstLine = '' }: RunResult, fault?: string): { readonly 
 function resultAborted(signal: WaitSignal, known: Known): RequestResult {
   const reason: unknown = signal.aborted ? signal.reason : 'the daemon was told to end it';
   const code = reason instanceof BridgeError ? reason.code : undefined;
-  const result = made(results[code === 'ERR_CANCELLED' ? 'cancelled' : 'abort'], {
-    ...known,
-    why: reasonOf(reason),
-    code,
-  });
-  const { status } = known.run ?? {};
+  const row = results[code === 'ERR_CANCELLED' ? 'cancelled' : 'abort'];
+  const result = made(row, { ...known, why: reasonOf(reason), code });
+  const status = known.run?.status;
   // What was sent of a response stays as it is.
-  return status === undefined ? result : { ...result, page: undefined, fields: { ...result.fields, status } };
+  return status === undefined ? result : { ...result, page: undefined, status };
 }
 
 /** Whether a response has no body. */
