@@ -161,7 +161,8 @@ export class RequestInput {
   close(): void {
     this.#late.stop();
     this.#body?.destroy();
-    this.#forgetParams();
+    this.#limits.paramsBudget.give(this.#takenBytes);
+    this.#takenBytes = 0;
   }
 
   #refuse(problem: BridgeError): void {

@@ -133,9 +133,7 @@ export class OutputPipe extends Readable {
     super();
     this.#descriptor = descriptor;
     this.#looksLeft = PATIENCE_MS / lookMs - 1;
-    this.#timer = setTimeout(() => {
-      this.#look();
-    }, lookMs);
+    this.#timer = setTimeout(this.#look.bind(this), lookMs);
   }
 
   override _read(): void {

@@ -63,7 +63,6 @@ export class ScriptOutput {
   #isHeldUntilExit: boolean;
   #onBodyArrived: (() => void) | undefined;
   #bodyBytes = 0;
-  #sourceEnded = false;
   #cut = false;
 
   constructor(source: ScriptSource, sink: Writable, run: OutputRun) {
@@ -91,7 +90,7 @@ export class ScriptOutput {
 
   /** Whether the script has written all that the response consists of: a web server that leaves now has had it all. */
   get complete(): boolean {
-    return this.#sourceEnded || this.#bodyBytes >= (this.#header?.contentBytes ?? Infinity);
+    return this.#source.readableEnded || this.#bodyBytes >= (this.#header?.contentBytes ?? Infinity);
   }
 
   /** Whether the script has ended before it wrote as much as it had announced. */
@@ -123,10 +122,7 @@ export class ScriptOutput {
           reject(error instanceof Error ? error : new Error(reasonOf(error)));
         }
       });
-      source.once('end', () => {
-        this.#sourceEnded = true;
-        resolve();
-      });
+      source.once('end', resolve);
       // Destroyed by the run's owner, who knows why.
       source.once('close', resolve);
       source.on('error', () => undefined);
@@ -206,7 +202,7 @@ export class ScriptOutput {
 
   /** The one place that decides whether what is held may leave; returns what is to be waited for before more is taken. */
   #sendOn(): Promise<void> | undefined {
-    const isHeldForUpload = this.#isHeldForUpload && !this.#sourceEnded && !this.#source.destroyed;
+    const isHeldForUpload = this.#isHeldForUpload && !this.#source.readableEnded && !this.#source.destroyed;
     if (this.#heldBytes === 0 || isHeldForUpload || this.#isHeldUntilExit) return undefined;
     const [held, bytes] = [this.#held, this.#heldBytes];
     const pieces = bytes <= COPIED_BYTES ? [Buffer.concat(held)] : held;

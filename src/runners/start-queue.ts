@@ -54,7 +54,9 @@ export class StartQueue {
         this.#isShort = false;
         this.#pause = firstPause;
         // What it has taken is there again for the next one.
-        void started.exited.then(this.#retryIfPausing);
+        void started.exited.then(() => {
+          if (this.#timer !== undefined) this.#giveTurn();
+        });
         if (turns > 0) this.#giveTurn();
         return started;
       } catch (error) {
@@ -89,10 +91,6 @@ export class StartQueue {
       throw new BridgeError('ERR_SYSTEM_LIMIT', reasonOf(error), { cause: error });
     }
   }
-
-  readonly #retryIfPausing = (): void => {
-    if (this.#timer !== undefined) this.#giveTurn();
-  };
 
   readonly #giveTurn = (): void => {
     this.#stopPause();
