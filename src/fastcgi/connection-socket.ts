@@ -115,7 +115,7 @@ export class ConnectionSocket {
     if (isWhole && this.#isAtRest && this.hasUnread === false) {
       // Before Node has called back, each write would make an error of it.
       process.nextTick(() => {
-        this.destroy();
+        this.#stream.destroy();
       });
       return;
     }

@@ -120,17 +120,12 @@ export class Request {
     this.#state = 'ending';
     this.#isFlushing = true;
     const streams = this.#stderr === undefined ? [this.stdout] : [this.stdout, this.#stderr];
-    // Each has passed everything on, or was destroyed, when it closes.
-    const areFlushed = streams.map(
-      (stream) =>
-        new Promise<void>((resolve) => {
-          if (stream.closed) resolve();
-          else stream.once('close', resolve);
-          stream.end();
-        }),
-    );
+    for (const stream of streams) stream.end();
     this.#isFlushing = false;
-    await Promise.all(areFlushed);
+    // Each has passed everything on, or was destroyed, when it closes.
+    for (const stream of streams) {
+      if (!stream.closed) await new Promise((resolve) => stream.once('close', resolve));
+    }
     const ends = this.#hasStderr ? [RecordType.STDOUT, RecordType.STDERR] : [RecordType.STDOUT];
     this.#finish([
       ...this.#last,
