@@ -27,11 +27,13 @@ export interface HgwebResponse {
 
 /** Runs scripts as it is told, a line of JSON for each time; by forks, since to load Mercurial takes longer than the rest. */
 const runs = `
-import json, os, runpy, sys, tempfile, traceback
+import gc, json, os, runpy, sys, tempfile, traceback
 from mercurial import bookmarks, bundle2, error, exchange, extensions, hg, localrepo, streamclone, ui, util
 from mercurial.hgweb import hgweb_mod, hgwebdir_mod, webcommands, wsgicgi
 from mercurial.utils import procutil
 ui.ui, localrepo.instance, hgweb_mod.hgweb, hgwebdir_mod.hgwebdir, wsgicgi.launch, webcommands.log, procutil.stdout
+# Else what looks for garbage in a forked process copies all of this one's memory.
+gc.freeze()
 asked, answers = os.fdopen(os.dup(0), errors='surrogateescape'), os.fdopen(os.dup(1), 'w')
 for line in asked:
     told = json.loads(line)
