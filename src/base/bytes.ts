@@ -48,7 +48,9 @@ export type NameValues = readonly (readonly [name: ByteString, value: ByteString
 
 /** The value of a name; where it repeats, the last one, as the environment of a CGI program would have it. */
 export function valueOf(pairs: NameValues, name: ByteString): ByteString | undefined {
-  return pairs.findLast((pair) => pair[0] === name)?.[1];
+  let last: ByteString | undefined;
+  for (const pair of pairs) if (pair[0] === name) last = pair[1];
+  return last;
 }
 
 /** Counts bytes; what takes some gives them back. */
