@@ -1,5 +1,6 @@
 /** One FastCGI request: from its BEGIN_REQUEST to its one END_REQUEST (FastCGI 1.0 §3.3, §5). */
 
+import { once } from 'node:events';
 import { Writable } from 'node:stream';
 
 import type { BridgeError } from '../base/errors.js';
@@ -124,7 +125,7 @@ export class Request {
     this.#isFlushing = false;
     // Each has passed everything on, or was destroyed, when it closes.
     for (const stream of streams) {
-      if (!stream.closed) await new Promise((resolve) => stream.once('close', resolve));
+      if (!stream.closed) await once(stream, 'close');
     }
     const ends = this.#hasStderr ? [RecordType.STDOUT, RecordType.STDERR] : [RecordType.STDOUT];
     this.#finish([
