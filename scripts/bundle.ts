@@ -13,19 +13,34 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 /** As deep as what is compiled, which finds by that what the package has beside it (`package.ts`). */
 const outdir = join(root, 'dist/bin/bundled');
 
-/** What it makes when it is loaded takes as long as half of our own code, and is wanted for --help alone. */
-const lateStringWidth: Plugin = {
-  name: 'late-string-width',
+/**
+ * By package, what is imported of it: to load one takes as long as half of our own code, and only --help, or a log of JSON,
+ * wants it.
+ */
+const late: Readonly<Record<string, string>> = { 'string-width': 'default', pino: 'pino' };
+
+/** Loads these packages when they are first called. */
+const loadLate: Plugin = {
+  name: 'load-late',
   setup(build) {
-    build.onResolve({ filter: /^string-width$/ }, async ({ resolveDir, kind, pluginData }) => {
-      if (pluginData === 'found') return undefined;
-      const { path } = await build.resolve('string-width', { resolveDir, kind, pluginData: 'found' });
-      return { path: relative(root, path), namespace: 'late' };
+    build.onResolve(
+      { filter: /^(string-width|pino)$/ },
+      async ({ path: name, resolveDir, kind, pluginData }) => {
+        if (pluginData === 'found') return undefined;
+        const { path } = await build.resolve(name, { resolveDir, kind, pluginData: 'found' });
+        return { path: relative(root, path), namespace: 'late', pluginData: late[name] };
+      },
+    );
+    build.onLoad({ filter: /.*/, namespace: 'late' }, ({ path, pluginData }) => {
+      const called = `(...args) => require('./${path}').${String(pluginData)}(...args)`;
+      return {
+        contents:
+          pluginData === 'default'
+            ? `export default ${called};`
+            : `export const ${String(pluginData)} = ${called};`,
+        resolveDir: root,
+      };
     });
-    build.onLoad({ filter: /.*/, namespace: 'late' }, ({ path }) => ({
-      contents: `export default (...args) => require('./${path}').default(...args);`,
-      resolveDir: root,
-    }));
   },
 };
 
@@ -37,7 +52,7 @@ const shared: BuildOptions & { metafile: true } = {
   target: 'node20.19',
   // It has a part for each kind of machine, and may be missing.
   external: ['koffi'],
-  plugins: [lateStringWidth],
+  plugins: [loadLate],
   metafile: true,
   logLevel: 'warning',
 };

@@ -8,7 +8,9 @@ import { type Logger, pino } from 'pino';
 import { visible, withoutFields } from './escape.js';
 import { LineFile } from './line-file.js';
 
-export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
+/** From what is always said to what is said least often. */
+const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
+export type LogLevel = (typeof LEVELS)[number];
 
 export interface LogOptions {
   readonly level: LogLevel;
@@ -49,38 +51,39 @@ export interface OpenLog extends Log {
  */
 export function openLog(options: LogOptions): OpenLog {
   const lines = new LineFile('--log-file', options.file);
-  let { format } = options;
-  let logger = loggerOf(options, lines);
+  let { level: least, format } = options;
+  let logger: Logger | undefined;
+  const hears = (level: LogLevel): boolean => LEVELS.indexOf(level) <= LEVELS.indexOf(least);
   const at =
     (level: LogLevel): Log[LogLevel] =>
     (fields, message) => {
-      if (format === 'json') logger[level](fields, message);
-      else if (logger.isLevelEnabled(level)) lines.write(textLine(level, fields, message));
+      if (!hears(level)) return;
+      if (format === 'json') (logger ??= loggerTo(lines))[level](fields, message);
+      else lines.write(textLine(level, fields, message));
     };
   return {
     error: at('error'),
     warn: at('warn'),
     info: at('info'),
     debug: at('debug'),
-    hears: (level) => logger.isLevelEnabled(level),
+    hears,
     reopen: (others) => {
       if (others === undefined) {
         lines.reopen();
         return;
       }
       lines.moveTo(others.file);
-      ({ format } = others);
-      logger = loggerOf(others, lines);
+      ({ level: least, format } = others);
     },
   };
 }
 
-function loggerOf({ level }: LogOptions, lines: LineFile): Logger {
+function loggerTo(lines: LineFile): Logger {
   return pino(
     {
-      level,
+      level: 'debug',
       base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
       formatters: { level: (label) => ({ level: label }) },
     },
     {

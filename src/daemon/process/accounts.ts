@@ -2,6 +2,7 @@
 
 import { spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
+import { userInfo, type UserInfo } from 'node:os';
 
 import { OptionError, reasonOf, systemCodeOf } from '../../base/errors.js';
 
@@ -21,6 +22,8 @@ const NOT_FOUND = 2;
 /** @throws OptionError `ERR_USAGE` for a name that the system does not know, `ERR_START` where it does not say */
 export function userOf(name: string): User {
   return remembered(users, name, () => {
+    const own = ourselves();
+    if (name === own?.username) return { uid: own.uid, entry: { gid: own.gid } };
     const number = numberOf(name);
     const uid = id('-u', name);
     if (number !== undefined && uid !== number) return { uid: number, entry: undefined };
@@ -28,6 +31,15 @@ export function userOf(name: string): User {
     if (uid === undefined || gid === undefined) throw unknown('user', name);
     return { uid, entry: { gid } };
   });
+}
+
+/** What the system's library knows of who this process is, which takes no other program. */
+function ourselves(): UserInfo<string> | undefined {
+  try {
+    return userInfo();
+  } catch {
+    return undefined;
+  }
 }
 
 /** All groups of a user that the system knows. @throws OptionError as `userOf` */
