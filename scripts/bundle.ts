@@ -24,7 +24,7 @@ const loadLate: Plugin = {
   name: 'load-late',
   setup(build) {
     build.onResolve(
-      { filter: /^(string-width|pino)$/ },
+      { filter: new RegExp(`^(${Object.keys(late).join('|')})$`) },
       async ({ path: name, resolveDir, kind, pluginData }) => {
         if (pluginData === 'found') return undefined;
         const { path } = await build.resolve(name, { resolveDir, kind, pluginData: 'found' });

@@ -1,5 +1,7 @@
 /** Document responses that the bridge gives by itself (RFC 3875 §6.2.1). */
 
+import { createRequire } from 'node:module';
+
 import escapeHtml from 'escape-html';
 
 import type { Refusal } from './invocation.js';
@@ -16,7 +18,7 @@ export interface DocumentResponse {
 /** The name of a status as people read it: `404 Not Found`. */
 export function statusText(status: number): string {
   // An import would have each start load all of HTTP.
-  const { STATUS_CODES } = process.getBuiltinModule('node:http');
+  const { STATUS_CODES } = createRequire(import.meta.url)('node:http') as typeof import('node:http');
   return `${String(status)} ${STATUS_CODES[status] ?? 'Error'}`;
 }
 

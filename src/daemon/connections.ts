@@ -77,7 +77,7 @@ export class Connections {
     return this.#all.size;
   }
 
-  /** Takes one, or lets it wait, and those after it in the system's queue; one that has waited may have its turn now. */
+  /** Takes one, or lets it wait, and those after it in the system's queue; `isItsTurn`: it has waited, and is not to wait again. */
   readonly accept = (socket: Socket, listener: Listener, isItsTurn = false): void => {
     const mayWait = !isItsTurn && this.#receiverOf === undefined;
     if (mayWait && this.#all.size >= this.max && !this.#closeIdle()) {

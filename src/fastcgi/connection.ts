@@ -137,21 +137,21 @@ export class Connection implements Carrier {
         if (requestId === NULL_REQUEST_ID) this.send([managementAnswer(event, this.#options.values)]);
         else if (event.kind === 'control') this.#takeControl(type, requestId, event.content);
         // Records of a request that has ended may still be under way (FastCGI 1.0 §3.3: they are ignored).
-        else if (request === undefined) continue;
-        else if (type === RecordType.PARAMS) {
-          if (event.kind === 'data') request.input.takeParams(event.data);
-          else if (request.input.endParams()) this.#ready = request;
-        } else if (type === RecordType.STDIN && event.kind === 'data') request.input.takeStdin(event.data);
-        else if (type === RecordType.STDIN) request.input.endStdin();
-        else if (type !== RecordType.DATA) throw fromApplication(type);
+        else if (request !== undefined) {
+          if (type === RecordType.PARAMS && event.kind === 'data') request.input.takeParams(event.data);
+          else if (type === RecordType.PARAMS)
+            this.#ready = request.input.endParams() ? request : this.#ready;
+          else if (type === RecordType.STDIN && event.kind === 'data') request.input.takeStdin(event.data);
+          else if (type === RecordType.STDIN) request.input.endStdin();
+          else if (type !== RecordType.DATA) throw fromApplication(type);
+        }
         // After our last response on it the connection is only drained, whatever the rest of the chunk is.
         if (this.#socket.state !== 'open') return;
       }
     } catch (error) {
       this.#handOver();
-      this.#socket.fail(
-        error instanceof BridgeError ? error : new BridgeError('ERR_FASTCGI_SEQUENCE', reasonOf(error)),
-      );
+      const isOurs = error instanceof BridgeError;
+      this.#socket.fail(isOurs ? error : new BridgeError('ERR_FASTCGI_SEQUENCE', reasonOf(error)));
       return;
     } finally {
       this.#isTaking = false;

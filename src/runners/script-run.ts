@@ -1,4 +1,4 @@
-/** One run of a script: what happens to it, a method for each event, in the order in which they come. */
+/** One run of a script: from its start to its result, and what may happen to it meanwhile. */
 
 import { Readable } from 'node:stream';
 
@@ -169,6 +169,7 @@ export class ScriptRun {
     // Under load the news of its end may come later than this, and how it ended is part of the response.
     if (this.#endedBy !== undefined || this.#output.status === undefined || this.#process.hasEnded) return;
     this.#output.scriptEnded({ isWhole: this.headOnly || !this.#output.short });
-    this.#streams.onAnswered?.();
+    // Of a part that was held nothing is sent: the page for that comes with its end.
+    if (!this.#output.withheld) this.#streams.onAnswered?.();
   };
 }

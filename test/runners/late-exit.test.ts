@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import type { ExitStatus } from '../../src/process/exit-status.js';
 import { OwnedProcess } from '../../src/process/owned-process.js';
 import { ProcessRunner } from '../../src/runners/process-runner.js';
-import type { RunResult } from '../../src/runners/runner.js';
+import type { RunLimits, RunResult } from '../../src/runners/runner.js';
 import { type Clock, mockClock } from '../helpers/clock.js';
 import { until } from '../helpers/processes.js';
 import { limits, requestBody } from '../helpers/run-fixture.js';
@@ -21,19 +21,23 @@ interface Late {
 }
 
 /** Runs what has closed its outputs in the middle of its answer, and whose end is told when the test says so. */
-function runLate(pid: number): Late {
+function runLate(
+  pid: number,
+  answer = 'Content-Type: text/plain\n\nonly the beginn',
+  own: Partial<RunLimits> = {},
+): Late {
   let tellExit: (status: ExitStatus) => void = () => undefined;
   const exited = new Promise<ExitStatus>((resolve) => {
     tellExit = resolve;
   });
-  const stdout = Readable.from([Buffer.from('Content-Type: text/plain\n\nonly the beginn')]);
+  const stdout = Readable.from([Buffer.from(answer)]);
   const started = new OwnedProcess({
     ...{ pid, exited, stdout },
     stdin: new PassThrough().resume(),
     stderr: Readable.from([]),
   });
   let answered = false;
-  const runner = new ProcessRunner({ ...limits, maxTimeMs: 0 }, () => Promise.resolve(started));
+  const runner = new ProcessRunner({ ...limits, maxTimeMs: 0, ...own }, () => Promise.resolve(started));
   const streams = {
     stdin: requestBody(Readable.from([])),
     stdout: new Collector(),
@@ -63,6 +67,17 @@ describe('A script that has closed both outputs', { timeout: 300_000 }, () => {
     assert.equal(isAnswered(), true);
     tellExit({ kind: 'exited', code: 0 });
     await outcome;
+  });
+
+  it('has not answered by a part that was held: the page for that is sent when it ends', async () => {
+    const part = 'Content-Length: 50\n\na part';
+    const { outcome, isAnswered, tellExit } = runLate(process.pid, part, { holdUntilExitBytes: 1_000 });
+    await until(() => clock.running === 1);
+    clock.tick(100);
+    assert.equal(isAnswered(), false);
+    tellExit({ kind: 'exited', code: 0 });
+    const { isWithheld, stdoutBytes } = await outcome;
+    assert.deepEqual([isWithheld, stdoutBytes], [true, 0]);
   });
 
   it('is waited for if it has ended and nobody has told so yet, since a signal may have ended it', async () => {

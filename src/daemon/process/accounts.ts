@@ -1,4 +1,4 @@
-/** Users and groups, as the system's own programs know them, wherever it keeps them: Node has no getpwnam(3). */
+/** Users and groups, as the system's own programs know them, wherever it keeps them: Node can ask only for its own user. */
 
 import { spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
@@ -22,9 +22,9 @@ const NOT_FOUND = 2;
 /** @throws OptionError `ERR_USAGE` for a name that the system does not know, `ERR_START` where it does not say */
 export function userOf(name: string): User {
   return remembered(users, name, () => {
-    const own = ourselves();
-    if (name === own?.username) return { uid: own.uid, entry: { gid: own.gid } };
     const number = numberOf(name);
+    const own = number === undefined ? ourselves() : undefined;
+    if (name === own?.username) return { uid: own.uid, entry: { gid: own.gid } };
     const uid = id('-u', name);
     if (number !== undefined && uid !== number) return { uid: number, entry: undefined };
     const gid = id('-g', name);

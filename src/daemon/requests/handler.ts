@@ -135,7 +135,8 @@ export class Handler {
     else if (log.hears?.(level) !== false) log[level](fields(), message);
 
     const { stdout, params } = request;
-    if (!stdout.destroyed) {
+    // A request that was answered before may still be sending: what is corked after its end never goes out.
+    if (stdout.writable) {
       // What is written now goes out with the end.
       stdout.cork();
       if (page !== undefined) stdout.write(pageBytes(page, { id, headOnly: isHead(params) }));
@@ -157,7 +158,7 @@ export class Handler {
     this.onEnded?.();
   }
 
-  /** Asks the site what to run, waits for a slot and runs it. Where it throws, nothing was started. */
+  /** Asks the site what to run, waits for a slot and runs it. What it throws was met before a script ran, or is our fault. */
   async #answer(active: ActiveRequest): Promise<RequestResult> {
     const { site, ownPage, lookUpTimeoutMs, body, admission, runner, tally } = this.#options;
     const { request, stdin, connection } = active;

@@ -22,7 +22,7 @@ export interface Sharer {
   readonly waiting: number;
   /** How many of its own may run at once. */
   readonly maxProcesses: number;
-  /** Starts that request; its process counts already. */
+  /** Starts the request that waits first; its process counts already. */
   next(): void;
 }
 

@@ -186,7 +186,7 @@ function resultAborted(signal: WaitSignal, known: Known): RequestResult {
   return status === undefined ? result : { ...result, page: undefined, status };
 }
 
-/** Whether a response has no body. */
+/** Whether the request’s method is HEAD, so that its response has no body. */
 export function isHead(params: Params): boolean {
   return paramText(params, 'REQUEST_METHOD') === 'HEAD';
 }

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { chmod, writeFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, describe, it } from 'node:test';
 
@@ -38,6 +39,14 @@ describe('A user', () => {
     assert.deepEqual(userOf(String(Number(uid))), wwwData);
     const all = (await succeed('id', ['-G', 'www-data'])).trim();
     assert.equal(groupsOf('www-data').join(' '), all);
+  });
+
+  it('is known without id(1) where it is our own, by its name', async () => {
+    const { username, uid, gid } = userInfo();
+    await withPrograms({ id: 'echo 4713' }, () => {
+      assert.deepEqual(userOf(username), { uid, entry: { gid } });
+      assert.deepEqual(userOf('4713'), { uid: 4_713, entry: { gid: 4_713 } });
+    });
   });
 
   it('may be a number without an entry', () => {

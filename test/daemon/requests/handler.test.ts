@@ -14,6 +14,7 @@ import type { RequestBody } from '../../../src/runners/request-body.js';
 import type { RunResult, Runner } from '../../../src/runners/runner.js';
 import type { Site } from '../../../src/sites/site.js';
 import { Peer } from '../../helpers/peer.js';
+import { until } from '../../helpers/processes.js';
 import { begin, record } from '../../helpers/records.js';
 
 const invocation = { file: '/bin/true', args: [], directory: '/', variables: new Map<string, string>() };
@@ -125,6 +126,27 @@ describe('A handler', () => {
     // A timer may be up to a millisecond early.
     assert.ok(firstMs >= 29 && totalMs >= firstMs + 29, `${String(firstMs)} ${String(totalMs)}`);
     assert.deepEqual([outBytes, end, pid, exitStatus], [20, 'completed', 4711, 0]);
+  });
+
+  it('sends the end of a response that a slow web server has not taken when the script has ended, too', async () => {
+    const { peer, access } = await respond({
+      prepare: (_request, to) => to.far.pause(),
+      run: (_invocation, streams) => {
+        streams.stdout.write(Buffer.concat([Buffer.from('Status: 200 OK\n\n'), Buffer.alloc(100_000)]));
+        streams.stdout.write(Buffer.from('the end'));
+        // Both its outputs are closed, and it has lived on for a while.
+        streams.onAnswered?.();
+        return Promise.resolve(answered);
+      },
+    });
+    peer.far.resume();
+    const last = Buffer.concat([
+      record(6, 1, Buffer.from('the end')),
+      record(6, 1),
+      record(3, 1, Buffer.alloc(8)),
+    ]);
+    await until(() => peer.octets.subarray(-last.length).equals(last));
+    assert.equal(access.end, 'completed');
   });
 
   const leave = (request: Request): void => {
