@@ -121,9 +121,11 @@ function listening(
       reject(new BridgeError('ERR_START', `${process.execPath} can't be started: ${reasonOf(error)}`));
     });
     let failure: BridgeError | undefined;
-    child.once('message', (message: Message) => {
+    // A signal that reaches it before it listens has it send a `NextProcessMessage` first.
+    child.on('message', (message: Message | NextProcessMessage) => {
       if (message.kind === 'listening') resolve(message.taken);
-      else failure = bridgeErrorOf(message.lines.map((line) => new BridgeError(message.code, line)));
+      else if (message.kind === 'failed')
+        failure = bridgeErrorOf(message.lines.map((line) => new BridgeError(message.code, line)));
     });
     // Only then is nothing left of it.
     child.once('exit', (code, by) => {

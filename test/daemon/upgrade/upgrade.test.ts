@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, type StdioOptions } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
@@ -12,6 +12,7 @@ import type { Logs } from '../../../src/daemon/process/logs.js';
 import { PidFile } from '../../../src/daemon/process/pid-file.js';
 import { answerRequest, requestUpgrade } from '../../../src/daemon/upgrade/upgrade-request.js';
 import { NextProcess, upgrade } from '../../../src/daemon/upgrade/next-process.js';
+import { startAgain } from '../../../src/daemon/upgrade/start-again.js';
 import { until } from '../../helpers/processes.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
@@ -42,6 +43,22 @@ describe('An upgrade that fails', () => {
     assert.deepEqual(said.slice(1), ['the upgrade has failed: this process goes on serving']);
     assert.match(await readFile(`${path}.upgrade`, 'utf8'), /^asked\n\{"failed":\[".*"\]\}\n$/);
     await pidFile.remove();
+  });
+});
+
+describe('An upgrade', () => {
+  it('survives that the logs are rotated while the next process starts', async () => {
+    const program = `${await temporaryDirectory()}/next.mjs`;
+    await writeFile(
+      program,
+      `process.send({ kind: 'reopen' }); process.send({ kind: 'listening', taken: [0] }); process.disconnect();`,
+    );
+    const { argv } = process;
+    process.argv = [argv[0] ?? '', program];
+    const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc'];
+    const starting = startAgain({ stdio, detached: false, advice: 'standard error' });
+    process.argv = argv;
+    assert.deepEqual((await starting).taken, [0]);
   });
 });
 
