@@ -95,13 +95,20 @@ export class WorkerRequest implements ScriptProcess {
     return this.#sent.answerBytes() > 0;
   }
 
-  /** Ends the request: the worker may finish it within `graceMs`, if it may at all; else it is ended. */
+  /**
+   * Ends a request that was not answered: the worker may finish it within `graceMs`, if it may at all; else it is ended.
+   */
   terminate(graceMs: number): Promise<void> {
     this.#terminating ??= this.#end(graceMs);
     return this.#terminating;
   }
 
   async #end(graceMs: number): Promise<void> {
+    // Its worker may serve another request by now.
+    if (this.#isAnswered) {
+      await this.exited;
+      return;
+    }
     if (this.#mayFinish()) {
       this.#sent.abort();
       this.stdin.end();

@@ -119,4 +119,13 @@ describe('A request to a worker', { timeout: LONG_MS }, () => {
     assert.deepEqual(await request.exited, { kind: 'signaled', signal: 'SIGKILL' });
     assert.deepEqual([near.destroyed, killed], [true, 1]);
   });
+
+  it('that was answered never ends its worker, whatever its web server does', async () => {
+    const request = begin();
+    far.write(Buffer.concat([record(6, 1, 'answer'), end()]));
+    await request.exited;
+    await request.terminate(0);
+    assert.deepEqual([request.isAnswered, killed], [true, 0]);
+    assert.equal(await text(request.stdout), 'answer');
+  });
 });
