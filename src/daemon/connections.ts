@@ -79,6 +79,12 @@ export class Connections {
 
   /** Takes one, or lets it wait, and those after it in the system's queue; `isItsTurn`: it has waited, and is not to wait again. */
   readonly accept = (socket: Socket, listener: Listener, isItsTurn = false): void => {
+    const receive = this.#receiverOf?.(listener);
+    // Once it was read from, Node might read on while it waits to be sent, and nobody would hear what comes.
+    if (receive !== undefined && socket.readableLength === 0) {
+      receive(socket);
+      return;
+    }
     const mayWait = !isItsTurn && this.#receiverOf === undefined;
     if (mayWait && this.#all.size >= this.max && !this.#closeIdle()) {
       this.#wait({ socket, listener });
@@ -92,7 +98,7 @@ export class Connections {
       this.#all.delete(begun);
       this.makeRoom();
     });
-    // One that somebody has inherited who has ended meanwhile.
+    // One that somebody has inherited who has ended meanwhile, or of which something was read already.
     if (this.#receiverOf !== undefined) closeOrDetach(begun, this.#receiverOf);
   };
 

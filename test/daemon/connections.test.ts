@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { afterEach, beforeEach, describe, it, mock } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 
 import { ByteBudget } from '../../src/base/bytes.js';
 import { Connections } from '../../src/daemon/connections.js';
@@ -56,7 +57,7 @@ afterEach(() => {
 // Nothing is asked of it before connections are passed on.
 const listener = Object.create(null) as Listener;
 const connect = async (): Promise<Socket> => {
-  const [near, far] = await tcpPair();
+  const [near, far] = await tcpPair({ pauseOnConnect: true });
   open.push(near, far);
   connections.accept(near, listener);
   return far.on('error', quiet);
@@ -138,6 +139,25 @@ describe('A connection that waits for its turn', () => {
     const third = await connect();
     assert.ok(await isOpen(third));
     for (const socket of [first, second, third]) socket.end();
+    await closed;
+  });
+
+  it('goes to another process with all that was sent on it', async () => {
+    const first = await connect();
+    const second = await connect();
+    const received: Socket[] = [];
+    const closed = connections.close(() => (socket) => {
+      // As before it is sent to another process.
+      (socket as unknown as { _handle: { readStop: () => void } })._handle.readStop();
+      received.push(socket);
+    });
+    const [, , waited] = open;
+    assert.ok(waited !== undefined && received.includes(waited));
+    await new Promise((resolve) => second.write(wholeRequest(1), resolve));
+    // Node has read by then, if it reads.
+    for (let turns = 0; turns < 3; turns += 1) await setImmediate();
+    assert.equal(waited.bytesRead, 0);
+    first.end();
     await closed;
   });
 

@@ -126,8 +126,8 @@ export function bodyOf(bufferBytes: number): PassThrough {
 }
 
 /** Two ends of a TCP connection over loopback, the first one accepted as the daemon's listener accepts. */
-export async function tcpPair(): Promise<[near: Socket, far: Socket]> {
-  const server = createServer({ allowHalfOpen: true }).listen(0, '127.0.0.1');
+export async function tcpPair({ pauseOnConnect = false } = {}): Promise<[near: Socket, far: Socket]> {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const far = createConnection({ port, host: '127.0.0.1', allowHalfOpen: true });

@@ -115,7 +115,7 @@ export class NextProcess {
   sendConnection(socket: Socket, listener: Listener): void {
     const number = this.#taken.get(listener);
     const { _handle: handle } = socket as unknown as { _handle?: { readStop?: () => void } | null };
-    if (number === undefined || !this.#process.connected) {
+    if (number === undefined || socket.destroyed || !this.#process.connected) {
       socket.destroy();
       return;
     }
