@@ -89,7 +89,7 @@ async function workerRunner(
   { command: [name, ...args], directory, workers, maxCrashes, maxRequests }: WorkerConfiguration,
   log: Log,
 ): Promise<Runner> {
-  const { env, passEnv, killGraceMs } = configuration;
+  const { env, passEnv, startTimeoutMs, killGraceMs } = configuration;
   const variables = new Map([...baseEnvironment(passEnv), ...env]);
   const file = await findProgram(name, variables);
   const pool = await WorkerPool.open({
@@ -97,6 +97,7 @@ async function workerRunner(
     workers,
     maxCrashes,
     maxRequests,
+    startTimeoutMs,
     killGraceMs,
     report: workerReport(log),
   });
@@ -112,6 +113,9 @@ export function workerReport(log: Log): WorkerReport {
     },
     accepts: (pid) => {
       log.debug({ pid }, 'worker accepts connections');
+    },
+    late: (pid) => {
+      log.error({ pid }, 'worker terminated: it has accepted no connection in time (--start-timeout)');
     },
     ended: (end, requests) => {
       logEnd(log, end, requests);

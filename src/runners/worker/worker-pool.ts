@@ -12,7 +12,7 @@ import { eachLine, startWorker, type Worker } from './worker.js';
 import { WorkerSet } from './worker-set.js';
 import { ReadinessProbe } from './worker-request.js';
 import { Supervisor, type WorkerEnd } from './supervisor.js';
-import type { WaitSignal } from '../../base/timer.js';
+import { Timer, type WaitSignal } from '../../base/timer.js';
 
 /** How long a worker that can't be reached has to end by itself. */
 const LOST_PATIENCE_MS = 500;
@@ -28,6 +28,8 @@ export interface WorkerPoolOptions {
   readonly maxCrashes: number;
   /** Requests after which a worker is replaced; 0 for none. */
   readonly maxRequests: number;
+  /** How long a worker may take to accept, and a request may wait for one; 0 for no limit. */
+  readonly startTimeoutMs: number;
   readonly killGraceMs: number;
   readonly report: WorkerReport;
 }
@@ -36,6 +38,8 @@ export interface WorkerPoolOptions {
 export interface WorkerReport {
   started(pid: number): void;
   accepts(pid: number): void;
+  /** It has not accepted in time, and is ended. */
+  late(pid: number): void;
   ended(end: WorkerEnd<{ readonly pid: number }>, requests: number): void;
   /** A line of a worker's standard output or error. */
   said(pid: number, line: string): void;
@@ -105,7 +109,8 @@ export class WorkerPool {
   /**
    * Takes a free worker, in the order of the calls.
    *
-   * @throws BridgeError `ERR_WORKERS` where none is free and too many have failed in a row; what `signal` aborts with.
+   * @throws BridgeError `ERR_WORKERS` where none is free and too many have failed in a row, or none becomes ready in time;
+   *   what `signal` aborts with.
    */
   async take(signal: WaitSignal): Promise<Worker> {
     signal.throwIfAborted();
@@ -113,7 +118,9 @@ export class WorkerPool {
     if (free !== undefined) return free;
     if (this.#closed !== undefined) throw new BridgeError('ERR_WORKERS', 'the daemon is stopping');
     if (this.#isFailing) throw this.#failing();
-    return this.#workers.wait(signal);
+    const { startTimeoutMs: timeoutMs } = this.#options;
+    const why = `no worker was ready within ${String(timeoutMs)} ms (--start-timeout); the log has what they said`;
+    return this.#workers.wait(signal, { timeoutMs, late: () => new BridgeError('ERR_WORKERS', why) });
   }
 
   /** As `ReadinessProbe.next`. @throws BridgeError `ERR_FASTCGI_DISCONNECTED` */
@@ -199,7 +206,12 @@ export class WorkerPool {
 
   /** The wait ends when the worker is taken: it may not know such records, and would read our connection for ever. */
   async #awaitReadiness(worker: Worker, idle: AbortSignal): Promise<void> {
+    const timer = new Timer(this.#options.startTimeoutMs, () => {
+      this.#late(worker);
+    });
+    timer.start();
     const isShown = await this.#probe.first(worker, idle);
+    timer.stop();
     if (isShown) {
       this.#supervisor.accepts(worker);
       this.#options.report.accepts(worker.pid);
@@ -207,6 +219,15 @@ export class WorkerPool {
     this.#onFirst();
     // Without a sign, what comes next will show.
     this.#workers.ready(worker);
+  }
+
+  /** Where no worker has ever given a sign, a request shows what this one does. */
+  #late(worker: Worker): void {
+    if (!this.#probe.isKnown) return;
+    this.#options.report.late(worker.pid);
+    this.#workers.dismiss(worker);
+    // The supervisor is not told: so the end counts as a failure.
+    void worker.terminate(this.#options.killGraceMs);
   }
 
   #ended(end: WorkerEnd<Worker>): void {

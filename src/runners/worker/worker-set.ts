@@ -1,6 +1,6 @@
 /** The workers that run: who is free, who gets the next one, and who has served its time. */
 
-import { WaitQueue } from '../../base/wait-queue.js';
+import { type Wait, WaitQueue } from '../../base/wait-queue.js';
 import type { WaitSignal } from '../../base/timer.js';
 
 export interface WorkerSetOptions {
@@ -65,9 +65,9 @@ export class WorkerSet<Worker> {
     return entry && this.#taken(entry);
   }
 
-  /** Waits for a worker, in the order of the calls; rejects with what `signal` or `sendAway` says. */
-  wait(signal: WaitSignal): Promise<Worker> {
-    return this.#waiting.join(signal);
+  /** Waits for a worker, in the order of the calls; rejects with what `signal`, `sendAway` or the wait's `late` says. */
+  wait(signal: WaitSignal, wait?: Pick<Wait, 'timeoutMs' | 'late'>): Promise<Worker> {
+    return this.#waiting.join(signal, wait);
   }
 
   sendAway(reason: Error): void {

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
-import { existsSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
 import type { Worker } from '../../../src/runners/worker/worker.js';
 import { WorkerPool, type WorkerPoolOptions } from '../../../src/runners/worker/worker-pool.js';
+import { type Clock, mockClock } from '../../helpers/clock.js';
 import { isRunning } from '../../helpers/processes.js';
-import { withTmpdir } from '../../helpers/temporary.js';
+import { temporaryDirectory, withTmpdir } from '../../helpers/temporary.js';
 import { makeApplication } from '../../helpers/worker.js';
 
 const never = new AbortController().signal;
@@ -20,7 +21,7 @@ const deaf = shell('exec </dev/null; sleep 1000');
 
 describe('A pool of workers', { timeout: 300_000 }, () => {
   let pool: WorkerPool | undefined;
-  /** What the report was told, also as events: `started`, `accepts`, `ended`, `said`. */
+  /** What the report was told, also as events: `started`, `accepts`, `late`, `ended`, `said`. */
   let told: string[];
   let events: EventEmitter;
 
@@ -38,6 +39,7 @@ describe('A pool of workers', { timeout: 300_000 }, () => {
       workers: 1,
       maxCrashes: 0,
       maxRequests: 0,
+      startTimeoutMs: 0,
       killGraceMs: 5_000,
       report: {
         started: (pid) => {
@@ -45,6 +47,9 @@ describe('A pool of workers', { timeout: 300_000 }, () => {
         },
         accepts: (pid) => {
           tell('accepts', 'accepts', pid);
+        },
+        late: (pid) => {
+          tell('late', 'late', pid);
         },
         ended: ({ failed }, requests) => {
           tell('ended', `${failed ? 'failed' : 'ended'} after ${String(requests)}`);
@@ -188,5 +193,50 @@ describe('A pool of workers', { timeout: 300_000 }, () => {
     assert.equal(opened.close(), closed);
     await Promise.all([waiting, closed]);
     await assert.rejects(opened.take(never), { code: 'ERR_WORKERS', message: /is stopping/ });
+  });
+
+  describe('whose application hangs while it starts, though it has accepted before', () => {
+    let clock: Clock;
+    let hang: string;
+    let opened: WorkerPool;
+
+    beforeEach(async () => {
+      clock = mockClock();
+      const { command } = await makeApplication();
+      hang = join(await temporaryDirectory(), 'hang');
+      const script = 'if [ -e "$0" ]; then echo hangs; exec sleep 1000; fi; exec "$@"';
+      opened = await open([...shell(script), hang, ...command], { workers: 0, startTimeoutMs: 1_000 });
+      await once(events, 'accepts');
+      writeFileSync(hang, '');
+      for (const { pid } of opened.status().workers?.running ?? []) process.kill(-pid, 'SIGKILL');
+      await once(events, 'ended');
+      clock.tick(100);
+      await once(events, 'said');
+      told = [];
+    });
+
+    afterEach(() => {
+      clock.restore();
+    });
+
+    it('has a request wait no longer than --start-timeout for a worker that never accepts', async () => {
+      const message = 'no worker was ready within 1000 ms (--start-timeout); the log has what they said';
+      const refused = assert.rejects(opened.take(never), { code: 'ERR_WORKERS', message });
+      clock.tick(1_000);
+      await refused;
+    });
+
+    it('ends a worker that never accepts after --start-timeout as one that has failed', async () => {
+      rmSync(hang);
+      const ended = once(events, 'ended');
+      clock.tick(1_000);
+      assert.deepEqual(told, ['late']);
+      await ended;
+      assert.deepEqual(told, ['late', 'failed after 0']);
+      const accepts = once(events, 'accepts');
+      clock.tick(200);
+      await accepts;
+      assert.deepEqual(states(), ['free']);
+    });
   });
 });
