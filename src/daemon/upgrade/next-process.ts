@@ -166,10 +166,15 @@ export async function upgrade(options: UpgradeOptions): Promise<void> {
   const answer = async (how: Answer): Promise<void> => {
     if (path !== undefined) await answerRequest(path, how);
   };
+  if (listeners === undefined) {
+    // The pid file may be the next process's by now.
+    const why = 'no upgrade: this process has only just been started, or ends already';
+    const refusal = new BridgeError('ERR_UPGRADE', why);
+    logs.report(refusal);
+    await answer({ failed: linesOf(refusal) });
+    return;
+  }
   try {
-    if (listeners === undefined) {
-      throw new BridgeError('ERR_UPGRADE', 'it has only just been started, or ends already');
-    }
     await answer({ withinMs: upgradeTimeoutMs });
     logs.log.info({}, 'upgrade: starting the process that takes the place of this one');
     const next = await NextProcess.start({

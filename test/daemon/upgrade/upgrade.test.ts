@@ -16,33 +16,49 @@ import { startAgain } from '../../../src/daemon/upgrade/start-again.js';
 import { until } from '../../helpers/processes.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
+/** Has an upgrade of this process fail, whose pid file somebody has written to; resolves to what is said of it. */
+async function failedUpgrade(path: string, listeners: readonly Listener[] | undefined): Promise<unknown[]> {
+  const pidFile = await PidFile.hold(path);
+  await writeFile(path, '4711\n');
+  await writeFile(`${path}.upgrade`, 'asked\n');
+  const said: unknown[] = [];
+  const log = { info: () => undefined, error: (_fields: unknown, message: string) => said.push(message) };
+  await upgrade({
+    listeners,
+    configuration: {
+      log: { file: undefined, format: 'text', level: 'info' },
+      background: false,
+      pidFile: path,
+      upgradeTimeoutMs: 0,
+    },
+    pidFile,
+    logs: { log, report: (error: unknown) => said.push(error) } as unknown as Logs,
+    env: {},
+    signal: new AbortController().signal,
+    onReplaced: () => assert.fail('nothing has taken its place'),
+  });
+  return said;
+}
+
 describe('An upgrade that fails', () => {
   it('leaves the pid file with the process that goes on, and says so', async () => {
     const path = `${await temporaryDirectory()}/pid`;
-    const pidFile = await PidFile.hold(path);
-    // As the next process does before it fails.
-    await writeFile(path, '4711\n');
-    await writeFile(`${path}.upgrade`, 'asked\n');
-    const said: unknown[] = [];
-    const log = { error: (_fields: unknown, message: string) => said.push(message) };
-    await upgrade({
-      listeners: undefined,
-      configuration: {
-        log: { file: undefined, format: 'text', level: 'info' },
-        background: false,
-        pidFile: path,
-        upgradeTimeoutMs: 0,
-      },
-      pidFile,
-      logs: { log, report: (error: unknown) => said.push(error) } as unknown as Logs,
-      env: {},
-      signal: new AbortController().signal,
-      onReplaced: () => assert.fail('nothing has taken its place'),
-    });
+    const handover = (): never => assert.fail('no descriptor');
+    const said = await failedUpgrade(path, [{ handover } as unknown as Listener]);
     assert.equal(await readFile(path, 'utf8'), `${String(process.pid)}\n`);
     assert.deepEqual(said.slice(1), ['the upgrade has failed: this process goes on serving']);
-    assert.match(await readFile(`${path}.upgrade`, 'utf8'), /^asked\n\{"failed":\[".*"\]\}\n$/);
-    await pidFile.remove();
+    assert.match(
+      await readFile(`${path}.upgrade`, 'utf8'),
+      /^asked\n\{"withinMs":0\}\n\{"failed":\[".*"\]\}\n$/,
+    );
+  });
+
+  it('leaves the pid file alone where this process was replaced already, and answers', async () => {
+    const path = `${await temporaryDirectory()}/pid`;
+    const said = await failedUpgrade(path, undefined);
+    assert.equal(await readFile(path, 'utf8'), '4711\n');
+    assert.equal(said.length, 1);
+    assert.match(await readFile(`${path}.upgrade`, 'utf8'), /^asked\n\{"failed":\["no upgrade: .*"\]\}\n$/);
   });
 });
 
