@@ -5,6 +5,6 @@ import { execFileSync } from 'node:child_process';
 import { fixture } from './bridge.js';
 
 /** Compiles a fixture to a file. */
-export function compile(name: string, file: string): void {
-  execFileSync('cc', ['-Wall', '-Werror', '-o', file, fixture(name)]);
+export function compile(name: string, file: string, options: readonly string[] = []): void {
+  execFileSync('cc', ['-Wall', '-Werror', ...options, '-o', file, fixture(name)]);
 }

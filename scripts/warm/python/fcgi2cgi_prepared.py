@@ -207,11 +207,12 @@ class Preparations:
         each = self.pids.pop(pid)
         while each in self.starting:
             yield from self.hear(each)
-        if self.by_key.get(each.key) is not each:
-            return
-        if each.files is not None:
+        is_retired = self.by_key.get(each.key) is not each
+        if each.files is not None and not (is_retired and status == 0):
             # Somebody has killed it. As nobody could say how its requests end, the fork server ends as well.
             os._exit(1)
+        if is_retired:
+            return
         reason = self.refuse(each, 'the script ends before it is ready', MAX_ASKED)
         if status != 0:
             yield reason

@@ -36,6 +36,7 @@ class Standby:
 
     def tell(self, message):
         """Says what it is to run. It may be gone: then BrokenPipeError."""
+        message = len(message).to_bytes(4, 'big') + message
         try:
             while message:
                 message = message[os.write(self.telling, message):]
@@ -64,8 +65,9 @@ class Standby:
                 pass
 
     def wait(self, pages):
-        """In the process: makes it a process group of its own, and waits for what it is to run; nothing, if that is nothing.
-        It copies `pages` first, unless it is to find out itself which ones it writes to."""
+        """In the process: makes it a process group of its own, and waits for what it is to run; nothing, if that is nothing
+        or the fork server has ended in the middle of it. It copies `pages` first, unless it is to find out itself which ones
+        it writes to."""
         os.setpgid(0, 0)
         os.close(self.telling)
         # Before the bridge hears of it: without a reader it could not open the other end.
@@ -73,7 +75,9 @@ class Standby:
         if pages is not None:
             pages.copy()
         with open(self.hearing, 'rb', 0) as hearing:
-            return hearing.read()
+            told = hearing.read()
+        message = told[4:]
+        return message if len(message) == int.from_bytes(told[:4], 'big') else b''
 
     def open_streams(self):
         """In the process: its pipes become its standard streams, as soon as the bridge has opened their other ends."""

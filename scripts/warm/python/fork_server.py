@@ -207,6 +207,10 @@ class ForkServer:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             fields = iter(fields[3:])
             os.chdir(next(fields))
+            # What is ready stays for many requests, each of which has CPU time of its own.
+            cpu = {name: value for name, value in self.limits.items() if name == b'cpu'}
+            forked.limit({name: value for name, value in self.limits.items() if name not in cpu})
+            self.limits = cpu
             arguments = forked.listed(fields)
             self.environment.become(forked.pairs(fields))
             request = forked.Request(self.script, self.loaded.code, arguments, None)

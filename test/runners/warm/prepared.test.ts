@@ -3,14 +3,18 @@
 import assert from 'node:assert/strict';
 import { chmod, mkdir, readFile, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { fromText } from '../../../src/base/bytes.js';
 import type { Invocation } from '../../../src/cgi/invocation.js';
+import { ProcessRunner } from '../../../src/runners/process-runner.js';
 import { succeed } from '../../helpers/command.js';
 import { childrenOf, until, vanished } from '../../helpers/processes.js';
+import { limits, requestBody } from '../../helpers/run-fixture.js';
+import { Collector } from '../../helpers/sinks.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 import { runBy, spawned, Warm } from '../../helpers/warm.js';
 
@@ -30,18 +34,19 @@ print(VALUE, os.environ.get('QUERY_STRING'), os.getcwd(), sys.argv[1:], sys.stdi
 
 /** A script with its data; each expression that it is given is something of its own to get ready for. */
 class Prepared {
-  readonly warm = new Warm();
+  readonly warm: Warm;
   readonly data: string;
   readonly directory: string;
 
-  private constructor(data: string, directory: string) {
+  private constructor(data: string, directory: string, warm: Warm) {
     this.data = data;
     this.directory = directory;
+    this.warm = warm;
   }
 
-  static async make(): Promise<Prepared> {
+  static async make(options: ConstructorParameters<typeof Warm>[0] = {}): Promise<Prepared> {
     const directory = await temporaryDirectory();
-    const made = new Prepared(join(directory, 'data'), join(directory, 'cgi'));
+    const made = new Prepared(join(directory, 'data'), join(directory, 'cgi'), new Warm(options));
     for (const each of [made.data, made.directory, join(directory, 'modules')]) await mkdir(each);
     await writeFile(join(directory, 'modules/m.py'), '');
     await writeFile(join(made.directory, 'script.cgi'), script);
@@ -90,6 +95,16 @@ class Prepared {
   async run(invocation: Invocation): Promise<string> {
     return (await this.warm.run(invocation)).stdout;
   }
+}
+
+/** The process of a fork server in which a script has got ready: the only one that has a process of its own waiting. */
+async function preparedOf(server: number): Promise<number> {
+  let found: number | undefined;
+  await until(() => {
+    found = childrenOf(server).find((each) => childrenOf(each).length > 0);
+    return found !== undefined;
+  });
+  return found ?? assert.fail();
 }
 
 const python = fileURLToPath(new URL('../../../../scripts/warm/python', import.meta.url));
@@ -371,18 +386,49 @@ for sources in 'files', 'files ldap', 'ldap files':
     }
   });
 
+  it('has the limits of its processes while it gets ready', async () => {
+    const values = new Map([...Object.entries({ as: '4000000000:4000000000', cpu: '100:101', nice: '3' })]);
+    const own = await Prepared.make({ limits: { launcher: [], niceness: 3, values } });
+    const niceness = await own.ready(own.invocation(`os.getpriority(os.PRIO_PROCESS, 0)`));
+    assert.match(niceness, /^3 q/m);
+    const memory = own.invocation(`bytearray(5_000_000_000) and 0`);
+    await own.run(memory);
+    await until(async () => {
+      await own.run(memory);
+      return own.said('bytearray(5_000_000_000) and 0').length > 0;
+    });
+    assert.match(own.said('bytearray(5_000_000_000) and 0')[0] ?? '', /ends before it is ready/);
+  });
+
+  it('has its last requests end when the process in which it has got ready was replaced, and killed', async () => {
+    const own = await Prepared.make();
+    await writeFile(join(own.data, 'same'), 'one');
+    const invocation = own.invocation(`open(D + '/same').read()`);
+    await own.ready(invocation);
+    const [{ pid = 0 } = {}] = own.warm.scripts.status().forkServers;
+    const ready = await preparedOf(pid);
+    const { served } = own;
+    const body = new PassThrough();
+    const stdout = new Collector();
+    const streams = { stdin: requestBody(body), stdout, stderr: new Collector() };
+    const runner = new ProcessRunner(limits, own.warm.scripts.start);
+    const outcome = runner.run(invocation, streams, new AbortController().signal);
+    await until(() => own.served > served);
+    await writeFile(join(own.data, 'same'), 'two');
+    assert.match(await own.run(invocation), /^two q/m);
+    process.kill(ready, 'SIGKILL');
+    await vanished(pid);
+    body.end('a body');
+    await outcome;
+    assert.match(stdout.text, /^one q .* a body$/m);
+  });
+
   it('is run by another fork server when the process in which it has got ready was killed', async () => {
     const own = await Prepared.make();
     const invocation = own.invocation('1');
     const expected = await own.ready(invocation);
     const [{ pid = 0 } = {}] = own.warm.scripts.status().forkServers;
-    let ready = 0;
-    await until(() => {
-      // The only one that has a process of its own waiting.
-      ready = childrenOf(pid).find((each) => childrenOf(each).length > 0) ?? 0;
-      return ready > 0;
-    });
-    process.kill(ready, 'SIGKILL');
+    process.kill(await preparedOf(pid), 'SIGKILL');
     await vanished(pid);
     assert.equal(await own.run(invocation), expected);
     assert.equal(await own.ready(invocation), expected);

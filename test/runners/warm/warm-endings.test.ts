@@ -7,7 +7,10 @@ import { describe, it } from 'node:test';
 import { fromText } from '../../../src/base/bytes.js';
 import type { Invocation } from '../../../src/cgi/invocation.js';
 import type { StartScript } from '../../../src/runners/process-runner.js';
+import { shippedFile } from '../../../src/daemon/package.js';
 import { fixture } from '../../helpers/bridge.js';
+import { succeed } from '../../helpers/command.js';
+import { compile } from '../../helpers/compile.js';
 import { isRunning, vanished } from '../../helpers/processes.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 import { runBy, spawned, Warm } from '../../helpers/warm.js';
@@ -31,7 +34,75 @@ const withoutAddresses = (text: string): string => text.replace(/0x[0-9a-f]+/g, 
 const header = `print('Content-Type: text/plain\\n')`;
 const ready = /fork server is ready/;
 
+const programs = shippedFile('scripts/warm');
+
+/** Has a fork server's part say to a process that waits what it is to run, or the first octets of that, and print what it hears. */
+const telling: Readonly<Record<string, readonly string[]>> = {
+  Python: [
+    '/usr/bin/python3',
+    '-c',
+    `import os, fcgi2cgi_standby as standby
+for octets in 1, None:
+    process = standby.Standby(os.getcwdb(), b'name')
+    pid = os.fork()
+    if pid == 0:
+        print(process.wait(None).decode(), end='.', flush=True)
+        os._exit(0)
+    os.close(process.hearing)
+    write = os.write
+    os.write = lambda descriptor, message: write(descriptor, message[:octets and -octets]) + (octets or 0)
+    process.tell(b'message')
+    os.write = write
+    os.waitpid(pid, 0)
+    process.remove_pipes()`,
+  ],
+  Perl: [
+    'perl',
+    '-e',
+    `use Cwd; my $octets;
+BEGIN { *CORE::GLOBAL::syswrite = sub {
+  my ($to, $message) = @_;
+  CORE::syswrite($to, $message, length($message) - $octets);
+  length $message } }
+use Fcgi2cgi::Pages; use Fcgi2cgi::Standby;
+for (1, 0) {
+  $octets = $_;
+  my $process = Fcgi2cgi::Standby->new(getcwd, 'name');
+  my $pid = fork // die;
+  if (!$pid) { $| = 1; print $process->wait_for_request(Fcgi2cgi::Pages->new), '.'; POSIX::_exit(0) }
+  close $process->{hearing};
+  $process->tell('message');
+  waitpid $pid, 0;
+  $process->remove_pipes;
+}`,
+  ],
+};
+
+describe('A process that waits for its request', () => {
+  for (const [language, [program = '', ...args]] of Object.entries(telling)) {
+    it(`runs nothing of ${language} where its fork server has not said all of it`, async () => {
+      const env = { ...process.env, PYTHONPATH: `${programs}/python`, PERL5LIB: `${programs}/perl` };
+      const cwd = await temporaryDirectory();
+      assert.equal(await succeed(program, args, { cwd, env }), '.message.');
+    });
+  }
+});
+
 describe('A warm process', { timeout: 300_000 }, () => {
+  it('of Perl is seen to end also where it does so just before its fork server waits for something', async () => {
+    const library = join(await temporaryDirectory(), 'late-select.so');
+    compile('late-select.c', library, ['-shared', '-fPIC']);
+    const warm = new Warm();
+    const invocation = invocationOf(await makeScript('#!/usr/bin/perl\nprint "A: b\\n\\n";\n'), {
+      LD_PRELOAD: library,
+    });
+    await warm.warmUp(invocation, { learned: false });
+    for (let count = 0; count < 3; count++) {
+      const { outcome, isWarm } = await warm.run(invocation);
+      assert.deepEqual([outcome.exit, isWarm], [{ kind: 'exited', code: 0 }, true]);
+    }
+  });
+
   for (const script of ['ends-as-asked.py', 'ends-as-asked.pl']) {
     it(`of ${script} ends in every way as a new one does`, async () => {
       const warm = new Warm();

@@ -70,8 +70,9 @@ sub serve {
     while ($is_open || %running) {
         my $ready = '';
         vec($ready, $_, 1) = 1 for fileno($wakeup), ($is_open ? $bridge->number : ());
-        next if select($ready, undef, undef, undef) < 0;
-        reap() if vec $ready, fileno $wakeup, 1;
+        # Perl runs its handler between two of its own steps: that of a signal just before this one would be too late.
+        next if select($ready, undef, undef, %running ? 1 : undef) < 0;
+        reap();
         next if !$is_open || !vec $ready, $bridge->number, 1;
         my $message = $bridge->receive;
         if (!defined $message) {

@@ -40,6 +40,7 @@ sub forked {
 # Says what it is to run, and whether it is there to hear it.
 sub tell {
     my ($self, $message) = @_;
+    $message = pack 'N/a*', $message;
     local $SIG{PIPE} = 'IGNORE';
     while (length $message) {
         my $written = syswrite $self->{telling}, $message;
@@ -65,7 +66,8 @@ sub remove_pipes {
     unlink @{ $self->{paths} };
 }
 
-# In the process: makes it a process group of its own, and waits for what it is to run; nothing, if that is nothing.
+# In the process: makes it a process group of its own, and waits for what it is to run; nothing, if that is nothing or
+# the fork server has ended in the middle of it.
 sub wait_for_request {
     my ($self, $pages) = @_;
     POSIX::setpgid(0, 0);
@@ -73,9 +75,10 @@ sub wait_for_request {
     # Before the bridge hears of it: without a reader it could not open the other end.
     sysopen $self->{stdin}, $self->{paths}[0], POSIX::O_RDONLY() | POSIX::O_NONBLOCK() or die "stdin: $!\n";
     $pages->copy;
-    my $message = do { local $/; readline $self->{hearing} };
+    my $told = do { local $/; readline $self->{hearing} } // '';
     close $self->{hearing};
-    return $message // '';
+    my $message = length $told > 4 ? substr $told, 4 : '';
+    return length $message == unpack('N', "$told\0\0\0\0") ? $message : '';
 }
 
 # In the process: its pipes become its standard streams, as soon as the bridge has opened their other ends.
