@@ -68,9 +68,16 @@ export class PidFile {
     return this.#descriptor;
   }
 
-  /** Has our id again, where the next process has written its own and then failed. @throws BridgeError `ERR_PID_FILE` */
+  /**
+   * Has our id again, where the next process has written its own and then ended; not where another daemon runs that has
+   * its own there.
+   *
+   * @throws BridgeError `ERR_PID_FILE`
+   */
   async restore(): Promise<void> {
-    if (!(await this.#isOurs())) await this.#replace();
+    if (await this.#isOurs()) return;
+    const holder = await holderOf(this.path).catch(() => NaN);
+    if (!(await isDaemon(holder))) await this.#replace();
   }
 
   /** Removes it, unless it is somebody else's by now. */

@@ -136,7 +136,8 @@ describe('The pid file', () => {
     });
   }
 
-  it('is taken over from the previous process, and again by that where the next one has failed', async () => {
+  it('is taken over from the previous process, and again by that when the next one has ended', async () => {
+    const file = PidFile.held(path, undefined);
     await whileRunning('bin/fcgi2cgi', 'hg', async (pid) => {
       await writeFile(path, `${String(pid)}\n`);
       const previous = { pid, descriptor: undefined };
@@ -146,13 +147,14 @@ describe('The pid file', () => {
         code: 'ERR_PID_FILE',
         message: /already running/,
       });
-      const file = PidFile.held(path, undefined);
       await file.restore();
       assert.equal(await readFile(path, 'utf8'), mine);
       await writeFile(path, `${String(pid)}\n`);
       await file.restore();
-      assert.equal(await readFile(path, 'utf8'), mine);
+      assert.equal(await readFile(path, 'utf8'), `${String(pid)}\n`);
     });
+    await file.restore();
+    assert.equal(await readFile(path, 'utf8'), mine);
     assert.deepEqual(await readdir(directory), ['pid']);
   });
 
