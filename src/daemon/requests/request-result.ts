@@ -38,6 +38,10 @@ const NOT_STARTED_APP_STATUS = 126;
 /** The appStatus of a response that is cut short by a script that exits with 0: a shell's for SIGTERM. */
 const CUT_SHORT_APP_STATUS = 143;
 
+/** The statuses by which a script refuses somebody. */
+const UNAUTHORIZED = 401;
+const FORBIDDEN = 403;
+
 function made(row: Result, known: Known): RequestResult {
   const { word, level, status, retryAfterSeconds } = row;
   const { why, how = '', appStatus = 0, run } = known;
@@ -130,7 +134,7 @@ export function resultOfRun(
   const isNotThere = status >= 400 && status < 500;
   if (fatal !== undefined && !isNotThere) return made(results['failed-in-script'], { ...known, why: fatal });
   if (status >= 500 && last !== '') return made(results['failed-in-script'], { ...known, why: last });
-  if (status !== 401 && status !== 403) return made(results.answered, known);
+  if (status !== UNAUTHORIZED && status !== FORBIDDEN) return made(results.answered, known);
   const why = [last, doubt ?? ''].filter((each) => each !== '').join('; ');
   if (why === '') return made(results.answered, known);
   const refused = made(results['refused-by-script'], { ...known, why });
