@@ -15,10 +15,12 @@ export interface DocumentResponse {
   readonly body: Buffer;
 }
 
+/** An import would have each start load all of HTTP. */
+const requireLate = createRequire(import.meta.url);
+
 /** The name of a status as people read it: `404 Not Found`. */
 export function statusText(status: number): string {
-  // An import would have each start load all of HTTP.
-  const { STATUS_CODES } = createRequire(import.meta.url)('node:http') as typeof import('node:http');
+  const { STATUS_CODES } = requireLate('node:http') as typeof import('node:http');
   return `${String(status)} ${STATUS_CODES[status] ?? 'Error'}`;
 }
 

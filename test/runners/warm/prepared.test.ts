@@ -387,7 +387,7 @@ for sources in 'files', 'files ldap', 'ldap files':
   });
 
   it('has the limits of its processes while it gets ready', async () => {
-    const values = new Map([...Object.entries({ as: '4000000000:4000000000', cpu: '100:101', nice: '3' })]);
+    const values = new Map(Object.entries({ as: '4000000000:4000000000', cpu: '100:101', nice: '3' }));
     const own = await Prepared.make({ limits: { launcher: [], niceness: 3, values } });
     const niceness = await own.ready(own.invocation(`os.getpriority(os.PRIO_PROCESS, 0)`));
     assert.match(niceness, /^3 q/m);
