@@ -40,7 +40,7 @@ export async function scriptSite(options: ScriptSiteOptions): Promise<Site> {
   return {
     resolve: (params) => {
       const variables = metaVariables({ ...options, params });
-      return Promise.resolve({ kind: 'run', invocation: { file, args, directory, variables } });
+      return Promise.resolve(run({ file, args, directory, variables }));
     },
   };
 }

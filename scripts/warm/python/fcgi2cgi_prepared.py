@@ -11,12 +11,12 @@ import collections
 import marshal
 import os
 import signal
-import struct
 import sys
 import time
 
 from fcgi2cgi_forked import listed, pairs
 from fcgi2cgi_look import Look, is_racy, seen
+from fcgi2cgi_standby import tell
 
 MAX_PROCESSES = 8
 MAX_SECONDS = 10
@@ -97,9 +97,7 @@ class Preparations:
             self.retire(found)
             return False
         try:
-            octets = struct.pack('>I', len(message)) + message
-            while octets:
-                octets = octets[os.write(found.telling, octets):]
+            tell(found.telling, message)
         except BrokenPipeError:
             self.retire(found)
             return False

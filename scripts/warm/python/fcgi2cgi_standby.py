@@ -12,6 +12,13 @@ KINDS = b'in', b'out', b'err'
 OPEN_SECONDS = 5
 
 
+def tell(descriptor, message):
+    """Writes it, with its length before it. Nobody may be there to read it: then BrokenPipeError."""
+    octets = len(message).to_bytes(4, 'big') + message
+    while octets:
+        octets = octets[os.write(descriptor, octets):]
+
+
 class Standby:
     """What the fork server has of it; `name` is that of its named pipes. The bridge removes the first when it has opened all."""
 
@@ -36,10 +43,8 @@ class Standby:
 
     def tell(self, message):
         """Says what it is to run. It may be gone: then BrokenPipeError."""
-        message = len(message).to_bytes(4, 'big') + message
         try:
-            while message:
-                message = message[os.write(self.telling, message):]
+            tell(self.telling, message)
         finally:
             os.close(self.telling)
 
