@@ -122,6 +122,11 @@ export class Listener {
     return wanted === formatAddress(this.#given) || wanted === this.address;
   }
 
+  /** Notes who may connect to a Unix socket; resolves to what brings that back, and never rejects. */
+  async noteRights(): Promise<() => Promise<void>> {
+    return (await this.#file?.noteRights()) ?? (() => Promise.resolve());
+  }
+
   /**
    * Changes the socket's file to what other options say, with which `accept` can't fail then. Resolves to what undoes it.
    *
@@ -129,8 +134,9 @@ export class Listener {
    */
   async change({ socket, allowFrom }: ListenerOptions): Promise<() => Promise<void>> {
     const { socket: before } = this.#options;
+    const restore = await this.noteRights();
     const undo = async (): Promise<void> => {
-      await this.#file?.change(socket, before).catch(() => undefined);
+      await restore();
       if (this.#isBorrowed) this.release();
       else if (!this.#hasAccepted) await this.close();
     };

@@ -92,10 +92,18 @@ export class SocketFile {
     await permit(this.path, { mode: next.mode, owner, group }, isMeant);
   }
 
+  /** Notes who may connect now; resolves to what brings that back after any change, and never rejects. */
+  async noteRights(): Promise<() => Promise<void>> {
+    const before = await this.#rights();
+    return async () => {
+      const now = await this.#rights();
+      if (before !== undefined && now !== undefined) await this.change(now, before).catch(() => undefined);
+    };
+  }
+
   /** Whether connections to the path still reach the socket. */
   async isThere(): Promise<boolean> {
-    const now = await lstat(this.path).catch(() => undefined);
-    return now?.ino === this.ino && now.dev === this.dev;
+    return (await this.#found()) !== undefined;
   }
 
   /** Removes the file, also twice; `onProblem` is told why it can't. */
@@ -105,6 +113,16 @@ export class SocketFile {
     await unlink(path).catch((error: unknown) => {
       onProblem(`the next start replaces unix:${path}, which can't be removed: ${reasonOf(error)}`);
     });
+  }
+
+  async #rights(): Promise<UnixSocketOptions | undefined> {
+    const found = await this.#found();
+    return found && { mode: found.mode & 0o7777, owner: String(found.uid), group: String(found.gid) };
+  }
+
+  async #found(): Promise<Stats | undefined> {
+    const now = await lstat(this.path).catch(() => undefined);
+    return now?.ino === this.ino && now.dev === this.dev ? now : undefined;
   }
 }
 

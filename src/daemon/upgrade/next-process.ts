@@ -174,6 +174,8 @@ export async function upgrade(options: UpgradeOptions): Promise<void> {
     await answer({ failed: linesOf(refusal) });
     return;
   }
+  // One that is killed can't undo what it has changed.
+  const restored = await Promise.all(listeners.map((listener) => listener.noteRights()));
   try {
     await answer({ withinMs: upgradeTimeoutMs });
     logs.log.info({}, 'upgrade: starting the process that takes the place of this one');
@@ -191,6 +193,7 @@ export async function upgrade(options: UpgradeOptions): Promise<void> {
   } catch (error) {
     logs.report(error);
     logs.log.error({}, 'the upgrade has failed: this process goes on serving');
+    await Promise.all(restored.map((restore) => restore()));
     await pidFile?.restore().catch((reason: unknown) => {
       logs.report(reason);
     });

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn, type StdioOptions } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { chown, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 
+import { AllowFrom } from '../../../src/daemon/listening/address.js';
 import { Listener } from '../../../src/daemon/listening/listener.js';
 import type { Logs } from '../../../src/daemon/process/logs.js';
 import { PidFile } from '../../../src/daemon/process/pid-file.js';
@@ -15,6 +16,17 @@ import { NextProcess, upgrade } from '../../../src/daemon/upgrade/next-process.j
 import { startAgain } from '../../../src/daemon/upgrade/start-again.js';
 import { until } from '../../helpers/processes.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
+
+const isRoot = process.getuid?.() === 0;
+
+/** Runs `work` with the text of a program that is this one's next process. */
+async function withNext<T>(text: string, work: () => Promise<T>): Promise<T> {
+  const program = `${await temporaryDirectory()}/next.mjs`;
+  await writeFile(program, text);
+  const { argv } = process;
+  process.argv = [argv[0] ?? '', program];
+  return work().finally(() => (process.argv = argv));
+}
 
 /** Has an upgrade of this process fail, whose pid file somebody has written to; resolves to what is said of it. */
 async function failedUpgrade(path: string, listeners: readonly Listener[] | undefined): Promise<unknown[]> {
@@ -44,13 +56,44 @@ describe('An upgrade that fails', () => {
   it('leaves the pid file with the process that goes on, and says so', async () => {
     const path = `${await temporaryDirectory()}/pid`;
     const handover = (): never => assert.fail('no descriptor');
-    const said = await failedUpgrade(path, [{ handover } as unknown as Listener]);
+    const noteRights = (): Promise<() => void> => Promise.resolve(() => undefined);
+    const said = await failedUpgrade(path, [{ handover, noteRights } as unknown as Listener]);
     assert.equal(await readFile(path, 'utf8'), `${String(process.pid)}\n`);
     assert.deepEqual(said.slice(1), ['the upgrade has failed: this process goes on serving']);
     assert.match(
       await readFile(`${path}.upgrade`, 'utf8'),
       /^asked\n\{"withinMs":0\}\n\{"failed":\[".*"\]\}\n$/,
     );
+  });
+
+  it('leaves each socket to whom it was for, also where the next process was killed', async () => {
+    const directory = await temporaryDirectory();
+    const path = `${directory}/sock`;
+    const ignore = (): void => undefined;
+    const listener = await Listener.bind(
+      { kind: 'unix', path },
+      {
+        socket: { mode: 0o640, owner: undefined, group: undefined },
+        backlog: 1,
+        allowFrom: new AllowFrom([]),
+        onProblem: ignore,
+        onStranger: ignore,
+      },
+    );
+    // As an administrator may have it.
+    const gid = isRoot ? 12_345 : process.getgid?.();
+    await chown(path, -1, gid ?? -1);
+    const { ctimeMs: before } = statSync(path);
+    const changes = `fs.chmodSync('${path}', 0o606); fs.chownSync('${path}', -1, ${String(process.getgid?.())});`;
+    const next = `import fs from 'node:fs'; ${changes} process.kill(process.pid, 'SIGKILL');`;
+    try {
+      await withNext(next, () => failedUpgrade(`${directory}/pid`, [listener]));
+      const { mode, gid: now, ctimeMs } = statSync(path);
+      assert.deepEqual([mode & 0o7777, now], [0o640, gid]);
+      assert.notEqual(ctimeMs, before, 'it was another’s meanwhile');
+    } finally {
+      await listener.close();
+    }
   });
 
   it('leaves the pid file alone where this process was replaced already, and answers', async () => {
@@ -64,16 +107,9 @@ describe('An upgrade that fails', () => {
 
 describe('An upgrade', () => {
   it('survives that the logs are rotated while the next process starts', async () => {
-    const program = `${await temporaryDirectory()}/next.mjs`;
-    await writeFile(
-      program,
-      `process.send({ kind: 'reopen' }); process.send({ kind: 'listening', taken: [0] }); process.disconnect();`,
-    );
-    const { argv } = process;
-    process.argv = [argv[0] ?? '', program];
+    const text = `process.send({ kind: 'reopen' }); process.send({ kind: 'listening', taken: [0] }); process.disconnect();`;
     const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc'];
-    const starting = startAgain({ stdio, detached: false, advice: 'standard error' });
-    process.argv = argv;
+    const starting = withNext(text, () => startAgain({ stdio, detached: false, advice: 'standard error' }));
     assert.deepEqual((await starting).taken, [0]);
   });
 });
