@@ -12,6 +12,7 @@ const MAX_COLUMNS = 80;
 
 /** Runs the command that `argv` (without node and script) asks for. @throws BridgeError and nothing else. */
 export async function runCommand(argv: readonly string[]): Promise<void> {
+  refuseFlagValues(argv);
   const parser = commandLine(argv);
   withoutUnaskedHelp(parser);
   await parser.parseAsync([...argv]);
@@ -58,6 +59,18 @@ function commandLine(argv: readonly string[]): Argv {
       const line = (message || reasonOf(cause)).replaceAll(/\s*\n\s*/g, ' ');
       throw new BridgeError('ERR_USAGE', usageError(argv, line), { cause });
     });
+}
+
+/** yargs takes each value of a flag but `true` for false. @throws BridgeError `ERR_USAGE` */
+function refuseFlagValues(argv: readonly string[]): void {
+  const flags = commands.flatMap(rowsOfCommand).filter(({ form }) => form === 'flag');
+  const names = new Set(['-h', '--help', '--version', ...flags.map(({ name }) => `--${name}`)]);
+  for (const word of argv) {
+    if (word === '--') return;
+    const [name = '', ...values] = word.split('=');
+    if (values.length === 0 || !names.has(name) || ['true', 'false'].includes(values.join('='))) continue;
+    throw new BridgeError('ERR_USAGE', `${word}: expected no value, or true or false`);
+  }
 }
 
 /** What is wrong with a command line, where yargs says `line`; and where it is told how it would be right. */

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { before, describe, it } from 'node:test';
 
+import { commands } from '../../src/cli/commands.js';
 import { daemonOptions } from '../../src/cli/options/command-options.js';
 import { siteKinds } from '../../src/cli/options/site-kinds.js';
 import { rowsOf } from '../../src/cli/options/option.js';
@@ -106,6 +107,20 @@ describe('A command line that can’t be understood ends with status 2 and one l
     );
   });
 
+  it('a flag with a value that is neither true nor false, and so would be neither', async () => {
+    const flags = commands.flatMap(({ usage, own, shared = [] }) =>
+      [...own, ...shared].filter(({ form }) => form === 'flag').map(({ name }) => [usage, name] as const),
+    );
+    for (const [usage, name] of [...flags, ['setup', 'help'], ['get', 'version']] as const) {
+      for (const value of ['yes', '1', 'on', 'True', '', 'true=true']) {
+        const word = `--${name}=${value}`;
+        const args = [usage.split(' ')[0] ?? '', word];
+        await fails(2, args, new RegExp(`${word}: expected no value, or true or false`));
+      }
+    }
+    await fails(2, ['setup', '-h=yes'], /-h=yes: expected no value, or true or false/);
+  });
+
   it('two ways of publishing git repositories', async () => {
     await fails(
       2,
@@ -190,6 +205,20 @@ describe('Help', () => {
         if (usual === '') continue;
         assert.ok(text.includes(`[default: "${usual}"]`), `${command} --help: default of --${name}`);
       }
+    }
+  });
+});
+
+describe('A flag', () => {
+  it('is set without a value or with true, not with false, and what follows -- is none', async () => {
+    for (const [flag, isSet] of [
+      ['--json', true],
+      ['--json=true', true],
+      ['--json=false', false],
+    ] as const) {
+      const { stdout } = await runHere(['explain', 'script', '/bin/true', flag, '--', '--json=yes', '/']);
+      assert.equal(stdout.startsWith('{'), isSet, flag);
+      assert.match(stdout, /--json=yes/);
     }
   });
 });
