@@ -111,17 +111,23 @@ export function decodeAnswer(line: ByteString): Answer | undefined {
     case 'unprepared':
       return { kind, reason: first };
     case 'forked':
-      return { kind, id: first, pid: Number(second), name: third };
+      return isProcess(second) ? { kind, id: first, pid: Number(second), name: third } : undefined;
     case 'refused':
     case 'stale':
       return { kind, id: first, reason: second };
     case 'ended':
+      if (!isProcess(first) || !/^\d{1,9}$/.test(second)) return undefined;
       return { kind, pid: Number(first), exit: exitStatusOfWait(Number(second)) };
     case 'learned':
       return { kind, modules: new Map(words.map(splitPair)) };
     default:
       return undefined;
   }
+}
+
+/** Whether it is the id of a process that may be ended: 0 and 1 as a group are our own, and all that there are. */
+function isProcess(word: ByteString): boolean {
+  return /^\d{1,9}$/.test(word) && Number(word) > 1;
 }
 
 /** Of a module that requests find in different files: it is not loaded ahead. */

@@ -113,49 +113,51 @@ async function openPipe(pid: number): Promise<string | undefined> {
   return (await Promise.all(paths)).find((path) => path.endsWith('.in'));
 }
 
-describe('A process that was forked', { timeout: 300_000 }, () => {
-  /** A fork server of which only the answers are there; `forked` answers with a process that is there, and with its pipes if it has any. */
-  async function pretended(): Promise<{
-    readonly server: ForkServer;
-    readonly forked: (id: string, hasPipes: boolean) => Promise<ChildProcess>;
-  }> {
-    const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
-    let exit: (status: ExitStatus) => void = () => undefined;
-    const exited = new Promise<ExitStatus>((resolve) => (exit = resolve));
-    const terminate = (): Promise<void> => {
-      exit({ kind: 'exited', code: 0 });
-      for (const stream of [stdin, stdout, stderr]) stream.destroy();
-      return Promise.resolve();
-    };
-    stdin.once('finish', () => void terminate());
-    const server = new ForkServer({
-      start: () => Promise.resolve({ pid: 0, stdin, stdout, stderr, exited, hasEnded: false, terminate }),
-      load: { start: variables, variables, modules: new Map(), limits: new Map() },
-      loadTimeoutMs: 0,
-      onLearned: () => undefined,
-      onUnprepared: () => undefined,
-    });
-    const [load] = (await once(stdin, 'data')) as [Buffer];
-    const [, directory = ''] = load.subarray(4).toString('utf8').split('\0');
-    stdout.write('ready\n');
-    await server.ready;
-    return {
-      server,
-      forked: async (id, hasPipes) => {
-        const child = spawn('/bin/sleep', ['1000'], { detached: true, stdio: 'ignore' });
-        if (hasPipes) {
-          const pipes = ['in', 'out', 'err'].map((end) => join(directory, `name.${end}`));
-          await run('mkfifo', pipes);
-          // Else nothing could be opened to be written to.
-          const reader = await open(pipes[0] ?? '', 'r+');
-          child.once('exit', () => void reader.close());
-        }
-        stdout.write(`forked ${id} ${String(child.pid)} name\n`);
-        return child;
-      },
-    };
-  }
+/** A fork server of which only the answers are there; `forked` answers with a process that is there, and with its pipes if it has any. */
+async function pretended(): Promise<{
+  readonly server: ForkServer;
+  readonly forked: (id: string, hasPipes: boolean) => Promise<ChildProcess>;
+  readonly say: (line: string) => void;
+}> {
+  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
+  let exit: (status: ExitStatus) => void = () => undefined;
+  const exited = new Promise<ExitStatus>((resolve) => (exit = resolve));
+  const terminate = (): Promise<void> => {
+    exit({ kind: 'exited', code: 0 });
+    for (const stream of [stdin, stdout, stderr]) stream.destroy();
+    return Promise.resolve();
+  };
+  stdin.once('finish', () => void terminate());
+  const server = new ForkServer({
+    start: () => Promise.resolve({ pid: 0, stdin, stdout, stderr, exited, hasEnded: false, terminate }),
+    load: { start: variables, variables, modules: new Map(), limits: new Map() },
+    loadTimeoutMs: 0,
+    onLearned: () => undefined,
+    onUnprepared: () => undefined,
+  });
+  const [load] = (await once(stdin, 'data')) as [Buffer];
+  const [, directory = ''] = load.subarray(4).toString('utf8').split('\0');
+  stdout.write('ready\n');
+  await server.ready;
+  return {
+    server,
+    forked: async (id, hasPipes) => {
+      const child = spawn('/bin/sleep', ['1000'], { detached: true, stdio: 'ignore' });
+      if (hasPipes) {
+        const pipes = ['in', 'out', 'err'].map((end) => join(directory, `name.${end}`));
+        await run('mkfifo', pipes);
+        // Else nothing could be opened to be written to.
+        const reader = await open(pipes[0] ?? '', 'r+');
+        child.once('exit', () => void reader.close());
+      }
+      stdout.write(`forked ${id} ${String(child.pid)} name\n`);
+      return child;
+    },
+    say: (line) => stdout.write(`${line}\n`),
+  };
+}
 
+describe('A process that was forked', { timeout: 300_000 }, () => {
   it('is killed if nobody waits for it any more', async () => {
     const { server, forked } = await pretended();
     const [, signal] = (await once(await forked('0-1', true), 'exit')) as [number | null, string];
@@ -177,6 +179,25 @@ describe('A process that was forked', { timeout: 300_000 }, () => {
     server.close();
     await server.gone;
   });
+});
+
+describe('A fork server that names no process', { timeout: 300_000 }, () => {
+  for (const line of [
+    'forked 0-1 0 name',
+    'forked 0-1 1 name',
+    'forked 0-1 -1 name',
+    'forked 0-1 x name',
+    'ended 1 0',
+    'ended 7 x',
+  ])
+    it(`is of no use: ${line}`, async () => {
+      const { server, say } = await pretended();
+      const asked = server.fork({ file: '/bin/true', args: [], directory: '/', variables }, [], false);
+      const refused = assert.rejects(asked, { why: 'gone', message: 'it sent a line that is no answer' });
+      say(line);
+      await refused;
+      assert.equal(await server.gone, 'it sent a line that is no answer');
+    });
 });
 
 const succeeded = { kind: 'exited', code: 0 };
