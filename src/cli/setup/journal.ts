@@ -1,53 +1,14 @@
 /** Writes files for `fcgi2cgi setup`, keeps a record of them, and takes them away again. */
 
-import { createHash } from 'node:crypto';
-import {
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  readlinkSync,
-  rmdirSync,
-  type Stats,
-  symlinkSync,
-  unlinkSync,
-} from 'node:fs';
+import { lstatSync, mkdirSync, rmdirSync, type Stats, unlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 import { reasonOf } from '../../base/errors.js';
-import { failure, makeDirectory, type Owner, replaceFile, requireOurs } from './root-files.js';
-
-/** A thing that is to be there; `owner` is root where it is missing. */
-export type Wanted = {
-  readonly path: string;
-  readonly owner?: Owner;
-  /** May be there already, whatever it has in it. */
-  readonly isForOthers?: boolean;
-} & (
-  | { readonly kind: 'directory'; readonly mode: number }
-  | { readonly kind: 'file'; readonly text: string; readonly mode: number }
-  | { readonly kind: 'link'; readonly target: string }
-  /** What the service will write: it goes with the rest, unless it was there before. */
-  | { readonly kind: 'log' }
-  /** Lines at the end of a file that may have others. `taken` says why they can't be added to `others`. */
-  | {
-      readonly kind: 'block';
-      readonly text: string;
-      readonly taken?: (others: string) => string | undefined;
-    }
-);
-
-/** What was written: `content` is a hash, a link's target or a block's text; `isNew` says that the block's file is ours. */
-interface Entry {
-  readonly kind: Wanted['kind'];
-  readonly path: string;
-  content: string;
-  readonly isNew: boolean;
-  sites: string[];
-}
+import { withBlock } from './block.js';
+import { failure, replaceFile, requireOurs } from './root-files.js';
+import { contentOf, type Entry, stateAt, textAt, type Wanted, writeAt } from './wanted.js';
 
 const RECORD = '/var/lib/fcgi2cgi/setup.json';
-
-const hash = (text: string | Buffer): string => createHash('sha256').update(text).digest('hex');
 
 export class Journal {
   readonly #root: string;
@@ -62,8 +23,8 @@ export class Journal {
     this.#root = root === '/' ? '' : root;
     this.#isDry = isDry;
     this.#tell = tell;
-    const read = this.#read(RECORD);
-    this.#entries = read === undefined ? [] : (JSON.parse(read.toString()) as Entry[]);
+    const record = textAt(this.#at(RECORD));
+    this.#entries = record === '' ? [] : (JSON.parse(record) as Entry[]);
   }
 
   /** Makes sure that `wanted` is there for `site`. @throws BridgeError where something else is there */
@@ -94,18 +55,19 @@ export class Journal {
           'move it away, or remove it, and try again',
         );
       }
-    } else if (this.#state(mine) === 'changed') {
+    } else if (stateAt(this.#at(path), mine) === 'changed') {
       this.#say('keeps what somebody has changed', path);
       this.#claim(mine, site);
       return;
-    } else if (this.#state(mine) === 'as written' && mine.content === contentOf(wanted)) {
+    } else if (stateAt(this.#at(path), mine) === 'as written' && mine.content === contentOf(wanted)) {
       this.#say('is as it should be', path);
       this.#claim(mine, site);
       return;
     }
     if (kind !== 'directory' || mine === undefined) this.#makeParent(site, path);
-    const others = kind === 'block' ? this.#others(path, mine) : '';
-    const taken = kind === 'block' ? wanted.taken?.(others) : undefined;
+    const before = mine?.content ?? '';
+    const taken =
+      kind === 'block' ? wanted.taken?.(withBlock(textAt(this.#at(path)), before, '')) : undefined;
     if (taken !== undefined) throw failure(path, taken, 'choose another name, or remove it there');
     this.#say(kind === 'block' ? 'adds lines to' : 'writes', path);
     this.#planned.add(path);
@@ -117,7 +79,7 @@ export class Journal {
     entry.content = contentOf(wanted);
     // Known before it is there: what an interrupted run leaves behind can be taken away.
     this.#claim(entry, site);
-    this.#write(wanted, others);
+    writeAt(this.#at(path), wanted, before);
   }
 
   /** Takes away what was written for `site` alone and is as it was written, last things first. */
@@ -157,33 +119,15 @@ export class Journal {
     this.#save();
   }
 
-  #state({ kind, path, content }: Entry): 'missing' | 'as written' | 'changed' {
-    const present = this.#present(path);
-    if (present === undefined) return 'missing';
-    const isSame = (): boolean => {
-      if (kind === 'directory') return present.isDirectory();
-      if (kind === 'link') return present.isSymbolicLink() && readlinkSync(this.#at(path)) === content;
-      if (!present.isFile() || kind === 'log') return present.isFile();
-      const bytes = this.#read(path) ?? Buffer.alloc(0);
-      return kind === 'file' ? hash(bytes) === content : bytes.toString().split(content).length === 2;
-    };
-    return isSame() ? 'as written' : 'changed';
-  }
-
-  /** What a file has beside the block. */
-  #others(path: string, mine: Entry | undefined): string {
-    return (this.#read(path)?.toString() ?? '').replace(mine?.content ?? '', () => '');
-  }
-
   #remove(entry: Entry): void {
-    const { kind, path, isNew } = entry;
-    const state = this.#state(entry);
+    const { kind, path, content, isNew } = entry;
+    const state = stateAt(this.#at(path), entry);
     if (state === 'missing') return;
     if (state === 'changed') {
       this.#say('keeps what somebody has changed', path);
       return;
     }
-    const others = kind === 'block' ? this.#others(path, entry) : '';
+    const others = kind === 'block' ? withBlock(textAt(this.#at(path)), content, '') : '';
     this.#say(others === '' ? 'removes' : 'removes its lines from', path);
     if (this.#isDry) return;
     if (kind !== 'log') requireOurs(this.#root, this.#at(dirname(path)));
@@ -203,14 +147,6 @@ export class Journal {
     this.add(site, { kind: 'directory', path: parent, mode: 0o755 });
   }
 
-  #write(wanted: Wanted, others: string): void {
-    const { kind, path, owner } = wanted;
-    if (kind === 'link') symlinkSync(wanted.target, this.#at(path));
-    else if (kind === 'block') replaceFile(this.#at(path), others + wanted.text);
-    else if (kind === 'file') replaceFile(this.#at(path), wanted.text, wanted.mode, owner);
-    else if (kind === 'directory') makeDirectory(this.#at(path), wanted.mode, owner);
-  }
-
   #save(): void {
     const directory = dirname(RECORD);
     if (this.#entries.length === 0) {
@@ -227,13 +163,6 @@ export class Journal {
     return lstatSync(this.#at(path), { throwIfNoEntry: false });
   }
 
-  #read(path: string): Buffer | undefined {
-    const present = this.#present(path);
-    if (present === undefined) return undefined;
-    if (!present.isFile()) throw failure(path, 'is no regular file', 'move it away');
-    return readFileSync(this.#at(path));
-  }
-
   #say(what: string, path: string): void {
     this.#tell(`${this.#isDry ? 'would: ' : ''}${what} ${path}`);
   }
@@ -241,10 +170,4 @@ export class Journal {
   #at(path: string): string {
     return join(this.#root, path);
   }
-}
-
-function contentOf(wanted: Wanted): string {
-  if (wanted.kind === 'directory' || wanted.kind === 'log') return '';
-  if (wanted.kind === 'link') return wanted.target;
-  return wanted.kind === 'file' ? hash(wanted.text) : wanted.text;
 }

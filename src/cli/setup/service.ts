@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { shippedFile } from '../../daemon/package.js';
 import { fillScript, unusualNode } from '../rc/rc.js';
 import { type RcSystem, rcSystems } from '../rc/systems.js';
-import type { Wanted } from './journal.js';
+import type { Wanted } from './wanted.js';
 
 export const CONFIGURATION = '/etc/fcgi2cgi.toml';
 

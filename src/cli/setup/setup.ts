@@ -9,11 +9,12 @@ import { setupOptions } from '../options/command-options.js';
 import { readOptions } from '../options/option.js';
 import { accountOf, userFor } from '../rc/rc.js';
 import { rcSystems, thisSystem } from '../rc/systems.js';
-import { readToml } from '../toml-file/toml.js';
-import { Journal, type Wanted } from './journal.js';
+import { sectionsOf } from './block.js';
+import { Journal } from './journal.js';
 import type { Owner } from './root-files.js';
 import { execute, faultIn, provePages, reloadOrStart, run, tell } from './machine.js';
 import { CONFIGURATION, serviceFiles, services, type ServiceSystem } from './service.js';
+import type { Wanted } from './wanted.js';
 import {
   indexSocketOf,
   openbsdHttpd,
@@ -156,14 +157,6 @@ function refuseOtherUser(user: string): void {
   throw new OptionError('ERR_USAGE', { option: 'user', value: user, why });
 }
 
-function sectionsOf(text: string): ReturnType<typeof readToml> {
-  try {
-    return readToml(text);
-  } catch (error) {
-    throw new BridgeError('ERR_START', `${CONFIGURATION}: ${reasonOf(error)}`, { cause: error });
-  }
-}
-
 /** What the site itself needs, whatever serves it. */
 function siteFiles(
   site: WebSite,
@@ -205,7 +198,7 @@ function siteFiles(
       path: CONFIGURATION,
       text: `\n# By fcgi2cgi setup, served as ${user}\n${text.join('\n')}\n`,
       taken: (others) =>
-        sectionsOf(others).some(({ name }) => name[0] === 'site' && name[1] === host)
+        sectionsOf(CONFIGURATION, others).some(({ name }) => name[0] === 'site' && name[1] === host)
           ? `has a site ${host} that setup has not written`
           : undefined,
     },

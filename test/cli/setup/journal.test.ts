@@ -3,7 +3,8 @@ import { chmod, mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
-import { Journal, type Wanted } from '../../../src/cli/setup/journal.js';
+import { Journal } from '../../../src/cli/setup/journal.js';
+import type { Wanted } from '../../../src/cli/setup/wanted.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
 const own = '# my own\n[site.old]\nkind = "hg"\n';
@@ -118,6 +119,53 @@ describe('What setup writes', () => {
     for (const each of wanted) telling.add('a', each);
     assert.deepEqual(await listing(root), before);
     assert.ok(lines.includes('would: adds lines to /etc/f.toml'));
+  });
+
+  it('leaves a key in the section it was added to, whatever is run next', async () => {
+    const other: Wanted = { ...block, text: '\n[site.new]\nkind = "hg"\n' };
+    for (const added of [
+      'max-requests = 1\n',
+      '# mine\n\nx = """\n[a]\n"""\n',
+      '[site.new.env]\nx = "1"\n',
+    ]) {
+      const root = await machine();
+      const file = join(root, 'etc/f.toml');
+      journal(root).add('a', block);
+      await writeFile(file, added, { flag: 'a' });
+      journal(root).add('b', { ...block, text: '\n[site.b]\n' });
+      const before = await readFile(file, 'utf8');
+      const lines: string[] = [];
+      journal(root, false, lines).add('a', other);
+      assert.deepEqual(lines, ['keeps what somebody has changed /etc/f.toml']);
+      journal(root).undo('a');
+      assert.equal(await readFile(file, 'utf8'), before);
+    }
+  });
+
+  it('stays where it is when it becomes another, and comes back where it was taken out', async () => {
+    const root = await machine();
+    const file = join(root, 'etc/f.toml');
+    addAll(root, 'a');
+    const after = '# about the next\n[site.next]\nkind = "hg"\n';
+    await writeFile(file, after, { flag: 'a' });
+    const other: Wanted = { ...block, text: '\n[site.new]\nkind = "hg"\n' };
+    journal(root).add('a', other);
+    assert.equal(await readFile(file, 'utf8'), own + other.text + after);
+    await writeFile(file, own);
+    journal(root).add('a', other);
+    assert.equal(await readFile(file, 'utf8'), own + other.text);
+  });
+
+  it('begins a line of its own', async () => {
+    const root = await machine();
+    const file = join(root, 'etc/Caddyfile');
+    await writeFile(file, 'import own');
+    const line: Wanted = { kind: 'block', path: '/etc/Caddyfile', text: 'import new\n' };
+    for (const site of ['a', 'a']) journal(root).add(site, line);
+    assert.equal(await readFile(file, 'utf8'), 'import own\nimport new\n');
+    await writeFile(file, '# import new\n  import new # mine\n');
+    journal(root).undo('a');
+    assert.equal(await readFile(file, 'utf8'), '# import new\n  import new # mine\n');
   });
 
   it('takes the place of nothing that is there already', async () => {
