@@ -58,7 +58,8 @@ export interface Koffi {
 }
 
 export type LoadedLibC =
-  { readonly kind: 'loaded'; readonly libc: LibC } | { readonly kind: 'missing'; readonly reason: string };
+  | { readonly kind: 'loaded'; readonly libc: LibC }
+  | { readonly kind: 'missing'; readonly reason: string };
 
 let loaded: LoadedLibC | undefined;
 

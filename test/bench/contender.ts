@@ -11,7 +11,8 @@ export interface Instance {
   readonly pid: number;
   /** Where nginx passes requests on to. */
   readonly upstream:
-    { readonly kind: 'fastcgi'; readonly socket: string } | { readonly kind: 'http'; readonly url: string };
+    | { readonly kind: 'fastcgi'; readonly socket: string }
+    | { readonly kind: 'http'; readonly url: string };
   /** For who learns from requests: has `ask` make so many of a kind, again and again, until there is no more to learn. */
   readonly settle?: (ask: () => Promise<unknown>, requests: number) => Promise<void>;
   stop(): Promise<unknown>;

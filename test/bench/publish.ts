@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { format, resolveConfig } from 'prettier';
+import { format } from 'oxfmt';
 
 import { drawChart } from './chart.js';
 import { between, bound, machineOf } from './report.js';
@@ -37,8 +37,7 @@ export async function publish(result: Result, directory: string): Promise<void> 
 }
 
 async function write(file: string, text: string): Promise<void> {
-  const config = await resolveConfig(file);
-  writeFileSync(file, await format(text, { ...config, parser: 'markdown' }));
+  writeFileSync(file, (await format(file, text)).code);
 }
 
 function shortOf({ targets }: Result): string {

@@ -92,7 +92,7 @@ export async function play(
     if (problem === undefined) compare(isCertain && !model.isFatal, model, answers);
   } finally {
     socket.destroy();
-    // eslint-disable-next-line no-unsafe-finally -- what came is worth more than what then did not
+    // oxlint-disable-next-line no-unsafe-finally -- what came is worth more than what then did not
     if (problem instanceof Error) throw problem;
   }
 }

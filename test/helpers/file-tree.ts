@@ -5,7 +5,9 @@ import { dirname } from 'node:path';
 
 /** What a path is: `'directory'`, a file with its content, or a symbolic link. */
 export type Entry =
-  'directory' | { readonly content: string; readonly mode?: number } | { readonly link: string };
+  | 'directory'
+  | { readonly content: string; readonly mode?: number }
+  | { readonly link: string };
 
 /** An empty file, as `touch` makes it. */
 export const empty: Entry = { content: '' };

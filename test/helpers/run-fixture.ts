@@ -85,7 +85,10 @@ export function runFixture(name: string, options: RunOptions = {}): Run {
     options.signal ?? new AbortController().signal,
   );
   // What the script has written last waits a turn for its request’s end, which comes from nobody here.
-  const outcome = run.finally(() => turn());
+  const outcome = run.then(async (result) => {
+    await turn();
+    return result;
+  });
   return { stdout, stderr, runner, outcome };
 }
 

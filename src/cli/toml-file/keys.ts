@@ -56,7 +56,8 @@ function unknown(key: string, known: Keys): string {
 
 /** What an option's value is in the form that the command line gives it, or why it can't be. */
 export type Checked =
-  { readonly given: string | boolean | readonly string[] } | { readonly why: string; readonly item: Item };
+  | { readonly given: string | boolean | readonly string[] }
+  | { readonly why: string; readonly item: Item };
 
 export function checkValue(option: Option<unknown>, item: Item): Checked {
   const wrong = (why: string, at = item): Checked => ({ why, item: at });

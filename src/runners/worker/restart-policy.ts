@@ -14,7 +14,13 @@ export type Actual = keyof typeof policy;
  * `dismissed`: it was told to end.
  */
 export type WorkerEvent =
-  'due' | 'accepts' | 'answered' | 'exited-zero' | 'exited-otherwise' | 'not-started' | 'dismissed';
+  | 'due'
+  | 'accepts'
+  | 'answered'
+  | 'exited-zero'
+  | 'exited-otherwise'
+  | 'not-started'
+  | 'dismissed';
 
 export interface Step {
   readonly actual: 'absent' | 'unproven' | 'proven' | 'ending';
