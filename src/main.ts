@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** From the command line to an exit status: 0 ended as asked, 2 usage, 1 anything else. */
 
+import { BridgeError } from './base/errors.js';
 import { reportFailure } from './cli/exit-status.js';
 import { requireWorkingDirectory } from './daemon/process/working-directory.js';
 import { limitYoungGeneration } from './base/memory.js';
@@ -8,17 +9,29 @@ import { heldThreads } from './base/threads.js';
 import { exitAtOnce } from './posix/libc.js';
 
 async function main(): Promise<void> {
+  // Else Node would end with 0 when there is nothing left that it could wait for.
+  process.once('beforeExit', onStuck);
   try {
     requireWorkingDirectory();
     // Only now: yargs asks for the directory as soon as it is loaded.
     const { runCommand } = await import('./cli/command-line.js');
     await runCommand(process.argv.slice(2));
     if (heldThreads() > 0) exitAtOnce(0);
+    process.off('beforeExit', onStuck);
   } catch (error) {
-    const status = await reportFailure(error);
-    if (heldThreads() > 0) exitAtOnce(status);
-    process.exit(status);
+    await fail(error);
   }
+}
+
+function onStuck(): void {
+  const what = 'the command waited for something that never came';
+  void fail(new BridgeError('ERR_START', `${what}: this is a mistake of fcgi2cgi; please report it`));
+}
+
+async function fail(error: unknown): Promise<never> {
+  const status = await reportFailure(error);
+  if (heldThreads() > 0) exitAtOnce(status);
+  process.exit(status);
 }
 
 limitYoungGeneration();

@@ -27,6 +27,24 @@ before(async () => {
 
 const script = (content: string, mode = 0o755): { content: string; mode: number } => ({ content, mode });
 
+describe('A command that waits for what never comes', () => {
+  it('ends with status 1 and says so', () => {
+    const silent = `import processes from 'node:child_process'; import { syncBuiltinESMExports } from 'node:module';
+processes.execFile = () => undefined; syncBuiltinESMExports();`;
+    const [node, main] = commandLine([]);
+    const args = [
+      '--import',
+      `data:text/javascript,${encodeURIComponent(silent)}`,
+      main ?? '',
+      'rc',
+      'systemd',
+    ];
+    const { status, stdout, stderr } = spawnSync(node, args, { encoding: 'utf8' });
+    assert.deepEqual([status, stdout], [1, '']);
+    assert.match(stderr, /^fcgi2cgi: the command waited for something that never came: .*\n$/);
+  });
+});
+
 describe('A command line that is wrong', () => {
   const mistakes: readonly [name: string, args: readonly string[], status: number, line: RegExp][] = [
     [
