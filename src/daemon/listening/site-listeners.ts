@@ -70,9 +70,14 @@ export class SiteListeners {
     for (const listener of this.#listeners) listener.accept(onConnection, this.#options);
   }
 
-  /** Lets who connects wait in the system's queue until `resume`, and says whether that can be done: not without koffi. */
+  /**
+   * Lets who connects wait in the system's queue until `resume`, and says whether that can be done: not without koffi. Where one
+   * listener can't be held, none is.
+   */
   hold(): boolean {
-    return this.#listeners.every((listener) => listener.server.hold());
+    const isHeld = this.#listeners.every((listener) => listener.server.hold());
+    if (!isHeld) this.resume();
+    return isHeld;
   }
 
   resume(): void {
