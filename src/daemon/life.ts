@@ -76,16 +76,14 @@ class Life {
     const replaced = new Promise<NextProcess>((resolve) => {
       this.#onReplaced = resolve;
     });
-    const signals = onSignals(['SIGHUP', 'SIGUSR1', 'SIGUSR2'], (signal) => {
+    onSignals(['SIGHUP', 'SIGUSR1', 'SIGUSR2'], (signal) => {
       this.#heed(signal);
     });
     const stop = stopSignal(() => {
-      if (this.#drainDelay !== undefined) {
-        this.#drainDelay.abort();
-        return;
-      }
-      void this.#daemon?.destroy();
-      previous?.stop();
+      if (this.#drainDelay === undefined) {
+        void this.#daemon?.destroy();
+        previous?.stop();
+      } else this.#drainDelay.abort();
     });
     const told = stop.received.then((signal) => {
       this.#stopping.abort(new BridgeError('ERR_UPGRADE', `${signal} came first`));
@@ -103,6 +101,7 @@ class Life {
       const threads = heldThreads();
       if (threads > 0)
         log.warn({ threads }, 'a file system does not answer: the process ends without these threads');
+      await this.#change;
       log.info({}, 'stopped');
       await this.#next?.close();
       // The signals keep their meaning: one that comes while the process ends must not make a failure of it.
@@ -114,7 +113,6 @@ class Life {
       await this.#options.received?.closeRest();
       throw error;
     } finally {
-      signals.dispose();
       await this.#pidFile?.remove();
     }
   }
@@ -160,25 +158,32 @@ class Life {
   }
 
   #heed(signal: NodeJS.Signals): void {
-    const { reread, previous } = this.#options;
     if (signal === 'SIGUSR2') {
       this.#change = this.#change.then(() => this.#upgrade());
       return;
     }
-    previous?.reopenLogs();
+    // The pid file was read before it changed; the next process tells us in its turn.
+    if (this.#next?.heed(signal) === true) return;
+    this.#reopenLogs();
     // What comes before it has started would tell systemd that it has.
-    if (signal !== 'SIGHUP' || this.#daemon === undefined) this.#logs.reopen();
-    else this.#change = this.#change.then(() => this.#reload(reread));
+    const isReload = signal === 'SIGHUP' && this.#daemon !== undefined;
+    this.#change = this.#change.then(async () => {
+      // What has been started meanwhile may have opened and read the files of before.
+      if (this.#next?.heed(signal) !== true && isReload) await this.#reload();
+    });
   }
 
-  /** Opens the logs again, and reads the configuration again where it can be. Never rejects. */
-  async #reload(reread: LifeOptions['reread']): Promise<void> {
-    if (this.#daemon === undefined || this.#isEnding) {
-      this.#logs.reopen();
-      return;
-    }
-    this.#notifier.reloading();
+  /** Opens them again, and has those do so that have served before. */
+  readonly #reopenLogs = (): void => {
     this.#logs.reopen();
+    this.#options.previous?.reopenLogs();
+  };
+
+  /** Reads the configuration again where it can be. Never rejects. */
+  async #reload(): Promise<void> {
+    const { reread } = this.#options;
+    if (this.#daemon === undefined || this.#isEnding) return;
+    this.#notifier.reloading();
     if (reread !== undefined) {
       const read = (): Configuration => this.#here(reread());
       this.#configuration = await reload(this.#daemon, this.#logs, this.#configuration, read);
@@ -194,6 +199,7 @@ class Life {
       logs: this.#logs,
       env: this.#notifier.environment,
       signal: this.#stopping.signal,
+      orders: { onReopen: this.#reopenLogs, onStop: () => void process.kill(process.pid, 'SIGTERM') },
       onReplaced: (next) => {
         this.#next = next;
         this.#notifier.replacedBy(next.pid ?? 0);
@@ -231,12 +237,6 @@ class Life {
   /** Serves what it has until the last request has ended, however long that takes, unless it is told to stop. */
   async #drain(daemon: Daemon, next: NextProcess, told: Promise<NodeJS.Signals>): Promise<void> {
     this.#logs.log.info({ next_pid: next.pid }, 'replaced: running requests may end');
-    next.obey({
-      onReopen: () => {
-        this.#logs.reopen();
-      },
-      onStop: () => void process.kill(process.pid, 'SIGTERM'),
-    });
     const drained = daemon.drain(next.taken, (connection, listener) => {
       next.sendConnection(connection, listener);
     });

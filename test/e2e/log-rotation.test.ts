@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdir, readFile, rename } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
@@ -7,6 +9,7 @@ import { ask } from '../helpers/ask.js';
 import { fixture, runBridge } from '../helpers/bridge.js';
 import { until, vanished } from '../helpers/processes.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
+import { Upgradable } from '../helpers/upgrade.js';
 
 describe('The log file', () => {
   for (const signal of ['SIGHUP', 'SIGUSR1'] as const) {
@@ -60,5 +63,39 @@ describe('The log file', () => {
       await readFile(`${directory}.1/log`, 'utf8'),
       / error --log-file \/\S+\/log can't be opened: ENOENT.* code=ERR_LOG_FILE\n[^]*stopped\n$/,
     );
+  });
+
+  it('that is moved away while an upgrade starts is left by both processes, whichever of them is told', async () => {
+    const daemon = await Upgradable.make();
+    const { directory, log, socket } = daemon;
+    const held = `#!/bin/sh
+[ ! -e '${directory}/hold' ] || { echo > '${directory}/held'; read -r line < '${directory}/line'; }
+exec git "$@"
+`;
+    await writeFile(`${directory}/git`, held, { mode: 0o755 });
+    await mkdir(`${directory}/repos`);
+    execFileSync('mkfifo', [`${directory}/line`]);
+    const site = ['git', '--repos', `${directory}/repos`, '--git', `${directory}/git`];
+    try {
+      await daemon.start([...site, '--listen', socket]);
+      const old = await daemon.pid();
+      await writeFile(`${directory}/hold`, '');
+      const upgrading = daemon.upgrade();
+      await until(() => existsSync(`${directory}/held`));
+      await rename(log, `${log}.1`);
+      process.kill(old, 'SIGUSR1');
+      await until(async () => (await readFile(log, 'utf8').catch(() => '')).includes('log opened again'));
+      await unlink(`${directory}/hold`);
+      await writeFile(`${directory}/line`, '\n');
+      assert.equal((await upgrading).status, 0);
+      await vanished(old);
+      await daemon.stop(['git', 'held', 'line', 'log.1', 'repos']);
+      assert.match(
+        await readFile(log, 'utf8'),
+        / info stopping: [^\n]* signal=SIGTERM\n[^\n]* info stopped\n$/,
+      );
+    } finally {
+      await daemon.destroy();
+    }
   });
 });

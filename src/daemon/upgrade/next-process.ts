@@ -11,7 +11,7 @@ import type { Listener } from '../listening/listener.js';
 import { type Logs, openLogFile } from '../process/logs.js';
 import type { PidFile } from '../process/pid-file.js';
 import { handOver } from './socket-handover.js';
-import { type ConnectionMessage, isNextProcessMessage, startAgain } from './start-again.js';
+import { type ConnectionMessage, type NextProcessMessage, startAgain } from './start-again.js';
 import { type Answer, answerRequest } from './upgrade-request.js';
 
 export interface NextProcessOptions {
@@ -25,9 +25,10 @@ export interface NextProcessOptions {
   readonly env: Readonly<Record<string, string>>;
   /** Aborts the start. */
   readonly signal: AbortSignal;
+  readonly orders: Orders;
 }
 
-/** What the next process may want of us. */
+/** What the next process may want of us, also before it listens: the pid file may have its number already. */
 export interface Orders {
   readonly onReopen: () => void;
   /** We are to end soon; perhaps since nobody is left who could take what we still have. */
@@ -42,9 +43,12 @@ export class NextProcess {
   #underWay = 0;
   #onArrived: () => void = () => undefined;
 
-  private constructor(child: ChildProcess, taken: ReadonlyMap<Listener, number>) {
+  private constructor(child: ChildProcess, taken: ReadonlyMap<Listener, number>, { onStop }: Orders) {
     this.#process = child;
     this.#taken = taken;
+    // Its end is an order to stop.
+    child.once('disconnect', onStop);
+    if (!child.connected) onStop();
     // Unless it is told so, Node forgets after a while that the channel is to keep us alive.
     child.channel?.ref();
   }
@@ -55,7 +59,7 @@ export class NextProcess {
    * @throws BridgeError why it does not listen; it has ended then.
    */
   static async start(options: NextProcessOptions): Promise<NextProcess> {
-    const { listeners, pidFile, background, logFile, timeoutMs, signal } = options;
+    const { listeners, pidFile, background, logFile, timeoutMs, signal, orders } = options;
     const { descriptors, env } = handOver(listeners, pidFile, 'process');
     const late = new AbortController();
     const timer = new Timer(timeoutMs, () => {
@@ -64,6 +68,12 @@ export class NextProcess {
     });
     const log = background ? openLogFile(logFile) : undefined;
     timer.start();
+    let next: NextProcess | undefined;
+    const onMessage = ({ kind }: NextProcessMessage): void => {
+      if (kind === 'reopen') orders.onReopen();
+      else if (kind === 'stop') orders.onStop();
+      else next?.arrived();
+    };
     const own: StdioOptions =
       log === undefined ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'ignore', log];
     try {
@@ -73,6 +83,7 @@ export class NextProcess {
           detached: background,
           env: { ...options.env, ...env },
           advice: logFile ?? 'standard error',
+          onMessage,
         },
         AbortSignal.any([late.signal, signal]),
       );
@@ -81,7 +92,8 @@ export class NextProcess {
           started.taken.includes(index) ? [[listener, index] as const] : [],
         ),
       );
-      return new NextProcess(started.process, taken);
+      next = new NextProcess(started.process, taken, orders);
+      return next;
     } catch (error) {
       if (error instanceof BridgeError) throw error;
       throw new BridgeError('ERR_UPGRADE', reasonOf(error), { cause: error });
@@ -99,16 +111,9 @@ export class NextProcess {
     return new Set(this.#taken.keys());
   }
 
-  /** Hears what it wants of us; its end is an order to stop. */
-  obey({ onReopen, onStop }: Orders): void {
-    this.#process.on('message', (message) => {
-      if (!isNextProcessMessage(message)) return;
-      if (message.kind === 'reopen') onReopen();
-      else if (message.kind === 'stop') onStop();
-      else this.#arrived();
-    });
-    this.#process.once('disconnect', onStop);
-    if (!this.#process.connected) onStop();
+  /** Has it do what a signal to us was meant for; says whether it is there to do so. */
+  heed(signal: NodeJS.Signals): boolean {
+    return this.#process.kill(signal);
   }
 
   /** Gives it a connection that has come to one of the listeners that it has taken, and on which nothing is under way. */
@@ -126,7 +131,7 @@ export class NextProcess {
     this.#process.send(message, socket, undefined, (error) => {
       if (error === null) return;
       socket.destroy();
-      this.#arrived();
+      this.arrived();
     });
   }
 
@@ -141,7 +146,8 @@ export class NextProcess {
     if (this.#process.connected) this.#process.disconnect();
   }
 
-  #arrived(): void {
+  /** To be called when it says that it has a connection that it was given. */
+  arrived(): void {
     this.#underWay -= 1;
     if (this.#underWay === 0) this.#onArrived();
   }
@@ -155,13 +161,14 @@ export interface UpgradeOptions {
   readonly logs: Logs;
   readonly env: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
+  readonly orders: Orders;
   /** Called when the new process listens, before anybody is told. */
   readonly onReplaced: (next: NextProcess) => void;
 }
 
 /** Resolves when the new process has taken the place of this one, or the log says why it has not; never rejects. */
 export async function upgrade(options: UpgradeOptions): Promise<void> {
-  const { listeners, configuration, pidFile, logs, env, signal, onReplaced } = options;
+  const { listeners, configuration, pidFile, logs, env, signal, orders, onReplaced } = options;
   const { log: logOptions, background, pidFile: path, upgradeTimeoutMs } = configuration;
   const answer = async (how: Answer): Promise<void> => {
     if (path !== undefined) await answerRequest(path, how);
@@ -187,6 +194,7 @@ export async function upgrade(options: UpgradeOptions): Promise<void> {
       timeoutMs: upgradeTimeoutMs,
       env,
       signal,
+      orders,
     });
     onReplaced(next);
     await answer({ pid: next.pid ?? 0 });

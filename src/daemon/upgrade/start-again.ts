@@ -28,7 +28,7 @@ export function isConnectionMessage(message: unknown): message is ConnectionMess
   return kindOf(message) === 'connection';
 }
 
-export function isNextProcessMessage(message: unknown): message is NextProcessMessage {
+function isNextProcessMessage(message: unknown): message is NextProcessMessage {
   return ['taken', 'reopen', 'stop'].includes(kindOf(message) as string);
 }
 
@@ -47,6 +47,8 @@ export interface StartAgainOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Where to read why it has ended, if it could not say itself. */
   readonly advice: string;
+  /** Hears what else it says, before it listens and after that. */
+  readonly onMessage?: (message: NextProcessMessage) => void;
 }
 
 export interface StartedAgain {
@@ -102,7 +104,7 @@ export async function startAgain(options: StartAgainOptions, signal?: AbortSigna
   const kill = (): void => void child.kill('SIGKILL');
   signal?.addEventListener('abort', kill, { once: true });
   try {
-    const taken = await listening(child, options.advice, signal);
+    const taken = await listening(child, options, signal);
     child.unref();
     return { process: child, taken };
   } finally {
@@ -113,7 +115,7 @@ export async function startAgain(options: StartAgainOptions, signal?: AbortSigna
 /** The numbers of the sockets that it has taken. */
 function listening(
   child: ChildProcess,
-  advice: string,
+  { advice, onMessage }: StartAgainOptions,
   signal: AbortSignal | undefined,
 ): Promise<readonly number[]> {
   return new Promise((resolve, reject) => {
@@ -121,9 +123,10 @@ function listening(
       reject(new BridgeError('ERR_START', `${process.execPath} can't be started: ${reasonOf(error)}`));
     });
     let failure: BridgeError | undefined;
-    // A signal that reaches it before it listens has it send a `NextProcessMessage` first.
     child.on('message', (message: Message | NextProcessMessage) => {
-      if (message.kind === 'listening') resolve(message.taken);
+      if (isNextProcessMessage(message)) onMessage?.(message);
+      // One that was killed just then ends.
+      else if (message.kind === 'listening' && signal?.aborted !== true) resolve(message.taken);
       else if (message.kind === 'failed')
         failure = bridgeErrorOf(message.lines.map((line) => new BridgeError(message.code, line)));
     });

@@ -17,6 +17,7 @@ import { startAgain } from '../../../src/daemon/upgrade/start-again.js';
 import { until } from '../../helpers/processes.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
+const ignore = (): void => undefined;
 const isRoot = process.getuid?.() === 0;
 
 /** Runs `work` with the text of a program that is this one's next process. */
@@ -47,6 +48,7 @@ async function failedUpgrade(path: string, listeners: readonly Listener[] | unde
     logs: { log, report: (error: unknown) => said.push(error) } as unknown as Logs,
     env: {},
     signal: new AbortController().signal,
+    orders: { onReopen: ignore, onStop: ignore },
     onReplaced: () => assert.fail('nothing has taken its place'),
   });
   return said;
@@ -69,7 +71,6 @@ describe('An upgrade that fails', () => {
   it('leaves each socket to whom it was for, also where the next process was killed', async () => {
     const directory = await temporaryDirectory();
     const path = `${directory}/sock`;
-    const ignore = (): void => undefined;
     const listener = await Listener.bind(
       { kind: 'unix', path },
       {
@@ -105,15 +106,6 @@ describe('An upgrade that fails', () => {
   });
 });
 
-describe('An upgrade', () => {
-  it('survives that the logs are rotated while the next process starts', async () => {
-    const text = `process.send({ kind: 'reopen' }); process.send({ kind: 'listening', taken: [0] }); process.disconnect();`;
-    const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc'];
-    const starting = withNext(text, () => startAgain({ stdio, detached: false, advice: 'standard error' }));
-    assert.deepEqual((await starting).taken, [0]);
-  });
-});
-
 /** The next process, as we see it, with the channel to it. */
 function makeNext(listeners: readonly Listener[] = []): {
   readonly next: NextProcess;
@@ -128,40 +120,60 @@ function makeNext(listeners: readonly Listener[] = []): {
     },
   });
   const taken = new Map(listeners.map((listener, index) => [listener, index]));
-  return { child, next: Reflect.construct(NextProcess, [child, taken]) as NextProcess };
+  const onStop = (): void => assert.fail('it has not ended');
+  return { child, next: Reflect.construct(NextProcess, [child, taken, { onStop }]) as NextProcess };
 }
 
 describe('The process that takes our place', () => {
-  it('has us end when it says so or has ended, and open our logs again', () => {
+  it('has us open our logs again and end when it says so, before it listens, too, or has ended', async () => {
     const heard: string[] = [];
-    const orders = {
-      onReopen: (): unknown => heard.push('reopen'),
-      onStop: (): unknown => heard.push('stop'),
+    // One tick of ours may bring them all.
+    const text = `for (const kind of ['reopen', 'other', 'listening', 'reopen', 'stop']) process.send({ kind, taken: [] });
+process.disconnect();`;
+    const started = withNext(text, () =>
+      NextProcess.start({
+        ...{
+          listeners: [],
+          pidFile: undefined,
+          logFile: undefined,
+          background: false,
+          timeoutMs: 0,
+          env: {},
+        },
+        signal: new AbortController().signal,
+        orders: { onReopen: () => heard.push('reopen'), onStop: () => heard.push('stop') },
+      }),
+    );
+    await started;
+    await until(() => heard.length === 4);
+    assert.deepEqual(heard, ['reopen', 'reopen', 'stop', 'stop']);
+  });
+
+  it('is none where it was to be killed just when it listens', async () => {
+    const late = new AbortController();
+    const reason = new Error('too late');
+    const text = `process.send({ kind: 'reopen' }); process.send({ kind: 'listening', taken: [] });`;
+    const stdio: StdioOptions = ['ignore', 'inherit', 'inherit', 'ipc'];
+    const onMessage = (): void => {
+      late.abort(reason);
     };
-    const { next, child } = makeNext();
-    next.obey(orders);
-    for (const kind of ['reopen', 'stop', 'other']) child.emit('message', { kind });
-    assert.deepEqual(heard.splice(0), ['reopen', 'stop']);
-    child.emit('disconnect');
-    assert.deepEqual(heard.splice(0), ['stop']);
-    const gone = makeNext();
-    gone.child.connected = false;
-    gone.next.obey(orders);
-    assert.deepEqual(heard, ['stop']);
+    const options = { stdio, detached: false, advice: 'standard error', onMessage };
+    await assert.rejects(
+      withNext(text, () => startAgain(options, late.signal)),
+      reason,
+    );
   });
 
   it('has said that it has all connections that it was given before it is told that we have ended', async () => {
     const listener = Object.create(Listener.prototype) as Listener;
     const { next, child } = makeNext([listener]);
-    const onStop = (): void => assert.fail('it has not ended');
-    next.obey({ onReopen: () => undefined, onStop });
     next.sendConnection(new Socket(), listener);
     next.sendConnection(new Socket(), listener);
     const closed = next.close();
     for (let left = 2; left > 0; left -= 1) {
       await setImmediate();
       assert.equal(child.connected, true);
-      child.emit('message', { kind: 'taken' });
+      next.arrived();
     }
     await closed;
     assert.equal(child.connected, false);
