@@ -2,13 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdir, stat, symlink, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
 import { ask, connect } from '../helpers/ask.js';
 import { fixture, main, startBridge } from '../helpers/bridge.js';
 import { underLoad } from '../helpers/load.js';
-import { isRunning, processesWith, until, vanished } from '../helpers/processes.js';
+import { childrenOf, isRunning, processesWith, until, vanished } from '../helpers/processes.js';
 import { answered } from '../helpers/served.js';
 import { Upgradable } from '../helpers/upgrade.js';
 import { startPassing, startWebServerWith } from '../helpers/webserver.js';
@@ -64,6 +64,26 @@ describe('An upgrade', { timeout: 300_000 }, () => {
     for (const pid of replaced) await vanished(pid);
     requester.close();
     await daemon.stop([]);
+  });
+
+  it('has the new process answer on a connection that waits for its turn, with all that was sent on it', async () => {
+    const line = await fifo();
+    const script =
+      '#!/bin/sh\n[ -z "$QUERY_STRING" ] || read -r line < "$QUERY_STRING"\nprintf "A: b\\n\\n$PPID"\n';
+    await writeFile(`${directory}/parent`, script, { mode: 0o755 });
+    await daemon.start(['script', `${directory}/parent`, '--listen', socket, '--max-connections', '1']);
+    const running = ask(socket, { ...GET, QUERY_STRING: line });
+    await until(async () => childrenOf(await daemon.pid()).length > 0);
+    const waiting = ask(socket, GET);
+    await until(async () =>
+      (await readFile(daemon.log, 'utf8')).includes('connection waits: --max-connections'),
+    );
+    const old = await daemon.upgraded();
+    assert.equal((await waiting).stdout, `A: b\n\n${String(await daemon.pid())}`);
+    await writeFile(line, '\n');
+    assert.equal((await running).stdout, `A: b\n\n${String(old)}`);
+    await vanished(old);
+    await daemon.stop(['parent']);
   });
 
   it('that is stopped ends also what still runs in the process before, after the grace', async () => {
