@@ -37,7 +37,10 @@ describe('The log file', () => {
         await vanished(pid);
       }
       assert.match(await readFile(log, 'utf8'), /stopped\n$/);
-      assert.match(await readFile(`${log}.1`, 'utf8'), /^\S+ info listening [^\n]*\n$/);
+      assert.match(
+        await readFile(`${log}.1`, 'utf8'),
+        /^\S+ info listening [^\n]*\n(\S+ info removed what [^\n]*\n)?$/,
+      );
     });
   }
 
