@@ -189,6 +189,17 @@ for (const [kind, command] of Object.entries(kinds)) {
       assert.deepEqual(await evilOptions(), []);
     });
 
+    it('is refused with 403 where it searches by a regular expression, whose cost nobody can tell', async () => {
+      await Promise.all(
+        own(['commit', 'author', 'committer', 'grep', 'pickaxe', '']).map(async (type) => {
+          const project = type === '' ? '' : 'p=one.git;a=search;';
+          const { stdout } = await get(served, '/', `${project}st=${type};sr=1;s=((xx%7B1,100%7D)%7B1,60%7D`);
+          assert.match(stdout, /^Status: 403 [^]*Search by regular expressions is disabled/, type);
+          assert.doesNotMatch(stdout, /name="sr"/);
+        }),
+      );
+    });
+
     it('may ask for merges as gitweb’s own links do, and for files and texts that begin with a dash', async () => {
       for (const [path, query, expected] of [
         ['/', 'p=one.git;a=commitdiff;h=main;hp=--cc', /compact|combined/],

@@ -77,6 +77,15 @@ describe('Gitweb with the settings that fcgi2cgi gives it', { timeout: 60_000 },
     assert.equal(generator({ FCGI2CGI_GIT_VERSION: before, FCGI2CGI_GIT: other }), real);
   });
 
+  it('search by regular expressions only where the user’s own settings say so', async () => {
+    const config = join(directory, 'regexp.conf');
+    await writeFile(config, '$feature{regexp}{default} = [1];\n1;\n');
+    const own = { FCGI2CGI_GITWEB_CONFIG: config };
+    assert.match(page('s=sho.n;sr=1', own), /^Status: 200 OK[^]*name="sr"[^]*<span class="match">shown</);
+    assert.match(page('s=sho.n;sr=1'), /^Status: 403 Forbidden/);
+    assert.doesNotMatch(page('s=shown'), /name="sr"/);
+  });
+
   it('have a root that by itself is no directory, nor with anything before or behind it', () => {
     const script = `our $cgi = bless {}; sub script_name {} sub url { 'http://localhost' }
       our %feature; sub evaluate_and_validate_params {} do $ARGV[0] or die $@;
