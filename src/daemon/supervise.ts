@@ -14,7 +14,7 @@ import type { Command } from '../process/command.js';
 import { appStatusOf, describeExit } from '../process/exit-status.js';
 import { limited } from '../process/limits.js';
 import type { OwnedProcess } from '../process/owned-process.js';
-import { Supervisor, type WorkerEnd } from '../runners/worker/supervisor.js';
+import { Supervisor, SUSPICIOUS, type WorkerEnd } from '../runners/worker/supervisor.js';
 import type { Configuration, ServedSiteConfiguration, WorkerConfiguration } from './configuration.js';
 import { findLimits, findProgram } from './make-site.js';
 import { runAs } from './process/as-user.js';
@@ -26,9 +26,6 @@ import { takeEnvironment } from './process/systemd.js';
 import { logEnd } from './make-runner.js';
 
 const LISTENING_SOCKET = 0;
-
-/** Workers in a row that end on purpose, and sooner than any could have served much: then somebody has to be told. */
-const SUSPICIOUS = { workers: 20, lifeMs: 500 };
 
 const FASTCGI_ADVICE = 'does it have to be told to run as a FastCGI application, as gitweb.cgi --fcgi?';
 
@@ -96,13 +93,6 @@ function superviseOn(
   tooManyFailed: (end: WorkerEnd<Process>) => void,
 ): Supervisor<Process> {
   const watches = new Map<Process, Watch>();
-  let short = 0;
-  const countShort = (lifeMs: number): void => {
-    short = lifeMs < SUSPICIOUS.lifeMs ? short + 1 : 0;
-    if (short !== SUSPICIOUS.workers) return;
-    const what = `${String(short)} workers in a row have ended in less than ${String(SUSPICIOUS.lifeMs)} ms`;
-    log.warn({}, `${what}; ${FASTCGI_ADVICE}`);
-  };
   const supervisor = new Supervisor<Process>({
     workers,
     killGraceMs,
@@ -125,10 +115,12 @@ function superviseOn(
     },
     onEnded: (end) => {
       if (end.process !== undefined) {
-        const watch = watches.get(end.process);
-        watch?.end();
-        countShort(watch?.lifeMs ?? 0);
+        watches.get(end.process)?.end();
         watches.delete(end.process);
+        if (end.shortLives === SUSPICIOUS.lives) {
+          const what = `${String(end.shortLives)} workers in a row have ended in less than ${String(SUSPICIOUS.lifeMs)} ms`;
+          log.warn({}, `${what}; ${FASTCGI_ADVICE}`);
+        }
       }
       const isLast = end.failed && maxCrashes > 0 && end.failures >= maxCrashes;
       logEnd(log, isLast ? { ...end, restartMs: undefined } : end);
@@ -198,7 +190,6 @@ const PROVEN_AFTER_MS = 5_000;
 
 /** Owns its timer until `end`. */
 export class Watch {
-  readonly #since = performance.now();
   readonly #timer: NodeJS.Timeout;
   #hasPrinted = false;
 
@@ -217,10 +208,6 @@ export class Watch {
   /** Whether a worker that has ended with status 0 may have done so on purpose, after answers. */
   get mayHaveServed(): boolean {
     return !this.#hasPrinted;
-  }
-
-  get lifeMs(): number {
-    return performance.now() - this.#since;
   }
 
   end(): void {

@@ -10,7 +10,6 @@ describe('A worker whose answers nobody sees', () => {
   it('may have served, however short its life', () => {
     const watch = new Watch(new PassThrough(), ignore, ignore);
     assert.equal(watch.mayHaveServed, true);
-    assert.ok(watch.lifeMs < 5_000);
     watch.end();
   });
 

@@ -150,7 +150,7 @@ describe('worker on descriptor 0', { timeout: 300_000 }, () => {
     const socket = join(await temporaryDirectory(), 'sock');
     const bridge = await startThrough(commandWithDescriptor(socket, 0, ['worker', '--', 'true']));
     try {
-      await until(() => bridge.log().includes(' warn 20 workers in a row have ended in less than 500 ms; '));
+      await until(() => bridge.log().includes(' warn 20 workers in a row have ended in less than 250 ms; '));
     } finally {
       assert.equal(await bridge.stop(), 0);
     }

@@ -5,8 +5,14 @@ import { type Backoff, backoffOf } from '../../base/timer.js';
 import type { ExitStatus } from '../../process/exit-status.js';
 import { type Actual, policy, type Step, type WorkerEvent } from './restart-policy.js';
 
-/** No slot has more than 50 processes started in a second, even if each of them ends on purpose. */
-const LEAST_INTERVAL_MS = 20;
+/** After a life that was shorter, there is a pause of this length: no slot has more than 50 processes started in a second. */
+const LEAST_LIFE_MS = 20;
+
+/** Lives in a row that were too short to serve much. Where nobody sees answers, each further one has a longer pause follow. */
+export const SUSPICIOUS = { lives: 20, lifeMs: 250 };
+
+/** The pause before the row is as long as `SUSPICIOUS` says. */
+const shortestPause: Backoff = backoffOf(LEAST_LIFE_MS, 500);
 
 /** A worker's process, as far as supervision needs it. */
 export interface WorkerProcess {
@@ -25,6 +31,8 @@ export interface WorkerEnd<Process> {
   readonly failed: boolean;
   /** Failures in a row, this one included. */
   readonly failures: number;
+  /** Lives in a row, this one included, that were as short as `SUSPICIOUS` says. */
+  readonly shortLives: number;
   /** When the next one is started; undefined if none is wanted. */
   readonly restartMs: number | undefined;
 }
@@ -46,7 +54,7 @@ interface Slot<Process> {
   actual: Actual;
   process: Process | undefined;
   restart: NodeJS.Timeout | undefined;
-  launchedAt: number;
+  startedAt: number;
 }
 
 /** Owns its workers' processes until `stop` has resolved. */
@@ -56,6 +64,8 @@ export class Supervisor<Process extends WorkerProcess> {
   readonly #lives = new Set<Promise<void>>();
   #failures = 0;
   #backoff: Backoff = firstBackoff;
+  #shortLives = 0;
+  #pause: Backoff = shortestPause;
 
   constructor(options: SupervisorOptions<Process>) {
     this.#options = options;
@@ -64,7 +74,7 @@ export class Supervisor<Process extends WorkerProcess> {
       actual: 'absent',
       process: undefined,
       restart: undefined,
-      launchedAt: 0,
+      startedAt: 0,
     }));
   }
 
@@ -129,7 +139,6 @@ export class Supervisor<Process extends WorkerProcess> {
 
   #launch(slot: Slot<Process>): void {
     this.#happens(slot, 'due');
-    slot.launchedAt = performance.now();
     const life = this.#live(slot).finally(() => this.#lives.delete(life));
     this.#lives.add(life);
   }
@@ -145,6 +154,7 @@ export class Supervisor<Process extends WorkerProcess> {
       return;
     }
     slot.process = process;
+    slot.startedAt = performance.now();
     // It may have become unwanted while it was being started.
     if (slot.wanted === 'down') void process.terminate(killGraceMs);
     else onStarted(process);
@@ -164,11 +174,11 @@ export class Supervisor<Process extends WorkerProcess> {
     const failed = failuresInARow === 'one-more';
     const backoffMs = this.#backoff.delayMs;
     if (failed) this.#backoff = this.#backoff.next();
-    const soonestMs = Math.max(0, Math.ceil(slot.launchedAt + LEAST_INTERVAL_MS - performance.now()));
-    const restartMs = restart === 'after-backoff' ? backoffMs : soonestMs;
+    const pauseMs = end.process === undefined ? 0 : this.#pauseAfter(performance.now() - slot.startedAt);
+    const restartMs = restart === 'after-backoff' ? backoffMs : pauseMs;
     const isWanted = slot.wanted === 'up' && restart !== undefined;
-    if (isWanted && restartMs === 0) this.#launch(slot);
-    else if (isWanted)
+    // Never here: while ends follow each other, each with a start, the event loop hears of nothing else.
+    if (isWanted)
       slot.restart = setTimeout(() => {
         this.#launch(slot);
       }, restartMs);
@@ -176,8 +186,21 @@ export class Supervisor<Process extends WorkerProcess> {
       ...end,
       failed,
       failures: this.#failures,
+      shortLives: this.#shortLives,
       restartMs: isWanted ? restartMs : undefined,
     });
+  }
+
+  /** How long to wait after a life that ended on purpose. */
+  #pauseAfter(lifeMs: number): number {
+    if (lifeMs >= SUSPICIOUS.lifeMs) {
+      this.#shortLives = 0;
+      this.#pause = shortestPause;
+    } else if (++this.#shortLives > SUSPICIOUS.lives && this.#options.hasServed !== undefined) {
+      this.#pause = this.#pause.next();
+      return this.#pause.delayMs;
+    }
+    return lifeMs < LEAST_LIFE_MS ? LEAST_LIFE_MS : 0;
   }
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { describe, it, mock } from 'node:test';
+import { afterEach, beforeEach, describe, it, mock } from 'node:test';
 
 import type { ExitStatus } from '../../../src/process/exit-status.js';
 import { Supervisor, type WorkerEnd, type WorkerProcess } from '../../../src/runners/worker/supervisor.js';
@@ -148,6 +148,53 @@ describe('A supervisor', () => {
       [false, true],
     );
     await supervisor.stop();
+  });
+
+  describe('whose workers end on purpose without an answer that anybody sees', () => {
+    let supervised: Awaited<ReturnType<typeof supervise>>;
+    let nowMs: number;
+    let clock: { readonly mock: { restore(): void } };
+
+    /** The last worker ends after such a life. Returns how long the next one is waited for. */
+    async function lives(lifeMs: number): Promise<number | undefined> {
+      nowMs += lifeMs;
+      await supervised.last().exits(0);
+      return supervised.ends.at(-1)?.restartMs;
+    }
+
+    const goOn = async (ms: number): Promise<void> => {
+      mock.timers.tick(ms);
+      await settled();
+    };
+
+    beforeEach(async () => {
+      nowMs = 0;
+      clock = mock.method(performance, 'now', () => nowMs);
+      supervised = await supervise({ hasServed: () => true });
+    });
+
+    afterEach(async () => {
+      await supervised.supervisor.stop();
+      clock.mock.restore();
+    });
+
+    it('starts none while it is told of an end, so that the event loop hears of other things', async () => {
+      assert.equal(await lives(1_000), 0);
+      assert.equal(supervised.starts(), 1);
+      await goOn(1);
+      assert.equal(supervised.starts(), 2);
+    });
+
+    it('waits ever longer when many lives in a row are very short, until one is not', async () => {
+      const waits: (number | undefined)[] = [];
+      for (const lifeMs of [...Array<number>(20).fill(1), 30, 30, 1, 1, 1, 1, 249, 250, 1, 249]) {
+        waits.push(await lives(lifeMs));
+        await goOn(500);
+      }
+      const growing = [40, 80, 160, 320, 500, 500, 500];
+      assert.deepEqual(waits, [...Array<number>(20).fill(20), ...growing, 0, 20, 0]);
+      assert.ok(supervised.ends.every(({ failed }) => !failed));
+    });
   });
 
   it('replaces at once whom it has dismissed, whatever its exit status', async () => {
