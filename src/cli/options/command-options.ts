@@ -115,7 +115,7 @@ export const setupOptions = {
   markers: optional('', 'markers', path, 'hg: directory of empty NAME.hg files, each of which publishes repository NAME', '/var/www/HOST'),
   exportAll: flag('', 'export-all', 'git: publish all repositories, not only those with git-daemon-export-ok'),
   webServer: optional('', 'web-server', oneOf(...webServerNames), 'The web server', 'the one that is installed'),
-  port: value('', 'port', count(1), '80', 'Port of the web server'),
+  port: value('', 'port', count(1, 65535), '80', 'Port of the web server'),
   passwordFile: optional('', 'password-file', path, 'Let pushes in with a password of this file, which htpasswd(1) writes', 'no pushes'),
   isPrivate: flag('', 'private', 'Reading needs a password, too'),
   user: optional('', 'user', text, 'Who serves, and owns what is pushed', 'that of the web server'),

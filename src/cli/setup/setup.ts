@@ -33,8 +33,8 @@ export const runSetup: Run = async (given) => {
   refuseOdd(
     'host',
     host,
-    /^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$/,
-    'lower-case letters, digits, dots and dashes',
+    /^(?=.{1,64}$)[a-z0-9]+(-+[a-z0-9]+)*(\.[a-z0-9]+(-+[a-z0-9]+)*)*$/,
+    'lower-case letters and digits, with dots or dashes between them',
   );
   const { repos = `/srv/${kind}`, markers = `/var/www/${host}` } = options;
   for (const [option, path] of Object.entries({ repos, markers, 'password-file': passwordFile ?? '/' })) {

@@ -27,27 +27,34 @@ export interface WebServer {
   readonly files: (site: WebSite) => readonly Wanted[];
 }
 
-/** The socket of a site, and of its index where the web server tells them apart. */
+/** The socket of a site, and of its index where the web server tells them apart: no other host has that name. */
 export const socketOf = (host: string): string => `/run/fcgi2cgi/${host}.sock`;
-export const indexSocketOf = (host: string): string => `/run/fcgi2cgi/${host}-index.sock`;
+export const indexSocketOf = (host: string): string => `/run/fcgi2cgi/${host}_index.sock`;
 
 function shipped(name: string): string {
   return readFileSync(Buffer.from(shippedFile(`scripts/webservers/${name}.conf`), 'latin1'), 'utf8');
 }
 
-/** A shipped configuration with the site's names in it. */
+/** A shipped configuration with the site's names in it, none of which is looked at for the example's names again. */
 function filled(server: string, site: WebSite): string {
-  const { kind, host, port, markers, passwordFile } = site;
-  return shipped(`${server}-${kind}`)
-    .replaceAll(`/run/fcgi2cgi/${kind}-index.sock`, indexSocketOf(host))
-    .replaceAll(`/run/fcgi2cgi/${kind}.sock`, socketOf(host))
-    .replaceAll(`/var/www/${kind}.example.org`, markers)
-    .replaceAll(new RegExp(`/etc/\\w+/${kind}\\.htpasswd`, 'g'), passwordFile ?? '')
-    .replaceAll(`http://${kind}.example.org {`, `http://${host}:${String(port)} {`)
-    .replaceAll(`${kind}.example.org`, host)
-    .replaceAll('listen 80;', `listen ${String(port)};`)
-    .replaceAll('*:80>', `*:${String(port)}>`)
-    .replace(/^# To change: .*\n/m, '# By fcgi2cgi setup; what you change here, it leaves alone.\n');
+  const { kind, host, port, markers, passwordFile = '' } = site;
+  const example = `${kind}\\.example\\.org`;
+  const places: readonly (readonly [pattern: string, text: string])[] = [
+    [`/run/fcgi2cgi/${kind}-index\\.sock`, indexSocketOf(host)],
+    [`/run/fcgi2cgi/${kind}\\.sock`, socketOf(host)],
+    [`/var/www/${example}`, markers],
+    [`/etc/\\w+/${kind}\\.htpasswd`, passwordFile],
+    [`http://${example} {`, `http://${host}:${String(port)} {`],
+    [example, host],
+    ['listen 80;', `listen ${String(port)};`],
+    ['\\*:80>', `*:${String(port)}>`],
+    ['^# To change: .*\n', '# By fcgi2cgi setup; what you change here, it leaves alone.\n'],
+  ];
+  const any = new RegExp(places.map(([pattern]) => `(${pattern})`).join('|'), 'gm');
+  return shipped(`${server}-${kind}`).replaceAll(any, (...[, ...groups]: readonly unknown[]) => {
+    const [, text = ''] = places[groups.findIndex((group) => group !== undefined)] ?? [];
+    return text;
+  });
 }
 
 function changed(text: string, pattern: RegExp, replacement: string): string {
@@ -69,8 +76,9 @@ function nginx(site: WebSite): string {
     );
   }
   if (passwordFile === undefined) text = changed(text, / *auth_basic_user_file .*\n/, '');
-  // Two sites may not share a variable.
-  return text.replaceAll(new RegExp(`\\$${kind}_(realm|user)`, 'g'), `$${host.replaceAll(/\W/g, '_')}_$1`);
+  // Two sites may not share a variable: dots and dashes never meet in a host name.
+  const name = `$${kind}_${host.replaceAll('-', '__').replaceAll('.', '_')}`;
+  return text.replaceAll(new RegExp(`\\$${kind}(?=_(?:realm|user))`, 'g'), () => name);
 }
 
 /** What may stand once only in lighttpd's configuration. */
@@ -133,6 +141,22 @@ function enabled(directory: string, available: string, name: string, text: strin
   ];
 }
 
+/** What has a web server listen at the site's port, too, unless `main`, its own file, says so in the words of `already`. */
+function listening(
+  { port }: WebSite,
+  directory: string,
+  {
+    main,
+    already,
+    text,
+  }: { main: string; already: (port: string) => RegExp; text: (port: string) => string },
+): readonly Wanted[] {
+  const isAlready = (file: string): boolean => already(String(port)).test(readFileSync(file, 'utf8'));
+  if (port === 80 || (existsSync(main) && isAlready(main))) return [];
+  const name = `39-fcgi2cgi-port-${String(port)}.conf`;
+  return enabled(directory, 'conf', name, `# For sites of fcgi2cgi setup.\n${text(String(port))}\n`);
+}
+
 const apacheModules = ['proxy.load', 'proxy.conf', 'proxy_fcgi.load', 'auth_basic.load', 'authn_file.load'];
 
 export const webServers = {
@@ -147,6 +171,11 @@ export const webServers = {
     service: 'lighttpd',
     check: ['lighttpd', '-tt', '-f', '/etc/lighttpd/lighttpd.conf'],
     files: (site) => [
+      ...listening(site, '/etc/lighttpd', {
+        main: '/etc/lighttpd/lighttpd.conf',
+        already: (port) => new RegExp(`^\\s*server\\.port\\s*=\\s*${port}\\b`, 'm'),
+        text: (port) => `$SERVER["socket"] == ":${port}" { }`,
+      }),
       ...enabled('/etc/lighttpd', 'conf', '40-fcgi2cgi.conf', lighttpdOnce()),
       ...enabled('/etc/lighttpd', 'conf', `41-fcgi2cgi-${site.host}.conf`, lighttpd(site)),
     ],
@@ -162,6 +191,11 @@ export const webServers = {
         target: `../mods-available/${name}`,
         isForOthers: true,
       })),
+      ...listening(site, '/etc/apache2', {
+        main: '/etc/apache2/ports.conf',
+        already: (port) => new RegExp(`^\\s*Listen\\s+(\\S*:)?${port}\\b`, 'im'),
+        text: (port) => `Listen ${port}`,
+      }),
       ...enabled('/etc/apache2', 'sites', `fcgi2cgi-${site.host}.conf`, apache(site)),
     ],
   },

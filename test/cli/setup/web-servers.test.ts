@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import {
+  indexSocketOf,
   openbsdHttpd,
+  socketOf,
   type WebServer,
   webServers,
   type WebSite,
@@ -58,6 +60,8 @@ describe('What setup is told', () => {
       ['repos', '/srv/a"\n'],
       ['markers', '/var/www/$a'],
       ['password-file', '/etc/a;b'],
+      ['host', 'a..example'],
+      ['host', 'a-.example'],
     ] as const) {
       const host = option === 'host' ? [] : ['--host', 'a.example'];
       const { status, stderr } = await runHere([
@@ -79,11 +83,46 @@ describe('What setup writes for Caddy', () => {
   });
 });
 
+describe('What setup names after a host', () => {
+  const hosts = ['hg-x.test', 'hg.x.test', 'hg--x.test', '192.168.1.10', 'hg-x.test-index'];
+  const texts = hosts.map((host) => textFor(webServers.nginx, { host, passwordFile }));
+
+  it('is a variable of nginx’s that no other site has, and that no pattern’s group is', () => {
+    const names = texts.flatMap((text) => [...new Set(text.match(/\$\w+_(?:realm|(?<!remote_)user)\b/g))]);
+    assert.equal(new Set(names).size, 2 * hosts.length, names.join());
+    for (const name of names) assert.match(name, /^\$[a-z]/);
+  });
+
+  it('is a socket that no other site has', () => {
+    const sockets = hosts.flatMap((host) => [socketOf(host), indexSocketOf(host)]);
+    assert.equal(new Set(sockets).size, sockets.length);
+  });
+});
+
+describe('A path that has the example’s own name in it', () => {
+  it('is the same in what setup tells a web server', async () => {
+    const place = join(directory, 'etc/nginx/hg.htpasswd');
+    await mkdir(place, { recursive: true });
+    const own = join(place, 'hg.example.org');
+    await writeFile(own, await readFile(passwordFile));
+    const site = { passwordFile: own, markers: '/srv/var/www/hg.example.org/run/fcgi2cgi/hg.sock' };
+    for (const server of ['nginx', 'apache', 'lighttpd'] as const)
+      assert.ok(textFor(webServers[server], site).includes(own), server);
+    assert.ok(textFor(webServers.lighttpd, site).includes(`"${site.markers}"`));
+  });
+});
+
 const password = /auth_basic_user_file|htpasswd\.userfile|AuthUserFile|basicauth/;
 
 describe('What setup tells a web server', () => {
   for (const [name, server] of Object.entries(webServers)) {
     for (const kind of ['hg', 'git'] as const) {
+      it(`has ${name} listen at the ${kind} site’s port`, () => {
+        const listens = /^\s*(?:Listen 8080$|listen 8080;|\$SERVER\["socket"\] == ":8080" |http:.*:8080 \{)/m;
+        assert.match(textFor(server, { kind }), listens);
+        assert.doesNotMatch(textFor(server, { kind, port: 80 }), /8080|^Listen|SERVER\["socket"\]/m);
+      });
+
       it(`names the ${kind} site’s own host and socket, and no password, in ${name}`, () => {
         const text = textFor(server, { kind });
         assert.match(text, /\/run\/fcgi2cgi\/code\.example\.net\.sock/);
@@ -124,7 +163,7 @@ include "DIR/*.conf"
     command: (main) => ['lighttpd', '-tt', '-f', main],
   },
   apache: {
-    main: `ServerRoot DIR\nErrorLog DIR/log\nListen 8080\n${[
+    main: `ServerRoot DIR\nErrorLog DIR/log\nListen 8081\n${[
       'mpm_event',
       'authz_core',
       'authz_user',
