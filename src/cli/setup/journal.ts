@@ -1,6 +1,6 @@
 /** Writes files for `fcgi2cgi setup`, keeps a record of them, and takes them away again. */
 
-import { lstatSync, mkdirSync, rmdirSync, type Stats, unlinkSync } from 'node:fs';
+import { lstatSync, mkdirSync, rmdirSync, type Stats, statSync, unlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 import { reasonOf } from '../../base/errors.js';
@@ -25,6 +25,11 @@ export class Journal {
     this.#tell = tell;
     const record = textAt(this.#at(RECORD));
     this.#entries = record === '' ? [] : (JSON.parse(record) as Entry[]);
+    for (const each of this.#entries) {
+      const { kind, path, before } = each;
+      if (before !== undefined && stateAt(this.#at(path), { kind, content: before }) === 'as written')
+        each.content = before;
+    }
   }
 
   /** Makes sure that `wanted` is there for `site`. @throws BridgeError where something else is there */
@@ -43,17 +48,16 @@ export class Journal {
     }
     if (mine === undefined) {
       if (
-        kind === 'directory' ? present?.isDirectory() : wanted.isForOthers === true && present !== undefined
+        kind === 'directory' ? this.#isDirectory(path) : wanted.isForOthers === true && present !== undefined
       ) {
         this.#say('leaves as it is', path);
         return;
       }
+      if (kind === 'directory' && present !== undefined)
+        throw failure(path, 'is no directory, nor root’s link to one', 'name another one');
       if (kind !== 'block' && present !== undefined) {
-        throw failure(
-          path,
-          'is there, and setup has not written it',
-          'move it away, or remove it, and try again',
-        );
+        const cure = 'move it away, or remove it, and try again';
+        throw failure(path, 'is there, and setup has not written it', cure);
       }
     } else if (stateAt(this.#at(path), mine) === 'changed') {
       this.#say('keeps what somebody has changed', path);
@@ -77,9 +81,11 @@ export class Journal {
     const entry = mine ?? { kind, path, content: '', isNew, sites: [] };
     if (mine === undefined) this.#entries.push(entry);
     entry.content = contentOf(wanted);
+    entry.before = mine === undefined ? undefined : before;
     // Known before it is there: what an interrupted run leaves behind can be taken away.
     this.#claim(entry, site);
     writeAt(this.#at(path), wanted, before);
+    entry.before = undefined;
   }
 
   /** Takes away what was written for `site` alone and is as it was written, last things first. */
@@ -100,8 +106,27 @@ export class Journal {
     return this.#entries.every(({ sites }) => sites.every((each) => each === site));
   }
 
-  has(site: string): boolean {
-    return this.#entries.some(({ sites }) => sites.includes(site));
+  /** Whether something was written for the site, at such a path. */
+  has(site: string, isMeant: (path: string) => boolean = () => true): boolean {
+    return this.#entries.some(({ path, sites }) => sites.includes(site) && isMeant(path));
+  }
+
+  /** Lines that stay would name what goes. @throws BridgeError where somebody has changed lines of the site */
+  requireUnchanged(site: string): void {
+    const kept = this.#entries.find(
+      (entry) =>
+        entry.kind === 'block' &&
+        entry.sites.includes(site) &&
+        stateAt(this.#at(entry.path), entry) === 'changed',
+    );
+    if (kept === undefined) return;
+    const [line = ''] = /^[^#\n].*$/m.exec(kept.content) ?? [];
+    const cure = `remove ${line.startsWith('[') ? `the section ${line}` : `the line "${line}"`} yourself, and try again`;
+    throw failure(
+      kept.path,
+      `somebody has changed what setup wrote for ${site}, and nothing was removed`,
+      cure,
+    );
   }
 
   #is(entry: Entry, wanted: Wanted, site: string): boolean {
@@ -161,6 +186,13 @@ export class Journal {
 
   #present(path: string): Stats | undefined {
     return lstatSync(this.#at(path), { throwIfNoEntry: false });
+  }
+
+  /** A link has to be root's, who follows it. */
+  #isDirectory(path: string): boolean {
+    const present = this.#present(path);
+    if (present?.isSymbolicLink() !== true) return present?.isDirectory() === true;
+    return present.uid === process.geteuid?.() && statSync(this.#at(path)).isDirectory();
   }
 
   #say(what: string, path: string): void {

@@ -10,6 +10,7 @@ import {
   openSync,
   realpathSync,
   renameSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
@@ -43,16 +44,26 @@ export function makeDirectory(path: string, mode: number, owner?: Owner): void {
 export function replaceFile(path: string, text: string, mode?: number, owner?: Owner): void {
   const before = lstatSync(path, { throwIfNoEntry: false });
   const temporary = `${path}.fcgi2cgi-new`;
+  // Of a run that was killed: only root writes here.
+  rmSync(temporary, { force: true });
   const descriptor = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-  writeFileSync(descriptor, text);
-  settle(descriptor, mode ?? (before === undefined ? 0o644 : before.mode & 0o7777), owner ?? before);
-  renameSync(temporary, path);
+  try {
+    settle(descriptor, mode ?? (before === undefined ? 0o644 : before.mode & 0o7777), owner ?? before, text);
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
 }
 
-function settle(descriptor: number, mode: number, owner?: Owner): void {
-  if (owner !== undefined) fchownSync(descriptor, owner.uid, owner.gid);
-  fchmodSync(descriptor, mode);
-  closeSync(descriptor);
+function settle(descriptor: number, mode: number, owner?: Owner, text = ''): void {
+  try {
+    if (text !== '') writeFileSync(descriptor, text);
+    if (owner !== undefined) fchownSync(descriptor, owner.uid, owner.gid);
+    fchmodSync(descriptor, mode);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 export function failure(path: string, why: string, cure: string): BridgeError {

@@ -52,6 +52,11 @@ export const runSetup: Run = async (given) => {
       'setup: only root may write to /etc; run it with sudo, or with --dry-run',
     );
   }
+  const system = options.system ?? systemHere();
+  if (options.undo) {
+    undo(new Journal('/', isDry, tell), { host, system, isDry });
+    return undefined;
+  }
   const name =
     options.webServer ??
     webServerNames.find((each) => each !== 'openbsd-httpd' && existsSync(webServers[each].program));
@@ -59,11 +64,10 @@ export const runSetup: Run = async (given) => {
     const why = `is missing, and none is installed; install one of ${Object.keys(webServers).join(', ')}`;
     throw new OptionError('ERR_USAGE', { option: 'web-server', why });
   }
-  if (name !== 'openbsd-httpd' && !options.undo && !existsSync(webServers[name].program)) {
+  if (name !== 'openbsd-httpd' && !existsSync(webServers[name].program)) {
     const why = `there is no ${webServers[name].program}; install it first`;
     throw new OptionError('ERR_USAGE', { option: 'web-server', value: name, why });
   }
-  const system = options.system ?? systemHere();
   const { uid, gid, user } = await ownerOf(options.user ?? (name === 'caddy' ? 'caddy' : undefined), system);
   const site: WebSite = { kind, host, port, markers, passwordFile, isPrivate, owner: { uid, gid } };
   if (name === 'openbsd-httpd') {
@@ -72,10 +76,6 @@ export const runSetup: Run = async (given) => {
   }
   const webServer: WebServer = webServers[name];
   const journal = new Journal('/', isDry, tell);
-  if (options.undo) {
-    undo(journal, { host, system, webServer, isDry });
-    return undefined;
-  }
   const exportAll = options.exportAll && kind === 'git';
   refuseOtherUser(user);
   const wanted = [...siteFiles(site, { repos, exportAll, user }), ...serviceFiles(system, user)];
@@ -207,28 +207,32 @@ function siteFiles(
 
 function undo(
   journal: Journal,
-  {
-    host,
-    system,
-    webServer,
-    isDry,
-  }: { host: string; system: ServiceSystem; webServer: WebServer; isDry: boolean },
+  { host, system, isDry }: { host: string; system: ServiceSystem; isDry: boolean },
 ): void {
   if (!journal.has(host)) {
     tell(`setup has written nothing for ${host}`);
     return;
   }
+  journal.requireUnchanged(host);
   const { stop, gone, isRunning, reload, other } = services[system];
   const isLast = journal.isLast(host);
+  const told = Object.values(webServers).filter(({ service, program }) => {
+    const isOfWebServer = (path: string): boolean =>
+      path.startsWith(`/etc/${service}/`) && path.includes(`fcgi2cgi-${host}`);
+    return existsSync(program) && journal.has(host, isOfWebServer);
+  });
   // Stopping what does not run is no failure.
   if (isLast)
     for (const each of stop)
       if (isDry || execute(isRunning).status === 0 || each !== stop[0]) run(each, isDry);
   journal.undo(host);
+  const fault = isDry || isLast || !existsSync(CONFIGURATION) ? undefined : faultIn(CONFIGURATION);
   if (isLast) for (const each of gone) run(each, isDry);
-  else if (isDry || execute(isRunning).status === 0) run(reload, isDry);
-  if (!existsSync(webServer.program)) return;
-  run(webServer.check, isDry);
-  if (isDry || execute(other(webServer.service).isRunning).status === 0)
-    run(other(webServer.service).reload, isDry);
+  else if (fault === undefined && (isDry || execute(isRunning).status === 0)) run(reload, isDry);
+  for (const { service, check } of told) {
+    run(check, isDry);
+    if (isDry || execute(other(service).isRunning).status === 0) run(other(service).reload, isDry);
+  }
+  if (fault !== undefined)
+    throw new BridgeError('ERR_START', `setup: ${fault}; mend that: the daemon would not start`);
 }

@@ -31,6 +31,8 @@ export interface Entry {
   readonly kind: Wanted['kind'];
   readonly path: string;
   content: string;
+  /** What is there instead of `content` where the run that was to change it has been interrupted. */
+  before?: string | undefined;
   readonly isNew: boolean;
   sites: string[];
 }

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readFile, readdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, readdir, rmdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
 import { Journal } from '../../../src/cli/setup/journal.js';
+import { replaceFile } from '../../../src/cli/setup/root-files.js';
 import type { Wanted } from '../../../src/cli/setup/wanted.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
@@ -137,8 +138,13 @@ describe('What setup writes', () => {
       const lines: string[] = [];
       journal(root, false, lines).add('a', other);
       assert.deepEqual(lines, ['keeps what somebody has changed /etc/f.toml']);
+      assert.throws(() => {
+        journal(root).requireUnchanged('a');
+      }, /f\.toml: somebody has changed .* nothing was removed; remove the section \[site\.new\] yourself/);
       journal(root).undo('a');
       assert.equal(await readFile(file, 'utf8'), before);
+      await writeFile(file, own);
+      journal(root).requireUnchanged('a');
     }
   });
 
@@ -166,6 +172,44 @@ describe('What setup writes', () => {
     await writeFile(file, '# import new\n  import new # mine\n');
     journal(root).undo('a');
     assert.equal(await readFile(file, 'utf8'), '# import new\n  import new # mine\n');
+  });
+
+  it('can be written again, and taken away, where a run was interrupted', async () => {
+    const root = await machine();
+    const before = await listing(root);
+    const file = join(root, 'etc/f.toml');
+    const other: Wanted = { ...block, text: '\n[site.new]\nkind = "hg"\n' };
+    await mkdir(join(root, 'var/lib/fcgi2cgi'));
+    for (const path of [file, join(root, 'var/lib/fcgi2cgi/setup.json')])
+      await writeFile(`${path}.fcgi2cgi-new`, 'half', { mode: 0o400 });
+    addAll(root, 'a');
+    // What can't be written: another file can't take its place.
+    await mkdir(`${file}.fcgi2cgi-new`);
+    assert.throws(() => {
+      journal(root).add('a', other);
+    });
+    await rmdir(`${file}.fcgi2cgi-new`);
+    journal(root).add('a', other);
+    assert.equal(await readFile(file, 'utf8'), own + other.text);
+    journal(root).undo('a');
+    assert.deepEqual(await listing(root), before);
+    assert.throws(() => {
+      replaceFile(join(root, 'etc'), 'text');
+    });
+    assert.deepEqual(await listing(root), before);
+  });
+
+  it('has a directory by a link of root’s, and by no other link', async () => {
+    const root = await machine();
+    await mkdir(join(root, 'etc/real'));
+    await symlink('real', join(root, 'etc/link'));
+    await symlink('f.toml', join(root, 'etc/other'));
+    const lines: string[] = [];
+    journal(root, false, lines).add('a', { kind: 'directory', path: '/etc/link', mode: 0o755 });
+    assert.deepEqual(lines, ['leaves as it is /etc/link']);
+    assert.throws(() => {
+      journal(root).add('a', { kind: 'directory', path: '/etc/other', mode: 0o755 });
+    }, /is no directory, nor root’s link to one; name another one/);
   });
 
   it('takes the place of nothing that is there already', async () => {
