@@ -158,9 +158,11 @@ const rows = {
   },
   cancelled: {
     stage: 'run',
+    endsRun: true,
     word: 'cancelled',
     level: 'warn',
     message: 'request cancelled: {why}',
+    reason: 'somebody has told the daemon to end it',
     code: 'ERR_CANCELLED',
     ...shown(503, 'The administrator of the server has ended this request.'),
   },

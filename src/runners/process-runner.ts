@@ -46,10 +46,12 @@ export class ProcessRunner implements Runner {
     streams.pid = process.pid;
     const run = new ScriptRun(process, fed, streams, this.#limits);
     this.#runs.add(run);
+    streams.cancel = run.end.bind(run, 'cancelled');
     if (this.#isDestroyed) run.end('abort');
     try {
       return await run.result(signal);
     } finally {
+      streams.cancel = undefined;
       this.#runs.delete(run);
     }
   }

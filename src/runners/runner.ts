@@ -22,6 +22,8 @@ export interface RunStreams {
   readonly stderr: Writable;
   /** Set when the process is there. */
   pid?: number | undefined;
+  /** Set while it runs: ends the run, also one whose response is complete, whatever the run's `signal` says. */
+  cancel?: (() => void) | undefined;
   /** Called when the script has closed both outputs and lives on: nothing more can come of its answer. */
   readonly onAnswered?: () => void;
 }
@@ -73,8 +75,7 @@ export interface Runner {
   /**
    * Runs the invocation to its end: resolves once the process is gone and nobody holds its answer open; where the run
    * was ended, its whole group is gone then. What a script put into the background, with outputs of its own, goes on.
-   * Never rejects. Aborting `signal` ends the run, unless the answer was complete by then; if its reason is
-   * `ERR_CANCELLED`, even so.
+   * Never rejects. Aborting `signal` ends the run, unless the answer was complete by then.
    */
   run(invocation: Invocation, streams: RunStreams, signal: WaitSignal): Promise<RunResult>;
   status(): RunnerStatus;

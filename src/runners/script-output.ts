@@ -23,7 +23,7 @@ export interface OutputRun {
   readonly hasBody: boolean;
   /** Aborts when the run is over whatever the web server takes; asked for where that is waited for. */
   readonly givenUp: AbortSignal;
-  /** Put off for each piece that was read or sent on. */
+  /** Put off for each piece of the response that was read or sent on. */
   readonly idleTimer: Pick<Timer, 'putOff'>;
   /** Stopped once, when the response's header is complete. */
   readonly startTimer: Pick<Timer, 'stop'>;
@@ -169,7 +169,8 @@ export class ScriptOutput {
   /** Takes a piece of the script's output; returns what is to be waited for before more is taken, if anything is. */
   #take(chunk: Buffer): Promise<void> | undefined {
     noteBytesRead(chunk.length);
-    this.#run.idleTimer.putOff();
+    // What lies beyond is thrown away: it would keep a run for ever that nobody wants any more.
+    if (!this.complete) this.#run.idleTimer.putOff();
     if (this.#cut) return undefined;
     const pieces: Buffer[] = [];
     let body: Buffer | undefined = chunk;

@@ -57,11 +57,8 @@ export class ScriptRun {
 
   /** Runs it to its end; aborting `signal` ends it as `aborted` says. Never rejects. */
   async result(signal: WaitSignal): Promise<RunResult> {
-    const onAbort = (): void => {
-      this.aborted(signal.reason);
-    };
-    if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort);
+    if (signal.aborted) this.aborted();
+    else signal.addEventListener('abort', this.aborted);
     this.idleTimer.start();
     this.#maxTimer.start();
     // Its input is known, or is the request's body, however that arrives.
@@ -85,7 +82,7 @@ export class ScriptRun {
     const livesOn = setTimeout(this.#outputsClosed, CLOSED_OUTPUTS_MS);
     const exit = await this.#process.exited;
     clearTimeout(livesOn);
-    signal.removeEventListener('abort', onAbort);
+    signal.removeEventListener('abort', this.aborted);
     // Nothing can come any more: the response is sent, or known not to be whole.
     this.#hasExited = true;
     for (const timer of [this.startTimer, this.idleTimer, this.#maxTimer]) timer.stop();
@@ -113,12 +110,11 @@ export class ScriptRun {
     };
   }
 
-  /** Ends it, unless the web server may just have left with the whole response: `ERR_CANCELLED` as reason ends it even so. */
-  aborted(reason: unknown): void {
+  /** Ends it, unless the web server may just have left with the whole response. */
+  readonly aborted = (): void => {
     // lighttpd leaves as soon as it has a whole response: the script may still have something to finish.
-    const isCancelled = reason instanceof BridgeError && reason.code === 'ERR_CANCELLED';
-    if (!this.#output.complete || isCancelled) this.end('abort');
-  }
+    if (!this.#output.complete) this.end('abort');
+  };
 
   /** Ends it now; a response of which nothing was sent is forgotten. */
   end(why: EndedBy): void {

@@ -7,7 +7,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { ByteBudget, fromText } from '../../src/base/bytes.js';
 import type { Invocation } from '../../src/cgi/invocation.js';
 import { RequestBody, type RequestBodyOptions } from '../../src/runners/request-body.js';
-import type { RunResult, RunLimits } from '../../src/runners/runner.js';
+import type { RunResult, RunLimits, RunStreams } from '../../src/runners/runner.js';
 import { spawnScript } from '../../src/runners/start-queue.js';
 import { ProcessRunner } from '../../src/runners/process-runner.js';
 import { fixture } from './bridge.js';
@@ -41,6 +41,7 @@ export interface Run {
   readonly stdout: Collector;
   readonly stderr: Collector;
   readonly runner: ProcessRunner;
+  readonly streams: RunStreams;
   readonly outcome: Promise<RunResult>;
 }
 
@@ -68,6 +69,11 @@ export function runFixture(name: string, options: RunOptions = {}): Run {
   const file = fixture(`cgi/${name}`);
   const stdout = new Collector();
   const stderr = new Collector();
+  const streams: RunStreams = {
+    stdin: requestBody(options.stdin ?? Readable.from([]), options.body),
+    stdout: options.stdout ?? stdout,
+    stderr,
+  };
   const runner = new ProcessRunner({ ...limits, ...options.limits }, spawnScript(startProcess, 0));
   const run = runner.run(
     {
@@ -77,11 +83,7 @@ export function runFixture(name: string, options: RunOptions = {}): Run {
       variables: new Map([['PATH', '/usr/bin:/bin']]),
       ...options.invocation,
     },
-    {
-      stdin: requestBody(options.stdin ?? Readable.from([]), options.body),
-      stdout: options.stdout ?? stdout,
-      stderr,
-    },
+    streams,
     options.signal ?? new AbortController().signal,
   );
   // What the script has written last waits a turn for its request’s end, which comes from nobody here.
@@ -89,7 +91,7 @@ export function runFixture(name: string, options: RunOptions = {}): Run {
     await turn();
     return result;
   });
-  return { stdout, stderr, runner, outcome };
+  return { stdout, stderr, runner, streams, outcome };
 }
 
 /** The same for a shell script of one line. */

@@ -187,11 +187,13 @@ describe('An aborted run', { timeout: 300_000 }, () => {
   it('ends a script that has answered completely, when the request is cancelled by hand', async () => {
     const abort = new AbortController();
     const script = `printf 'Content-Length: 3\\n\\nall'; exec sleep 1000`;
-    const { stdout, outcome } = runShell(script, { signal: abort.signal });
+    const { stdout, streams, outcome } = runShell(script, { signal: abort.signal });
     await printed(stdout, /all/);
-    abort.abort(new BridgeError('ERR_CANCELLED', 'an administrator'));
+    abort.abort(new BridgeError('ERR_FASTCGI_DISCONNECTED', 'left'));
+    streams.cancel?.();
     const { endedBy, exit } = await outcome;
-    assert.deepEqual([endedBy, exit], ['abort', signaled('SIGTERM')]);
+    assert.deepEqual([endedBy, exit], ['cancelled', signaled('SIGTERM')]);
+    assert.equal(streams.cancel, undefined);
   });
 
   it('lets a script finish whose body is lost after it has answered completely', async () => {

@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { describe, it } from 'node:test';
 
-import { BridgeError } from '../../src/base/errors.js';
 import type { ExitStatus } from '../../src/process/exit-status.js';
 import type { RequestBody } from '../../src/runners/request-body.js';
 import type { RunLimits, RunResult } from '../../src/runners/runner.js';
@@ -148,17 +147,39 @@ describe('A run', () => {
 
   it('goes on where the web server leaves with a whole response, unless somebody cancels it', async () => {
     const { run, result, isTerminated } = begin();
-    run.aborted(new Error('left'));
+    run.aborted();
     assert.equal(isTerminated(), true, 'before it');
     await result;
     const other = begin();
     other.stdout.write(complete);
     await settled();
-    other.run.aborted(new Error('left'));
+    other.run.aborted();
     assert.equal(other.isTerminated(), false);
-    other.run.aborted(new BridgeError('ERR_CANCELLED', 'by hand'));
+    other.run.end('cancelled');
     assert.equal(other.isTerminated(), true);
-    await other.result;
+    assert.equal((await other.result).endedBy, 'cancelled');
+  });
+
+  it('is ended by --idle-timeout where its script goes on for ever after a whole response', async () => {
+    const clock = mockClock();
+    try {
+      const { run, result, stdout, isTerminated } = begin({ own: { idleTimeoutMs: 1_000 } });
+      stdout.write('Content-Length: 4\n\nok');
+      await settled();
+      clock.tick(600);
+      stdout.write('ok');
+      await settled();
+      run.aborted();
+      clock.tick(600);
+      assert.equal(isTerminated(), false, 'a second after the last byte');
+      stdout.write('and more');
+      await settled();
+      clock.tick(400);
+      assert.equal(isTerminated(), true);
+      assert.equal((await result).endedBy, 'idle-timeout');
+    } finally {
+      clock.restore();
+    }
   });
 
   it('goes on where its body is lost after a whole response, and is ended before', async () => {

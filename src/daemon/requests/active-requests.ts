@@ -32,6 +32,7 @@ export class ActiveRequest implements RunStreams {
   waitsSince: number | undefined;
   queueMs: number | undefined;
   pid: number | undefined;
+  cancel: (() => void) | undefined;
   /** Whether the bridge has answered it by a page of its own. */
   isOwnPage = false;
   /** Whether it has ended before its script has. */
@@ -96,6 +97,8 @@ export class ActiveRequests extends ShortLived<ActiveRequest> {
     });
     const reason = new BridgeError('ERR_CANCELLED', 'somebody has told the daemon to end it');
     active.request.cancel(reason);
+    // Where the web server has left before, nothing hears of that.
+    active.cancel?.();
     // Where nothing runs yet that could be ended, it is the body that is waited for.
     if (active.state === 'preparing') active.stdin?.destroy(reason);
     return ended;

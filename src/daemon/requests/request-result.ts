@@ -115,7 +115,7 @@ export function resultOfRun(
   const appStatus =
     exit === undefined ? NOT_STARTED_APP_STATUS : appStatusOf(exit) || (wasCut ? CUT_SHORT_APP_STATUS : 0);
   const known = { run, appStatus };
-  if (endedBy === 'abort') return resultAborted(signal, known);
+  if (endedBy === 'abort' || endedBy === 'cancelled') return resultAborted(signal, known);
   if (startError?.code === 'ERR_SYSTEM_LIMIT' && signal.aborted) return resultAborted(signal, { run });
   if (status === undefined) return made(...unanswered(run, known, fault));
   const isCut = wasCut || exit?.kind === 'signaled';
@@ -183,8 +183,11 @@ function whyNoHeader({ firstLine = '' }: RunResult, fault?: string): { readonly 
 function resultAborted(signal: WaitSignal, known: Known): RequestResult {
   const reason: unknown = signal.aborted ? signal.reason : 'the daemon was told to end it';
   const code = reason instanceof BridgeError ? reason.code : undefined;
-  const row = results[code === 'ERR_CANCELLED' ? 'cancelled' : 'abort'];
-  const result = made(row, { ...known, why: reasonOf(reason), code });
+  // The web server may have left before.
+  const isCancelled = code === 'ERR_CANCELLED' || known.run?.endedBy === 'cancelled';
+  const result = isCancelled
+    ? made(results.cancelled, known)
+    : made(results.abort, { ...known, why: reasonOf(reason), code });
   const status = known.run?.status;
   // What was sent of a response stays as it is.
   return status === undefined ? result : { ...result, page: undefined, status };

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { unlessAborted } from '../../../src/base/threads.js';
 import type { WaitSignal } from '../../../src/base/timer.js';
 import { ByteBudget } from '../../../src/base/bytes.js';
+import type { ActiveRequests } from '../../../src/daemon/requests/active-requests.js';
 import { Admission } from '../../../src/daemon/requests/admission.js';
 import { Handler } from '../../../src/daemon/requests/handler.js';
 import { BridgeError } from '../../../src/base/errors.js';
@@ -16,6 +17,7 @@ import type { Site } from '../../../src/sites/site.js';
 import { Peer } from '../../helpers/peer.js';
 import { until } from '../../helpers/processes.js';
 import { begin, record } from '../../helpers/records.js';
+import { settled } from '../../helpers/sinks.js';
 
 const invocation = { file: '/bin/true', args: [], directory: '/', variables: new Map<string, string>() };
 const answered: RunResult = {
@@ -45,7 +47,7 @@ async function respond({
   lookUpTimeoutMs?: number;
   maxProcesses?: number;
   resolve?: Site['resolve'];
-  run?: Runner['run'];
+  run?: (...asked: [...Parameters<Runner['run']>, active: ActiveRequests]) => Promise<RunResult>;
   prepare?: (request: Request, peer: Peer) => void;
   received?: (body: RequestBody, peer: Peer) => void;
   admission?: Admission;
@@ -53,9 +55,9 @@ async function respond({
   const accesses: Access[] = [];
   const events: string[] = [];
   const note = (_fields: unknown, message: string): void => void events.push(message);
-  const handler = new Handler({
+  const handler: Handler = new Handler({
     site: { resolve },
-    runner: { run },
+    runner: { run: (...asked) => run(...asked, handler.active) },
     admission,
     lookUpTimeoutMs,
     log: { error: note, warn: note, info: note, debug: note },
@@ -157,6 +159,31 @@ describe('A handler', () => {
     const { access, events } = await respond({ prepare: leave });
     assert.deepEqual([access.end, access.status, access.pid], ['aborted', undefined, undefined]);
     assert.deepEqual(events, ['request aborted: left']);
+  });
+
+  it('ends by hand what runs on after its response, though its web server has left before', async () => {
+    let left = (): void => undefined;
+    const { access, events } = await respond({
+      prepare: (request) => {
+        left = () => {
+          leave(request);
+        };
+      },
+      run: async (_invocation, streams, _signal, active) => {
+        streams.stdout.write('Content-Length: 0\n\n');
+        await settled();
+        left();
+        const ended = new Promise<RunResult>((resolve) => {
+          streams.cancel = () => {
+            resolve({ ...answered, endedBy: 'cancelled' });
+          };
+        });
+        for (const { id } of active) void active.cancel(id);
+        return ended;
+      },
+    });
+    assert.deepEqual([access.end, access.status], ['cancelled', 200]);
+    assert.deepEqual(events, ['request cancelled: somebody has told the daemon to end it']);
   });
 
   it('calls a refusal aborted that nobody was there to read', async () => {
