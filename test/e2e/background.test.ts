@@ -169,6 +169,21 @@ describe('--daemon', { skip: !linux && 'needs Linux', timeout: 300_000 }, () => 
     ]);
   });
 
+  it('does not serve where the command was interrupted before the daemon had begun', async () => {
+    const mark = 'FCGI2CGI_STARTED_AGAIN';
+    const late = `if (process.env.${mark} === 'gone') await new Promise((gone) => process.once('disconnect', gone));`;
+    const [node, ...words] = commandLine([...options, '--listen', socket]);
+    const args = ['--import', `data:text/javascript,${encodeURIComponent(late)}`, ...words];
+    const daemon = spawn(node, args, {
+      env: { ...process.env, [mark]: 'gone' },
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    daemon.disconnect();
+    await once(daemon, 'exit');
+    assert.deepEqual(processesWith(`${directory}/`), []);
+    assert.deepEqual((await readdir(directory)).sort(), ['cgi', 'log']);
+  });
+
   it('without a log file is not understood', async () => {
     options = options.filter((word) => word !== '--log-file' && word !== log);
     const ended = await start();

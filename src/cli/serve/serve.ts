@@ -9,7 +9,7 @@ import { type Identity, identityOf, isRoot } from '../../daemon/process/privileg
 import type { LifeOptions } from '../../daemon/life.js';
 import { enterWorkingDirectory, setUmask } from '../../daemon/process/working-directory.js';
 import { PreviousProcess, ReceivedHandover } from '../../daemon/upgrade/socket-handover.js';
-import { hasStarter, startAgain, tellListening } from '../../daemon/upgrade/start-again.js';
+import { isStartedAgain, startAgain, tellListening } from '../../daemon/upgrade/start-again.js';
 import { BridgeError, throwReasons } from '../../base/errors.js';
 import { askMercurial } from '../../sites/hg/installation.js';
 import type { Run } from '../commands.js';
@@ -145,7 +145,7 @@ async function checkSockets(served: ServedSiteConfiguration): Promise<void> {
 async function serve(configuration: Configuration, reread?: () => Configuration): Promise<void> {
   const identity = identityOf(configuration);
   setUmask(configuration.umask);
-  if (configuration.background && !hasStarter()) {
+  if (configuration.background && !isStartedAgain()) {
     await startInBackground(configuration, identity);
     return;
   }
@@ -162,12 +162,14 @@ async function serve(configuration: Configuration, reread?: () => Configuration)
 
 /** Whom the daemon tells that it listens: the previous process of an upgrade, who has started it in the background, or nobody. */
 function toTell(received: ReceivedHandover | undefined): Pick<LifeOptions, 'previous' | 'onListening'> {
-  if (!hasStarter()) return { onListening: () => undefined };
+  if (!isStartedAgain()) return { onListening: () => undefined };
   const previous = received && PreviousProcess.of(received);
   if (previous !== undefined) return { previous, onListening: () => void previous.tellListening() };
   // Somebody who interrupts the wait for the start does not expect a daemon.
   const endWithStarter = (): void => void process.kill(process.pid, 'SIGTERM');
-  process.once('disconnect', endWithStarter);
+  if (process.connected) process.once('disconnect', endWithStarter);
+  // What runs the daemon heeds signals by then.
+  else queueMicrotask(endWithStarter);
   const onListening = (): void => {
     process.off('disconnect', endWithStarter);
     void tellListening().then(() => {

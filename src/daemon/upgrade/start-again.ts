@@ -56,9 +56,14 @@ export interface StartedAgain {
   readonly taken: readonly number[];
 }
 
-/** Whether this is a process that `startAgain` has started, and the process that did so waits for it. */
+/** Whether this is a process that `startAgain` has started. */
+export function isStartedAgain(): boolean {
+  return process.env[MARK] !== undefined;
+}
+
+/** Whether the process that has done so waits for this one. */
 export function hasStarter(): boolean {
-  return process.env[MARK] !== undefined && process.connected;
+  return isStartedAgain() && process.connected;
 }
 
 /** Tells the waiting process that this one serves, also on those of its sockets that it has taken. The channel stays open. */
