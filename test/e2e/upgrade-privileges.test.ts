@@ -27,11 +27,11 @@ beforeEach(async () => {
 
 afterEach(() => daemon.destroy());
 
-/** Starts it from where everybody may read it, as an installation is, wherever this checkout lies. */
-async function start(args: readonly string[]): Promise<void> {
+/** Starts it from where everybody may read it, as an installation is, wherever this checkout lies; `from` this directory. */
+async function start(args: readonly string[], from = '/'): Promise<void> {
   const place = `${directory}/program`;
-  const bound = 'mount --no-mtab --bind "$0" "$1" && shift && cd / && exec "$@"';
-  const through = ['unshare', '--mount', 'sh', '-c', bound, checkout, place];
+  const bound = 'mount --no-mtab --bind "$0" "$1" && cd "$2" && shift 2 && exec "$@"';
+  const through = ['unshare', '--mount', 'sh', '-c', bound, checkout, place, from];
   await daemon.start(args, `${directory}/bin/fcgi2cgi`, through);
 }
 
@@ -48,8 +48,10 @@ describe(
     timeout: 300_000,
   },
   () => {
-    it('is done as that user, with a pid file that only root could make', async () => {
-      await start(['script', '--user', 'nobody', '--listen', socket, script()]);
+    it('is done as that user, with a pid file that only root could make, started where only root may be', async () => {
+      const from = `${directory}/roots`;
+      await mkdir(from, { mode: 0o700 });
+      await start(['script', '--user', 'nobody', '--listen', socket, script()], from);
       for (let upgrades = 0; upgrades < 2; upgrades++) {
         await vanished(await daemon.upgraded());
         assert.equal(await uidOf(await daemon.pid()), '65534');

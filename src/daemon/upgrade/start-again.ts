@@ -1,7 +1,7 @@
 /** Starts the command that this process was started with once more, and waits until the new process serves. */
 
 import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process';
-import { statSync } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 
 import { BridgeError, bridgeErrorOf, type ErrorCode, linesOf, reasonOf } from '../../base/errors.js';
 
@@ -101,7 +101,7 @@ export async function startAgain(options: StartAgainOptions, signal?: AbortSigna
   requireThere('the program', script);
   requireThere('the directory that it was started in', directory);
   const child = spawn(process.execPath, [...process.execArgv, script, ...args], {
-    cwd: directory,
+    cwd: mayEnter(directory) ? directory : '/',
     detached: options.detached,
     env: { ...process.env, ...options.env, [MARK]: '1' },
     stdio: options.stdio,
@@ -150,6 +150,16 @@ function requireThere(what: string, path: string): void {
     statSync(path);
   } catch (error) {
     throw new BridgeError('ERR_START', `${what} is not there: ${reasonOf(error)}`);
+  }
+}
+
+/** Where root has started us, its user may have no rights: then nothing on the line can count from there. */
+function mayEnter(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 
