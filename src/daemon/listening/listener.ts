@@ -87,22 +87,22 @@ export class Listener {
     options: ListenerOptions,
     { isBorrowed }: { readonly isBorrowed: boolean },
   ): Promise<Listener | undefined> {
+    const made = file && new SocketFile(file.path, file);
+    if (made !== undefined && !(await made.isThere())) return undefined;
     const listener = new Listener(address, { ...options, socket });
+    listener.#file = made;
     listener.#isBorrowed = isBorrowed;
     listener.#descriptor = descriptor;
     for (const fd of waiting) listener.#onConnection(pausedSocket(fd), listener);
-    listener.#file = file && new SocketFile(file.path, file);
-    return file !== undefined && !(await listener.#file?.isThere()) ? undefined : listener;
+    return listener;
   }
 
   /** What the next process has to know of it. @throws BridgeError `ERR_UPGRADE` where Node keeps it to itself. */
   handover(): SocketHandover {
     const { descriptor } = this.#server;
     if (descriptor === undefined) {
-      throw new BridgeError(
-        'ERR_UPGRADE',
-        `${this.address}: this Node does not tell the socket's descriptor`,
-      );
+      const why = "this Node does not tell the socket's descriptor";
+      throw new BridgeError('ERR_UPGRADE', `${this.address}: ${why}`);
     }
     const waiting = this.#waiting.flatMap((socket) => descriptorOf(socket) ?? []);
     const file = this.#file && { path: this.#file.path, dev: this.#file.dev, ino: this.#file.ino };
@@ -133,7 +133,6 @@ export class Listener {
    * @throws BridgeError `ERR_LISTEN`
    */
   async change({ socket, allowFrom }: ListenerOptions): Promise<() => Promise<void>> {
-    const { socket: before } = this.#options;
     const restore = await this.noteRights();
     const undo = async (): Promise<void> => {
       await restore();
@@ -142,7 +141,7 @@ export class Listener {
     };
     try {
       if (this.#bound !== undefined) allowFrom.checkListening(this.#bound.address);
-      await this.#file?.change(before, socket);
+      await this.#file?.change(this.#options.socket, socket);
     } catch (error) {
       await undo();
       const { stderr } = error as { stderr?: string };
@@ -157,8 +156,10 @@ export class Listener {
     const fd = this.#descriptor;
     if (fd === undefined || this.#server.isListening) return;
     await this.#bindOrThrow(async () => {
-      await this.#listen({ fd });
+      this.#bound = await this.#server.listen({ fd });
       if (this.#bound !== undefined) this.#options.allowFrom.checkListening(this.#bound.address);
+      // What comes until it is ours is the other process's.
+      if (this.#isBorrowed) this.#server.hold();
     });
   }
 
@@ -233,7 +234,7 @@ export class Listener {
       if (given.kind === 'systemd') throw new Error('nobody has taken the sockets that systemd has passed');
       const { address: host } = await lookup(given.host);
       allowFrom.checkListening(host);
-      await this.#listen({ host, port: given.port, ipv6Only: true });
+      this.#bound = await this.#server.listen({ host, port: given.port, ipv6Only: true });
     });
   }
 
@@ -245,10 +246,5 @@ export class Listener {
       const message = `${formatAddress(this.#given)}: can't listen: ${reasonOf(cause)}`;
       throw new BridgeError('ERR_LISTEN', message, { cause });
     }
-  }
-
-  async #listen(where: { fd: number } | { host: string; port: number; ipv6Only: boolean }): Promise<void> {
-    const bound = await this.#server.listen(where);
-    this.#bound = bound !== null && typeof bound === 'object' ? bound : undefined;
   }
 }

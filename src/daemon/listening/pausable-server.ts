@@ -55,8 +55,8 @@ export class PausableServer {
     return this.#paused?.descriptor ?? descriptorOf(this.#server);
   }
 
-  /** Rejects with the system's error. */
-  async listen(where: ListenOptions | { readonly fd: number }): Promise<AddressInfo | string | null> {
+  /** Resolves to where a TCP socket listens; rejects with the system's error. */
+  async listen(where: ListenOptions | { readonly fd: number }): Promise<AddressInfo | undefined> {
     const server = this.#server;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -67,7 +67,8 @@ export class PausableServer {
       });
     });
     this.watch();
-    return server.address();
+    const bound = server.address();
+    return bound !== null && typeof bound === 'object' ? bound : undefined;
   }
 
   /** Takes note of what goes wrong, once it listens. */

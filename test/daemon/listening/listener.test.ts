@@ -106,6 +106,14 @@ function backlogOf(descriptor: number): number {
   );
 }
 
+/** Node has each descriptor but once in its event loop. */
+function duplicate(descriptor: number): number {
+  const libc = loadLibC();
+  assert.ok(libc.kind === 'loaded');
+  const F_DUPFD = 0;
+  return libc.libc.fcntl(descriptor, F_DUPFD, 'int', 0);
+}
+
 /** Connects, and waits for the other side to close unless `stay`. */
 async function connect(
   where: { port: number; host?: string } | { path: string },
@@ -186,6 +194,29 @@ describe('A listener', () => {
     }
   });
 
+  it('takes no connection from the process that it is to take over from before it accepts', async () => {
+    const { path, bound } = await bindUnix();
+    const handover = { ...bound.handover(), descriptor: duplicate(bound.handover().descriptor) };
+    const options = { isBorrowed: true };
+    const next = await Listener.takeOver({ kind: 'unix', path }, handover, silent(20), options);
+    assert.ok(next !== undefined);
+    await next.ready();
+    const accepted: Socket[] = [];
+    try {
+      // The one before does not look now.
+      assert.ok(bound.server.hold());
+      const socket = await connect({ path });
+      for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve));
+      assert.deepEqual(next.handover().waiting, []);
+      next.accept((each) => accepted.push(each));
+      await until(() => accepted.length > 0);
+      for (const each of [socket, ...accepted]) each.destroy();
+    } finally {
+      next.release();
+      await bound.close();
+    }
+  });
+
   it('has the system keep as many connections as it is told', async () => {
     const directory = await temporaryDirectory();
     for (const [name, backlog] of [['long', 100] as const, ['short', 10] as const]) {
@@ -210,11 +241,7 @@ describe('A listener', () => {
   it('never has it keep fewer than before of a socket that somebody else has made', async () => {
     const other = createServer().listen(0, '127.0.0.1', 700);
     await once(other, 'listening');
-    const libc = loadLibC();
-    assert.ok(libc.kind === 'loaded');
-    // Node has each descriptor but once in its event loop.
-    const F_DUPFD = 0;
-    const descriptor = libc.libc.fcntl(descriptorOf(other) ?? -1, F_DUPFD, 'int', 0);
+    const descriptor = duplicate(descriptorOf(other) ?? -1);
     other.close();
     const before = backlogOf(descriptor);
     await open(descriptor, { backlog: 5 });
