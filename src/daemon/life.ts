@@ -40,6 +40,8 @@ export async function runDaemon(configuration: Configuration, options: LifeOptio
   await new Life(configuration, options).run();
 }
 
+const ignore = (): void => undefined;
+
 class Life {
   readonly #options: LifeOptions;
   readonly #logs: Logs;
@@ -50,12 +52,12 @@ class Life {
   #daemon: Daemon | undefined;
   #pidFile: PidFile | undefined;
   #next: NextProcess | undefined;
-  /** What is under way that changes the daemon: one thing after the other. */
+  /** What is under way that changes the daemon, its start first: one thing after the other. */
   #change = Promise.resolve();
   readonly #stopping = new AbortController();
   /** Ends the time of `--drain-delay`, while it runs. */
   #drainDelay: AbortController | undefined;
-  #onReplaced: (next: NextProcess) => void = () => undefined;
+  #onReplaced: (next: NextProcess) => void = ignore;
 
   constructor(configuration: Configuration, options: LifeOptions) {
     this.#options = options;
@@ -90,7 +92,9 @@ class Life {
       return signal;
     });
     try {
-      const daemon = await this.#start();
+      const starting = this.#start();
+      this.#change = starting.then(ignore, ignore);
+      const daemon = await starting;
       const end = await Promise.race([told, replaced]);
       if (typeof end === 'string') {
         await this.#change;
@@ -165,11 +169,9 @@ class Life {
     // The pid file was read before it changed; the next process tells us in its turn.
     if (this.#next?.heed(signal) === true) return;
     this.#reopenLogs();
-    // What comes before it has started would tell systemd that it has.
-    const isReload = signal === 'SIGHUP' && this.#daemon !== undefined;
     this.#change = this.#change.then(async () => {
       // What has been started meanwhile may have opened and read the files of before.
-      if (this.#next?.heed(signal) !== true && isReload) await this.#reload();
+      if (this.#next?.heed(signal) !== true && signal === 'SIGHUP') await this.#reload();
     });
   }
 

@@ -117,6 +117,22 @@ describe('SIGHUP', { timeout: 300_000 }, () => {
     assert.deepEqual(await requestsOf(at('control')), []);
   });
 
+  it('that comes before the daemon listens is heeded as soon as it does', async () => {
+    const line = await fifo();
+    const held = `[ -e '${at('held')}' ] || { echo > '${at('held')}'; read -r line < '${line}'; }`;
+    await writeFile(at('git'), `#!/bin/sh\n${held}\nexec git "$@"\n`, { mode: 0o755 });
+    sites['b'] = 'kind = "git"\nrepos = "."\ngit = "./git"\nlisten = "unix:b.sock"\n';
+    top += '\npid-file = "pid"';
+    const starting = start();
+    await until(() => existsSync(at('held')));
+    delete sites['b'];
+    await write();
+    process.kill(Number(await readFile(at('pid'), 'utf8')), 'SIGHUP');
+    await writeFile(line, '\n');
+    await starting;
+    await bridge.logged(/ info configuration read again .* ended=\["b"\]$/);
+  });
+
   it('leaves a site alone that has not changed: its listener, its connections and its processes', async () => {
     const command = 'kind = "worker"\ncommand = ["./application"]\nworkers = 1\nlisten = "unix:w.sock"\n';
     sites['w'] = command;
