@@ -12,7 +12,7 @@ import { temporaryDirectory } from '../helpers/temporary.js';
 /** What setup writes lies above what is there; services run by their scripts of SysV, and end with the first process. */
 const machine = `
 exec 2>&1 < /dev/null
-home=$1 node=$2 command=$3 server=$4
+home=$1 node=$2 command=$3 server=$4 user=$5
 mount --make-rprivate /
 mkdir "$home/etc" && mount -t tmpfs none "$home/etc" && mkdir "$home"/etc/{upper,work}
 mount -t overlay -o "lowerdir=/etc,upperdir=$home/etc/upper,workdir=$home/etc/work" overlay /etc
@@ -24,7 +24,8 @@ printf '127.0.0.1 localhost hg.test git.test\\n' > /etc/hosts
 export HOME=$home GIT_TERMINAL_PROMPT=0 HGUSER=ann HGPLAIN=1 PATH=$PATH:/usr/sbin:/sbin
 cd "$home"
 git config --global user.name ann && git config --global user.email ann@example.org
-setup() { "$node" "$command" setup "$@" --system sysv --web-server "$server"; }
+setup() { "$node" "$command" setup "$@" --system sysv --web-server "$server" \${user:+--user "$user"}; }
+undo() { "$node" "$command" setup "$@" --system sysv --undo; }
 listing() {
   find /etc /srv /var/www /var/lib/fcgi2cgi /var/log/fcgi2cgi* ! -name '.depend.*' -printf '%p %y %u %m %l\\n' 2> /dev/null | sort || true
   find /etc -type f ! -name '.depend.*' -exec md5sum {} + | sort
@@ -36,21 +37,25 @@ status() { curl --silent --output /dev/null --write-out '%{http_code}' "$@"; }
 const skip = process.getuid?.() !== 0 && 'needs root';
 
 /** Runs a script of bash there, all of whose commands have to succeed. */
-async function on(server: string, script: string): Promise<string> {
+async function on(server: string, script: string, user = ''): Promise<string> {
   const home = await temporaryDirectory();
   await chmod(home, 0o755);
   const namespaces = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc'];
   const { status, stdout } = await runToEnd('timeout', [
     ...['--kill-after=5', '200', 'unshare', ...namespaces, 'bash', '-euo', 'pipefail', '-c'],
-    ...[machine + script, 'bash', home, process.execPath, join(readableTop(), bundled), server],
+    ...[machine + script, 'bash', home, process.execPath, join(readableTop(), bundled), server, user],
   ]);
   assert.equal(status, 0, stdout);
   return stdout;
 }
 
 describe('fcgi2cgi setup', { skip, timeout: 600_000 }, () => {
-  for (const server of ['nginx', 'lighttpd']) {
-    it(`has ${server} serve Mercurial and git, to those who may, and takes all of it back`, async () => {
+  for (const [server, user] of [
+    ['nginx', ''],
+    ['lighttpd', 'daemon'],
+  ] as const) {
+    const as = user === '' ? '' : `, as ${user}`;
+    it(`has ${server} serve Mercurial and git, to those who may${as}, and takes all of it back`, async () => {
       await on(
         server,
         `
@@ -62,7 +67,7 @@ printf 'ann:%s\\n' "$(openssl passwd -apr1 secret)" > /etc/passwords
 
 hg init /srv/hg/one && printf '[web]\\nallow-push = ann\\npush_ssl = no\\n' > /srv/hg/one/.hg/hgrc
 git init --quiet --bare /srv/git/one.git && touch /srv/git/one.git/git-daemon-export-ok
-chown -R www-data: /srv/hg/one /srv/git/one.git && touch /var/www/hg.test/one.hg
+chown -R "\${user:-www-data}:" /srv/hg/one /srv/git/one.git && touch /var/www/hg.test/one.hg
 
 hg clone http://hg.test/one.hg hg && touch hg/a && hg --cwd hg commit --addremove --message a
 for who in '' '--user ann:wrong'; do
@@ -76,12 +81,13 @@ git clone http://ann:secret@git.test/one.git git && git -C git commit --quiet --
 git -C git push origin HEAD
 
 rm -r /srv/hg/one /srv/git/one.git /var/www/hg.test/one.hg
-setup hg --host hg.test --undo
+undo hg --host hg.test
 [ "$(status --user ann:secret http://git.test/)" = 404 ]
 rm /etc/passwords
-setup git --host git.test --undo
+undo git --host git.test
 listing | diff before -
 `,
+        user,
       );
     });
   }
@@ -94,6 +100,10 @@ listing > before
 echo 'nonsense;' > /etc/nginx/conf.d/own.conf
 no setup hg --host hg.test
 rm /etc/nginx/conf.d/own.conf
+listing | diff before -
+mkdir -m 700 /etc/closed
+no setup hg --host hg.test --private --password-file /etc/closed/passwords
+rmdir /etc/closed
 listing | diff before -
 setup hg --host hg.test --dry-run
 listing | diff before -
@@ -112,6 +122,10 @@ no setup git --host git.test
 `,
     );
     assert.match(said, /^fcgi2cgi: setup: nginx -t -q: .*nonsense.*; what it wrote is gone$/m);
+    assert.match(
+      said,
+      /^fcgi2cgi: setup: --password-file \/etc\/closed\/passwords: .* www-data can't read it; .* is gone$/m,
+    );
     assert.match(said, /^fcgi2cgi: setup: service nginx start: .*; mend that/m);
     assert.match(
       said,

@@ -11,6 +11,11 @@ import type { Owner } from './root-files.js';
 import { CONFIGURATION, type Service } from './service.js';
 import { socketOf, type WebSite } from './web-servers.js';
 
+export interface User extends Owner {
+  readonly user: string;
+  readonly gids: readonly number[];
+}
+
 export const tell = (line: string): void => void process.stdout.write(`${line}\n`);
 
 /** The rest of the system's programs lie where only root's PATH leads, and not everybody's. */
@@ -47,6 +52,13 @@ export function reloadOrStart(
   }
 }
 
+/** The web server asks for passwords also where it can't look at them. */
+export function requireReadable(file: string, { user, uid, gids }: User): void {
+  if (gids.some((gid) => execute(['test', '-r', file], { uid, gid }).status === 0)) return;
+  const cure = `let that user read ${file}, and enter the directories above`;
+  throw new Error(`--password-file ${file}: the web server's user ${user} can't read it; ${cure}`);
+}
+
 const inOneLine = (text: string): string => text.trim().replaceAll(/\s*\n\s*/g, ' | ');
 
 /** What is wrong with a configuration file of `fcgi2cgi serve`, if anything is. */
@@ -58,7 +70,7 @@ export function faultIn(configuration: string): string | undefined {
 const bridgeCommand = (): readonly string[] => [process.execPath, process.argv[1] ?? ''];
 
 /** Fetches the first page through the socket, as the web server's user, and through the web server. */
-export async function provePages({ host, port, kind, isPrivate }: WebSite, owner: Owner): Promise<void> {
+export async function provePages({ host, port, kind, isPrivate, owner }: WebSite): Promise<void> {
   const address = `unix:${socketOf(host)}`;
   const get = [
     ...bridgeCommand(),
@@ -73,12 +85,13 @@ export async function provePages({ host, port, kind, isPrivate }: WebSite, owner
   // A git site has no page as yet when no repository is published.
   const isGood = (status: number | null): boolean =>
     status === ExitStatus.DONE || (kind === 'git' && status === ExitStatus.REQUEST_REFUSED);
-  let got = execute(get, owner);
+  const as = { uid: owner.uid, gid: owner.gid };
+  let got = execute(get, as);
   // After a reload, the daemon takes a moment until it listens there. With a fault in the file, it never does.
   const isLost = !isGood(got.status) && faultIn(CONFIGURATION) !== undefined;
   for (let left = isLost ? 0 : 50; !isGood(got.status) && left > 0; left--) {
     await sleep(200);
-    got = execute(get, owner);
+    got = execute(get, as);
   }
   if (!isGood(got.status)) throw new Error(`no page by ${address}: ${got.stderr.trim()}`);
   const isEmpty = got.status === ExitStatus.REQUEST_REFUSED;

@@ -15,20 +15,21 @@ export type ServiceSystem = 'systemd' | 'sysv' | 'openrc';
 type Commands = readonly (readonly string[])[];
 
 export interface Service {
-  readonly files: (script: string, user: string) => readonly Wanted[];
+  readonly files: (script: string, user: string, group: string | undefined) => readonly Wanted[];
   /** Its logs' file, where the system keeps none. */
   readonly log?: string;
   readonly enable: Commands;
   readonly isRunning: readonly string[];
   readonly start: readonly string[];
   readonly reload: readonly string[];
+  readonly restart: readonly string[];
   readonly stop: Commands;
   /** What is to be said once its files have gone. */
   readonly gone: Commands;
   /** What the service has said last, where the system keeps it. */
   readonly said?: readonly string[];
   /** The same for any other service: reload it, or else start it. */
-  readonly other: (name: string) => Pick<Service, 'isRunning' | 'start' | 'reload' | 'said'>;
+  readonly other: (name: string) => Pick<Service, 'isRunning' | 'start' | 'reload' | 'restart' | 'said'>;
 }
 
 const LOG = '/var/log/fcgi2cgi.log';
@@ -51,6 +52,7 @@ const byName = (command: string, first = ''): Service['other'] => {
     isRunning: say(name, first === '' ? 'status' : first),
     start: say(name, 'start'),
     reload: say(name, 'reload'),
+    restart: say(name, 'restart'),
   });
 };
 const systemctl: Service['other'] = (name) => ({
@@ -59,13 +61,16 @@ const systemctl: Service['other'] = (name) => ({
 });
 
 /** The unit of the Debian package serves already; all that may be missing is its user. */
-function unitFiles(script: string, user: string): readonly Wanted[] {
+function unitFiles(script: string, user: string, group: string | undefined): readonly Wanted[] {
   const unit = ['/usr/lib', '/lib'].map((top) => `${top}/systemd/system/fcgi2cgi.service`).find(existsSync);
+  // Who is not root gives sockets only to a group of his own.
+  const groups = group === undefined ? '' : `SupplementaryGroups=${group}\n`;
   if (unit === undefined) {
-    return [{ kind: 'file', path: rcSystems.systemd.target, text: servingFile(script), mode: 0o644 }];
+    const text = servingFile(script).replace(/^User=.*\n/m, (line) => line + groups);
+    return [{ kind: 'file', path: rcSystems.systemd.target, text, mode: 0o644 }];
   }
   if (rcSystems.systemd.user.exec(readFileSync(unit, 'utf8'))?.[0] === user) return [];
-  const text = `# By fcgi2cgi setup.\n[Service]\nUser=${user}\n`;
+  const text = `# By fcgi2cgi setup.\n[Service]\nUser=${user}\n${groups}`;
   return [{ kind: 'file', path: `${rcSystems.systemd.target}.d/setup.conf`, text, mode: 0o644 }];
 }
 
@@ -110,17 +115,21 @@ function servingFile(unit: string): string {
   return serving;
 }
 
-/** The files of the service, as `user` would run it, and what rotates its log. */
-export function serviceFiles(name: ServiceSystem, user: string): readonly Wanted[] {
+/** The files of the service, as `user` would run it for a web server of `group`, and what rotates its log. */
+export function serviceFiles(
+  name: ServiceSystem,
+  user: string,
+  group: string | undefined,
+): readonly Wanted[] {
   const system: RcSystem = rcSystems[name];
   const [, command = ''] = process.argv;
   const text = readFileSync(Buffer.from(shippedFile(`rc.d/${system.file}`), 'latin1'), 'utf8');
   const script = fillScript(text, system, { command, node: unusualNode(system.path), user });
   const { files, log, reload } = services[name];
-  if (log === undefined) return files(script, user);
+  if (log === undefined) return files(script, user, group);
   const rotation = `# By fcgi2cgi setup.\n${log} {\n\tweekly\n\trotate 8\n\tcompress\n\tdelaycompress\n\tmissingok\n\tnotifempty\n\tcreate\n\tpostrotate\n\t\t${reload.join(' ')} >/dev/null || true\n\tendscript\n}\n`;
   return [
-    ...files(script, user),
+    ...files(script, user, group),
     { kind: 'log', path: log },
     // The Debian package has one.
     { kind: 'file', path: '/etc/logrotate.d/fcgi2cgi', text: rotation, mode: 0o644, isForOthers: true },

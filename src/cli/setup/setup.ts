@@ -11,9 +11,18 @@ import { accountOf, userFor } from '../rc/rc.js';
 import { rcSystems, thisSystem } from '../rc/systems.js';
 import { sectionsOf } from './block.js';
 import { Journal } from './journal.js';
-import type { Owner } from './root-files.js';
-import { execute, faultIn, provePages, reloadOrStart, run, tell } from './machine.js';
+import {
+  execute,
+  faultIn,
+  provePages,
+  reloadOrStart,
+  requireReadable,
+  run,
+  tell,
+  type User,
+} from './machine.js';
 import { CONFIGURATION, serviceFiles, services, type ServiceSystem } from './service.js';
+import { undo } from './undo.js';
 import type { Wanted } from './wanted.js';
 import {
   indexSocketOf,
@@ -68,8 +77,12 @@ export const runSetup: Run = async (given) => {
     const why = `there is no ${webServers[name].program}; install it first`;
     throw new OptionError('ERR_USAGE', { option: 'web-server', value: name, why });
   }
-  const { uid, gid, user } = await ownerOf(options.user ?? (name === 'caddy' ? 'caddy' : undefined), system);
-  const site: WebSite = { kind, host, port, markers, passwordFile, isPrivate, owner: { uid, gid } };
+  const owner = await ownerOf(name === 'caddy' ? 'caddy' : undefined, system);
+  const server = options.user === undefined ? owner : await ownerOf(options.user, system);
+  const { user } = server;
+  // Only root gives its sockets to the web server's group, when it starts the daemon.
+  const group = user === owner.user ? undefined : execute(['id', '-gn', '--', owner.user]).stdout.trim();
+  const site: WebSite = { kind, host, port, markers, passwordFile, isPrivate, owner };
   if (name === 'openbsd-httpd') {
     tell(openbsdHttpd(site));
     return undefined;
@@ -78,13 +91,17 @@ export const runSetup: Run = async (given) => {
   const journal = new Journal('/', isDry, tell);
   const exportAll = options.exportAll && kind === 'git';
   refuseOtherUser(user);
-  const wanted = [...siteFiles(site, { repos, exportAll, user }), ...serviceFiles(system, user)];
+  const wanted = [
+    ...siteFiles(site, { repos, exportAll, server, group }),
+    ...serviceFiles(system, user, group),
+  ];
   const isNew = !journal.has(host);
   let advice = `mend that and run this command again, or take back what it wrote with fcgi2cgi setup ${kind} --host ${host} --undo`;
   try {
     for (const each of [...wanted, ...webServer.files(site)]) journal.add(host, each);
     try {
       run(webServer.check, isDry);
+      if (name !== 'caddy' && passwordFile !== undefined && !isDry) requireReadable(passwordFile, owner);
     } catch (error) {
       // At its next start, the web server would serve nothing at all.
       if (isNew) {
@@ -96,9 +113,9 @@ export const runSetup: Run = async (given) => {
     try {
       const service = services[system];
       for (const each of service.enable) run(each, isDry);
-      reloadOrStart(service, isDry);
+      reloadOrStart(group === undefined ? service : { ...service, reload: service.restart }, isDry);
       reloadOrStart(service.other(webServer.service), isDry);
-      if (!isDry) await provePages(site, { uid, gid });
+      if (!isDry) await provePages(site);
     } catch (error) {
       throw new Error(faultIn(CONFIGURATION) ?? reasonOf(error), { cause: error });
     }
@@ -130,7 +147,7 @@ function systemHere(): ServiceSystem {
   throw new BridgeError('ERR_START', `setup: ${system} is not set up by itself; use what fcgi2cgi rc prints`);
 }
 
-async function ownerOf(given: string | undefined, system: ServiceSystem): Promise<Owner & { user: string }> {
+async function ownerOf(given: string | undefined, system: ServiceSystem): Promise<User> {
   const { user: pattern } = rcSystems[system];
   const user = await userFor(
     rcSystems[system],
@@ -144,7 +161,7 @@ async function ownerOf(given: string | undefined, system: ServiceSystem): Promis
     });
   }
   const { uid, gids } = await accountOf(user);
-  return { user, uid, gid: gids[0] ?? uid };
+  return { user, uid, gid: gids[0] ?? uid, gids };
 }
 
 /** One daemon serves all sites, and has one user. */
@@ -160,7 +177,12 @@ function refuseOtherUser(user: string): void {
 /** What the site itself needs, whatever serves it. */
 function siteFiles(
   site: WebSite,
-  { repos, exportAll, user }: { repos: string; exportAll: boolean; user: string },
+  {
+    repos,
+    exportAll,
+    server,
+    group,
+  }: { repos: string; exportAll: boolean; server: User; group: string | undefined },
 ): readonly Wanted[] {
   const { kind, host, markers, passwordFile, isPrivate, owner } = site;
   const listen = kind === 'hg' ? [socketOf(host), indexSocketOf(host)] : [socketOf(host)];
@@ -171,10 +193,11 @@ function siteFiles(
     ...(kind === 'hg' ? [`markers = ${JSON.stringify(markers)}`] : []),
     ...(exportAll ? ['export-all = true'] : []),
     `listen = ${JSON.stringify(listen.map((path) => `unix:${path}`))}`,
+    ...(group === undefined ? [] : [`socket-group = ${JSON.stringify(group)}`]),
     ...(passwordFile === undefined ? [] : ['trust-remote-user = true']),
   ];
   return [
-    { kind: 'directory', path: repos, mode: isPrivate ? 0o750 : 0o755, owner },
+    { kind: 'directory', path: repos, mode: isPrivate ? 0o750 : 0o755, owner: server },
     ...(kind === 'git'
       ? []
       : [
@@ -196,43 +219,11 @@ function siteFiles(
     {
       kind: 'block',
       path: CONFIGURATION,
-      text: `\n# By fcgi2cgi setup, served as ${user}\n${text.join('\n')}\n`,
+      text: `\n# By fcgi2cgi setup, served as ${server.user}\n${text.join('\n')}\n`,
       taken: (others) =>
         sectionsOf(CONFIGURATION, others).some(({ name }) => name[0] === 'site' && name[1] === host)
           ? `has a site ${host} that setup has not written`
           : undefined,
     },
   ];
-}
-
-function undo(
-  journal: Journal,
-  { host, system, isDry }: { host: string; system: ServiceSystem; isDry: boolean },
-): void {
-  if (!journal.has(host)) {
-    tell(`setup has written nothing for ${host}`);
-    return;
-  }
-  journal.requireUnchanged(host);
-  const { stop, gone, isRunning, reload, other } = services[system];
-  const isLast = journal.isLast(host);
-  const told = Object.values(webServers).filter(({ service, program }) => {
-    const isOfWebServer = (path: string): boolean =>
-      path.startsWith(`/etc/${service}/`) && path.includes(`fcgi2cgi-${host}`);
-    return existsSync(program) && journal.has(host, isOfWebServer);
-  });
-  // Stopping what does not run is no failure.
-  if (isLast)
-    for (const each of stop)
-      if (isDry || execute(isRunning).status === 0 || each !== stop[0]) run(each, isDry);
-  journal.undo(host);
-  const fault = isDry || isLast || !existsSync(CONFIGURATION) ? undefined : faultIn(CONFIGURATION);
-  if (isLast) for (const each of gone) run(each, isDry);
-  else if (fault === undefined && (isDry || execute(isRunning).status === 0)) run(reload, isDry);
-  for (const { service, check } of told) {
-    run(check, isDry);
-    if (isDry || execute(other(service).isRunning).status === 0) run(other(service).reload, isDry);
-  }
-  if (fault !== undefined)
-    throw new BridgeError('ERR_START', `setup: ${fault}; mend that: the daemon would not start`);
 }

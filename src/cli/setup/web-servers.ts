@@ -16,6 +16,7 @@ export interface WebSite {
   readonly passwordFile: string | undefined;
   /** Reading needs a password, too. */
   readonly isPrivate: boolean;
+  /** The web server's user. */
   readonly owner: Owner;
 }
 

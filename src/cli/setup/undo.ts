@@ -1,0 +1,42 @@
+/** `fcgi2cgi setup --undo`: takes a site back, and tells the daemon and the web server. */
+
+import { existsSync } from 'node:fs';
+
+import { BridgeError } from '../../base/errors.js';
+import type { Journal } from './journal.js';
+import { execute, faultIn, run, tell } from './machine.js';
+import { CONFIGURATION, services, type ServiceSystem } from './service.js';
+import { webServers } from './web-servers.js';
+
+/** @throws BridgeError where what stays would have a fault */
+export function undo(
+  journal: Journal,
+  { host, system, isDry }: { host: string; system: ServiceSystem; isDry: boolean },
+): void {
+  if (!journal.has(host)) {
+    tell(`setup has written nothing for ${host}`);
+    return;
+  }
+  journal.requireUnchanged(host);
+  const { stop, gone, isRunning, reload, other } = services[system];
+  const isLast = journal.isLast(host);
+  const told = Object.values(webServers).filter(({ service, program }) => {
+    const isOfWebServer = (path: string): boolean =>
+      path.startsWith(`/etc/${service}/`) && path.includes(`fcgi2cgi-${host}`);
+    return existsSync(program) && journal.has(host, isOfWebServer);
+  });
+  // Stopping what does not run is no failure.
+  if (isLast)
+    for (const each of stop)
+      if (isDry || execute(isRunning).status === 0 || each !== stop[0]) run(each, isDry);
+  journal.undo(host);
+  const fault = isDry || isLast || !existsSync(CONFIGURATION) ? undefined : faultIn(CONFIGURATION);
+  if (isLast) for (const each of gone) run(each, isDry);
+  else if (fault === undefined && (isDry || execute(isRunning).status === 0)) run(reload, isDry);
+  for (const { service, check } of told) {
+    run(check, isDry);
+    if (isDry || execute(other(service).isRunning).status === 0) run(other(service).reload, isDry);
+  }
+  if (fault !== undefined)
+    throw new BridgeError('ERR_START', `setup: ${fault}; mend that: the daemon would not start`);
+}
