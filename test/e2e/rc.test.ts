@@ -179,7 +179,7 @@ function lifeWith(system: System): void {
   });
 
   it(
-    `serves what a file says instead, also after reload, and makes nothing that only the others need${served}`,
+    `serves what a file says instead, also after reload, goes on when it has a fault, and makes nothing that only the others need${served}`,
     { timeout },
     async () => {
       const place = await makePlace(system);
@@ -206,6 +206,13 @@ function lifeWith(system: System): void {
       await writeFile(config, site('x') + site('y'));
       assertStatus(await script('reload'), 0, 'reload');
       await until(() => existsSync(socket('y')));
+      await writeFile(config, 'nonsense');
+      for (const action of ['reload', 'restart']) {
+        const ended = await script(action);
+        assert.notEqual(ended.status, 0, action);
+        const said = ended.stdout + ended.stderr + (system === systems.openbsd ? await trace(place) : '');
+        assert.match(said, /sites\.toml:1/, action);
+      }
       assert.equal((await theDaemon(place)).pid, daemon.pid);
       assert.ok(!existsSync(dirname(place.socket)));
       assertStatus(await script('stop'), 0, 'stop');
@@ -416,7 +423,7 @@ describe('rc.d', { concurrency: 3 }, () => {
       const unit = await readFile(join(systemd, 'fcgi2cgi.service'), 'utf8');
       const [dropIn] = /(?<=\n)# \[Service\]\n(# .*\n)+/.exec(unit) ?? [''];
       await mkdir(join(systemd, 'fcgi2cgi.service.d'));
-      const lines = dropIn.replaceAll(/^# /gm, '').replace('/usr/local/bin/fcgi2cgi', main);
+      const lines = dropIn.replaceAll(/^# /gm, '').replaceAll('/usr/local/bin/fcgi2cgi', main);
       assert.match(lines, /^ExecStart=\S+ serve --config \/etc\/fcgi2cgi\.toml$/m);
       await writeFile(join(systemd, 'fcgi2cgi.service.d', 'override.conf'), lines);
       // The command of the unit itself is not there, and that no longer matters.

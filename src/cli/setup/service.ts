@@ -110,7 +110,11 @@ export const services: Record<ServiceSystem, Service> = {
 };
 
 function servingFile(unit: string): string {
-  const serving = unit.replace(/^(ExecStart=.*?) hg --repos .*$/m, `$1 serve --config ${CONFIGURATION}`);
+  // A reload of a file with a fault succeeds without that.
+  const serving = unit.replace(
+    /^ExecStart=(.*?) hg --repos .*$/m,
+    `ExecReload=$1 serve --config ${CONFIGURATION} --check\nExecStart=$1 serve --config ${CONFIGURATION}`,
+  );
   if (serving === unit) throw new Error('the unit has no command that serves hg');
   return serving;
 }

@@ -72,7 +72,11 @@ const lines: Readonly<Record<string, Readonly<Record<string, readonly string[]>>
     freebsd: bsdNeeds(),
     netbsd: bsdNeeds(),
     openbsd: ['[ -e "$log_file" ] || install -o "$daemon_user" -m 640 /dev/null "$log_file"'],
-    sysv: ['prepare && start-stop-daemon --start', 'restart) stop && start ;;', 'force-reload) reload ;;'],
+    sysv: [
+      'prepare && start-stop-daemon --start',
+      'if prepare && check; then stop && start;',
+      'force-reload) reload ;;',
+    ],
   },
 };
 

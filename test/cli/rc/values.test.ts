@@ -117,7 +117,7 @@ describe('What stops the daemon', () => {
 });
 
 describe('The script of OpenRC', () => {
-  const functions = ['find_daemon', 'stop', 'reload'].map(
+  const functions = ['check', 'find_daemon', 'stop', 'reload'].map(
     (name) => new RegExp(`^${name}\\(\\) \\{\\n[^]*?^\\}$`, 'm').exec(read('openrc'))?.[0] ?? '',
   );
   const own = String(process.pid);

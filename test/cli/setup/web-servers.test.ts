@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import { serviceFiles } from '../../../src/cli/setup/service.js';
 import {
   indexSocketOf,
   openbsdHttpd,
@@ -74,6 +75,16 @@ describe('What setup is told', () => {
   });
 });
 
+describe('What setup writes for systemd', () => {
+  it('lets the daemon give its sockets to the web server, and looks through the file at a reload', () => {
+    const [file] = serviceFiles('systemd', 'hg', 'www-data');
+    const text = file !== undefined && 'text' in file ? file.text : '';
+    assert.match(text, /^User=hg\nSupplementaryGroups=www-data$/m);
+    // Where the Debian package has the unit, this is only a part of it.
+    if (text.includes('Exec')) assert.match(text, /^ExecReload=\S+ serve .* --check\nExecStart=\S+ serve /m);
+  });
+});
+
 describe('What setup writes for Caddy', () => {
   it('has passwords’ hashes in it, which nobody but root and the web server reads', () => {
     const owner = { uid: 7, gid: 8 };
@@ -101,9 +112,8 @@ describe('What setup names after a host', () => {
 
 describe('A path that has the example’s own name in it', () => {
   it('is the same in what setup tells a web server', async () => {
-    const place = join(directory, 'etc/nginx/hg.htpasswd');
-    await mkdir(place, { recursive: true });
-    const own = join(place, 'hg.example.org');
+    const own = join(directory, 'etc/nginx/hg.htpasswd/hg.example.org');
+    await mkdir(dirname(own), { recursive: true });
     await writeFile(own, await readFile(passwordFile));
     const site = { passwordFile: own, markers: '/srv/var/www/hg.example.org/run/fcgi2cgi/hg.sock' };
     for (const server of ['nginx', 'apache', 'lighttpd'] as const)
