@@ -88,13 +88,14 @@ export class Journal {
     entry.before = undefined;
   }
 
-  /** Takes away what was written for `site` alone and is as it was written, last things first. */
-  undo(site: string): void {
+  /** Takes away what was written for `site` alone and is as written, last things first, but for what `isNeeded`. */
+  undo(site: string, isNeeded: (path: string) => boolean = () => false): void {
     for (const entry of [...this.#entries].reverse()) {
       if (!entry.sites.includes(site)) continue;
-      if (entry.sites.length === 1) this.#remove(entry);
+      const isKept = isNeeded(entry.path);
+      if (entry.sites.length === 1 && !isKept) this.#remove(entry);
       else this.#say('keeps, for other sites,', entry.path);
-      if (this.#isDry) continue;
+      if (this.#isDry || isKept) continue;
       entry.sites = entry.sites.filter((each) => each !== site);
       this.#entries = this.#entries.filter(({ sites }) => sites.length > 0);
       this.#save();

@@ -94,6 +94,17 @@ describe('What setup writes', () => {
     assert.ok((await listing(root)).includes('srv/hg/repository'));
   });
 
+  it('stays where the file has a site of somebody else’s that needs it, until there is no such site', async () => {
+    const root = await machine();
+    const before = await listing(root);
+    addAll(root, 'a');
+    journal(root).undo('a', (path) => path.startsWith('/etc/init.d'));
+    assert.equal(await readFile(join(root, 'etc/f.toml'), 'utf8'), own);
+    assert.ok((await listing(root)).includes('etc/init.d/f'));
+    journal(root).undo('a');
+    assert.deepEqual(await listing(root), before);
+  });
+
   it('takes a directory with it that two sites have something in, whichever of them goes first', async () => {
     for (const [first, last] of [
       ['a', 'b'],
