@@ -21,7 +21,7 @@ const revisions = ['h', 'hp', 'hb', 'hpb'];
 const others = ['f', 'fp', 's', 'st', 'sr', 'o', 'opt', 'pg', 'sf', 'ds', 'by_tag', 'js', 'pf', 'a'];
 
 /** A revision of each kind and a file, so that every page is made as far as can be. */
-const rest = { a: 'shortlog', f: 'a', h: 'main', hb: 'main', hpb: 'main~1' } as const;
+const rest = { a: 'shortlog', f: 'a', h: 'main', hb: 'main', hpb: 'before' } as const;
 
 let directory: string;
 /** What git was given, one JSON array a line. */
@@ -30,14 +30,21 @@ let commandLines: string;
 before(async () => {
   directory = await temporaryDirectory();
   const one = join(directory, 'repos/one.git');
-  const work = await makeBareRepository(one, { a: 'a\n', '-n': 'a file with a dash\n', '*': 'a star\n' });
+  const work = await makeBareRepository(one, {
+    a: 'a\n',
+    '-n': 'a file with a dash\n',
+    '*': 'a star\n',
+    'a@{1}': 'at\n',
+  });
   await writeFile(join(work, 'a'), 'b\n');
   await git(['commit', '-q', '-a', '-m', 'Second'], work);
   await git(['checkout', '-q', '-b', 'side', 'main~1'], work);
   await git(['commit', '-q', '--allow-empty', '-m', 'Aside'], work);
   await git(['checkout', '-q', 'main'], work);
   await git(['merge', '-q', '--no-edit', 'side'], work);
-  await git(['push', '-q', one, 'main'], work);
+  await git(['config', 'core.logAllRefUpdates', 'true'], one);
+  await git(['push', '-q', one, 'main', 'main:modules/x', 'main~1:refs/heads/before'], work);
+  await git(['update-ref', 'ORIG_HEAD', 'main~1'], one);
   commandLines = join(directory, 'lines');
   const fake = join(directory, 'git');
   await writeFile(
@@ -187,6 +194,30 @@ for (const [kind, command] of Object.entries(kinds)) {
       assert.match(status(await get(served, '/', '', { ...posted, ...multipart }, parts)), /^40[05]$/);
       await get(served, '/one.git', '', { REDIRECT_QUERY_STRING: 'a=commit;h=--output=evil' });
       assert.deepEqual(await evilOptions(), []);
+    });
+
+    it('is refused with 404 where a revision is one that clones can’t have', async () => {
+      const past = ['HEAD@{1}', 'main@{0}', 'main@{yesterday}', '@{-1}', 'main@{u}', 'refs/heads/main@{0}'];
+      const left = [
+        'ORIG_HEAD',
+        'AUTO_MERGE',
+        'sequencer/head',
+        'worktrees/w/HEAD',
+        'rebase-merge/orig-head',
+      ];
+      const asked = [...past, ...left].flatMap((value, index) => [
+        ['/', queryOf({ p: 'one.git', ...rest, [revisions[index % revisions.length] ?? '']: value })],
+        [`/one.git/blob_plain/${value}:/a`, ''],
+        [`/one.git/blobdiff/${value}:/a..main:/a`, ''],
+        [`/one.git/snapshot/${value}.tgz`, ''],
+        [`/one.git/${value}`, ''],
+      ]);
+      for (const [path = '', query = ''] of own(asked)) {
+        const answer = await get(served, path, query);
+        assert.match(answer.stdout, /^Status: 404 [^]*past; name a branch/, path + query);
+      }
+      for (const path of ['tree/HEAD', 'tree/refs/heads/modules/x', 'shortlog/@', 'blob_plain/main:/a@{1}'])
+        assert.match(status(await get(served, `/one.git/${path}`, '')), /^200$/, path);
     });
 
     it('is refused with 403 where it searches by a regular expression, whose cost nobody can tell', async () => {
