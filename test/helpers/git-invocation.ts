@@ -135,4 +135,5 @@ export const steering = {
   MOD_PERL: '2',
   REDIRECT_QUERY_STRING: 'h=evil',
   REDIRECT_REDIRECT_QUERY_STRING: 'h=evil',
+  HTTP_X_FORWARDED_HOST: 'evil',
 };

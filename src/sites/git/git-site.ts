@@ -33,8 +33,12 @@ const STATIC = 'static';
 const BELOW_STATIC = `/${INDEX_FILE}/${STATIC}/`;
 const EXPORT_OK = 'git-daemon-export-ok';
 
-/** Params that would change what git and gitweb do and that no web server means for them; CGI.pm reads the last one. */
-const unwanted = /^(GIT.*|FCGI2CGI_.*|HOME|XDG_CONFIG_HOME|MOD_PERL|(REDIRECT_)+QUERY_STRING)$/;
+/**
+ * Params that would change what git and gitweb do and that no web server means for them. CGI.pm reads the last two: any
+ * browser can send a header by which all links would lead elsewhere.
+ */
+const unwanted =
+  /^(GIT.*|FCGI2CGI_.*|HOME|XDG_CONFIG_HOME|MOD_PERL|(REDIRECT_)+QUERY_STRING|HTTP_X_FORWARDED_HOST)$/;
 
 const lfs = /^\/+info\/lfs(?:\/|$)/;
 

@@ -120,6 +120,7 @@ describe('A page of a repository', () => {
       'MOD_PERL',
       'REDIRECT_QUERY_STRING',
       'REDIRECT_REDIRECT_QUERY_STRING',
+      'HTTP_X_FORWARDED_HOST',
     ]) {
       assert.equal(env[name], undefined, name);
     }
