@@ -31,7 +31,7 @@ const MAX_CONFIG_BYTES = 1_048_576;
 /** What git reads beside the files at the top; hooks are programs, and all else is read by those who made it. */
 const READ_DIRECTORIES = ['objects', 'refs', 'logs', 'info', 'reftable', 'worktrees'];
 
-/** What of objects is looked at for a list. */
+/** What of objects is looked at for a list; and all refs are, since git waits for a named pipe among them. */
 const OF_OBJECTS = ['', '/pack', '/info'];
 
 /** Looks at the repositories of one directory. */
@@ -123,7 +123,8 @@ export class GitRepositories {
     const objects = yield* this.#objects(common);
     if (typeof objects === 'string') return objects;
     const listed = objects.flatMap((directory) => OF_OBJECTS.map((name) => directory + name));
-    if (isListed) return yield* this.#trees.fault(listed, false);
+    const refs = [...own].flatMap((directory) => [`${directory}/refs`, `${directory}/reftable`]);
+    if (isListed) return (yield* this.#trees.fault(listed, false)) ?? (yield* this.#trees.fault(refs, true));
     const worktrees = yield* this.#worktreesFault(common);
     if (worktrees !== undefined) return worktrees;
     const read = [...own].flatMap((directory) => READ_DIRECTORIES.map((name) => `${directory}/${name}`));
@@ -239,7 +240,9 @@ export function includedPaths(text: ByteString): readonly ByteString[] | undefin
     else if (isInside && line !== '' && !/^[#;]/.test(line)) {
       const [name = '', ...rest] = line.split('=');
       const path = trimmed(rest.join('='), SPACE);
-      if (trimmed(name, SPACE).toLowerCase() !== 'path' || /["\\#;\0]|^[~%]|^$/.test(path)) return undefined;
+      // Before 2.45, git takes a tab for a space.
+      if (trimmed(name, SPACE).toLowerCase() !== 'path' || /["\\#;\0\t\r\v\f]|^[~%]|^$/.test(path))
+        return undefined;
       paths.push(path);
     }
   }

@@ -307,6 +307,8 @@ describe('A git repository', () => {
       '%(prefix)/x',
       '../../outside/config ; x',
       '../../outside/config # x',
+      // Older gits take these for spaces, and `outside` may well have such a name.
+      ...['\t', '\r', '\v', '\f'].map((space) => `../not${space}there`),
     ]) {
       assert.equal(await including(`[include]\npath = ${path}\n`), undefined, path);
     }
@@ -347,6 +349,17 @@ describe('A git repository', () => {
       assert.equal(await gitDirectory(`${root}/repos`, `${root}/repos/a`, true), undefined, name);
       await rm(`${root}/repos/a/objects/${name}`);
     }
+  });
+
+  it('is in no list where git would wait for a ref', async () => {
+    await makeTree(root, { ...bare('repos/a'), 'repos/a/refs/heads': 'directory' });
+    await makeTree(root, { 'repos/a/reftable': 'directory' });
+    for (const name of ['refs/heads/x', 'reftable/x.ref']) {
+      execFileSync('mkfifo', [`${root}/repos/a/${name}`]);
+      assert.equal(await gitDirectory(`${root}/repos`, `${root}/repos/a`, true), undefined, name);
+      await rm(`${root}/repos/a/${name}`);
+    }
+    assert.equal(await gitDirectory(`${root}/repos`, `${root}/repos/a`, true), `${root}/repos/a`);
   });
 
   it('is not waited for where a file is a named pipe', async () => {
