@@ -32,8 +32,11 @@ async function siteOf({ site, env, passEnv }: ServedSiteConfiguration): Promise<
   switch (site.kind) {
     case 'script':
       return scriptSite({ ...site, ...environment });
-    case 'worker':
-      return workerSite({ ...site, administrator: env });
+    case 'worker': {
+      const [name, ...args] = site.command;
+      const file = await findProgram(name, new Map([...environment.base, ...env]));
+      return workerSite({ ...site, command: [file, ...args], administrator: env });
+    }
     case 'dir':
       return directorySite({ ...site, ...environment });
     case 'hg':

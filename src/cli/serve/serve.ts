@@ -1,16 +1,13 @@
 /** Runs the daemon that a command describes: in the foreground, or as a process of its own. */
 
-import { stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
-
 import { formatAddress } from '../../daemon/listening/address.js';
-import { type Configuration, located, type ServedSiteConfiguration } from '../../daemon/configuration.js';
+import type { Configuration } from '../../daemon/configuration.js';
 import { type Identity, identityOf, isRoot } from '../../daemon/process/privileges.js';
 import type { LifeOptions } from '../../daemon/life.js';
 import { enterWorkingDirectory, setUmask } from '../../daemon/process/working-directory.js';
 import { PreviousProcess, ReceivedHandover } from '../../daemon/upgrade/socket-handover.js';
 import { isStartedAgain, startAgain, tellListening } from '../../daemon/upgrade/start-again.js';
-import { BridgeError, throwReasons } from '../../base/errors.js';
+import { BridgeError } from '../../base/errors.js';
 import { askMercurial } from '../../sites/hg/installation.js';
 import type { Run } from '../commands.js';
 import { readConfiguration } from '../configuration.js';
@@ -95,45 +92,19 @@ export async function lookAs(configuration: Configuration): Promise<void> {
  * Says what `configuration` serves, once all that it names was found to be there, by the user who would serve it; starts
  * nothing.
  *
- * @throws BridgeError for each site that could not start
+ * @throws BridgeError for all that could not start
  */
 async function check(file: string, configuration: Configuration): Promise<string> {
   // What somebody else could not start is not in order for them.
   if (configuration.user !== undefined) identityOf(configuration);
   await lookAs(configuration);
   enterWorkingDirectory(configuration.chdir);
-  const { makeSite } = await import('../../daemon/make-site.js');
-  throwReasons(
-    await Promise.allSettled([
-      ...configuration.sites.map(makeSite),
-      ...configuration.sites.map(checkSockets),
-    ]),
-  );
+  const { checkStart } = await import('../../daemon/check.js');
+  await checkStart(configuration, (line) => void process.stderr.write(`fcgi2cgi: ${line}\n`));
   const lines = configuration.sites.map(({ name = '', site, listen }) => {
     return `  ${[name, site.kind, ...listen.map(formatAddress)].join(' ')}\n`;
   });
   return `${file} is in order:\n${lines.join('')}`;
-}
-
-/**
- * Says which directories of Unix sockets are missing below /run, which the system empties when it starts.
- *
- * @throws BridgeError `ERR_LISTEN` where one is missing elsewhere
- */
-async function checkSockets(served: ServedSiteConfiguration): Promise<void> {
-  for (const address of served.listen) {
-    if (address.kind !== 'unix') continue;
-    const directory = dirname(address.path);
-    const isThere = await stat(directory).then(
-      (found) => found.isDirectory(),
-      () => false,
-    );
-    if (isThere) continue;
-    const message = `${formatAddress(address)}: there is no directory ${directory}`;
-    if (/^(\/var)?\/run\//.test(directory)) {
-      process.stderr.write(`fcgi2cgi: ${message}; the service has to make it (systemd: RuntimeDirectory=)\n`);
-    } else throw located(served, new BridgeError('ERR_LISTEN', `${message}; make it`));
-  }
 }
 
 /**

@@ -65,6 +65,7 @@ export function checkValue(option: Option<unknown>, item: Item): Checked {
   const { value } = item;
   if (form === 'list') {
     const items = value.kind === 'list' ? value.items : [item];
+    if (option.isRequired === true && items.length === 0) return wrong('this is empty; expected a value');
     const texts: string[] = [];
     for (const each of items) {
       if (each.value.kind !== 'text') return wrong('expected text in quotes, or a list of such', each);

@@ -1,9 +1,10 @@
 /** Where to listen: the ADDRESS of the command line; and which hosts may connect over TCP. */
 
+import { lookup } from 'node:dns/promises';
 import { BlockList, isIP, isIPv6 } from 'node:net';
 import { resolve } from 'node:path';
 
-import { BridgeError, OptionError } from '../../base/errors.js';
+import { BridgeError, OptionError, reasonOf } from '../../base/errors.js';
 
 export type Address =
   | { readonly kind: 'unix'; readonly path: string }
@@ -78,6 +79,11 @@ export function formatAddress(address: Address): string {
   }
 }
 
+export function cantListen(address: Address, cause: unknown): BridgeError {
+  const message = `${formatAddress(address)}: can't listen: ${reasonOf(cause)}`;
+  return new BridgeError('ERR_LISTEN', message, { cause });
+}
+
 const LOOPBACK = ['127.0.0.0/8', '::1'];
 
 /** The hosts that may connect; without any named, loopback alone. */
@@ -94,6 +100,13 @@ export class AllowFrom {
   allows(remoteAddress: string): boolean {
     const version = isIP(remoteAddress);
     return version !== 0 && this.#allowed.check(remoteAddress, version === 6 ? 'ipv6' : 'ipv4');
+  }
+
+  /** The IP address of a host to listen at. @throws BridgeError as `checkListening`, Error of the system */
+  async hostToBind(host: string): Promise<string> {
+    const { address } = await lookup(host);
+    this.checkListening(address);
+    return address;
   }
 
   /**

@@ -1,11 +1,10 @@
 /** One listening socket, whatever it is, and who may connect to it: bound first, read from only when all is ready. */
 
-import { lookup } from 'node:dns/promises';
 import { fstatSync } from 'node:fs';
 import type { Socket } from 'node:net';
 
 import { BridgeError, reasonOf } from '../../base/errors.js';
-import { type Address, type AllowFrom, formatAddress } from './address.js';
+import { type Address, type AllowFrom, cantListen, formatAddress } from './address.js';
 import { descriptorOf } from '../../posix/descriptors.js';
 import { PausableServer, pausedSocket } from './pausable-server.js';
 import { SocketFile, type SocketHandover, type UnixSocketOptions } from './socket-file.js';
@@ -232,8 +231,7 @@ export class Listener {
         return;
       }
       if (given.kind === 'systemd') throw new Error('nobody has taken the sockets that systemd has passed');
-      const { address: host } = await lookup(given.host);
-      allowFrom.checkListening(host);
+      const host = await allowFrom.hostToBind(given.host);
       this.#bound = await this.#server.listen({ host, port: given.port, ipv6Only: true });
     });
   }
@@ -243,8 +241,7 @@ export class Listener {
       await listen();
     } catch (cause) {
       this.#server.close();
-      const message = `${formatAddress(this.#given)}: can't listen: ${reasonOf(cause)}`;
-      throw new BridgeError('ERR_LISTEN', message, { cause });
+      throw cantListen(this.#given, cause);
     }
   }
 }

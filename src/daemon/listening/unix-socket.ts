@@ -20,6 +20,26 @@ import {
 /** The longest path that the system's `sockaddr_un` holds. */
 const MAX_PATH_BYTES = process.platform === 'linux' ? 107 : 103;
 
+const failedAt =
+  (path: string) =>
+  (why: string): BridgeError =>
+    new BridgeError('ERR_LISTEN', `unix:${path}: ${why}`);
+
+/** Finds out whether a socket may have that path, even if one listens there now. @throws BridgeError `ERR_LISTEN` */
+export async function requireSocketPath(path: string): Promise<void> {
+  const failed = failedAt(path);
+  requireShort([path], failed);
+  await socketAt(path, failed);
+}
+
+function requireShort(paths: readonly string[], failed: (why: string) => BridgeError): void {
+  const pathBytes = Math.max(...paths.map((each) => Buffer.byteLength(each)));
+  if (pathBytes <= MAX_PATH_BYTES) return;
+  throw failed(
+    `a socket's path may have ${String(MAX_PATH_BYTES)} bytes, this one needs ${String(pathBytes)}`,
+  );
+}
+
 /**
  * Binds `server` to `path`; a file there that nobody listens on is replaced. The socket is bound under a name of its
  * own and gets its path when owner and permissions are right.
@@ -31,19 +51,14 @@ export async function bindUnixSocket(
   path: string,
   options: UnixSocketOptions & { readonly backlog: number },
 ): Promise<SocketFile> {
-  const failed = (why: string): BridgeError => new BridgeError('ERR_LISTEN', `unix:${path}: ${why}`);
+  const failed = failedAt(path);
   const name = BEFORE_SOCKET + Math.random().toString(36).slice(2, 8);
   const beside = join(dirname(path), name);
   let place: SocketPlace | undefined;
   try {
     place = await socketPlaceAt(beside);
     const { path: temporary } = place;
-    const pathBytes = Math.max(Buffer.byteLength(path), Buffer.byteLength(temporary));
-    if (pathBytes > MAX_PATH_BYTES) {
-      throw failed(
-        `a socket's path may have ${String(MAX_PATH_BYTES)} bytes, this one needs ${String(pathBytes)}`,
-      );
-    }
+    requireShort([path, temporary], failed);
     await staleSocket(path, failed);
     await bind(server, temporary, options.backlog);
     await permit(temporary, options);
@@ -140,11 +155,15 @@ export async function takeAway(
 
 /** The socket at the path, if there is one, on which nobody listens. @throws what `failed` makes of anything else. */
 async function staleSocket(path: string, failed: (why: string) => BridgeError): Promise<Stats | undefined> {
-  const found = await lstat(path).catch(() => undefined);
-  if (found === undefined) return undefined;
-  if (!found.isSocket()) throw failed('the file there is no socket; choose another path or remove it');
-  if (await someoneListens(path)) {
+  const found = await socketAt(path, failed);
+  if (found !== undefined && (await someoneListens(path))) {
     throw failed('another process listens there; stop it first or choose another path');
   }
   return found;
+}
+
+async function socketAt(path: string, failed: (why: string) => BridgeError): Promise<Stats | undefined> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found?.isSocket() !== false) return found;
+  throw failed('the file there is no socket; choose another path or remove it');
 }

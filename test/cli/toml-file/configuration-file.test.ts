@@ -133,7 +133,7 @@ listen = [ # one a line
 
   it('can say whatever an option can', async () => {
     const strings = ({ form }: Option<unknown>): string =>
-      form === 'list' ? '[]' : form === 'flag' ? 'false' : '"/"';
+      form === 'list' ? '["/"]' : form === 'flag' ? 'false' : '"/"';
     for (const kind of siteKindNames) {
       const keys = rowsOf(siteKinds[kind]).map((row) => `${row.name} = ${strings(row)}\n`);
       const wrong = await problems(`[site.a]\nkind = "${kind}"\nlisten = "/a"\n${keys.join('')}`);
@@ -143,6 +143,17 @@ listen = [ # one a line
         kind,
       );
     }
+  });
+
+  it('is refused where a list is empty without which a site serves nothing', async () => {
+    const said = await problems(
+      '[site.a]\nkind = "dir"\nroot = []\nlisten = []\n[site.b]\nkind = "worker"\ncommand = []\nlisten = "/b"\n',
+    );
+    assert.deepEqual(said, [
+      '3:1: [site.a] root = []: this is empty; expected a value',
+      '4:1: [site.a] listen = []: this is empty; expected a value',
+      '7:1: [site.b] command = []: this is empty; expected a value',
+    ]);
   });
 
   it('is refused as a whole: all that is wrong is told, from top to bottom', async () => {
