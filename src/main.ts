@@ -3,6 +3,7 @@
 
 import { BridgeError } from './base/errors.js';
 import { reportFailure } from './cli/exit-status.js';
+import { outputWritten, watchOutput } from './cli/output.js';
 import { requireWorkingDirectory } from './daemon/process/working-directory.js';
 import { limitYoungGeneration } from './base/memory.js';
 import { heldThreads } from './base/threads.js';
@@ -15,7 +16,9 @@ async function main(): Promise<void> {
     requireWorkingDirectory();
     // Only now: yargs asks for the directory as soon as it is loaded.
     const { runCommand } = await import('./cli/command-line.js');
+    watchOutput();
     await runCommand(process.argv.slice(2));
+    await outputWritten();
     if (heldThreads() > 0) exitAtOnce(0);
     process.off('beforeExit', onStuck);
   } catch (error) {

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { before, describe, it } from 'node:test';
@@ -9,7 +11,8 @@ import { siteKinds } from '../../src/cli/options/site-kinds.js';
 import { rowsOf } from '../../src/cli/options/option.js';
 import { siteOptions } from '../../src/cli/options/site-options.js';
 import { ask } from '../helpers/ask.js';
-import { fixture, runBridge, startBridge } from '../helpers/bridge.js';
+import { commandLine, fixture, runBridge, startBridge } from '../helpers/bridge.js';
+import { runToEnd } from '../helpers/command.js';
 import { makeTree } from '../helpers/file-tree.js';
 import { runHere } from '../helpers/run-here.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -180,6 +183,41 @@ describe('A command that can’t be done ends with status 1 and one line:', () =
       ['dir', '--root', '/', '--pid-file', directory, ...listen],
       /--pid-file .* can't be written/,
     );
+  });
+});
+
+describe('Standard output', () => {
+  const printing = [
+    ['--help'],
+    ['rc', 'systemd'],
+    ['completion', 'bash'],
+    ['explain', 'script', '/bin/true', '--', '/'],
+  ];
+
+  it('that can’t be written ends the command with status 1 and one line', async () => {
+    const shell = ['-c', 'exec "$@" > /dev/full', 'sh'];
+    for (const args of printing) {
+      const { status, stderr } = await runToEnd('sh', [...shell, ...commandLine(args)]);
+      assert.match(
+        stderr,
+        /^(?:[^f].*\n)*fcgi2cgi: standard output can't be written: ENOSPC: .*\n$/,
+        args[0],
+      );
+      assert.equal(status, 1, args[0]);
+    }
+  });
+
+  it('whose reader has left keeps the command from nothing', async () => {
+    for (const args of printing) {
+      const [file, ...rest] = commandLine(args);
+      const child = spawn(file, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
+      child.stdout.destroy();
+      let stderr = '';
+      child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+      await once(child, 'close');
+      assert.equal(child.exitCode, 0, stderr);
+      assert.doesNotMatch(stderr, /EPIPE/);
+    }
   });
 });
 

@@ -7,11 +7,12 @@ import type { NameValues } from '../../base/bytes.js';
 import { OptionError } from '../../base/errors.js';
 import { Requester } from '../../fastcgi/requester.js';
 import type { Run } from '../commands.js';
+import { writeOut } from '../output.js';
 import { getOptions } from '../options/command-options.js';
 import { readOptions, type Values } from '../options/option.js';
 import { connectTo, type Exchange, exchange } from './exchange.js';
 import { type Data, lengthOf, openData, requestParams } from './request-params.js';
-import { type Sink, writeOut } from './response-reader.js';
+import type { Sink } from './response-reader.js';
 import { complaintOf, exitStatusOf, type Verdict } from './verdict.js';
 
 type Options = Values<typeof getOptions>;
@@ -149,7 +150,6 @@ const LF = 0x0a;
 
 /** Answers go to standard output, as fast as it takes them, and until its reader leaves. */
 function output(withHeader: boolean, messages: Messages): Sink {
-  process.stdout.on('error', () => undefined);
   return {
     header: (bytes) => (withHeader ? writeOut(bytes) : Promise.resolve(true)),
     body: writeOut,

@@ -1,7 +1,7 @@
 /** An answer as it comes: its bytes go on to where they are wanted, its header is understood. */
 
 import { ResponseHeaderReader } from '../../cgi/response-header.js';
-import { BridgeError, systemCodeOf } from '../../base/errors.js';
+import { BridgeError } from '../../base/errors.js';
 
 /** Where an answer goes; a promise of false says that nobody takes any more of it. */
 export interface Sink {
@@ -79,15 +79,4 @@ export class ResponseReader {
     this.#isBody = true;
     return all;
   }
-}
-
-/** Writes to standard output; resolves, when it was taken, to whether more of it is wanted. */
-export function writeOut(data: Buffer | string): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    process.stdout.write(data, (error) => {
-      if (!error) resolve(true);
-      else if (systemCodeOf(error) === 'EPIPE') resolve(false);
-      else reject(error);
-    });
-  });
 }

@@ -14,7 +14,7 @@ import { keepFromPrograms } from '../../posix/descriptors.js';
 import type { Run } from '../commands.js';
 import { ExitStatus } from '../exit-status.js';
 import { type Data, openData, requestParams } from '../get/request-params.js';
-import { writeOut } from '../get/response-reader.js';
+import { writeOut } from '../output.js';
 import { namedSite } from '../configuration.js';
 import { verifyOptions } from '../options/command-options.js';
 import { readOptions, type Values } from '../options/option.js';
@@ -53,7 +53,6 @@ export const runVerify: Run = async (given, words) => {
   }
   const print = options.json ? verifiedJson : formatVerified;
   const counts = { ...none };
-  process.stdout.on('error', () => undefined);
   const stoppedBy = await verifyAll({
     ...{ served, requests, data, repeat: options.repeat },
     tell: (params, verdict) => {
