@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 
@@ -12,7 +12,7 @@ import { ask, connect } from '../helpers/ask.js';
 import { fixture, runBridge, startBridge } from '../helpers/bridge.js';
 import { until, vanished } from '../helpers/processes.js';
 import { runHere } from '../helpers/run-here.js';
-import { answered, page, serve, type Served } from '../helpers/served.js';
+import { answered, page, serve, serveHere, type Served } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 interface Shown {
@@ -217,6 +217,27 @@ for family in text_string_to_metric_families(sys.stdin.read()):
     const gone = await status();
     assert.deepEqual([gone.status, gone.stderr.includes('there is no such socket')], [6, true]);
     assert.equal((await runHere(['status', '127.0.0.1:9000'])).status, 2);
+  });
+
+  it('asks nothing of another application, and passes on nothing that it says', async () => {
+    const file = join(await temporaryDirectory(), 'script');
+    await writeFile(
+      file,
+      '#!/bin/sh\necho "$REQUEST_METHOD" >> "$0.asked"\nprintf "Content-Type: text/plain\\n\\npage"\n',
+      {
+        mode: 0o755,
+      },
+    );
+    const { socket } = await serveHere(['script', file]);
+    for (const args of [[], ['--json'], ['--cancel', 'abc']]) {
+      const told = await runHere(['status', socket, ...args]);
+      assert.deepEqual(told, {
+        status: 5,
+        stdout: '',
+        stderr: `fcgi2cgi: unix:${socket}: this is no control socket; name the one of --control\n`,
+      });
+    }
+    assert.equal(await readFile(`${file}.asked`, 'utf8'), 'GET\nGET\nGET\n');
   });
 
   it('works while the daemon stops, and no health is claimed then', async () => {

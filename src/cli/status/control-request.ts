@@ -1,8 +1,9 @@
 /** Asks a daemon's control socket what it is doing, or to end a request, and prints what it says. */
 
 import { OptionError } from '../../base/errors.js';
+import { formatAddress } from '../../daemon/listening/address.js';
 import { Requester } from '../../fastcgi/requester.js';
-import type { Sink } from '../get/response-reader.js';
+import { CONTROL_FIELD } from '../../observe/status/status.js';
 import { connectTo, exchange } from '../get/exchange.js';
 import { requestParams } from '../get/request-params.js';
 import { complaintOf, exitStatusOf, type Verdict } from '../get/verdict.js';
@@ -10,33 +11,72 @@ import type { Run } from '../commands.js';
 import { statusOptions } from '../options/command-options.js';
 import { readOptions, type Values } from '../options/option.js';
 
+/** What a control socket is asked for. */
+interface Asked {
+  readonly method: string;
+  readonly target: string;
+}
+
+/** What has come of it; `said` is the answer's own word. */
+interface Told {
+  readonly verdict: Verdict;
+  readonly said: Buffer;
+}
+
 /** Runs the command. @throws BridgeError `ERR_USAGE` */
 export const runStatus: Run = async (given) => {
   const options = readOptions(statusOptions, given);
-  const request = requestOf(options);
-  const socket = await connectTo(options.address, options.timeoutMs);
-  if ('kind' in socket) return complain(socket);
-  const requester = new Requester(socket);
-  const body: Buffer[] = [];
-  const { verdict } = await exchange(requester, {
-    params: await requestParams({ ...request, headers: [], params: [], body: undefined }),
-    body: undefined,
-    keepConn: false,
-    sink: into(body),
-  });
-  requester.close();
-  const said = Buffer.concat(body);
-  if (verdict.kind === 'answered' && verdict.status < 400) {
-    process.stdout.write(said);
-    return exitStatusOf(verdict);
-  }
-  return complain(verdict, said.toString().trim());
+  const asked = requestOf(options);
+  // A script must not be sent what only a control socket is to do.
+  let told = asked.method === 'GET' ? undefined : await ask(options, STATUS);
+  if (told === undefined || isDone(told.verdict)) told = await ask(options, asked);
+  const { verdict, said } = told;
+  if (!isDone(verdict)) return complain(verdict, said.toString().trim());
+  process.stdout.write(said);
+  return exitStatusOf(verdict);
 };
 
-function requestOf({ json, prometheus, cancel }: Values<typeof statusOptions>): {
-  readonly method: string;
-  readonly target: string;
-} {
+const STATUS: Asked = { method: 'GET', target: '/?format=text' };
+
+function isDone(verdict: Verdict): boolean {
+  return verdict.kind === 'answered' && verdict.status < 400;
+}
+
+/** One request on a connection of its own; what another application than a control socket says is not passed on. */
+async function ask({ address, timeoutMs }: Values<typeof statusOptions>, asked: Asked): Promise<Told> {
+  const socket = await connectTo(address, timeoutMs);
+  const nothing = Buffer.alloc(0);
+  if ('kind' in socket) return { verdict: socket, said: nothing };
+  const requester = new Requester(socket);
+  const body: Buffer[] = [];
+  let header = '';
+  const taken = Promise.resolve(true);
+  const { verdict } = await exchange(requester, {
+    params: await requestParams({ ...asked, headers: [], params: [], body: undefined }),
+    body: undefined,
+    keepConn: false,
+    sink: {
+      header: (bytes) => {
+        header = bytes.toString('latin1');
+        return taken;
+      },
+      body: (bytes) => {
+        body.push(bytes);
+        return taken;
+      },
+      stderr: () => undefined,
+    },
+  });
+  requester.close();
+  if (header.split('\r\n').some((field) => field.startsWith(`${CONTROL_FIELD}:`))) {
+    return { verdict, said: Buffer.concat(body) };
+  }
+  if (verdict.kind !== 'answered') return { verdict, said: nothing };
+  const why = `${formatAddress(address)}: this is no control socket; name the one of --control`;
+  return { verdict: { kind: 'protocol', why }, said: nothing };
+}
+
+function requestOf({ json, prometheus, cancel }: Values<typeof statusOptions>): Asked {
   if (cancel !== undefined) {
     if (json || prometheus) throw exclusive('cancel', 'its response is one line');
     return { method: 'POST', target: `/cancel?id=${encodeURIComponent(cancel)}` };
@@ -53,20 +93,7 @@ function exclusive(option: string, why: string): OptionError {
   });
 }
 
-/** `said` is the answer's own word. */
 function complain(verdict: Verdict, said = ''): number {
   process.stderr.write(`fcgi2cgi: ${said || (complaintOf(verdict) ?? '')}\n`);
   return exitStatusOf(verdict);
-}
-
-function into(body: Buffer[]): Sink {
-  const taken = Promise.resolve(true);
-  return {
-    header: () => taken,
-    body: (bytes) => {
-      body.push(bytes);
-      return taken;
-    },
-    stderr: (bytes) => void process.stderr.write(bytes),
-  };
 }

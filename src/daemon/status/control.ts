@@ -11,6 +11,7 @@ import { REQUEST_BYTES } from '../../fastcgi/params.js';
 import type { Request } from '../../fastcgi/request.js';
 import type { Log } from '../../observe/log.js';
 import { duration } from '../../observe/status/quantities.js';
+import { CONTROL_FIELD } from '../../observe/status/status.js';
 import { requestPath } from '../../sites/request-path.js';
 import { AllowFrom } from '../listening/address.js';
 import type { ControlConfiguration } from '../configuration.js';
@@ -115,8 +116,11 @@ export class Control {
       this.#log.error({ stack: error instanceof Error ? error.stack : undefined }, 'control socket: failed');
       answer = plain(500, 'the daemon failed; its log has the reason\n');
     }
+    const response = { ...answer, fields: [...answer.fields, [CONTROL_FIELD, '1'] as const] };
     if (!request.stdout.destroyed)
-      request.stdout.write(documentBytes(answer, { headOnly: valueOf(params, 'REQUEST_METHOD') === 'HEAD' }));
+      request.stdout.write(
+        documentBytes(response, { headOnly: valueOf(params, 'REQUEST_METHOD') === 'HEAD' }),
+      );
     await request.end(0);
   }
 }

@@ -3,6 +3,9 @@
 import type { ResultWord } from '../../base/results.js';
 import type { WarmStatus, WorkersStatus } from '../../base/runner-status.js';
 
+/** The field by which a response shows that it is from a control socket. */
+export const CONTROL_FIELD = 'FCGI2CGI-Control';
+
 /** Times are in milliseconds, sizes in bytes; whatever has come from the network is text that nobody has checked. */
 export interface Status {
   readonly version: string;
