@@ -148,7 +148,7 @@ ${table(
 )}
 <p>${String(site.processesStarted)} processes started${warm === undefined ? '' : `, ${String(warm.forks)} of them forked`}; ${size(counts.receivedBytes)} in, ${size(counts.sentBytes)} out</p>
 ${
-  counts.total.count === 0
+  counts.ended.length === 0
     ? '<p class="quiet">No request has ended.</p>'
     : `${table(
         ['ended', ...classes.map((each) => `#${each}`)],

@@ -24,6 +24,8 @@ export class Metrics {
   readonly #firstByte: Histogram<'site'>;
   readonly #total: Histogram<'site'>;
   readonly #setGauges: (status: Status) => void;
+  /** Those that have series. */
+  readonly #sites = new Set<string>();
 
   private constructor(client: Client) {
     this.#registry = new client.Registry();
@@ -67,7 +69,9 @@ export class Metrics {
     // A series that is there from the start, and not only with the first event, is one that rates can be made of.
     this.#ended.inc({ site, end: 'completed', status: '2xx' }, 0);
     for (const counter of [this.#received, this.#sent]) counter.inc(bySite, 0);
-    for (const histogram of [this.#firstByte, this.#total]) histogram.zero(bySite);
+    // A site that is made again goes on with what was counted; `zero` would take that away.
+    if (!this.#sites.has(site)) for (const each of [this.#firstByte, this.#total]) each.zero(bySite);
+    this.#sites.add(site);
     return ({ end, status, inBytes, outBytes, firstMs, totalMs }) => {
       this.#ended.inc({ site, end, status: statusClass(status) });
       this.#received.inc(bySite, inBytes);

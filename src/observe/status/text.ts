@@ -84,7 +84,7 @@ function siteLines(site: SiteStatus): readonly string[] {
     ...graphs(site),
     `  carried      ${size(counts.receivedBytes)} in, ${size(counts.sentBytes)} out`,
     `  processes    ${String(site.processesStarted)} started${warm === undefined ? '' : `, ${String(warm.forks)} of them forked`}`,
-    ...(counts.total.count === 0
+    ...(counts.ended.length === 0
       ? ['  requests     none has ended']
       : [
           `  first byte   ${percentiles(counts.firstByte) || 'none'}`,

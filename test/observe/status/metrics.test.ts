@@ -43,6 +43,14 @@ describe('The metrics', () => {
     ]);
   });
 
+  it('go on with what was counted of a site that is made again', async () => {
+    const metrics = await Metrics.open();
+    metrics.counter('one')(ended);
+    metrics.counter('one')(ended);
+    const { ended: all, firstByte, total } = await metrics.countsOf('one');
+    assert.deepEqual([all[0]?.requests, firstByte.count, total.count], [2, 2, 2]);
+  });
+
   it('have a series for each site before its first request', async () => {
     const metrics = await Metrics.open();
     metrics.counter('idle');
