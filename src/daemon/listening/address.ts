@@ -121,11 +121,11 @@ export class AllowFrom {
   }
 
   #add(entry: string, source: string): void {
-    const [address = '', bits] = entry.split('/');
+    const [address = '', bits, ...rest] = entry.split('/');
     const version = isIP(address);
     const maxBits = version === 6 ? 128 : 32;
     const isPrefix = bits === undefined || (/^\d+$/.test(bits) && Number(bits) <= maxBits);
-    if (version === 0 || !isPrefix) {
+    if (version === 0 || !isPrefix || rest.length > 0) {
       const why = 'expected an IP address or ADDRESS/BITS, as in 192.0.2.0/24';
       throw new OptionError('ERR_USAGE', { option: 'allow-from', value: entry, why, shown: source });
     }
