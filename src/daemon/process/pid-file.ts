@@ -137,6 +137,7 @@ export async function runningDaemon(path: string): Promise<number> {
   const holder = await holderOf(path).catch((error: unknown) => {
     throw failed(`can't be read: ${reasonOf(error)}; is it the --pid-file of a daemon that runs?`);
   });
+  if (!(holder > 0)) throw failed('it names no process; is it the --pid-file of a daemon that runs?');
   if (await isDaemon(holder)) return holder;
   throw failed(
     `no fcgi2cgi runs as process ${String(holder)}; it may have crashed, or the file may be another one's`,

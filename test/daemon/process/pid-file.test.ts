@@ -191,6 +191,13 @@ describe('The pid file', () => {
     assert.deepEqual(await readdir(directory), ['pid']);
   });
 
+  it('names no daemon where it holds no process id', async () => {
+    for (const content of ['', 'none\n', '0\n', '-1\n']) {
+      await writeFile(path, content);
+      await assert.rejects(runningDaemon(path), { code: 'ERR_PID_FILE', message: /: it names no process; / });
+    }
+  });
+
   it('is left alone at the end where somebody else’s has taken its place', async () => {
     const file = await PidFile.hold(path);
     await writeFile(path, '1\n');
