@@ -1,6 +1,7 @@
 /** The access log: one line for each request, written when it has ended. */
 
 import type { ResultWord } from '../base/results.js';
+import { reasonOf } from '../base/errors.js';
 import { quoted, visible } from './escape.js';
 import { LineFile } from './line-file.js';
 
@@ -48,17 +49,24 @@ export interface OpenAccessLog extends AccessLog {
 }
 
 /**
- * Opens the access log, or none for the time being; each line is written before the call returns.
+ * Opens the access log, or none for the time being; each line is written before the call returns. `onLost` is told why, when
+ * the first line can't be, and again after one that could.
  *
  * @throws BridgeError `ERR_LOG_FILE`
  */
-export function openAccessLog(options: AccessLogOptions | null): OpenAccessLog {
+export function openAccessLog(
+  options: AccessLogOptions | null,
+  onLost: (why: string) => void = () => undefined,
+): OpenAccessLog {
+  let isLosing = false;
   let lines = options === null ? undefined : open(options);
   let lineOf = formOf(options);
   const log = {
     isOpen: options !== null,
     write: (access: Access) => {
-      lines?.write(lineOf(new Date().toISOString(), access));
+      const error = lines?.write(lineOf(new Date().toISOString(), access));
+      if (error !== undefined && !isLosing) onLost(`--access-log loses lines: ${reasonOf(error)}`);
+      isLosing = error !== undefined;
     },
     reopen: (others?: AccessLogOptions | null) => {
       if (others === undefined) {

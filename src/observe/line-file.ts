@@ -23,8 +23,11 @@ export class LineFile {
     this.#descriptor = this.#open(path);
   }
 
-  /** Appends one line; what can't be written (the disk is full, the reader has left) is lost and costs nothing else. */
-  write(line: string): void {
+  /**
+   * Appends one line; what can't be written (the disk is full, the reader has left) is lost and costs nothing else. Returns
+   * why it was not.
+   */
+  write(line: string): unknown {
     // A line that was cut off must not swallow the next one.
     const bytes = Buffer.from(`${this.#isTorn ? '\n' : ''}${line}\n`);
     let writtenBytes = 0;
@@ -33,8 +36,10 @@ export class LineFile {
         writtenBytes += writeSome(this.#descriptor, bytes.subarray(writtenBytes));
       }
       this.#isTorn = false;
-    } catch {
+      return undefined;
+    } catch (error) {
       this.#isTorn ||= writtenBytes > 0;
+      return error;
     }
   }
 

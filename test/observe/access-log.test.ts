@@ -150,6 +150,19 @@ describe('The access log', () => {
     assert.match(readFileSync(file, 'utf8'), /^[^\n]* aborted -\n$/);
   });
 
+  it('that can’t be written says so once, and again after it could', () => {
+    const lost: string[] = [];
+    const log = openAccessLog({ file: '/dev/full', format: 'text' }, (why) => lost.push(why));
+    for (const access of [answered, unknown]) log.write(access);
+    log.reopen({ file, format: 'text' });
+    log.write(answered);
+    log.reopen({ file: '/dev/full', format: 'text' });
+    log.write(answered);
+    assert.equal(lost.length, 2);
+    assert.match(lost[0] ?? '', /^--access-log loses lines: ENOSPC: /);
+    assert.equal(lines().length, 1);
+  });
+
   it('that can’t be opened is an error that names the option and the file', () => {
     assert.throws(() => openAccessLog({ file: `${file}/below/log`, format: 'text' }), {
       code: 'ERR_LOG_FILE',

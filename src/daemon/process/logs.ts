@@ -19,7 +19,9 @@ export class Logs {
   /** Opens both. @throws BridgeError `ERR_LOG_FILE` */
   constructor(configuration: LogConfiguration) {
     this.log = openLog(configuration.log);
-    this.accessLog = openAccessLog(accessLogOf(configuration));
+    this.accessLog = openAccessLog(accessLogOf(configuration), (why) => {
+      this.log.error({ code: 'ERR_LOG_FILE' }, why);
+    });
     this.#configuration = configuration;
   }
 
