@@ -32,6 +32,8 @@ export interface Parser<T> {
   (text: string, place: Place): T;
   /** All texts that mean something, where these are few. */
   readonly choices?: readonly string[];
+  /** Whether a text may be a number, or a number and its unit: a TOML file may have that number without quotes. */
+  readonly isNumeric?: boolean;
 }
 
 /** What `parse` makes of a text: one element, or none where the text is wrong and that was reported. */
@@ -45,6 +47,7 @@ export interface Option<T> {
   readonly name: string;
   readonly form: 'flag' | 'text' | 'list';
   readonly choices?: readonly string[] | undefined;
+  readonly isNumeric?: boolean | undefined;
   /** As it would be written. */
   readonly default?: string | undefined;
   /** What the help says in place of a default. */
@@ -76,7 +79,8 @@ export function value<T>(
 ): Option<T> {
   // Where it is wrong and that was reported, nobody uses what is read.
   const read = (given: GivenValue = usual, attempt: Read): T => attempt(String(given), parse)[0] as T;
-  return { group, name, form: 'text', choices: parse.choices, default: usual, description, read };
+  const { choices, isNumeric } = parse;
+  return { group, name, form: 'text', choices, isNumeric, default: usual, description, read };
 }
 
 /** A value that may be missing, which is undefined then; `shownDefault` says what holds instead. */
@@ -89,7 +93,8 @@ export function optional<T>(
 ): Option<T | undefined> {
   const read = (given: GivenValue | undefined, attempt: Read): T | undefined =>
     given === undefined ? undefined : attempt(String(given), parse)[0];
-  return { group, name, form: 'text', choices: parse.choices, shownDefault, description, read };
+  const { choices, isNumeric } = parse;
+  return { group, name, form: 'text', choices, isNumeric, shownDefault, description, read };
 }
 
 /** A value that has to be given. */

@@ -29,32 +29,41 @@ export function oneOf<const Word extends string>(...choices: readonly Word[]): P
   return Object.assign((given: string) => given as Word, { choices });
 }
 
+const numeric = <T>(parse: Parser<T>): Parser<T> => Object.assign(parse, { isNumeric: true });
+
+/** What `change` makes of what another parser reads. */
+export function changed<T, U>(parse: Parser<T>, change: (value: T) => U): Parser<U> {
+  return Object.assign((given: string, place: Place) => change(parse(given, place)), { ...parse });
+}
+
 /** Milliseconds of `500ms`, `30s`, `5m`, `1.5h`; `0` for none. */
-export const durationMs: Parser<number> = (given, place) => {
+export const durationMs = numeric((given: string, place: Place): number => {
   if (given === '0') return 0;
   const value = /^\d+(\.\d+)?(ms|s|m|h|d)$/.test(given) ? ms(given as StringValue) : Number.NaN;
   // A timer of Node's holds 31 bits of milliseconds; a longer one would fire at once.
   if (value >= 1 && value <= 0x7fff_ffff) return Math.round(value);
   const why = 'expected a duration with its unit, as in 500ms, 30s, 5m or 1h (at most 24d), or 0 for none';
   throw wrong(place, given, why);
-};
+});
 
 /** Bytes of `512b`, `64kb`, `1mb`. */
-export const sizeBytes: Parser<number> = (given, place) => {
+export const sizeBytes = numeric((given: string, place: Place): number => {
   const value = /^\d+(\.\d+)?(b|kb|mb|gb)$/i.test(given) ? bytes.parse(given) : null;
+  if (value !== null && value > Number.MAX_SAFE_INTEGER) {
+    throw wrong(place, given, 'expected a size of less than 8388608gb');
+  }
   if (value !== null && value >= 1) return value;
   throw wrong(place, given, 'expected a size with its unit, as in 512b, 64kb or 1mb');
-};
+});
 
 /** A whole number of at least `least`, and at most `most`. */
-export const count =
-  (least: number, most?: number): Parser<number> =>
-  (given, place) => {
+export const count = (least: number, most?: number): Parser<number> =>
+  numeric((given, place) => {
     const value = /^\d{1,9}$/.test(given) ? Number(given) : Number.NaN;
     if (value >= least && value <= (most ?? value)) return value;
     const range = most === undefined ? `${String(least)} or more` : `${String(least)} to ${String(most)}`;
     throw wrong(place, given, `expected a whole number, ${range}`);
-  };
+  });
 
 /** Permissions that new files don't get, in octal; not those of their owner. */
 export const umask: Parser<number> = (given, place) => {

@@ -5,7 +5,7 @@ import { isLegalName } from '../../cgi/invocation.js';
 import { AllowFrom, parseAddress } from '../../daemon/listening/address.js';
 import { spawnMethods } from '../../process/start-process.js';
 import { list, optional, type Parser, value } from './option.js';
-import { count, durationMs, fileMode, oneOf, sizeBytes, text, uriPath, wrong } from './parsers.js';
+import { changed, count, durationMs, fileMode, oneOf, sizeBytes, text, uriPath, wrong } from './parsers.js';
 
 const [LISTENING, LIMITS, TIMES, PROGRAMS, STATUS] = ['Listening', 'Limits', 'Times', 'Programs', 'Status'];
 
@@ -52,9 +52,9 @@ export const siteOptions = {
     memoryBytes: optional(LIMITS, 'max-memory', sizeBytes,
       'Memory (address space) of each process of a program', 'none'),
     // The system counts whole seconds.
-    cpuSeconds: value(LIMITS, 'max-cpu', (given, place) => Math.ceil(durationMs(given, place) / 1_000) || undefined, '0',
+    cpuSeconds: value(LIMITS, 'max-cpu', changed(durationMs, (ms) => Math.ceil(ms / 1_000) || undefined), '0',
       'Processor time of each process of a program'),
-    niceness: value(LIMITS, 'nice', (given, place) => count(0, MAX_NICENESS)(given, place) || undefined, '5',
+    niceness: value(LIMITS, 'nice', changed(count(0, MAX_NICENESS), (niceness) => niceness || undefined), '5',
       'How much nicer than the daemon each process of a program is, 0 to 19'),
   },
   maxQueue: value(LIMITS, 'max-queue', count(0), '3072', 'Requests that wait for a process'),

@@ -61,7 +61,7 @@ export type Checked =
 
 export function checkValue(option: Option<unknown>, item: Item): Checked {
   const wrong = (why: string, at = item): Checked => ({ why, item: at });
-  const { form, choices, default: usual = '' } = option;
+  const { form, choices, isNumeric, default: usual = '' } = option;
   const { value } = item;
   if (form === 'list') {
     const items = value.kind === 'list' ? value.items : [item];
@@ -77,7 +77,9 @@ export function checkValue(option: Option<unknown>, item: Item): Checked {
   if (form === 'flag') {
     return value.kind === 'boolean' ? { given: value.isTrue } : wrong('expected true or false');
   }
-  const text = textOf(usual, item);
+  // Permissions have to be quoted, since TOML's octal is another.
+  const isText = value.kind === 'text' || (value.kind === 'number' && isNumeric === true);
+  const text = isText ? value.text : undefined;
   if (text === undefined) return wrong(`expected text in quotes${usual === '' ? '' : `, as in "${usual}"`}`);
   if (choices !== undefined) {
     const expected = choices.map((choice) => `"${choice}"`).join(', ');
@@ -87,10 +89,4 @@ export function checkValue(option: Option<unknown>, item: Item): Checked {
   }
   if (text === '' && option.default !== '') return wrong('this is empty; expected a value');
   return { given: text };
-}
-
-/** Quantities may stand without quotes where they are numbers; permissions may not, since TOML's octal is another. */
-function textOf(usual: string, { value }: Item): string | undefined {
-  if (value.kind === 'text') return value.text;
-  return value.kind === 'number' && /^(0|[1-9]\d*[a-z]*)$/.test(usual) ? value.text : undefined;
 }

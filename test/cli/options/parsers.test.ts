@@ -82,6 +82,11 @@ describe('A size', () => {
     const wrong = ['', '0', '0b', '0.5b', '64', '64k', '-1kb', '1 kb', 'kb', '1kb\n', '1tb', '1e3kb'];
     refuses(sizeBytes, /a size with its unit, as in 512b, 64kb or 1mb$/, wrong);
   });
+
+  it('is at most what can be counted by bytes', () => {
+    assert.equal(sizeBytes('8388607gb', place), 8_388_607 * 1024 ** 3);
+    refuses(sizeBytes, /less than 8388608gb$/, ['8388608gb', '99999999999gb', `${'9'.repeat(400)}b`]);
+  });
 });
 
 describe('A count', () => {

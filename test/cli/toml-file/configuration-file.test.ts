@@ -123,6 +123,17 @@ listen = [ # one a line
     );
   });
 
+  it('has numbers without quotes, whether the option has a number by default or not', async () => {
+    const { sites, maxProcessesTotal } = await read(
+      `max-processes-total = 64\n${site}max-connections = 100\nnice = 7\nmax-cpu = 0\n`,
+    );
+    assert.deepEqual([maxProcessesTotal, sites[0]?.maxConnections, sites[0]?.limits.niceness], [64, 100, 7]);
+    assert.deepEqual(await problems(`${site}max-memory = 100\nsocket-mode = 660\n`), [
+      '5:1: [site.a] max-memory = 100: expected a size with its unit, as in 512b, 64kb or 1mb',
+      '6:1: [site.a] socket-mode = 660: expected text in quotes, as in "0660"',
+    ]);
+  });
+
   it('is overridden by the command line where that is about the whole daemon', async () => {
     const { log, pidFile } = await read(
       `log-level = "debug"\npid-file = "pid"\n${site}`,
