@@ -1,7 +1,8 @@
 /** Processes and their groups: what is left of them, what they use, and signals to all of a group. */
 
 import { readdirSync, readFileSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 
 import { systemCodeOf } from '../base/errors.js';
 import { loadLibC } from '../posix/libc.js';
@@ -26,22 +27,62 @@ export function trySignal(target: number, signal: NodeJS.Signals | 0): boolean {
 
 /**
  * Whether a process of the group still runs. A signal reaches also those that have ended and that nobody has waited
- * for, and where process 1 is no init that may be so for ever: Linux's /proc tells them apart, elsewhere they count.
+ * for, and where process 1 is no init that may be so for ever: Linux's /proc tells them apart. Elsewhere, and where a
+ * descriptor is lacking to look there, they count.
  */
 export async function groupRuns(group: number): Promise<boolean> {
   if (!trySignal(-group, 0)) return false;
-  const ids = await readdir('/proc').catch((): string[] => []);
-  if (!ids.includes('self')) return true;
-  const running = await Promise.all(
-    ids.map(async (id) => {
-      if (!/^\d+$/.test(id)) return false;
-      const [state = '', , processGroup] = fieldsOf(
-        await readFile(`/proc/${id}/stat`, 'latin1').catch(() => ''),
-      );
-      return Number(processGroup) === group && !/[ZX]/.test(state);
-    }),
-  );
-  return running.includes(true);
+  const running = await runningGroups();
+  return running?.has(group) !== false;
+}
+
+/** What is read of /proc before the event loop has another turn. */
+const SLICE_MS = 1;
+/** Each look is followed by a rest of this many times its length: there may be thousands of processes. */
+const REST = 4;
+
+type Groups = ReadonlySet<number> | undefined;
+
+let lastLook: Promise<unknown> = Promise.resolve();
+let nextLook: Promise<Groups> | undefined;
+
+/** All who ask before a look has begun share it. */
+function runningGroups(): Promise<Groups> {
+  return (nextLook ??= lastLook.then(() => {
+    nextLook = undefined;
+    const begin = performance.now();
+    const look = readRunningGroups().catch(() => undefined);
+    lastLook = look.then(() => delay(REST * (performance.now() - begin), undefined, { ref: false }));
+    return look;
+  }));
+}
+
+/** The groups of which a process runs, or undefined where there is no /proc. @throws Error where not all of it can be read. */
+async function readRunningGroups(): Promise<Groups> {
+  const ids = await readdir('/proc');
+  if (!ids.includes('self')) return undefined;
+  const groups = new Set<number>();
+  let begin = performance.now();
+  for (const id of ids) {
+    if (!/^\d+$/.test(id)) continue;
+    if (performance.now() - begin > SLICE_MS) {
+      await turn();
+      begin = performance.now();
+    }
+    const [state = 'X', , processGroup] = fieldsOf(readStat(id));
+    if (!/[ZX]/.test(state)) groups.add(Number(processGroup));
+  }
+  return groups;
+}
+
+/** Empty for a process that is gone. */
+function readStat(id: string): string {
+  try {
+    return readFileSync(`/proc/${id}/stat`, 'latin1');
+  } catch (error) {
+    if (['ENOENT', 'ESRCH'].includes(systemCodeOf(error) ?? '')) return '';
+    throw error;
+  }
 }
 
 /** `PF_EXITING` of Linux, in the flags of proc(5): set from before a process's descriptors are closed. */

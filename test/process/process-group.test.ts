@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { describe, it } from 'node:test';
+import fs from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
+import { describe, it, mock } from 'node:test';
 
 import { exists, groupRuns, hasEnded, isEnding, trySignal } from '../../src/process/process-group.js';
 import { startZombie } from '../helpers/zombie.js';
@@ -38,6 +40,66 @@ describe('A process group', () => {
       parent.stdin.end();
       await once(parent, 'exit');
     }
+  });
+});
+
+describe('/proc', () => {
+  const failing = (code: string) => (): never => {
+    throw Object.assign(new Error(code), { code });
+  };
+
+  /** With the functions of `node:fs` that read /proc taken over. */
+  async function reading<T>(
+    functions: { readFileSync?: () => string; readdir?: () => Promise<string[]> },
+    asked: () => Promise<T>,
+  ): Promise<T> {
+    const { readFileSync = fs.readFileSync, readdir = fs.promises.readdir } = functions;
+    const read = mock.method(fs, 'readFileSync', readFileSync as never);
+    const list = mock.method(fs.promises, 'readdir', readdir as never);
+    syncBuiltinESMExports();
+    try {
+      return await asked();
+    } finally {
+      read.mock.restore();
+      list.mock.restore();
+      syncBuiltinESMExports();
+    }
+  }
+
+  it('says of no group that it is gone where it can’t be read', async () => {
+    const child = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
+    const asked = (): Promise<boolean> => groupRuns(child.pid ?? 0);
+    assert.equal(await reading({ readFileSync: failing('EMFILE') }, asked), true);
+    assert.equal(await reading({ readdir: failing('EMFILE') }, asked), true);
+    assert.equal(await reading({ readFileSync: failing('ENOENT') }, asked), false);
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+  });
+
+  it('is read once for all groups that are asked for, and other work goes on meanwhile', async () => {
+    const child = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
+    let turns = 0;
+    let lists = 0;
+    const seenAt: number[] = [];
+    let next = setImmediate(function count() {
+      turns += 1;
+      next = setImmediate(count);
+    });
+    const readdir = (): Promise<string[]> => {
+      lists += 1;
+      return Promise.resolve(['self', ...Array.from({ length: 3_000 }, (_, index) => String(index))]);
+    };
+    const readFileSync = (): string => {
+      seenAt.push(turns);
+      return `1 (sh) S 1 ${String(child.pid)} ${'0 '.repeat(Math.max(0, 3_000 - seenAt.length))}`;
+    };
+    const groups = Array.from({ length: 30 }, () => child.pid ?? 0);
+    const running = await reading({ readdir, readFileSync }, () => Promise.all(groups.map(groupRuns)));
+    clearImmediate(next);
+    assert.deepEqual([lists, new Set(running)], [1, new Set([true])]);
+    assert.ok((seenAt.at(-1) ?? 0) > (seenAt[0] ?? 0));
+    child.kill('SIGKILL');
+    await once(child, 'exit');
   });
 });
 
