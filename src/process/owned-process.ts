@@ -8,6 +8,8 @@ import { groupRuns, hasEnded, trySignal } from './process-group.js';
 
 /** The longest pause between looks at a process group that has lost its leader: nothing reports its end. */
 const MAX_GROUP_POLL_MS = 200;
+/** The pause between looks at one that nobody ends yet: the system gives each number again only after all others. */
+const WATCH_MS = 1_000;
 
 /** What the code that has started a program hands over; `Input` is undefined where its standard input is no pipe. */
 export interface StartedProgram<Input extends Writable | undefined = Writable> {
@@ -38,7 +40,10 @@ export class OwnedProcess<Input extends Writable | undefined = Writable> {
   readonly exited: Promise<ExitStatus>;
 
   #terminating: Promise<void> | undefined;
+  #isReaped = false;
   #groupIsGone = false;
+  /** Runs while what is left of the group may still have to be ended. */
+  #watch: NodeJS.Timeout | undefined;
 
   constructor({ pid, stdin, stdout, stderr, exited }: StartedProgram<Input>) {
     this.pid = pid;
@@ -46,8 +51,8 @@ export class OwnedProcess<Input extends Writable | undefined = Writable> {
     this.stdout = stdout;
     this.stderr = stderr;
     this.exited = exited.then((exit) => {
-      // From here on the group's number may become somebody else's, unless one of the group is left.
-      this.#groupIsGone = !trySignal(-pid, 0);
+      this.#isReaped = true;
+      if (this.#groupRemains()) this.#watch = setInterval(this.#look, WATCH_MS).unref();
       // As Node does: nobody is left to read it, though something that it has started may hold the other end.
       stdin?.destroy();
       stdout.programEnded?.();
@@ -73,35 +78,55 @@ export class OwnedProcess<Input extends Writable | undefined = Writable> {
 
   async #end(graceMs: number, by: 'signal' | 'end-of-input'): Promise<void> {
     const begin = performance.now();
-    if (by === 'end-of-input' && !this.#groupIsGone) {
+    if (by === 'end-of-input' && this.#groupRemains()) {
       trySignal(this.pid, 'SIGKILL');
       await this.#groupEnds(begin + graceMs / 2);
     }
-    if (!this.#groupIsGone) {
+    if (this.#groupRemains()) {
       trySignal(-this.pid, 'SIGTERM');
       await this.#groupEnds(begin + graceMs);
     }
-    if (!this.#groupIsGone) trySignal(-this.pid, 'SIGKILL');
+    if (this.#groupRemains()) trySignal(-this.pid, 'SIGKILL');
     await this.exited;
+    clearInterval(this.#watch);
     // A process that left the group may hold the other ends; nobody reads them any more.
     this.stdin?.destroy();
     this.stdout.destroy();
     this.stderr.destroy();
   }
 
+  /**
+   * Whether one of the group is left. Once the program was reaped and nobody of its group is left, their number may become
+   * somebody else's; while one is left, no new process gets it. So who has it then leads another group.
+   */
+  #groupRemains(): boolean {
+    if (this.#isReaped) this.#groupIsGone ||= !trySignal(-this.pid, 0) || trySignal(this.pid, 0);
+    return !this.#groupIsGone;
+  }
+
+  /** Notices the group's end long before its number can have been given to another one that has lost its leader, too. */
+  readonly #look = (): void => {
+    const isOver = this.stdout.closed && this.stderr.closed && this.#terminating === undefined;
+    if (isOver || !this.#groupRemains()) clearInterval(this.#watch);
+  };
+
   /** Waits for the group's end, at most until `deadline`. */
   async #groupEnds(deadline: number): Promise<void> {
-    const leftMs = Math.max(0, deadline - performance.now());
     const grace = new AbortController();
-    await Promise.race([
-      this.exited,
-      delay(leftMs, undefined, { signal: grace.signal }).catch(() => undefined),
-    ]);
+    const { signal } = grace;
+    const pass = (ms: number): Promise<void> =>
+      delay(Math.max(0, ms), undefined, { signal }).catch(() => undefined);
+    const end = this.exited.then(async () => {
+      // git's service processes outlive their parent for a moment: SIGKILL now would leave their lock files behind.
+      for (
+        let pause = 10;
+        !signal.aborted && this.#groupRemains() && (await groupRuns(this.pid));
+        pause *= 2
+      ) {
+        await pass(Math.min(pause, MAX_GROUP_POLL_MS));
+      }
+    });
+    await Promise.race([end, pass(deadline - performance.now())]);
     grace.abort();
-    // git's service processes outlive their parent for a moment: SIGKILL now would leave their lock files behind.
-    for (let pause = 10; performance.now() < deadline && !this.#groupIsGone; pause *= 2) {
-      if (!(await groupRuns(this.pid))) this.#groupIsGone = true;
-      else await delay(Math.min(pause, MAX_GROUP_POLL_MS, Math.max(0, deadline - performance.now())));
-    }
   }
 }

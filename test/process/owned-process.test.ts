@@ -9,6 +9,7 @@ import { describe, it } from 'node:test';
 import type { ExitStatus } from '../../src/process/exit-status.js';
 import { loadLibC } from '../../src/posix/libc.js';
 import { OwnedProcess } from '../../src/process/owned-process.js';
+import { trySignal } from '../../src/process/process-group.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
 const streams = (): Record<'stdin' | 'stdout' | 'stderr', PassThrough> => ({
@@ -31,6 +32,39 @@ describe('An owned process', { timeout: 300_000 }, () => {
     await owned.terminate(0);
     somebody.kill('SIGINT');
     assert.deepEqual(await once(somebody, 'exit'), [null, 'SIGINT']);
+  });
+
+  it('signals nobody where its number is that of a process that was started since', async () => {
+    const somebody = spawn('sleep', ['1000'], { detached: true, stdio: 'ignore' });
+    const exited = Promise.resolve({ kind: 'exited', code: 0 } as const);
+    const owned = new OwnedProcess({ pid: somebody.pid ?? 0, ...streams(), exited });
+    await owned.exited;
+    await owned.terminate(0);
+    somebody.kill('SIGINT');
+    assert.deepEqual(await once(somebody, 'exit'), [null, 'SIGINT']);
+  });
+
+  it('signals nobody once what was left of its group has been seen to be gone', async (t) => {
+    let look: () => void = () => assert.fail('nobody looks');
+    t.mock.method(globalThis, 'setInterval', (called: () => void) => {
+      look = called;
+      return { unref: () => undefined };
+    });
+    const leader = spawn('sh', ['-c', 'exec >&- 2>&-; sleep 1000 &'], { detached: true, stdio: 'ignore' });
+    const group = -(leader.pid ?? 0);
+    const exited = once(leader, 'exit').then(() => ({ kind: 'exited', code: 0 }) as const);
+    const owned = new OwnedProcess({ pid: -group, ...streams(), exited });
+    await owned.exited;
+    look();
+    const loaded = loadLibC();
+    assert.equal(loaded.kind, 'loaded');
+    const gone = t.mock.method(loaded.libc, 'kill', () => -1);
+    look();
+    gone.mock.restore();
+    const signals = t.mock.method(process, 'kill');
+    await owned.terminate(0);
+    assert.equal(signals.mock.callCount(), 0);
+    trySignal(group, 'SIGKILL');
   });
 
   it('has ended when it was reaped, and leaves neither streams nor timers', async () => {
