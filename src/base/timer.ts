@@ -2,14 +2,20 @@
 
 import { BridgeError } from './errors.js';
 
+/** A timer that is as late as this: the process was stopped, or the machine paused, and what has come meanwhile is unread. */
+const LATE_MS = 100;
+
 /**
- * Calls `expired` when `ms` have passed since it was started or put off; with 0 it never does. Owns its timer, whose own
- * `refresh` would bring one that was cleared back to life.
+ * Calls `expired` when `ms` have passed since it was started or put off; with 0 it never does. Where it is late
+ * itself, it waits as much longer, once and at most `ms`: what was kept from coming may come then. Owns its timer, whose
+ * own `refresh` would bring one that was cleared back to life.
  */
 export class Timer {
   readonly #ms: number;
   readonly #expired: () => void;
   #running: NodeJS.Timeout | undefined;
+  #since = 0;
+  #isLate = false;
 
   constructor(ms: number, expired: () => void) {
     this.#ms = ms;
@@ -18,22 +24,42 @@ export class Timer {
 
   /** Lets it run; one that runs goes on as it does. */
   start(): void {
-    if (this.#ms === 0) return;
-    this.#running ??= setTimeout(() => {
-      this.#running = undefined;
-      this.#expired();
-    }, this.#ms);
+    if (this.#ms === 0 || this.#running !== undefined) return;
+    this.#isLate = false;
+    this.#run(this.#ms);
   }
 
   /** Gives it all its time again, if it runs. */
   putOff(): void {
-    this.#running?.refresh();
+    if (this.#running === undefined) return;
+    if (this.#isLate) {
+      this.stop();
+      this.start();
+      return;
+    }
+    this.#since = performance.now();
+    this.#running.refresh();
   }
 
   stop(): void {
     if (this.#running === undefined) return;
     clearTimeout(this.#running);
     this.#running = undefined;
+  }
+
+  #run(ms: number): void {
+    this.#since = performance.now();
+    this.#running = setTimeout(() => {
+      this.#running = undefined;
+      // Node runs its timers before it looks for what there is to read.
+      const lateMs = performance.now() - this.#since - ms;
+      if (lateMs < LATE_MS || this.#isLate) {
+        this.#expired();
+      } else {
+        this.#isLate = true;
+        this.#run(Math.min(lateMs, this.#ms));
+      }
+    }, ms);
   }
 }
 

@@ -49,6 +49,28 @@ describe('A timer', () => {
     assert.equal(expired, 2);
   });
 
+  it('that is late, as the process was stopped, waits as much longer, once and at most its time', (t) => {
+    let now = 0;
+    t.mock.method(performance, 'now', () => now);
+    const pass = (ms: number, stoppedMs = 0): number => {
+      now += ms + stoppedMs;
+      clock.tick(ms);
+      return expired;
+    };
+    timer.start();
+    assert.deepEqual([pass(100, 5_000), pass(99), pass(1)], [0, 0, 1]);
+    timer.start();
+    assert.deepEqual([pass(100, 5_000), pass(100, 5_000)], [1, 2]);
+    timer = new Timer(3_000, () => (expired += 1));
+    timer.start();
+    assert.deepEqual([pass(3_000, 500), pass(499), pass(1)], [2, 2, 3]);
+    timer.start();
+    assert.deepEqual([pass(3_000, 500), pass(499)], [3, 3]);
+    timer.putOff();
+    assert.deepEqual([pass(2_999), pass(1, 500), pass(500)], [3, 3, 4]);
+    assert.equal(clock.running, 0);
+  });
+
   it('gets all its time again when it is put off', () => {
     timer.start();
     for (let times = 0; times < 10; times++) {
