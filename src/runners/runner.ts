@@ -58,6 +58,8 @@ export interface RunResult {
   readonly headerError?: BridgeError | undefined;
   /** Whether the body has fewer bytes than its Content-Length says; with HEAD it has every right to. */
   readonly isShort: boolean;
+  /** Whether the body has as many bytes as announced, so that nothing that became of its script could cut it short. */
+  readonly isWhole?: boolean;
   /** Whether the script has written more than its status or Content-Length allows, which was thrown away. */
   readonly isLong?: boolean;
   /** Whether a part of a response was there, and was thrown away as it was held to be sent whole. */

@@ -90,7 +90,12 @@ export class ScriptOutput {
 
   /** Whether the script has written all that the response consists of: a web server that leaves now has had it all. */
   get complete(): boolean {
-    return this.#source.readableEnded || this.#bodyBytes >= (this.#header?.contentBytes ?? Infinity);
+    return this.#source.readableEnded || this.whole;
+  }
+
+  /** Whether the script has written as much as it had announced. */
+  get whole(): boolean {
+    return this.#bodyBytes >= (this.#header?.contentBytes ?? Infinity);
   }
 
   /** Whether the script has ended before it wrote as much as it had announced. */

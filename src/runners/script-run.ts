@@ -90,7 +90,7 @@ export class ScriptRun {
     const isWhole = this.headOnly || !this.#output.short;
     const hasSaidSo = exit.kind !== 'signaled' && this.#process.isAnswered !== false;
     this.#output.scriptEnded({ isWhole: isWhole && hasSaidSo });
-    const { status, short, long, withheld, sentBytes, lost, hasHeader } = this.#output;
+    const { status, short, whole, long, withheld, sentBytes, lost, hasHeader } = this.#output;
     // Without spreads: they cost a hundredth of a request.
     return {
       status,
@@ -101,6 +101,7 @@ export class ScriptRun {
       bodyError: body?.errored ?? undefined,
       headerError: this.#headerError,
       isShort: short,
+      isWhole: whole,
       isLong: long,
       isWithheld: withheld,
       firstLine: hasHeader ? undefined : this.#output.firstLine,

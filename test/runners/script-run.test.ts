@@ -176,7 +176,8 @@ describe('A run', () => {
       await settled();
       clock.tick(400);
       assert.equal(isTerminated(), true);
-      assert.equal((await result).endedBy, 'idle-timeout');
+      const { endedBy, isWhole } = await result;
+      assert.deepEqual([endedBy, isWhole], ['idle-timeout', true]);
     } finally {
       clock.restore();
     }

@@ -118,7 +118,7 @@ export function resultOfRun(
   if (endedBy === 'abort' || endedBy === 'cancelled') return resultAborted(signal, known);
   if (startError?.code === 'ERR_SYSTEM_LIMIT' && signal.aborted) return resultAborted(signal, { run });
   if (status === undefined) return made(...unanswered(run, known, fault));
-  const isCut = wasCut || exit?.kind === 'signaled';
+  const isCut = (wasCut || exit?.kind === 'signaled') && (isShort || run.isWhole !== true);
   if (hasAnswered) return made(results['answered-early'], known);
   if (isCut) {
     const { word } = endedBy ? results[endedBy] : results[wasOutOfTime(exit) ? 'max-cpu' : 'cut-short'];

@@ -186,6 +186,26 @@ describe('A handler', () => {
     assert.deepEqual(events, ['request cancelled: somebody has told the daemon to end it']);
   });
 
+  it('calls no response cut short whose script was ended when it had written all that it had announced', async () => {
+    const endedLate: RunResult = {
+      ...answered,
+      exit: { kind: 'signaled', signal: 'SIGTERM' },
+      endedBy: 'idle-timeout',
+    };
+    for (const [isWhole, end] of [
+      [true, 'completed'],
+      [false, 'idle-timeout'],
+    ] as const) {
+      const { access } = await respond({
+        run: (_invocation, { stdout }) => {
+          stdout.write('Content-Length: 0\n\n');
+          return Promise.resolve({ ...endedLate, isWhole });
+        },
+      });
+      assert.equal(access.end, end);
+    }
+  });
+
   it('calls a refusal aborted that nobody was there to read', async () => {
     const { access } = await respond({
       resolve: () => Promise.resolve({ kind: 'refuse', refusal: { status: 404, reason: 'not here' } }),
