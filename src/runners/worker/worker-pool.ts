@@ -1,15 +1,14 @@
 /** The workers of a site, with their sockets: keeps them running, gives them out and tells what becomes of them. */
 
-import { rm } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 
-import { BridgeError, reasonOf } from '../../base/errors.js';
+import { BridgeError } from '../../base/errors.js';
 import type { Command } from '../../process/command.js';
 import type { Requester } from '../../fastcgi/requester.js';
-import { makePrivateDirectory } from '../private-directory.js';
 import type { RunnerStatus } from '../../base/runner-status.js';
 import { eachLine, startWorker, type Worker } from './worker.js';
 import { WorkerSet } from './worker-set.js';
+import { WorkerSockets } from './worker-sockets.js';
 import { ReadinessProbe } from './worker-request.js';
 import { Supervisor, type WorkerEnd } from './supervisor.js';
 import { Timer, type WaitSignal } from '../../base/timer.js';
@@ -45,10 +44,10 @@ export interface WorkerReport {
   said(pid: number, line: string): void;
 }
 
-/** Owns its workers and the directory of their sockets until `close` has resolved. */
+/** Owns its workers and their sockets until `close` has resolved. */
 export class WorkerPool {
   readonly #options: WorkerPoolOptions;
-  readonly #directory: string;
+  readonly #sockets = new WorkerSockets();
   readonly #supervisor: Supervisor<Worker>;
   readonly #probe = new ReadinessProbe();
   readonly #workers: WorkerSet<Worker>;
@@ -62,9 +61,8 @@ export class WorkerPool {
   #crashes = 0;
   #recycles = 0;
 
-  private constructor(options: WorkerPoolOptions, directory: string) {
+  private constructor(options: WorkerPoolOptions) {
     this.#options = options;
-    this.#directory = directory;
     const { command, workers, maxRequests, killGraceMs } = options;
     this.#first = new Promise((resolve) => {
       this.#onFirst = resolve;
@@ -73,7 +71,7 @@ export class WorkerPool {
     this.#supervisor = new Supervisor({
       workers: workers + 1,
       killGraceMs,
-      start: () => startWorker(command, directory, String(++this.#count)),
+      start: () => startWorker(command, this.#sockets, String(++this.#count)),
       onStarted: (worker) => {
         this.#started(worker);
       },
@@ -85,15 +83,8 @@ export class WorkerPool {
 
   /** @throws BridgeError `ERR_START` where no directory for the sockets can be made. */
   static async open(options: WorkerPoolOptions): Promise<WorkerPool> {
-    let directory: string;
-    try {
-      // It has the permissions 0700: nobody else gets to the sockets.
-      directory = await makePrivateDirectory();
-    } catch (error) {
-      const reason = `no directory for the workers’ sockets could be made: ${reasonOf(error)}`;
-      throw new BridgeError('ERR_START', reason, { cause: error });
-    }
-    const pool = new WorkerPool(options, directory);
+    const pool = new WorkerPool(options);
+    await pool.#sockets.open();
     pool.#supervisor.start();
     return pool;
   }
@@ -179,7 +170,7 @@ export class WorkerPool {
     const stopped = this.#supervisor.stop();
     this.#workers.sendAway(new BridgeError('ERR_WORKERS', 'the daemon is stopping'));
     await stopped;
-    await rm(this.#directory, { recursive: true, force: true });
+    await this.#sockets.close();
   }
 
   get #isFailing(): boolean {

@@ -1,18 +1,15 @@
 /** One worker of a pool: a FastCGI application with a listening Unix socket of its own as descriptor 0; and what it says. */
 
-import { once } from 'node:events';
-import { rename, unlink } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
-import { join } from 'node:path';
+import { unlink } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 
-import { BridgeError, reasonOf } from '../../base/errors.js';
 import { descriptorOf } from '../../posix/descriptors.js';
 import type { Command } from '../../process/command.js';
 import type { OwnedProcess } from '../../process/owned-process.js';
 import { startOnDescriptor } from '../../process/start-process.js';
 import type { WorkerProcess } from './supervisor.js';
+import { leave, type WorkerSockets } from './worker-sockets.js';
 
 export interface Worker extends WorkerProcess {
   /** Of its socket, which nobody but us connects to. */
@@ -22,39 +19,28 @@ export interface Worker extends WorkerProcess {
 }
 
 /**
- * Starts a worker whose socket is `name` in `directory`; the file is gone when the process is. Its starter reads
- * `stdout` and `stderr`.
+ * Starts a worker on a socket of this name; the file is gone when the process is. Its starter reads `stdout` and `stderr`,
+ * and begins at once: Node throws away what a process that has ended has written for no reader.
  *
  * @throws BridgeError `ERR_SPAWN`
  */
-export async function startWorker(command: Command, directory: string, name: string): Promise<Worker> {
-  const path = join(directory, name);
-  const server = await listening(`${path}.new`);
-  try {
-    // Closing our end removes the name that it was made with. We never accept: nobody has connected by then.
-    await rename(`${path}.new`, path);
-    const started = await startOnDescriptor(command, descriptorOf(server) ?? -1);
-    const { pid, stdout, stderr } = started;
-    const exited = started.exited.then(async (exit) => {
-      await unlink(path).catch(() => undefined);
-      return exit;
-    });
-    return { pid, stdout, stderr, path, exited, terminate: (graceMs) => started.terminate(graceMs) };
-  } finally {
-    server.close();
-  }
-}
-
-async function listening(path: string): Promise<Server> {
-  const server = createServer();
-  server.listen(path);
-  try {
-    await once(server, 'listening');
-    return server;
-  } catch (error) {
-    const reason = `no socket for a worker could be made at ${path}: ${reasonOf(error)}`;
-    throw new BridgeError('ERR_SPAWN', reason, { cause: error });
-  }
+export async function startWorker(command: Command, sockets: WorkerSockets, name: string): Promise<Worker> {
+  const { server, path } = await sockets.listen(name);
+  // We never accept: nobody connects before we have left.
+  const starting = startOnDescriptor(command, descriptorOf(server) ?? -1).finally(() => {
+    leave(server, path);
+  });
+  const remove = (): Promise<void> => unlink(path).catch(() => undefined);
+  const started = await starting.catch(async (error: unknown) => {
+    await remove();
+    throw error;
+  });
+  const { pid, stdout, stderr } = started;
+  const exited = started.exited.then(async (exit) => {
+    await remove();
+    return exit;
+  });
+  return { pid, stdout, stderr, path, exited, terminate: (graceMs) => started.terminate(graceMs) };
 }
 
 /** Of a line that does not end; then it is cut. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
-import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 
@@ -94,6 +94,31 @@ describe('A pool of workers', { timeout: 300_000 }, () => {
     assert.deepEqual([existsSync(directory), isRunning(pid), states()], [false, false, []]);
   });
 
+  it('binds each socket under the name that it keeps, by which cleaners of /tmp know that it is in use', async () => {
+    const { command } = await makeApplication();
+    const { path } = await (await open(command)).take(never);
+    const bound = readFileSync('/proc/net/unix', 'utf8')
+      .split('\n')
+      .map((line) => line.split(' ').at(-1));
+    assert.ok(bound.includes(path), path);
+    assert.ok(statSync(path).isSocket());
+  });
+
+  it('makes that directory again when something has removed it', async () => {
+    const { command } = await makeApplication();
+    const opened = await open(command);
+    const lost = await Promise.all([opened.take(never), opened.take(never)]);
+    // With that of the process.
+    rmSync(dirname(dirname(lost[0].path)), { recursive: true });
+    await Promise.all(lost.map((worker) => opened.dismiss(worker)));
+    const [one, other] = await Promise.all([opened.take(never), opened.take(never)]);
+    assert.ok(statSync(one.path).isSocket());
+    assert.notEqual(dirname(one.path), dirname(lost[0].path));
+    assert.equal(dirname(one.path), dirname(other.path));
+    await opened.close();
+    assert.equal(existsSync(dirname(one.path)), false);
+  });
+
   it('cannot be opened where no such directory can be made', async () => {
     await withTmpdir('/nonexistent', async () => {
       await assert.rejects(open(deaf), { code: 'ERR_START', message: /workers’ sockets .*\/nonexistent/ });
@@ -102,8 +127,9 @@ describe('A pool of workers', { timeout: 300_000 }, () => {
 
   it('tells the lines that a worker says, on either stream', async () => {
     await open(shell('echo one; echo two >&2; sleep 1000'), { workers: 0 });
-    for (let count = 0; count < 2; count++) await once(events, 'said');
-    assert.deepEqual(told.filter((line) => line.startsWith('said')).sort(), ['said one', 'said two']);
+    const said = (): string[] => told.filter((line) => line.startsWith('said'));
+    while (said().length < 2) await once(events, 'said');
+    assert.deepEqual(said().sort(), ['said one', 'said two']);
   });
 
   it('replaces a worker that has had as many requests as it may; that is no failure', async () => {
