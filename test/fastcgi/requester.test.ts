@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createConnection } from 'node:net';
+import { createConnection, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { type Duplex, duplexPair } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 
+import { ReadingSocket } from '../../src/fastcgi/reading-socket.js';
 import { Requester } from '../../src/fastcgi/requester.js';
 import { hex, record } from '../helpers/records.js';
+import { temporaryDirectory } from '../helpers/temporary.js';
 
 /** A requester and the application's end of its connection, which keeps what it receives. */
 function connect(): { requester: Requester; near: Duplex; far: Duplex; received: () => Buffer } {
@@ -204,6 +207,26 @@ describe('A requester', () => {
     const request = requester.send([]);
     await assert.rejects(request.ended, DISCONNECTED);
     assert.ok(request.stdout.destroyed);
+  });
+
+  it('reads what an application has answered that leaves without reading the body', async () => {
+    const path = join(await temporaryDirectory(), 'sock');
+    const server = createServer();
+    server.listen(path);
+    const socket = new ReadingSocket().connect(path);
+    const [far] = (await once(server, 'connection')) as [Socket];
+    const requester = new Requester(socket);
+    const request = requester.send([]);
+    const stdout = text(request.stdout);
+    await once(far, 'data');
+    far.write(Buffer.concat([record(6, 1, 'not so much'), end(1)]));
+    far.destroy();
+    // Before the event loop comes to read.
+    for (let count = 0; count < 3; count++) request.stdin.write(Buffer.alloc(100_000));
+    assert.deepEqual(await request.ended, { appStatus: 0, protocolStatus: 0 });
+    assert.equal(await stdout, 'not so much');
+    requester.close();
+    server.close();
   });
 
   it('says why the connection failed', async () => {

@@ -1,13 +1,14 @@
 /** Connects to a FastCGI application, and has one request answered: streams both ways, and measures. */
 
 import { lstatSync } from 'node:fs';
-import { createConnection, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
 import type { NameValues } from '../../base/bytes.js';
 import { BridgeError, reasonOf, systemCodeOf } from '../../base/errors.js';
 import { formatAddress } from '../../daemon/listening/address.js';
+import { ReadingSocket } from '../../fastcgi/reading-socket.js';
 import type { EndOfRequest, Requester } from '../../fastcgi/requester.js';
 import type { ApplicationAddress } from '../options/command-options.js';
 import { ResponseReader, type Sink } from './response-reader.js';
@@ -123,10 +124,9 @@ export class IdleTimeout extends Error {
 
 /** A connection, or the verdict. The caller closes the socket. */
 export function connectTo(address: ApplicationAddress, timeoutMs: number): Promise<Socket | Verdict> {
-  const socket =
-    address.kind === 'unix'
-      ? createConnection(address.path)
-      : createConnection({ host: address.host, port: address.port, noDelay: true });
+  const socket = new ReadingSocket().setNoDelay();
+  if (address.kind === 'unix') socket.connect(address.path);
+  else socket.connect(address.port, address.host);
   return new Promise((resolve) => {
     const timer = timeoutMs === 0 ? undefined : setTimeout(giveUp, timeoutMs);
     function giveUp(): void {

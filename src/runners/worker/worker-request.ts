@@ -1,11 +1,11 @@
 /** One request on its way through a worker, in the form of a process that runs for it; and whether workers show that they accept. */
 
 import { once } from 'node:events';
-import { createConnection } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { MetaVariables } from '../../cgi/invocation.js';
 import { ProtocolStatus } from '../../fastcgi/constants.js';
+import { ReadingSocket } from '../../fastcgi/reading-socket.js';
 import { Requester, type SentRequest } from '../../fastcgi/requester.js';
 import type { ExitStatus } from '../../process/exit-status.js';
 import type { ScriptProcess } from '../script-run.js';
@@ -17,7 +17,7 @@ const EXIT_FOLLOWS_MS = 200;
 
 /** Connects to a worker, which accepts when it comes to it. @throws Error if its socket is closed. */
 export async function connectTo({ path }: Pick<Worker, 'path'>): Promise<Requester> {
-  const socket = createConnection(path);
+  const socket = new ReadingSocket().connect(path);
   await once(socket, 'connect');
   return new Requester(socket);
 }
