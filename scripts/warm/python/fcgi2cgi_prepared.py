@@ -159,12 +159,13 @@ class Preparations:
         if piece:
             return
         self.heard(each)
-        if not each.told:
-            # It ends, and `ended` tells how.
+        try:
+            why, files, names = marshal.loads(each.told)
+        except (EOFError, TypeError, ValueError):
+            # It ends, maybe in the middle of its report, and `ended` tells how.
             if each.pid in self.pids:
                 os.kill(each.pid, signal.SIGKILL)
             return
-        why, files, names = marshal.loads(each.told)
         if why is not None:
             yield self.refuse(each, why, MAX_ASKED)
         elif any(is_racy(known, each.begun_at) for _, _, known in files):
