@@ -18,6 +18,10 @@ from fcgi2cgi_watch import Watch
 
 # How often modules that can't be loaded ahead are sorted out before none is.
 MAX_TRIALS = 10
+# By which libraries are found.
+LINKER_FILES = '/etc/ld.so.cache', '/etc/ld.so.preload'
+# What proc(5) puts behind the name of a file that is gone.
+DELETED = b' (deleted)'
 
 
 class Unfit(Exception):
@@ -27,8 +31,11 @@ class Unfit(Exception):
 class Loaded:
     """The compiled script and the modules; `variables` are the names of those that decided what they have become."""
 
-    def __init__(self, script, modules):
+    def __init__(self, script, modules, programs):
         real = os.path.realpath(script)
+        # A file may have other names, beside which something else lies: then what counts is where links lead.
+        self.places = [(os.fsencode(path), os.fsencode(os.path.realpath(path))) for path in (script, sys.executable)]
+        self.directory = os.getcwdb()
         sys.argv = [script]
         has_own = not (sys.flags.isolated or getattr(sys.flags, 'safe_path', False))
         if has_own:
@@ -36,7 +43,7 @@ class Loaded:
         self.view = View()
         # Before they are read: what changes meanwhile has changed.
         self.search = Search(has_own)
-        files = [script, sys.executable, '/etc/localtime', *self.search.files]
+        files = [script, sys.executable, *programs, '/etc/localtime', *LINKER_FILES, *self.search.files]
         self.files = {path: signature(path) for path in files}
         effects = Effects()
         try:
@@ -71,21 +78,55 @@ class Loaded:
         self.search.loaded(origins)
         for path in origins.values():
             self.files.setdefault(path, signature(path))
+        for path, is_gone in mapped():
+            if is_gone:
+                self.files[path] = b'gone'
+            self.files.setdefault(path, signature(path))
         self.names = frozenset(sys.modules)
         # Side by side: after each fork, what these lie in is copied when they are looked at.
         self.files = [(os.fsencode(path), bytes(bytearray(known))) for path, known in self.files.items()]
         self.watch = Watch()
 
-    def changed(self):
-        """The name of a file that is no longer what was loaded."""
+    def changed(self, directory):
+        """The name of a file that is no longer what was loaded, for requests in this working directory."""
         if self.watch.is_quiet():
             return None
-        self.watch.begin([path for path, _ in self.files + self.search.directories])
-        found = next((path for path, known in self.files if signature(path) != known), None) or self.search.changed()
+        self.watch.begin([path for path, _ in self.files + self.search.directories], os.path.join(directory, b'.'))
+        places = [*self.places, (directory, self.directory)]
+        found = (next((path for path, known in self.files if signature(path) != known), None)
+                 or next((path for path, real in places if os.path.realpath(path) != real), None)
+                 or self.search.changed())
         if found is not None:
             # It stays changed, though nothing more happens to it.
             self.watch.close()
         return found
+
+
+def on_the_way(programs, path):
+    """Where the system looks for what it starts before a script, to where it is found."""
+    here = os.getcwdb()
+    for program in programs:
+        if b'/' in program:
+            yield os.fsdecode(os.path.join(here, program))
+            continue
+        for directory in (path or os.fsencode(os.defpath)).split(b':'):
+            looked = os.path.join(here, directory, program)
+            yield os.fsdecode(looked)
+            if os.path.isfile(looked) and os.access(looked, os.X_OK):
+                break
+
+
+def mapped():
+    """The files that lie in memory, where the system tells: the interpreter and libraries; and whether another one has
+    taken its place since."""
+    try:
+        with open('/proc/self/maps', 'rb') as maps:
+            lines = [line.rstrip(b'\n').split(None, 5) for line in maps]
+    except OSError:
+        return []
+    paths = {fields[5] for fields in lines if len(fields) == 6}
+    found = [(path[:-len(DELETED)], True) if path.endswith(DELETED) else (path, False) for path in paths]
+    return [(os.fsdecode(path), is_gone) for path, is_gone in found if os.path.isfile(path)]
 
 
 def freeze():

@@ -113,7 +113,7 @@ def signature(path):
         status = os.stat(path)
     except OSError as error:
         return b'%d' % error.errno
-    return b'%d %d %d %d' % (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
+    return b'%d %d %d %d %d' % (status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino, status.st_size)
 
 
 def origin_of(name, path):

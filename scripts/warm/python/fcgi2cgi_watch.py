@@ -49,8 +49,8 @@ class Watch:
         self.not_before = time.monotonic() + PAUSE_SECONDS
         return False
 
-    def begin(self, paths):
-        """To be called before these are looked at."""
+    def begin(self, paths, way):
+        """To be called before these are looked at, and where `way` leads."""
         if self.poll is not None or time.monotonic() < self.not_before or _init is None or _add is None:
             return
         self.not_before = time.monotonic() + FAILED_SECONDS
@@ -62,6 +62,7 @@ class Watch:
             # Before anything is looked for, too.
             self.descriptors += os.open('/proc/self/mountinfo', os.O_RDONLY | os.O_CLOEXEC),
             watched = Watched(descriptor)
+            watched.follow(way)
             for path in paths:
                 watched.name(path)
         except (OSError, Unsure, RecursionError):

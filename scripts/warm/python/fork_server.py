@@ -119,13 +119,14 @@ class ForkServer:
         fields = iter(fields[1:])
         self.directory = next(fields)
         start, variables, modules, self.limits = (forked.pairs(fields) for _ in range(4))
+        programs = loading.on_the_way(forked.listed(fields), start.get(b'PATH'))
         # What is between us and who has started us may have added some: env, a version manager, Python itself.
         added = {name: value for name, value in os.environb.items() if start.get(name) != value}
         removed = [name for name in start if name not in os.environb]
         self.environment = forked.Environment(added, removed)
         self.environment.become(variables)
         try:
-            self.loaded = loading.Loaded(self.script, modules)
+            self.loaded = loading.Loaded(self.script, modules, programs)
             ending.spare()
             immortal.share()
             loading.freeze()
@@ -140,7 +141,7 @@ class ForkServer:
         fields = split(message)
         _, number, lesson, directory, *_ = fields
         if not self.prefix:
-            changed = self.loaded.changed()
+            changed = self.loaded.changed(directory)
             if changed is not None:
                 self.say('stale', number, changed)
                 return None

@@ -17,7 +17,10 @@ export interface ForkServerOptions {
   /** Starts the fork server's own process, unless `signal` aborts before. */
   readonly start: (signal: AbortSignal) => Promise<ScriptProcess>;
   /** The variables of its own process and of the request that it is started for, and what to load ahead. */
-  readonly load: Pick<Extract<Message, { kind: 'load' }>, 'start' | 'variables' | 'modules' | 'limits'>;
+  readonly load: Pick<
+    Extract<Message, { kind: 'load' }>,
+    'start' | 'variables' | 'modules' | 'limits' | 'programs'
+  >;
   /** How long it may take to load; 0 for as long as it wants. */
   readonly loadTimeoutMs: number;
   /** It has taught us which modules its script loads. */

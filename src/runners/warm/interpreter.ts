@@ -16,6 +16,8 @@ export interface InterpretedScript {
   readonly language: Language;
   /** The interpreter and what stands between it and the script, as the system would start it. */
   readonly interpreter: readonly [ByteString, ...ByteString[]];
+  /** The programs among these, as they are named. */
+  readonly programs: readonly ByteString[];
   readonly script: ByteString;
   readonly args: readonly ByteString[];
 }
@@ -74,6 +76,7 @@ function fromFirstLine(
     kind: 'interpreted',
     language: found,
     interpreter: [interpreter, ...words],
+    programs: [interpreter, inner[0] ?? interpreter],
     script: invocation.file,
     args: invocation.args,
   };
@@ -91,7 +94,15 @@ function interpreted(
   const strange = args.slice(0, options).find((option) => !knownOptions[language].test(option));
   if (strange !== undefined) return other(`its interpreter has the option ${strange}`);
   const command = [...interpreter, ...args.slice(0, options)] as [ByteString, ...ByteString[]];
-  return { kind: 'interpreted', language, interpreter: command, script, args: args.slice(options + 1) };
+  const programs = [interpreter[0]];
+  return {
+    kind: 'interpreted',
+    language,
+    interpreter: command,
+    programs,
+    script,
+    args: args.slice(options + 1),
+  };
 }
 
 /** The program and options that `env` starts, for its two everyday forms. */

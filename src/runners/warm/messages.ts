@@ -1,13 +1,15 @@
 /**
- * What the bridge and a fork server say to each other, over the two pipes that are its standard input and output.
+ * What the bridge and a fork server say to each other, over the two pipes that are its standard input and output. It
+ * is started in the working directory of all of its requests.
  *
  * To the fork server: the length in four octets (big-endian), then fields that end with a NUL octet each; a list is its
  * length and its elements, a variable is NAME=VALUE.
  *
- *     load DIRECTORY [START…] [VARIABLE…] [MODULE=FILE…] [LIMIT=VALUE…]
+ *     load DIRECTORY [START…] [VARIABLE…] [MODULE=FILE…] [LIMIT=VALUE…] [PROGRAM…]
  *                                                           first of all: where to make pipes, the variables that it was
  *                                                           started with, those of the request that it is started for,
- *                                                           what to load ahead, and what each process may use
+ *                                                           what to load ahead, what each process may use, and which
+ *                                                           programs the system starts before the script
  *     run ID learn|- WORKING-DIRECTORY [ARGUMENT…] [VARIABLE…]
  *
  * From it: lines of words, in which `%`, space and newline are percent-encoded.
@@ -42,6 +44,8 @@ export type Message =
       readonly modules: Variables;
       /** What each process may use, the `values` of `SetLimits`. */
       readonly limits: Variables;
+      /** As the script names them: found by PATH where they have no slash. */
+      readonly programs: readonly ByteString[];
     }
   | {
       readonly kind: 'run';
@@ -82,6 +86,8 @@ function fieldsOf(message: Message): readonly ByteString[] {
         ...pairs(message.variables),
         ...pairs(message.modules),
         ...pairs(message.limits),
+        String(message.programs.length),
+        ...message.programs,
       ];
     case 'run':
       return [

@@ -126,7 +126,7 @@ export class WarmScripts {
 
   #script(found: InterpretedScript, invocation: Invocation): WarmScript {
     const start = startVariables(invocation.variables);
-    const { language, interpreter, script } = found;
+    const { language, interpreter, programs, script } = found;
     const key = JSON.stringify([interpreter, script, invocation.directory, [...start].sort()]);
     const known = this.#scripts.get(key);
     if (known !== undefined) return known;
@@ -141,7 +141,7 @@ export class WarmScripts {
               { file, args, directory: invocation.directory, variables: start },
               signal,
             ),
-          load: { start, variables, modules, limits: this.#options.limits.values },
+          load: { start, variables, modules, limits: this.#options.limits.values, programs },
           loadTimeoutMs: this.#options.loadTimeoutMs,
           onLearned,
           onUnprepared: (reason) => {

@@ -35,7 +35,7 @@ for (const [script, program] of [
       const [interpreter, ...args] = program;
       const server = new ForkServer({
         start: () => startProcess({ file: interpreter, args: [...args, file], directory, variables }),
-        load: { start: variables, variables, modules: new Map(), limits: new Map() },
+        load: { start: variables, variables, modules: new Map(), limits: new Map(), programs: [] },
         loadTimeoutMs: 30_000,
         onLearned: () => undefined,
         onUnprepared: () => undefined,
@@ -83,9 +83,12 @@ for (const [script, program] of [
     it('leaves no process behind when the bridge is killed while it opens the pipes of one', async () => {
       const [interpreter, ...args] = program;
       const pipes = await temporaryDirectory();
-      const server = spawn(interpreter, [...args, file], { stdio: ['pipe', 'pipe', 'ignore'] });
+      const server = spawn(interpreter, [...args, file], {
+        cwd: directory,
+        stdio: ['pipe', 'pipe', 'ignore'],
+      });
       const load = { directory: fromText(pipes), start: variables, variables, modules: new Map() };
-      server.stdin.write(encodeMessage({ kind: 'load', ...load, limits: new Map() }));
+      server.stdin.write(encodeMessage({ kind: 'load', ...load, limits: new Map(), programs: [] }));
       const run = { id: '1', learn: false, directory, args: [], variables };
       server.stdin.write(encodeMessage({ kind: 'run', ...run }));
       let pid = 0;
@@ -130,7 +133,7 @@ async function pretended(): Promise<{
   stdin.once('finish', () => void terminate());
   const server = new ForkServer({
     start: () => Promise.resolve({ pid: 0, stdin, stdout, stderr, exited, hasEnded: false, terminate }),
-    load: { start: variables, variables, modules: new Map(), limits: new Map() },
+    load: { start: variables, variables, modules: new Map(), limits: new Map(), programs: [] },
     loadTimeoutMs: 0,
     onLearned: () => undefined,
     onUnprepared: () => undefined,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmod, readdir, utimes, writeFile } from 'node:fs/promises';
+import { chmod, link, mkdir, readdir, rename, symlink, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 
@@ -194,6 +194,64 @@ describe('A script that changes', { timeout: 300_000 }, () => {
         }
       }
       assert.ok(!warm.events.some(({ level }) => level === 'warn'));
+    });
+  }
+
+  for (const [interpreter, script, module] of [
+    [
+      'python3',
+      `import said\n${header}\nprint(said.text)\n`,
+      ['said.py', (text: string) => `text = '${text}'\n`],
+    ],
+    [
+      'perl',
+      `use FindBin; use lib $FindBin::Bin; use Said; print "A: b\\n\\n$Said::text\\n";\n`,
+      ['Said.pm', (text: string) => `package Said; our $text = '${text}'; 1;\n`],
+    ],
+  ] as const) {
+    it(`is the one that lies elsewhere as soon as a link on the way leads there, be it the same file (${interpreter})`, async () => {
+      const directory = await temporaryDirectory();
+      const at = (...names: string[]): string => join(directory, ...names);
+      for (const release of ['old', 'new']) {
+        await mkdir(at(release));
+        await writeFile(at(release, module[0]), module[1](release));
+        await symlink(release, at(`to-${release}`));
+      }
+      await writeFile(at('old/script'), `#!/usr/bin/${interpreter}\n${script}`, { mode: 0o755 });
+      await link(at('old/script'), at('new/script'));
+      await rename(at('to-old'), at('current'));
+      const warm = new Warm();
+      const invocation = invocationOf(at('current/script'));
+      await warm.warmUp(invocation, { learned: false });
+      assert.match((await warm.run(invocation)).stdout, /old$/m);
+      await rename(at('to-new'), at('current'));
+      assert.match((await warm.run(invocation)).stdout, /new$/m);
+    });
+
+    it(`is run by the interpreter that PATH finds from now on (${interpreter})`, async () => {
+      const first = await temporaryDirectory();
+      const path = await makeScript(
+        `#!/usr/bin/env ${interpreter}\n${interpreter === 'perl' ? 'print "A: b\\n\\n$ENV{WHICH}\\n";' : `import os\n${header}\nprint(os.environ.get('WHICH'))`}\n`,
+      );
+      const invocation = invocationOf(path, { PATH: `${first}:/usr/bin:/bin` });
+      const warm = new Warm();
+      await warm.warmUp(invocation, { learned: false });
+      assert.ok((await warm.run(invocation)).isWarm);
+      const wrapper = `#!/bin/sh\nWHICH=new exec /usr/bin/${interpreter} "$@"\n`;
+      await writeFile(join(first, interpreter), wrapper, { mode: 0o755 });
+      assert.match((await warm.run(invocation)).stdout, /new$/m);
+    });
+
+    it(`is loaded once more when a library of its interpreter has changed (${interpreter})`, async () => {
+      const library = join(await temporaryDirectory(), 'library.so');
+      compile('late-select.c', library, ['-shared', '-fPIC']);
+      const path = await makeScript(`#!/usr/bin/${interpreter}\nprint("A: b\\n\\n")\n`);
+      const invocation = invocationOf(path, { LD_PRELOAD: library });
+      const warm = new Warm();
+      await warm.warmUp(invocation, { learned: false });
+      assert.ok((await warm.run(invocation)).isWarm);
+      await utimes(library, 1, 1);
+      assert.ok(!(await warm.run(invocation)).isWarm);
     });
   }
 

@@ -16,7 +16,7 @@ import { Warm } from '../../helpers/warm.js';
 /** Says whether it was quiet before its input begins, and after. */
 const perl = `
 my $watch = Fcgi2cgi::Inotify->new;
-$watch->begin(@ARGV);
+$watch->begin('/', @ARGV);
 sub say_it { syswrite STDOUT, ($watch->is_quiet ? 'True' : 'False') . "\\n" }
 say_it();
 sysread STDIN, my $line, 1;
@@ -48,7 +48,7 @@ def hears(perl, make, file, change):
             exec(change)
             return before, process.communicate('x')[0].strip()
     watch = Watch()
-    watch.begin(files)
+    watch.begin(files, getcwdb())
     before = watch.is_quiet()
     exec(change)
     return before, watch.is_quiet()

@@ -38,6 +38,7 @@ sub begin {
     (undef, $directory) = map { untainted($_) } splice @$fields, 0, 2;
     (my ($start, $variables, $modules), $limits) = map { +{ pairs($fields) } } 1 .. 4;
     $modules = { map { untainted($_) } %$modules };
+    my @programs = Fcgi2cgi::Loading::on_the_way($start->{PATH}, map { untainted($_) } listed($fields));
     $environment = Fcgi2cgi::Environment->new($start);
     $environment->become($variables);
     $tried = Fcgi2cgi::Trial->try_all($modules);
@@ -46,7 +47,7 @@ sub begin {
         $bridge->say('unfit', $tried->{unfit});
         POSIX::_exit(0);
     }
-    $loading = Fcgi2cgi::Loading->begin($tried);
+    $loading = Fcgi2cgi::Loading->begin($tried, @programs);
 }
 
 # Whether this is a forked process, which has a script to run.
@@ -88,7 +89,7 @@ sub serve {
 sub run {
     my ($message) = @_;
     my ($number, $may_teach, $where) = map { untainted($_) } @{ fields($message) }[1 .. 3];
-    my $changed = $loaded->changed;
+    my $changed = $loaded->changed($where);
     if (defined $changed) {
         $bridge->say('stale', $number, $changed);
         return 0;

@@ -40,9 +40,9 @@ sub is_quiet {
     return 0;
 }
 
-# To be called before these are looked at.
+# To be called before these are looked at, and where `$way` leads.
 sub begin {
-    my ($self, @paths) = @_;
+    my ($self, $way, @paths) = @_;
     return if defined $self->{number} || !defined $init || now() < $self->{not_before};
     $self->{not_before} = now() + FAILED_SECONDS;
     my $number = syscall $init, NONBLOCK_CLOEXEC;
@@ -51,6 +51,7 @@ sub begin {
     # Before anything is looked for, too.
     my $is_watched = sysopen($self->{mounts}, '/proc/self/mountinfo', POSIX::O_RDONLY()) && eval {
         my $watched = bless { number => $number, passed => {}, kinds => {} }, 'Fcgi2cgi::Inotify::Watched';
+        $watched->follow("$way/.", 0);
         $watched->name($_, 0) for @paths;
         1;
     };

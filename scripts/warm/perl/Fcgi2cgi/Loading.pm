@@ -8,12 +8,18 @@ use POSIX ();
 # With fractions of seconds, where that is to be had.
 my $stat = eval { require Time::HiRes; Time::HiRes->can('stat') } || sub { stat $_[0] };
 
-# To be called before the script is compiled; `$tried` is what trials have found.
+# By which libraries are found.
+my @linker_files = ('/etc/ld.so.cache', '/etc/ld.so.preload');
+
+# To be called before the script is compiled; `$tried` is what trials have found, and `@programs` what `on_the_way` has.
 sub begin {
-    my ($class, $tried) = @_;
-    my $self = bless { year => $tried->{year} }, $class;
+    my ($class, $tried, @programs) = @_;
+    my $self = bless { year => $tried->{year}, directory => POSIX::getcwd() }, $class;
+    # A file may have other names, beside which something else lies: then what counts is where links lead.
+    $self->{places} = { $0 => real_path($0) };
     # Before they are read: what changes meanwhile has changed.
-    $self->{files} = { map { $_ => signature($_) } $0, $^X, '/etc/localtime', @{ $tried->{files} // [] } };
+    $self->{files} = { map { $_ => signature($_) } $0, $^X, @programs, '/etc/localtime', @linker_files,
+        @{ $tried->{files} // [] } };
     $self->{custom} = custom();
     $self->{watch} = Fcgi2cgi::Watch->begin;
     return $self;
@@ -33,6 +39,9 @@ sub end {
     $self->{variables} = { %{ $self->{variables} }, %$variables };
     $self->{loaded} = { map { $_ => $INC{$_} } grep { defined $INC{$_} && !ref $INC{$_} } keys %INC };
     $self->{files}{$_} //= signature($_) for values %{ $self->{loaded} }, @DynaLoader::dl_shared_objects;
+    $self->{places}{$_} //= real_path($_) for map { m{\A(/.*)/}s ? $1 : () } values %{ $self->{loaded} };
+    my %mapped = mapped();
+    $self->{files}{$_} = $mapped{$_} ? 'gone' : $self->{files}{$_} // signature($_) for keys %mapped;
     $self->{directories} = { map { $_ => signature($_) } $self->searched };
     $self->{inotify} = Fcgi2cgi::Inotify->new;
     return $self;
@@ -46,14 +55,39 @@ sub wanted {
     return grep { index(real_path($modules->{$_}), $own // '/') != 0 && found($_) eq $modules->{$_} } sort keys %$modules;
 }
 
-# The name of a file that is no longer what was loaded.
+# Where the system looks for what it starts before a script, to where it is found.
+sub on_the_way {
+    my ($searched, @programs) = @_;
+    my ($here, @paths) = (POSIX::getcwd());
+    for my $program (@programs) {
+        for my $directory ($program =~ m{/} ? '' : split /:/, $searched // '/bin:/usr/bin', -1) {
+            my $path = join '/', grep { length } $directory, $program;
+            push @paths, $path =~ m{\A/} ? $path : "$here/$path";
+            last if -f $paths[-1] && -x _;
+        }
+    }
+    return @paths;
+}
+
+# The files that lie in memory, where the system tells: the interpreter and libraries; and whether another one has taken
+# its place since.
+sub mapped {
+    open my $maps, '<:raw', '/proc/self/maps' or return;
+    my %found = map { m{\A(?:\S+\s+){5}(/.*?)( \(deleted\))?$} ? ($1 => defined $2) : () } <$maps>;
+    return map { ($_ => $found{$_}) } grep { -f } keys %found;
+}
+
+# The name of a file that is no longer what was loaded, for requests in this working directory.
 sub changed {
-    my ($self) = @_;
+    my ($self, $where) = @_;
     return 'the year' if defined $self->{year} && (localtime)[5] != $self->{year};
     my ($inotify, $directories) = @$self{qw(inotify directories)};
     return if $inotify->is_quiet;
-    $inotify->begin(keys %{ $self->{files} }, keys %$directories);
-    my $found = $self->changed_file;
+    my $places = $self->{places};
+    $inotify->begin($where, keys %{ $self->{files} }, keys %$directories);
+    my ($moved) = grep { real_path($_) ne $places->{$_} } keys %$places;
+    $moved //= $where if real_path($where) ne $self->{directory};
+    my $found = $moved // $self->changed_file;
     # It stays changed, though nothing more happens to it; and other directories are not watched yet.
     $inotify->close if defined $found || $self->{directories} != $directories;
     return $found;
@@ -137,15 +171,21 @@ sub found {
     return '';
 }
 
-# As far as links lead, without the modules that know better.
+# Without links, and without the modules that know better.
 sub real_path {
     my ($path) = @_;
-    for (1 .. 32) {
-        my $to = readlink $path;
-        last if !defined $to;
-        $path = $to =~ m{\A/} ? $to : $path =~ m{\A(.*/)}s ? $1 . $to : $to;
+    my ($real, $links) = ('', 0);
+    my @rest = split m{/+}, $path =~ m{\A/} ? $path : POSIX::getcwd() . "/$path";
+    while (@rest) {
+        my $name = shift @rest;
+        next if $name eq '' || $name eq '.';
+        if ($name eq '..') { $real =~ s{/[^/]*\z}{}; next }
+        my $to = readlink "$real/$name";
+        if (!defined $to || ++$links > 40) { $real .= "/$name"; next }
+        $real = '' if $to =~ m{\A/};
+        unshift @rest, split m{/+}, $to;
     }
-    return $path;
+    return length $real ? $real : '/';
 }
 
 # Notes the DATA handles: forked processes would share their positions in the file.
