@@ -48,7 +48,26 @@ export class ForkedProcesses {
  * @throws Error of the system, with its `code`; it has not begun, and will not
  */
 export function begin(pid: number, path: ByteString, ended: Promise<ExitStatus>): OwnedProcess {
-  return new OwnedProcess({ pid, ...openEnds(path), exited: ended });
+  const ends = openEnds(path);
+  const exited = ended.then((exit) => {
+    if (exit.kind === 'signaled' || exit === UNKNOWN_EXIT) endUnopened(path);
+    return exit;
+  });
+  return new OwnedProcess({ pid, ...ends, exited });
+}
+
+/** A process that was killed before it opened its outputs has not removed them: they end when somebody closes them. */
+function endUnopened(path: ByteString): void {
+  for (const suffix of ['.out', '.err']) {
+    const pipe = toBuffer(path + suffix);
+    try {
+      closeSync(openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK));
+      unlinkSync(pipe);
+    } catch (error) {
+      // ENXIO: nobody reads it any more.
+      if (!['ENOENT', 'ENXIO'].includes(systemCodeOf(error) ?? '')) throw error;
+    }
+  }
 }
 
 export interface Ends {

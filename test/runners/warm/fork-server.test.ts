@@ -169,6 +169,18 @@ describe('A process that was forked', { timeout: 300_000 }, () => {
     await server.gone;
   });
 
+  it('has ended also if it was killed before it opened its pipes', async () => {
+    const { server, forked, say } = await pretended();
+    const asked = server.fork({ file: '/bin/true', args: [], directory: '/', variables }, [], false);
+    const child = await forked(`${String(server.pid)}-1`, true);
+    const found = await asked;
+    child.kill('SIGKILL');
+    say(`ended ${String(child.pid)} 9`);
+    assert.deepEqual(await toItsEnd(found), { kind: 'signaled', signal: 'SIGKILL' });
+    server.close();
+    await server.gone;
+  });
+
   it('is killed if its pipes can’t be opened, and its request is run otherwise', async () => {
     const { server, forked } = await pretended();
     const asked = server.fork({ file: '/bin/true', args: [], directory: '/', variables }, [], false);
