@@ -332,7 +332,10 @@ class ForkServer:
                 self.next.give_up()
                 process, self.next = self.next, None
             else:
-                process = self.running.pop(pid)
+                process = self.running.pop(pid, None)
+            if process is None:
+                # What was before the interpreter in its process has started it.
+                continue
             self.learn(process.lesson)
             self.say('ended', str(pid), str(status))
             if not process.has_begun():

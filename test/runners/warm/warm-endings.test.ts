@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { chmod, link, mkdir, readdir, rename, symlink, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -11,7 +12,7 @@ import { shippedFile } from '../../../src/daemon/package.js';
 import { fixture } from '../../helpers/bridge.js';
 import { succeed } from '../../helpers/command.js';
 import { compile } from '../../helpers/compile.js';
-import { isRunning, vanished } from '../../helpers/processes.js';
+import { isRunning, until, vanished } from '../../helpers/processes.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 import { runBy, spawned, Warm } from '../../helpers/warm.js';
 
@@ -240,6 +241,19 @@ describe('A script that changes', { timeout: 300_000 }, () => {
       const wrapper = `#!/bin/sh\nWHICH=new exec /usr/bin/${interpreter} "$@"\n`;
       await writeFile(join(first, interpreter), wrapper, { mode: 0o755 });
       assert.match((await warm.run(invocation)).stdout, /new$/m);
+    });
+
+    it(`is run warm also where ${interpreter} has a process that something before it has started`, async () => {
+      const first = await temporaryDirectory();
+      const gone = join(first, 'gone');
+      const path = await makeScript(`#!/usr/bin/env ${interpreter}\nprint("A: b\\n\\n")\n`);
+      const wrapper = `#!/bin/sh\n(sleep 0.3; touch ${gone}) </dev/null >/dev/null 2>&1 &\nexec /usr/bin/${interpreter} "$@"\n`;
+      await writeFile(join(first, interpreter), wrapper, { mode: 0o755 });
+      const invocation = invocationOf(path, { PATH: `${first}:/usr/bin:/bin` });
+      const warm = new Warm();
+      await warm.warmUp(invocation, { learned: false });
+      await until(() => existsSync(gone));
+      for (let count = 0; count < 3; count++) assert.ok((await warm.run(invocation)).isWarm);
     });
 
     it(`is loaded once more when a library of its interpreter has changed (${interpreter})`, async () => {

@@ -205,6 +205,8 @@ sub reap {
             $next->give_up;
             ($process, $next) = $next;
         }
+        # What was before Perl in its process has started it.
+        next if !$process;
         learn($process->{lesson});
         $bridge->say('ended', $pid, $status);
         next if $process->has_begun;
