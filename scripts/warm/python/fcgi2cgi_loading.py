@@ -7,17 +7,20 @@ import marshal
 import os
 import signal
 import sys
+import time
 
 import fcgi2cgi_libc as libc
 from fcgi2cgi_effects import Effects
 from fcgi2cgi_forked import loaded_files
-from fcgi2cgi_search import Search, origin_of, signature
+from fcgi2cgi_search import Missed, Search, origin_of, signature
 from fcgi2cgi_trial import Trial, Wanted
 from fcgi2cgi_view import LAZY, View
 from fcgi2cgi_watch import Watch
 
 # How often modules that can't be loaded ahead are sorted out before none is.
 MAX_TRIALS = 10
+# How late the system's clock for files is, at most.
+CLOCK_NS = 20_000_000
 # By which libraries are found.
 LINKER_FILES = '/etc/ld.so.cache', '/etc/ld.so.preload'
 # What proc(5) puts behind the name of a file that is gone.
@@ -41,6 +44,7 @@ class Loaded:
         if has_own:
             sys.path[0] = os.path.dirname(real)
         self.view = View()
+        begun_at = time.time_ns()
         # Before they are read: what changes meanwhile has changed.
         self.search = Search(has_own)
         files = [script, sys.executable, *programs, '/etc/localtime', *LINKER_FILES, *self.search.files]
@@ -59,29 +63,33 @@ class Loaded:
         wanted = {name.decode(): Wanted(value) for name, value in modules.items()}
         # Those beside the script are its own: they may read a file that nobody looks at, and change more than others.
         own = os.path.join(os.path.dirname(real), '')
-        wanted = {name: each for name, each in wanted.items() if not os.path.realpath(each.path).startswith(own)}
+        # Nor is it seen what those do that lie in an archive.
+        wanted = {name: each for name, each in wanted.items()
+                  if os.path.isfile(each.path) and not os.path.realpath(each.path).startswith(own)}
         for name in wanted.keys() & {'_hashlib', '_ssl'}:
             libc.spare_openssl(wanted[name].path)
         wanted, read = harmless(wanted, self.view, own)
-        for path in read:
+        for path in [*read, *(each.path for each in wanted.values())]:
             self.files[path] = signature(path)
+        missed = Missed()
+        sys.meta_path.append(missed)
         with promises(wanted):
             for name, each in wanted.items():
-                self.files[each.path] = signature(each.path)
                 with effects.watched():
                     load(name, each.path)
+        sys.meta_path.remove(missed)
         seen = effects.seen()
         if seen is not None:
             raise Unfit('it %s while it is loaded' % seen)
         self.variables = effects.variables
         origins = loaded_files()
-        self.search.loaded(origins)
-        for path in origins.values():
-            self.files.setdefault(path, signature(path))
-        for path, is_gone in mapped():
+        self.search.loaded(origins, missed.names)
+        for path, is_gone in [*((path, False) for path in origins.values()), *mapped()]:
             if is_gone:
                 self.files[path] = b'gone'
-            self.files.setdefault(path, signature(path))
+            elif path not in self.files:
+                # They were read before.
+                self.files[path] = signature(path) if is_older(path, begun_at) else b'changing'
         self.names = frozenset(sys.modules)
         # Side by side: after each fork, what these lie in is copied when they are looked at.
         self.files = [(os.fsencode(path), bytes(bytearray(known))) for path, known in self.files.items()]
@@ -100,6 +108,14 @@ class Loaded:
             # It stays changed, though nothing more happens to it.
             self.watch.close()
         return found
+
+
+def is_older(path, time_ns):
+    """Whether it has not changed since, by the system's clock for files, which may be late."""
+    try:
+        return os.stat(path).st_ctime_ns < time_ns - CLOCK_NS
+    except OSError:
+        return True
 
 
 def on_the_way(programs, path):

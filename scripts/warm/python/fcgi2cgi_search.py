@@ -1,5 +1,6 @@
 """What decides where modules are found: new processes may find others, or look elsewhere."""
 
+import errno
 import importlib
 import importlib.machinery
 import os
@@ -25,9 +26,9 @@ class Search:
         self.sites = sites
         self.origins = {}
 
-    def loaded(self, origins):
-        """These modules are loaded, by name."""
-        self.origins = origins
+    def loaded(self, origins, missed):
+        """These modules are loaded, by name; those were looked for, and some of them found after all."""
+        self.origins = {**{name: None for name in missed - sys.modules.keys() if found(name) is None}, **origins}
         self.custom = {name: origins.get(name) for name in CUSTOM}
         known = dict(self.directories)
         self.directories += remembered(set(map(os.path.dirname, origins.values())).difference(map(os.fsdecode, known)))
@@ -37,20 +38,23 @@ class Search:
         now = [(path, signature(path)) for path, _ in self.directories]
         if now == self.directories:
             return None
+        for (path, known), (_, seen) in zip(self.directories, now):
+            if known != seen and os.path.isfile(path):
+                # An archive.
+                return os.fsdecode(path)
         # Something came or went in a directory: what counts is whether the same modules would be found.
         forget()
         for path in [*self.missing, *path_files(self.sites)]:
             if os.path.isdir(path) or (path.endswith('.pth') and path not in self.files):
                 return path
         for name, path in self.origins.items():
-            parent, _, _ = name.rpartition('.')
-            where = getattr(sys.modules.get(parent), '__path__', None) if parent else None
-            if name not in CUSTOM and (where is not None or not parent) and origin_of(name, where) != path:
-                return path
+            now_found = found(name, path) if name not in CUSTOM else path
+            if now_found != path:
+                return now_found or path
         for name, path in self.custom.items():
-            found = origin_of(name, sys.path[1:] if self.has_own else None)
-            if found != path:
-                return found or path
+            custom = origin_of(name, sys.path[1:] if self.has_own else None)
+            if custom != path:
+                return custom or path
         self.directories = now
         return None
 
@@ -71,8 +75,24 @@ def forget():
         kind._epoch += 1
 
 
+class Missed:
+    """Goes last among what finds modules: `names` are those that nothing has found."""
+
+    def __init__(self):
+        self.names = set()
+
+    def find_spec(self, name, path=None, target=None):
+        self.names.add(name)
+
+
 def remembered(paths):
-    return [(os.fsencode(path), signature(path)) for path in paths]
+    """With their signatures; for what lies in an archive, the archive."""
+    remembered = {}
+    for path in map(os.fsencode, paths):
+        while signature(path) == b'%d' % errno.ENOTDIR:
+            path = os.path.dirname(path)
+        remembered[path] = signature(path)
+    return list(remembered.items())
 
 
 def site_directories():
@@ -114,6 +134,13 @@ def signature(path):
     except OSError as error:
         return b'%d' % error.errno
     return b'%d %d %d %d %d' % (status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino, status.st_size)
+
+
+def found(name, otherwise=None):
+    """The file in which a module would be found now; the other one where what it belongs to does not say."""
+    parent, _, _ = name.rpartition('.')
+    where = getattr(sys.modules.get(parent), '__path__', None) if parent else None
+    return origin_of(name, where) if where is not None or not parent else otherwise
 
 
 def origin_of(name, path):

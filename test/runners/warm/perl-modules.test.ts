@@ -170,10 +170,10 @@ print "A: b\\n\\n", scalar(@now), " $random ", $pid == $$ ? 'own' : 'other', "\\
 
   it('is loaded once more where a new process would find other modules, or read other files', async () => {
     const invocation = await makeScript(
-      `use M_reads; use Some::Part; print "A: b\\n\\n$M_reads::value $Some::Part::value ", join(' ', grep { /arch/ } map { m{/modules/(.*)} ? "arch" : () } @INC), "\\n";`,
+      `use M_reads; use Some::Part; print "A: b\\n\\n$M_reads::value $M_reads::optional $Some::Part::value ", join(' ', grep { /arch/ } map { m{/modules/(.*)} ? "arch" : () } @INC), "\\n";`,
       {
         M_reads:
-          'our $value = join " ", map { open(my $f, "<", "$_") ? <$f> : "none" } map { "$ENV{PERL5LIB}/$_" } "one", "two"',
+          'our $value = join " ", map { open(my $f, "<", "$_") ? <$f> : "none" } map { "$ENV{PERL5LIB}/$_" } "one", "two"; our $optional = eval { require Opt::Ional; 1 } // 0',
       },
     );
     const modules = join(dirname(invocation.directory), 'modules');
@@ -188,6 +188,10 @@ print "A: b\\n\\n", scalar(@now), " $random ", $pid == $$ ? 'own' : 'other', "\\
     for (const change of [
       () => writeFile(join(modules, 'one'), 'another'),
       () => writeFile(join(first, 'Some', 'Part.pm'), 'package Some::Part; our $value = "other part"; 1;'),
+      async () => {
+        await mkdir(join(modules, 'Opt'));
+        await writeFile(join(modules, 'Opt', 'Ional.pm'), '1;');
+      },
       () => mkdir(join(modules, process.arch === 'x64' ? '5.0' : '5.1')),
     ]) {
       assert.equal((await warm.scripts.prepare(invocation)).kind, 'warm');

@@ -1,9 +1,11 @@
 /** Which Python modules are loaded ahead: those that are then as in a new process. */
 
 import assert from 'node:assert/strict';
-import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
+import { promisify } from 'node:util';
 
 import { fromText } from '../../../src/base/bytes.js';
 import type { Invocation } from '../../../src/cgi/invocation.js';
@@ -236,10 +238,10 @@ ahead = 'm_reads' in sys.modules
 import m_reads, package.part
 print('A: b\\n')
 print('ahead' if ahead else '')
-print(m_reads.VALUE, package.part.VALUE, 'custom' in os.environ, [path for path in sys.path if 'user' in path])
+print(m_reads.VALUE, m_reads.OPTIONAL, package.part.VALUE, 'custom' in os.environ, [path for path in sys.path if 'user' in path])
 `,
       {
-        m_reads: `import os\ndef read(name):\n    try:\n        return open(os.path.join(os.path.dirname(__file__), name)).read()\n    except OSError: pass\nVALUE = read('one'), read('two'), os.path.exists(os.path.dirname(__file__) + '/three')\n`,
+        m_reads: `import os\ndef read(name):\n    try:\n        return open(os.path.join(os.path.dirname(__file__), name)).read()\n    except OSError: pass\nVALUE = read('one'), read('two'), os.path.exists(os.path.dirname(__file__) + '/three')\ntry:\n    from m_optional import OPTIONAL\nexcept ImportError:\n    OPTIONAL = None\n`,
       },
     );
     const directory = dirname(invocation.directory);
@@ -264,6 +266,7 @@ print(m_reads.VALUE, package.part.VALUE, 'custom' in os.environ, [path for path 
       () => write(at('modules', 'one'), 'another'),
       () => write(at('modules', 'two'), 'two'),
       () => write(at('modules', 'three'), ''),
+      () => write(at('modules', 'm_optional.py'), `OPTIONAL = 'there'\n`),
       () => write(at('modules', 'package', 'part', '__init__.py'), `VALUE = 'directory'\n`),
       () => mkdir(site, { recursive: true }),
       async () => {
@@ -284,6 +287,32 @@ print(m_reads.VALUE, package.part.VALUE, 'custom' in os.environ, [path for path 
       const { stdout } = await warm.run(invocation);
       assert.equal(stdout.replace('ahead', ''), expected, String(change));
     }
+  });
+});
+
+describe('A Python module in an archive', { timeout: 300_000 }, () => {
+  it('is not loaded ahead, as nobody sees what it does, and is the new one when the archive has changed', async () => {
+    const invocation = await makeScript(
+      `import sys\nahead = 'm_archived' in sys.modules\nimport m_archived\nprint('A: b\\n')\nprint(ahead, m_archived.VALUE, end='')\n`,
+      {},
+    );
+    const archive = join(dirname(invocation.directory), 'archive.zip');
+    const zip = async (value: string): Promise<void> => {
+      const make = `import sys, zipfile\nwith zipfile.ZipFile(sys.argv[1], 'w') as file: file.writestr('m_archived.py', sys.argv[2])`;
+      await promisify(execFile)('/usr/bin/python3', ['-c', make, `${archive}.new`, `VALUE = '${value}'`]);
+      await rename(`${archive}.new`, archive);
+    };
+    (invocation.variables as Map<string, string>).set('PYTHONPATH', archive);
+    await zip('old');
+    const warm = new Warm();
+    await warm.warmUp(invocation, { learned: false });
+    for (let count = 0; count < 4; count++) {
+      await warm.scripts.prepare(invocation);
+      const { stdout, isWarm } = await warm.run(invocation);
+      assert.deepEqual([stdout, isWarm], ['A: b\n\nFalse old', true]);
+    }
+    await zip('new');
+    assert.equal((await warm.run(invocation)).stdout, 'A: b\n\nFalse new');
   });
 });
 

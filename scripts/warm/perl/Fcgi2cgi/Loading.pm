@@ -7,6 +7,7 @@ use POSIX ();
 
 # With fractions of seconds, where that is to be had.
 my $stat = eval { require Time::HiRes; Time::HiRes->can('stat') } || sub { stat $_[0] };
+my $clock = Time::HiRes->can('time') || sub { time };
 
 # By which libraries are found.
 my @linker_files = ('/etc/ld.so.cache', '/etc/ld.so.preload');
@@ -14,7 +15,7 @@ my @linker_files = ('/etc/ld.so.cache', '/etc/ld.so.preload');
 # To be called before the script is compiled; `$tried` is what trials have found, and `@programs` what `on_the_way` has.
 sub begin {
     my ($class, $tried, @programs) = @_;
-    my $self = bless { year => $tried->{year}, directory => POSIX::getcwd() }, $class;
+    my $self = bless { year => $tried->{year}, missing => $tried->{missing} // [], begun_at => now(), directory => POSIX::getcwd() }, $class;
     # A file may have other names, beside which something else lies: then what counts is where links lead.
     $self->{places} = { $0 => real_path($0) };
     # Before they are read: what changes meanwhile has changed.
@@ -38,7 +39,9 @@ sub end {
     $self->{unfit} = $unfit // (@$changes ? 'its modules change the environment' : undef);
     $self->{variables} = { %{ $self->{variables} }, %$variables };
     $self->{loaded} = { map { $_ => $INC{$_} } grep { defined $INC{$_} && !ref $INC{$_} } keys %INC };
-    $self->{files}{$_} //= signature($_) for values %{ $self->{loaded} }, @DynaLoader::dl_shared_objects;
+    # They were read before.
+    $self->{files}{$_} //= is_older($_, $self->{begun_at}) ? signature($_) : 'changing'
+        for values %{ $self->{loaded} }, @DynaLoader::dl_shared_objects;
     $self->{places}{$_} //= real_path($_) for map { m{\A(/.*)/}s ? $1 : () } values %{ $self->{loaded} };
     my %mapped = mapped();
     $self->{files}{$_} = $mapped{$_} ? 'gone' : $self->{files}{$_} // signature($_) for keys %mapped;
@@ -106,6 +109,7 @@ sub changed_file {
         my $path = $self->{loaded}{$name};
         return $path if found($name) ne $path && index($path, "/$name") >= 0;
     }
+    for my $path (map { found($_) } @{ $self->{missing} }) { return $path if $path ne '' }
     return 'a directory that modules are looked for in' if custom() ne $self->{custom};
     $self->{directories} = { map { $_ => signature($_) } $self->searched };
     return;
@@ -119,6 +123,16 @@ sub open_data {
         my $is_same = open($data->{opened}, '<:raw', $data->{path}) && identity($data->{opened}) eq $data->{identity};
         die "$data->{path} is another file\n" if !$is_same;
     }
+}
+
+# By the system's clock, with fractions of seconds where they are to be had.
+sub now { return $clock->() }
+
+# Whether it has not changed since, by the system's clock for files, which may be late.
+sub is_older {
+    my ($path, $time) = @_;
+    my @status = $stat->($path);
+    return !@status || $status[10] < $time - 0.02;
 }
 
 # Two are the same if nobody has changed the file between them.
@@ -136,7 +150,7 @@ sub identity {
 # The directories that modules were looked for in, or that such a one would be made in.
 sub searched {
     my ($self) = @_;
-    my %below = map { m{\A(.*)/}s ? ($1 => 1) : () } grep { !m{\A/} } keys %{ $self->{loaded} };
+    my %below = map { m{\A(.*)/}s ? ($1 => 1) : () } grep { !m{\A/} } keys %{ $self->{loaded} }, @{ $self->{missing} };
     my %searched;
     for my $directory (grep { !ref } @INC) {
         for my $path ($directory, map { "$directory/$_" } keys %below) {

@@ -37,12 +37,12 @@ my %functions = (
 # What `Fcgi2cgi::Loading::refresh` does again in each process; OpenSSL, which is only stirred there, sees to itself.
 my $refreshed = qr{/IPC/Run/Debug\.pm\z|/Net/SSLeay/randomize\.al\)?\z};
 
-# What was noted since it was last asked for; files that were read; whether the year was asked for.
-my (@notes, %files, $asks_for_year);
+# What was noted since it was last asked for; files that were read; whether the year was asked for; what was not found.
+my (@notes, %files, $asks_for_year, %missing);
 
 # Tries it with the modules, which are names, as in %INC, and files. Gives, in each process that is to try it, what `end`
 # is to be called on when the script was compiled. Else: `modules` that can be loaded ahead, the `files` that were read,
-# the `year` that this holds for, if it does not for others; or `unfit`, why none of it can.
+# the modules that are `missing`, the `year` that this holds for, if it does not for others; or `unfit`, why none of it can.
 sub try_all {
     my ($class, $modules) = @_;
     my %modules = %$modules;
@@ -60,7 +60,8 @@ sub try_all {
         }
         my ($one, $other) = map { +{ map { /\A(.*) (.*)\z/s ? ($1 => $2) : () } @{ $_->{value} // [] } } } @found;
         my @differing = grep { ($other->{$_} // '') ne $one->{$_} } sort keys %$one;
-        return { modules => \%modules, files => $first->{file}, year => $first->{year}[0] } if !@differing;
+        return { modules => \%modules, files => $first->{file}, missing => $first->{missing}, year => $first->{year}[0] }
+            if !@differing;
         my ($own) = map { s/\Ascript // ? $_ : () } my @all = @differing;
         return { unfit => "it has another $own in each process" } if defined $own;
         # Where nobody knows whose they are, they are anybody's.
@@ -130,6 +131,8 @@ sub begin {
         *{"CORE::GLOBAL::$name"} = set_prototype(';$', sub { note_now($name) if !@_; goto &$ask });
     }
     watch_files();
+    # After all directories.
+    push @INC, \&note_missing;
     for my $package (keys %functions) {
         replace($package, $_, $functions{$package}{$_}) for keys %{ $functions{$package} };
     }
@@ -160,6 +163,7 @@ sub end {
     }
     push @found, $self->values_as('later') if %{ $self->{modules} };
     push @found, map { [file => $_] } keys %files;
+    push @found, map { [missing => $_] } grep { Fcgi2cgi::Loading::found($_) eq '' } keys %missing;
     push @found, [year => (CORE::localtime())[5]] if $asks_for_year;
     $self->tell(@found, [end => '']);
 }
@@ -255,6 +259,12 @@ sub handle {
     my ($package) = caller 1;
     no strict 'refs';
     return \*{ $name =~ /::|'/ || $name =~ /\A(?:STD(?:IN|OUT|ERR)|ARGV|ENV|INC)\z/ ? $name : "${package}::$name" };
+}
+
+sub note_missing {
+    my (undef, $name) = @_;
+    $missing{$name} = 1;
+    return;
 }
 
 sub note_file {
