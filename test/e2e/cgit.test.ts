@@ -1,7 +1,7 @@
 /** Debian's cgit behind nginx, as the README has it. */
 
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
@@ -12,6 +12,9 @@ import { serve } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 import { startWebServer, type WebServer } from '../helpers/webserver.js';
 
+/** Where the shipped file says what cgit's own settings are. */
+const shipped = new URL('../../../scripts/webservers/nginx-cgit.conf', import.meta.url);
+
 const skip = lacking('/usr/lib/cgit/cgit.cgi', 'cgit');
 
 describe('cgit by fcgi2cgi script', { skip, timeout: 300_000 }, () => {
@@ -20,14 +23,17 @@ describe('cgit by fcgi2cgi script', { skip, timeout: 300_000 }, () => {
   before(async () => {
     directory = await temporaryDirectory();
     await makeBareRepository(join(directory, 'repos/group/one.git'), { 'read me.txt': 'hello\n' });
+    const hidden = { secret: 'the secret\n' };
+    await makeBareRepository(join(directory, 'repos/hidden.git'), hidden, { exported: false });
     const config = join(directory, 'cgitrc');
     // It shows whom a filter or hook of cgit's would believe in.
     const filter = join(directory, 'filter');
     await writeFile(filter, '#!/bin/sh\nprintf "by <%s>: " "${REMOTE_USER-}"\ncat\n', { mode: 0o755 });
-    await writeFile(
-      config,
-      `source-filter=${filter}\ncss=/cgit-css/cgit.css\nlogo=/cgit-css/cgit.png\nfavicon=/cgit-css/favicon.ico\njs=/cgit-css/cgit.js\nvirtual-root=/\nscan-path=${directory}/repos\n`,
+    const said = [...(await readFile(shipped, 'utf8')).matchAll(/^# {3}(\S+=\S+)$/gm)].map(
+      ([, line]) => line,
     );
+    const own = [`source-filter=${filter}`, 'css=/cgit-css/cgit.css', 'logo=/cgit-css/cgit.png', ...said];
+    await writeFile(config, own.join('\n').replace('/srv/git', `${directory}/repos`));
     const { socket } = await serve(['script', '/usr/lib/cgit/cgit.cgi', '--env', `CGIT_CONFIG=${config}`]);
     await mkdir(join(directory, 'web'));
     const place = { directory: join(directory, 'web'), documentRoot: directory, sockets: dirname(socket) };
@@ -55,6 +61,11 @@ describe('cgit by fcgi2cgi script', { skip, timeout: 300_000 }, () => {
     }
     const { body } = await fetchRaw(web.url, '/group/one.git/plain/read%20me.txt');
     assert.equal(body.toString(), 'hello\n');
+  });
+
+  it('shows nothing of what the site git would not show', async () => {
+    assert.doesNotMatch((await fetchRaw(web.url, '/')).body.toString(), /hidden/);
+    assert.doesNotMatch((await fetchRaw(web.url, '/hidden.git/plain/secret')).body.toString(), /the secret/);
   });
 
   it('takes nobody for the user of a header, since nginx asks for no password', async () => {
