@@ -35,6 +35,7 @@ before(async () => {
     '-n': 'a file with a dash\n',
     '*': 'a star\n',
     'a@{1}': 'at\n',
+    'page.html': '<script>1</script>\n',
   });
   await writeFile(join(work, 'a'), 'b\n');
   await git(['commit', '-q', '-a', '-m', 'Second'], work);
@@ -229,6 +230,11 @@ for (const [kind, command] of Object.entries(kinds)) {
           assert.doesNotMatch(stdout, /name="sr"/);
         }),
       );
+    });
+
+    it('gets no file of a repository’s as a page that runs in its reader’s browser', async () => {
+      const { stdout } = await get(served, '/one.git/blob_plain/main:/page.html', '');
+      assert.match(stdout, /^Content-Type: text\/plain/im);
     });
 
     it('may ask for merges as gitweb’s own links do, and for files and texts that begin with a dash', async () => {
