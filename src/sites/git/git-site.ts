@@ -100,6 +100,9 @@ class GitSite extends RepositorySite<GitSiteOptions> {
     const query = nonEmptyParam(params, 'QUERY_STRING') ?? '';
     const { trustRemoteUser } = this.options;
     const isPushed = isPush(rest, query);
+    // Absolute paths are no business of strangers; http-alternates are for them.
+    if (rest.endsWith('/objects/info/alternates'))
+      return withheld({ why: 'alternates tell paths of this machine' });
     const refused = isPushed && !trustRemoteUser ? noPushes : refusedService(params, rest, query);
     if (refused !== undefined) return refused;
     return run({

@@ -37,6 +37,11 @@ describe('A site of git repositories', () => {
     assert.match(await tree.refused({}), /^400 .*SCRIPT_NAME.*REQUEST_URI/);
   });
 
+  it('tells strangers no absolute paths of what a repository borrows from', async () => {
+    assert.match(await tree.refused(at('/a.git/objects/info/alternates')), /^404 alternates tell paths/);
+    await tree.service(at('/a.git/objects/info/http-alternates'));
+  });
+
   it('refuses a query in which a web server may not see the service that git does', async () => {
     for (const query of ['servic%65=git-upload-pack', 'service=a&service=git-upload-pack']) {
       const reason = /^400 The query has service twice, or service or its value not in plain letters/;
