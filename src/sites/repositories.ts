@@ -1,6 +1,7 @@
 /** What the sites of Mercurial's and of git's repositories have in common. */
 
 import { type ByteString, toBuffer, toText } from '../base/bytes.js';
+import { encodePath } from './request-path.js';
 import { type Deferred, refuse, type Resolution } from './site.js';
 
 /** A repository that nobody may see, nor what lies inside it; and the reason, for the administrator. */
@@ -34,7 +35,7 @@ export function withheld({ why }: Withheld): Resolution {
 export function withIndex(found: Resolution | Deferred, urlPrefix: ByteString): Resolution | Deferred {
   const shown = (resolution: Resolution): Resolution => {
     if (resolution.kind !== 'refuse' || resolution.refusal.status !== 404) return resolution;
-    return { ...resolution, refusal: { ...resolution.refusal, index: `${toText(urlPrefix)}/` } };
+    return { ...resolution, refusal: { ...resolution.refusal, index: `${encodePath(urlPrefix)}/` } };
   };
   if (found.kind !== 'defer') return shown(found);
   return { kind: 'defer', resolve: async (signal) => shown(await found.resolve(signal)) };

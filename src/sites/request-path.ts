@@ -40,6 +40,11 @@ export function percentEncode(segment: ByteString): string {
   });
 }
 
+/** Encodes a path for a URL, segment by segment. */
+export function encodePath(path: ByteString): string {
+  return path.split('/').map(percentEncode).join('/');
+}
+
 /** The value of a param where it is set and not empty. */
 export function nonEmptyParam(params: NameValues, name: string): ByteString | undefined {
   return valueOf(params, name) || undefined;

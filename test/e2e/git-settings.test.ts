@@ -128,6 +128,27 @@ describe('fcgi2cgi git', { timeout: 300_000 }, () => {
     }
   });
 
+  it('links to what is below a --url-prefix of any characters', async () => {
+    const prefix = '/g\u00e9 t?%';
+    const encoded = '/g%C3%A9%20t%3F%25';
+    const served = await start(['--url-prefix', prefix]);
+    const asked = (path: string): Promise<Answer> =>
+      ask(served.socket, {
+        SCRIPT_NAME: Buffer.from(prefix + path).toString('latin1'),
+        SERVER_NAME: 'git.example.org',
+        HTTP_HOST: 'git.example.org',
+      });
+    const page = (await asked('/one.git')).stdout;
+    const links = [...page.matchAll(/ (?:href|src|action)="([^"#]*)/g)].map(([, link = '']) => link);
+    assert.ok(links.length > 10);
+    for (const link of links.filter((url) => !url.startsWith('http')))
+      assert.ok(link.startsWith(`${encoded}/`), link);
+    assert.ok(page.includes(`http://git.example.org${encoded}/one.git</td>`), page);
+    assert.ok((await asked('/none.git')).stdout.includes(`href="${encoded}/"`));
+    const [, style = ''] = /rel="stylesheet" type="text\/css" href="([^"]+)"/.exec(page) ?? [];
+    assert.match((await asked(style.slice(encoded.length))).stdout, /^Status: 200 OK/);
+  });
+
   it('reads --gitweb-config on top of its settings, which can’t change what is published', async () => {
     const config = join(directory, 'gitweb.conf');
     await writeFile(

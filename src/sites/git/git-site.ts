@@ -5,7 +5,7 @@ import { metaVariables } from '../../cgi/invocation.js';
 import { safeSegments } from '../contain.js';
 import { type LookUp, statAt } from '../look-up.js';
 import { belowIndex, INDEX_FILE } from '../refusal-reason.js';
-import { doubtOf, nonEmptyParam, noPushes, percentEncode } from '../request-path.js';
+import { doubtOf, encodePath, nonEmptyParam, noPushes, percentEncode } from '../request-path.js';
 import { inputOf, type Published, type Repository, withheld } from '../repositories.js';
 import {
   type Asked,
@@ -200,6 +200,7 @@ class GitSite extends RepositorySite<GitSiteOptions> {
   ): Resolution {
     const { urlPrefix, git, gitwebConfig, gitwebSettings } = this.options;
     const version = this.#version.known();
+    const prefix = encodePath(urlPrefix);
     return run({
       file: git.gitweb,
       args: [],
@@ -216,8 +217,8 @@ class GitSite extends RepositorySite<GitSiteOptions> {
         ['GITWEB_CONFIG', gitwebSettings],
         ['FCGI2CGI_GIT', git.git],
         ...(version === undefined ? [] : [['FCGI2CGI_GIT_VERSION', version] as const]),
-        ['FCGI2CGI_URL_PREFIX', urlPrefix],
-        ['FCGI2CGI_STATIC_URL', [urlPrefix, ...home.map(percentEncode), INDEX_FILE, STATIC].join('/')],
+        ['FCGI2CGI_URL_PREFIX', prefix],
+        ['FCGI2CGI_STATIC_URL', [prefix, ...home.map(percentEncode), INDEX_FILE, STATIC].join('/')],
         ...(gitwebConfig === undefined ? [] : [['FCGI2CGI_GITWEB_CONFIG', gitwebConfig] as const]),
       ]),
       input: inputOf(published),
