@@ -157,6 +157,19 @@ describe('Root’s process as another user', { skip: !isRoot && 'needs root', ti
     }
   });
 
+  it('leaves its number in no pid file where the user may not open the log or read the configuration', async () => {
+    await mkdir(join(directory, 'roots'), { mode: 0o700 });
+    const [pidFile, file] = [`${socket}-pid`, join(directory, 'roots', 'sites.toml')];
+    await writeFile(file, `[site.a]\nkind = "script"\nfile = "${script}"\nlisten = "${socket}"\n`);
+    const serving = command('--listen', socket, '--log-file', join(directory, 'roots', 'log'));
+    const reading = commandLine(['serve', '--config', file, '--user', USER]);
+    for (const [node, ...args] of [serving, reading]) {
+      const { status, stderr } = await runToEnd(node, [...args, '--pid-file', pidFile]);
+      assert.deepEqual([status, stderr.includes('EACCES'), stderr.split('\n').length], [1, true, 2], stderr);
+      assert.equal(readFileSync(pidFile, 'utf8'), '');
+    }
+  });
+
   it('says that the user has to be able to read the program, or the configuration', async () => {
     await mkdir(join(directory, 'roots'), { mode: 0o700 });
     const copy = join(directory, 'roots', 'fcgi2cgi.js');

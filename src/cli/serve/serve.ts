@@ -122,7 +122,7 @@ async function serve(configuration: Configuration, reread?: () => Configuration)
   }
   if (identity !== undefined) {
     const { serveAs } = await import('../../daemon/process/as-user.js');
-    await serveAs(identity, configuration);
+    await serveAs(identity, configuration, reread);
   }
   // Mercurial takes as long to answer as what serves takes to load.
   for (const { site } of configuration.sites) if (site.kind === 'hg') askMercurial(site.hg);

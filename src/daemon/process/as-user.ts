@@ -18,7 +18,7 @@ import { Control } from '../status/control.js';
 import { passedSockets } from './systemd.js';
 import { type Handover, handOver, ReceivedHandover } from '../upgrade/socket-handover.js';
 import { canHold, rootsDirectoryOf } from './files.js';
-import { makeLogFile, openLogFile } from './logs.js';
+import { Logs, makeLogFile, openLogFile } from './logs.js';
 import { PidFile } from './pid-file.js';
 import type { Identity } from './privileges.js';
 
@@ -31,17 +31,23 @@ const STANDARD = [0, 1, 2];
 interface Left extends Handover {
   /** The file that is to be its standard error. */
   readonly stderr?: string | undefined;
+  /** Asks as the user, while what root has opened can still be closed, for what would fail at once. @throws BridgeError */
+  readonly check?: () => void;
 }
 
 const NOTHING: Left = { descriptors: [], env: {} };
 
 /**
- * Serves as that user what `configuration` says.
+ * Serves as that user what `configuration` says, and `reread` reads again, where it is in a file.
  *
- * @throws BridgeError `ERR_LISTEN`, `ERR_PID_FILE`, and as `runAs`; where this process is the user's by then, some of what
- *   root has opened may be left behind.
+ * @throws BridgeError `ERR_LISTEN`, `ERR_PID_FILE`, `ERR_LOG_FILE`, and as `runAs` and `reread`; where this process is the
+ *   user's by then, some of what root has opened may be left behind.
  */
-export async function serveAs(identity: Identity, configuration: Configuration): Promise<never> {
+export async function serveAs(
+  identity: Identity,
+  configuration: Configuration,
+  reread?: () => Configuration,
+): Promise<never> {
   const { log, accessLog, background, sites } = configuration;
   const self = selfFor(identity);
   for (const file of [log.file, accessLog]) if (file !== undefined) makeLogFile(identity, file);
@@ -53,7 +59,8 @@ export async function serveAs(identity: Identity, configuration: Configuration):
   try {
     const { descriptors, env } = inherited ?? opened?.handover() ?? NOTHING;
     const stderr = background ? log.file : undefined;
-    return become(self, identity, { descriptors: [...descriptors, ...ours, ...passed], env, stderr });
+    const check = (): void => void new Logs(reread?.() ?? configuration);
+    return become(self, identity, { descriptors: [...descriptors, ...ours, ...passed], env, stderr, check });
   } catch (error) {
     await opened?.close();
     throw error;
@@ -82,7 +89,7 @@ function selfFor({ user: value }: Identity): AnotherUser {
 }
 
 /** Nothing may wait between the change of the user and the end of this program. */
-function become(self: AnotherUser, identity: Identity, { descriptors, env, stderr }: Left): never {
+function become(self: AnotherUser, identity: Identity, { descriptors, env, stderr, check }: Left): never {
   const failed = (why: string, cause: unknown): OptionError =>
     new OptionError('ERR_START', { option: 'user', value: identity.user, why }, { cause });
   try {
@@ -90,6 +97,7 @@ function become(self: AnotherUser, identity: Identity, { descriptors, env, stder
   } catch (error) {
     throw failed(`the system does not let us change to it: ${reasonOf(error)}`, error);
   }
+  check?.();
   Object.assign(process.env, environmentOf(identity), env);
   if (stderr !== undefined) {
     const descriptor = openLogFile(stderr);
@@ -159,8 +167,8 @@ export class OpenedByRoot {
   }
 
   async #open(identity: Identity, { pidFile, control, sites, log: options }: Configuration): Promise<void> {
-    // The log file is the user's to open.
-    const log = openLog({ ...options, file: undefined });
+    // The log file is the user's to open; what fails is an error, which comes alone.
+    const log = openLog({ ...options, file: undefined, level: 'error' });
     if (pidFile !== undefined && rootsDirectoryOf(pidFile)?.isRootsAlone === true)
       this.#pidFile = await PidFile.hold(pidFile, { isKept: true });
     if (control !== undefined && isRootsToBind(control.address)) {
