@@ -35,8 +35,9 @@ from mercurial import demandimport
 # As Mercurial's own hgweb.cgi does: half of a page's time would be modules that it has no use for.
 demandimport.enable()
 
-from mercurial import error, extensions, hg, localrepo, policy, templater, ui as uimod, util, wireprotov1server
-from mercurial.hgweb import hgweb_mod, hgwebdir_mod, request as requestmod, wsgicgi
+from mercurial import context, dagop, error, extensions, hg, hook, localrepo, match as matchmod, node, policy
+from mercurial import templater, ui as uimod, util, wireprotov1server
+from mercurial.hgweb import hgweb_mod, hgwebdir_mod, request as requestmod, webcommands, wsgicgi
 from mercurial.hgweb.common import HTTP_FORBIDDEN, HTTP_NOT_FOUND, ErrorResponse, permhooks, statusmessage
 from mercurial.utils import urlutil
 
@@ -173,6 +174,106 @@ class Inside:
         raise Outside(b'not published')
 
 
+class Committed:
+    """Shows of a repository what has been committed. A working directory is a revision too, to Mercurial: ffff...,
+
+    2147483647 or wdir(), with all files that lie there. It stays one for hooks.
+    """
+
+    def __init__(self):
+        self.is_hook = False
+
+    def keep(self):
+        """From now on."""
+        localrepo.localrepository.__getitem__ = self.look_up(localrepo.localrepository.__getitem__)
+        localrepo.localrepository.filectx = look_up_file(localrepo.localrepository.filectx)
+        dagop.blockdescendants = descendants(dagop.blockdescendants)
+        hook.runhooks = self.run_hook(hook.runhooks)
+        webcommands._search = search(webcommands._search)
+
+    def look_up(self, original):
+        def get(repo, changeid):
+            found = original(repo, changeid)
+            if not self.is_hook:
+                if isinstance(found, context.workingctx):
+                    raise error.RepoLookupError(b"unknown revision '%s'" % node.wdirhex)
+                # Mercurial gives it without a look at what the view has.
+                if changeid == b'.' and found.rev() in repo.changelog.filteredrevs:
+                    raise error.FilteredRepoLookupError(b"filtered revision '.'")
+            return found
+
+        return get
+
+    def run_hook(self, original):
+        def run(*arguments, **named):
+            was, self.is_hook = self.is_hook, True
+            try:
+                return original(*arguments, **named)
+            finally:
+                self.is_hook = was
+
+        return run
+
+
+def look_up_file(original):
+    """A file's revision by its own number, which counts those of secret changesets too."""
+
+    def get(repo, path, *arguments, **named):
+        found = original(repo, path, *arguments, **named)
+        try:
+            is_shown = found.linkrev() in repo
+        except error.WdirUnsupported:
+            is_shown = False
+        if not is_shown:
+            raise error.RepoLookupError(b"unknown revision of '%s'" % path)
+        return found
+
+    return get
+
+
+def descendants(original):
+    def get(file, *lines, **named):
+        return (each for each in original(file, *lines, **named) if each[0].linkrev() in file.repo())
+
+    return get
+
+
+# Patterns that would read any file, or all files of each revision, or are regular expressions, which hgweb has nobody
+# search for.
+UNSEARCHED = {b'include', b'listfile', b'listfile0', b're', b'relre', b'set', b'subinclude'}
+
+
+def search(original):
+    """hgweb's own, where an expression may come to more than changesets, or to more work than it looks."""
+
+    def searched(revs):
+        # One of those that are not there is found out when others are on the page.
+        with contextlib.suppress(error.RepoLookupError):
+            yield from (rev for rev in revs if rev != node.wdirrev)
+
+    def match(ui, expression, lookup):
+        if b'##' in expression:
+            raise error.ParseError(b'strings that are put together, which are not looked at')
+        find = revset.match(ui, expression, lookup)
+
+        def found(repo):
+            try:
+                return searched(find(repo))
+            except error.WdirUnsupported:
+                raise error.RepoLookupError(b'no changeset')
+
+        return found
+
+    def run(web):
+        matchmod.allpatternkinds = [kind for kind in matchmod.allpatternkinds if kind not in UNSEARCHED]
+        webcommands.revset = types.SimpleNamespace(
+            match=match, lookupfn=revset.lookupfn, safesymbols=revset.safesymbols - {b'wdir'})
+        return original(web)
+
+    revset = webcommands.revset
+    return run
+
+
 class Response(requestmod.wsgiresponse):
     """hgweb's own response, but that a browser takes it for what it is said to be, and for two faults."""
 
@@ -247,7 +348,7 @@ def dispatch(repo, proto, command, *more, original=wireprotov1server.dispatch, *
     """Mercurial's own, which takes the arguments of a client's command for what they should be."""
     try:
         return original(repo, proto, command, *more, **named)
-    except (AssertionError, IndexError, KeyError, ValueError, error.Abort) as problem:
+    except (AssertionError, IndexError, KeyError, ValueError, error.Abort, error.WdirUnsupported) as problem:
         if command == b'getlfile' and isinstance(problem, error.Abort):
             raise ErrorResponse(HTTP_NOT_FOUND, b'no such largefile')
         raise Malformed('%s of %s' % (told(problem), ascii(command))) from problem
@@ -650,7 +751,7 @@ def refusal(problem):
     return run
 
 
-inside = Inside()
+inside, committed = Inside(), Committed()
 
 
 def main(kind, *arguments):
@@ -659,6 +760,8 @@ def main(kind, *arguments):
         # Nothing of it is made ahead.
         return
     inside.keep()
+    if make is repository:
+        committed.keep()
     requestmod.wsgiresponse = Response
     requestmod.multidict.__getitem__ = value_of
     wireprotov1server.dispatch = dispatch
