@@ -6,10 +6,13 @@ import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 
 import { type Answer, ask } from '../helpers/ask.js';
+import { textOf } from '../helpers/documents.js';
+import { examplesIn } from '../helpers/examples.js';
 import { git, makeBareRepository, tryGit } from '../helpers/git.js';
 import { type Asked, serveHere } from '../helpers/served.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
-import { startPassing } from '../helpers/webserver.js';
+import { fetchRaw } from '../helpers/http.js';
+import { startPassing, startWebServerWith } from '../helpers/webserver.js';
 
 const GITWEB = '/usr/share/gitweb/gitweb.cgi';
 
@@ -288,6 +291,41 @@ describe('fcgi2cgi git', { timeout: 300_000 }, () => {
         await web.stop();
       }
       assert.match((await get(served, '/one.git/snapshot/HEAD.zip')).stdout, /application\/x-zip/);
+    }
+  });
+
+  it('keeps a repository behind a password at all its addresses, by the lines for nginx', async () => {
+    const { socket } = await start();
+    const passwords = join(directory, 'none.htpasswd');
+    await writeFile(passwords, '');
+    const lines = examplesIn('src/man/fcgi2cgi-publishing.7').find(({ text }) =>
+      text.includes('$git_reader'),
+    );
+    const settings =
+      `${lines?.text ?? ''}${textOf('scripts/webservers/nginx-git.conf').replace(' off;', ' $git_reader;')}`
+        .replace('private(', 'one(')
+        .replace('/run/fcgi2cgi/git.sock', socket)
+        .replace('/etc/nginx/git.htpasswd', passwords);
+    const web = await startWebServerWith('nginx', settings);
+    try {
+      for (const path of [
+        ...[
+          '/one.git',
+          '/one',
+          '/one/',
+          '//one.git/log',
+          '/./one.git',
+          '/%6fne',
+          '/one/info/refs',
+          '/one.git?a=log',
+        ],
+        ...['/?p=one.git', '/?a=log;p=one.git', '/?a=log&%70=one.git', '/?%u0070=one.git', '/x?p=one.git'],
+      ])
+        assert.equal((await fetchRaw(web.url, path)).status, 401, path);
+      for (const path of ['/', '/caf%C3%A9.git', '/caf%C3%A9/info/refs?service=git-upload-pack'])
+        assert.equal((await fetchRaw(web.url, path)).status, 200, path);
+    } finally {
+      await web.stop();
     }
   });
 
