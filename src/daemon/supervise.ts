@@ -14,7 +14,7 @@ import type { Command } from '../process/command.js';
 import { appStatusOf, describeExit } from '../process/exit-status.js';
 import { limited } from '../process/limits.js';
 import type { OwnedProcess } from '../process/owned-process.js';
-import { Supervisor, SUSPICIOUS, type WorkerEnd } from '../runners/worker/supervisor.js';
+import { PROVEN_AFTER_MS, Supervisor, SUSPICIOUS, type WorkerEnd } from '../runners/worker/supervisor.js';
 import type { Configuration, ServedSiteConfiguration, WorkerConfiguration } from './configuration.js';
 import { findLimits, findProgram } from './make-site.js';
 import { runAs } from './process/as-user.js';
@@ -184,9 +184,6 @@ function reopen(log: ReturnType<typeof openLog>): void {
     log.error({ code: 'ERR_LOG_FILE' }, reasonOf(error));
   }
 }
-
-/** A worker that has run for this time has begun to serve; if it fails then, that begins a new row of failures. */
-const PROVEN_AFTER_MS = 5_000;
 
 /** Owns its timer until `end`. */
 export class Watch {

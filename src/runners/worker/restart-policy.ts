@@ -3,19 +3,21 @@
  *
  * An application's exit status 0 says that it has ended on purpose (FastCGI 1.0 §7); gitweb does so after each 101
  * requests. However many of these there are in a row, they are no failure: what counts as one is any other exit, and
- * an exit before the first answer. A row of them ends when a worker comes so far that it accepts or answers.
+ * an exit before the first answer. A row of them ends when a worker answers, or has accepted and
+ * lasts: many a one accepts and then crashes.
  */
 
 /** What a worker actually is, whatever is wanted of it. */
 export type Actual = keyof typeof policy;
 
 /**
- * What happens to a worker. `due`: its time to be started has come. `accepts`: it has shown that it reads a connection.
+ * What happens to a worker. `due`: its time to be started has come. `lasts`: it has shown that it reads a connection, and
+ * runs for some seconds since.
  * `dismissed`: it was told to end.
  */
 export type WorkerEvent =
   | 'due'
-  | 'accepts'
+  | 'lasts'
   | 'answered'
   | 'exited-zero'
   | 'exited-otherwise'
@@ -35,7 +37,7 @@ export const policy = {
   /** No process is there. What is late for one that was there changes nothing. */
   absent: {
     due: { actual: 'unproven' },
-    accepts: { actual: 'absent' },
+    lasts: { actual: 'absent' },
     answered: { actual: 'absent', failuresInARow: 'forgotten' },
     'exited-zero': { actual: 'absent' },
     'exited-otherwise': { actual: 'absent' },
@@ -45,7 +47,7 @@ export const policy = {
   /** It runs and has not answered yet: nobody knows whether it can. */
   unproven: {
     due: { actual: 'unproven' },
-    accepts: { actual: 'unproven', failuresInARow: 'forgotten' },
+    lasts: { actual: 'unproven', failuresInARow: 'forgotten' },
     answered: { actual: 'proven', failuresInARow: 'forgotten' },
     'exited-zero': { actual: 'absent', failuresInARow: 'one-more', restart: 'after-backoff' },
     'exited-otherwise': { actual: 'absent', failuresInARow: 'one-more', restart: 'after-backoff' },
@@ -55,7 +57,7 @@ export const policy = {
   /** It has answered. */
   proven: {
     due: { actual: 'proven' },
-    accepts: { actual: 'proven' },
+    lasts: { actual: 'proven' },
     answered: { actual: 'proven', failuresInARow: 'forgotten' },
     'exited-zero': { actual: 'absent', failuresInARow: 'forgotten', restart: 'at-once' },
     'exited-otherwise': { actual: 'absent', failuresInARow: 'one-more', restart: 'after-backoff' },
@@ -65,7 +67,7 @@ export const policy = {
   /** It was told to end, and has not yet: how it ends is then no matter. */
   ending: {
     due: { actual: 'ending' },
-    accepts: { actual: 'ending' },
+    lasts: { actual: 'ending' },
     answered: { actual: 'ending', failuresInARow: 'forgotten' },
     'exited-zero': { actual: 'absent', restart: 'at-once' },
     'exited-otherwise': { actual: 'absent', restart: 'at-once' },

@@ -8,6 +8,9 @@ import { type Actual, policy, type Step, type WorkerEvent } from './restart-poli
 /** After a life that was shorter, there is a pause of this length: no slot has more than 50 processes started in a second. */
 const LEAST_LIFE_MS = 20;
 
+/** A worker that has run for this time has begun to serve; if it fails then, that begins a new row of failures. */
+export const PROVEN_AFTER_MS = 5_000;
+
 /** Lives in a row that were too short to serve much. Where nobody sees answers, each further one has a longer pause follow. */
 export const SUSPICIOUS = { lives: 20, lifeMs: 250 };
 
@@ -91,9 +94,15 @@ export class Supervisor<Process extends WorkerProcess> {
     }
   }
 
+  /** The worker has accepted; that counts when it still runs after `PROVEN_AFTER_MS`. */
   accepts(process: Process): void {
-    const slot = this.#slotOf(process);
-    if (slot !== undefined) this.#happens(slot, 'accepts');
+    const timer = setTimeout(() => {
+      const slot = this.#slotOf(process);
+      if (slot !== undefined) this.#happens(slot, 'lasts');
+    }, PROVEN_AFTER_MS);
+    void process.exited.then(() => {
+      clearTimeout(timer);
+    });
   }
 
   answered(process: Process): void {

@@ -18,7 +18,7 @@ function cell(actual: Actual, event: WorkerEvent): string {
 const expected: Record<Actual, Record<WorkerEvent, string>> = {
   absent: {
     due: 'unproven',
-    accepts: 'absent',
+    lasts: 'absent',
     answered: 'absent, forgotten',
     'exited-zero': 'absent',
     'exited-otherwise': 'absent',
@@ -27,7 +27,7 @@ const expected: Record<Actual, Record<WorkerEvent, string>> = {
   },
   unproven: {
     due: 'unproven',
-    accepts: 'unproven, forgotten',
+    lasts: 'unproven, forgotten',
     answered: 'proven, forgotten',
     'exited-zero': 'absent, one-more, after-backoff',
     'exited-otherwise': 'absent, one-more, after-backoff',
@@ -36,7 +36,7 @@ const expected: Record<Actual, Record<WorkerEvent, string>> = {
   },
   proven: {
     due: 'proven',
-    accepts: 'proven',
+    lasts: 'proven',
     answered: 'proven, forgotten',
     'exited-zero': 'absent, forgotten, at-once',
     'exited-otherwise': 'absent, one-more, after-backoff',
@@ -45,7 +45,7 @@ const expected: Record<Actual, Record<WorkerEvent, string>> = {
   },
   ending: {
     due: 'ending',
-    accepts: 'ending',
+    lasts: 'ending',
     answered: 'ending, forgotten',
     'exited-zero': 'absent, at-once',
     'exited-otherwise': 'absent, at-once',

@@ -117,6 +117,28 @@ describe('A supervisor', () => {
     await supervisor.stop();
   });
 
+  it('waits longer also after those that have accepted, unless one has lasted for five seconds', async () => {
+    const { supervisor, ends, last } = await supervise();
+    for (const [lifeMs, delayMs] of [
+      [0, 100],
+      [4_999, 200],
+      [5_000, 100],
+      [0, 200],
+    ] as const) {
+      supervisor.accepts(last());
+      mock.timers.tick(lifeMs);
+      await last().exits(3);
+      assert.equal(ends.at(-1)?.restartMs, delayMs);
+      mock.timers.tick(delayMs);
+      await settled();
+    }
+    assert.deepEqual(
+      ends.map(({ failures }) => failures),
+      [1, 2, 1, 2],
+    );
+    await supervisor.stop();
+  });
+
   it('counts what can’t be started, and tries again', async () => {
     let fails = 2;
     const start = (pid: number): Promise<Fake> =>
