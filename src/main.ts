@@ -2,8 +2,7 @@
 /** From the command line to an exit status: 0 ended as asked, 2 usage, 1 anything else. */
 
 import { BridgeError } from './base/errors.js';
-import { reportFailure } from './cli/exit-status.js';
-import { outputWritten, watchOutput } from './cli/output.js';
+import { outputWritten, reportFailure, watchOutput } from './cli/exit.js';
 import { requireWorkingDirectory } from './daemon/process/working-directory.js';
 import { limitYoungGeneration } from './base/memory.js';
 import { heldThreads } from './base/threads.js';

@@ -8,7 +8,7 @@ import { basename } from 'node:path';
 import { before, describe, it } from 'node:test';
 
 import { mayBecomeVariable } from '../../src/cgi/invocation.js';
-import { ExitStatus } from '../../src/cli/exit-status.js';
+import { ExitStatus } from '../../src/cli/exit.js';
 import { keysOfKind, topKeys } from '../../src/cli/toml-file/keys.js';
 import { siteKindNames } from '../../src/cli/options/site-kinds.js';
 import { results, resultWords } from '../../src/base/results.js';

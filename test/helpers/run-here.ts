@@ -3,7 +3,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
 import { runCommand } from '../../src/cli/command-line.js';
-import { reportFailure } from '../../src/cli/exit-status.js';
+import { reportFailure } from '../../src/cli/exit.js';
 import { commandLine } from './bridge.js';
 
 const said = new AsyncLocalStorage<{ stdout: string; stderr: string; readonly encoding: BufferEncoding }>();

@@ -10,7 +10,7 @@ import { whyNotStarted } from '../../process/limits.js';
 import { saysWho } from '../../sites/request-path.js';
 import { type Resolution, resolveRequest } from '../../sites/site.js';
 import type { Run } from '../commands.js';
-import { ExitStatus, exitStatusOfHttp } from '../exit-status.js';
+import { ExitStatus, exitStatusOfHttp } from '../exit.js';
 import { requestParams } from '../get/request-params.js';
 import { namedSite } from '../configuration.js';
 import { explainOptions } from '../options/command-options.js';

@@ -7,7 +7,7 @@ import type { NameValues } from '../../base/bytes.js';
 import { OptionError } from '../../base/errors.js';
 import { Requester } from '../../fastcgi/requester.js';
 import type { Run } from '../commands.js';
-import { writeOut } from '../output.js';
+import { writeOut } from '../exit.js';
 import { getOptions } from '../options/command-options.js';
 import { readOptions, type Values } from '../options/option.js';
 import { connectTo, type Exchange, exchange } from './exchange.js';

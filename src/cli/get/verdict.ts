@@ -1,7 +1,7 @@
 /** What became of a request that `fcgi2cgi get` has sent: whom to blame, and the exit status that says so. */
 
 import { ProtocolStatus } from '../../fastcgi/constants.js';
-import { ExitStatus, exitStatusOfHttp } from '../exit-status.js';
+import { ExitStatus, exitStatusOfHttp } from '../exit.js';
 
 /** How it ended; `status` is the answer's HTTP status, as far as it came. */
 export type Verdict =

@@ -4,9 +4,18 @@ import { lstatSync, mkdirSync, rmdirSync, type Stats, statSync, unlinkSync } fro
 import { dirname, join } from 'node:path';
 
 import { reasonOf } from '../../base/errors.js';
-import { withBlock } from './block.js';
-import { failure, replaceFile, requireOurs } from './root-files.js';
-import { contentOf, type Entry, stateAt, textAt, type Wanted, writeAt } from './wanted.js';
+import {
+  contentOf,
+  type Entry,
+  failure,
+  replaceFile,
+  requireOurs,
+  stateAt,
+  textAt,
+  type Wanted,
+  withBlock,
+  writeAt,
+} from './wanted.js';
 
 const RECORD = '/var/lib/fcgi2cgi/setup.json';
 

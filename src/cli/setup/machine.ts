@@ -6,8 +6,8 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { reasonOf } from '../../base/errors.js';
-import { ExitStatus } from '../exit-status.js';
-import type { Owner } from './root-files.js';
+import { ExitStatus } from '../exit.js';
+import type { Owner } from './wanted.js';
 import { CONFIGURATION, type Service } from './service.js';
 import { socketOf, type WebSite } from './web-servers.js';
 

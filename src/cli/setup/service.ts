@@ -1,11 +1,13 @@
-/** How `fcgi2cgi setup` has this machine start the daemon. */
+/** What `fcgi2cgi setup` writes for the daemon's site, and for this machine to start the daemon. */
 
 import { existsSync, readFileSync } from 'node:fs';
 
 import { shippedFile } from '../../daemon/package.js';
 import { fillScript, unusualNode } from '../rc/rc.js';
 import { type RcSystem, rcSystems } from '../rc/systems.js';
-import type { Wanted } from './wanted.js';
+import type { User } from './machine.js';
+import { sectionsOf, type Wanted } from './wanted.js';
+import { indexSocketOf, socketOf, type WebSite } from './web-servers.js';
 
 export const CONFIGURATION = '/etc/fcgi2cgi.toml';
 
@@ -137,5 +139,59 @@ export function serviceFiles(
     { kind: 'log', path: log },
     // The Debian package has one.
     { kind: 'file', path: '/etc/logrotate.d/fcgi2cgi', text: rotation, mode: 0o644, isForOthers: true },
+  ];
+}
+
+/** What the site itself needs, whatever serves it. */
+export function siteFiles(
+  site: WebSite,
+  {
+    repos,
+    exportAll,
+    server,
+    group,
+  }: { repos: string; exportAll: boolean; server: User; group: string | undefined },
+): readonly Wanted[] {
+  const { kind, host, markers, passwordFile, isPrivate, owner } = site;
+  const listen = kind === 'hg' ? [socketOf(host), indexSocketOf(host)] : [socketOf(host)];
+  const text = [
+    `[site.${JSON.stringify(host)}]`,
+    `kind = "${kind}"`,
+    `repos = ${JSON.stringify(repos)}`,
+    ...(kind === 'hg' ? [`markers = ${JSON.stringify(markers)}`] : []),
+    ...(exportAll ? ['export-all = true'] : []),
+    `listen = ${JSON.stringify(listen.map((path) => `unix:${path}`))}`,
+    ...(group === undefined ? [] : [`socket-group = ${JSON.stringify(group)}`]),
+    ...(passwordFile === undefined ? [] : ['trust-remote-user = true']),
+  ];
+  return [
+    { kind: 'directory', path: repos, mode: isPrivate ? 0o750 : 0o755, owner: server },
+    ...(kind === 'git'
+      ? []
+      : [
+          { kind: 'directory', path: markers, mode: 0o755 } as const,
+          { kind: 'file', path: `${markers}/index.fcgi`, text: '', mode: 0o644, isForOthers: true } as const,
+        ]),
+    ...(passwordFile === undefined
+      ? []
+      : [
+          {
+            kind: 'file',
+            path: passwordFile,
+            text: '',
+            mode: 0o640,
+            owner: { uid: 0, gid: owner.gid },
+            isForOthers: true,
+          } as const,
+        ]),
+    {
+      kind: 'block',
+      path: CONFIGURATION,
+      text: `\n# By fcgi2cgi setup, served as ${server.user}\n${text.join('\n')}\n`,
+      taken: (others) =>
+        sectionsOf(CONFIGURATION, others).some(({ name }) => name[0] === 'site' && name[1] === host)
+          ? `has a site ${host} that setup has not written`
+          : undefined,
+    },
   ];
 }

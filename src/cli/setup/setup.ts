@@ -9,7 +9,6 @@ import { setupOptions } from '../options/command-options.js';
 import { readOptions } from '../options/option.js';
 import { accountOf, userFor } from '../rc/rc.js';
 import { rcSystems, thisSystem } from '../rc/systems.js';
-import { sectionsOf } from './block.js';
 import { Journal } from './journal.js';
 import {
   execute,
@@ -21,18 +20,9 @@ import {
   tell,
   type User,
 } from './machine.js';
-import { CONFIGURATION, serviceFiles, services, type ServiceSystem } from './service.js';
-import { undo } from './undo.js';
-import type { Wanted } from './wanted.js';
-import {
-  indexSocketOf,
-  openbsdHttpd,
-  socketOf,
-  type WebServer,
-  webServerNames,
-  webServers,
-  type WebSite,
-} from './web-servers.js';
+import { CONFIGURATION, serviceFiles, services, type ServiceSystem, siteFiles } from './service.js';
+import { sectionsOf } from './wanted.js';
+import { openbsdHttpd, type WebServer, webServerNames, webServers, type WebSite } from './web-servers.js';
 
 export const runSetup: Run = async (given) => {
   const options = readOptions(setupOptions, given);
@@ -174,56 +164,43 @@ function refuseOtherUser(user: string): void {
   throw new OptionError('ERR_USAGE', { option: 'user', value: user, why });
 }
 
-/** What the site itself needs, whatever serves it. */
-function siteFiles(
-  site: WebSite,
-  {
-    repos,
-    exportAll,
-    server,
-    group,
-  }: { repos: string; exportAll: boolean; server: User; group: string | undefined },
-): readonly Wanted[] {
-  const { kind, host, markers, passwordFile, isPrivate, owner } = site;
-  const listen = kind === 'hg' ? [socketOf(host), indexSocketOf(host)] : [socketOf(host)];
-  const text = [
-    `[site.${JSON.stringify(host)}]`,
-    `kind = "${kind}"`,
-    `repos = ${JSON.stringify(repos)}`,
-    ...(kind === 'hg' ? [`markers = ${JSON.stringify(markers)}`] : []),
-    ...(exportAll ? ['export-all = true'] : []),
-    `listen = ${JSON.stringify(listen.map((path) => `unix:${path}`))}`,
-    ...(group === undefined ? [] : [`socket-group = ${JSON.stringify(group)}`]),
-    ...(passwordFile === undefined ? [] : ['trust-remote-user = true']),
-  ];
-  return [
-    { kind: 'directory', path: repos, mode: isPrivate ? 0o750 : 0o755, owner: server },
-    ...(kind === 'git'
-      ? []
-      : [
-          { kind: 'directory', path: markers, mode: 0o755 } as const,
-          { kind: 'file', path: `${markers}/index.fcgi`, text: '', mode: 0o644, isForOthers: true } as const,
-        ]),
-    ...(passwordFile === undefined
-      ? []
-      : [
-          {
-            kind: 'file',
-            path: passwordFile,
-            text: '',
-            mode: 0o640,
-            owner: { uid: 0, gid: owner.gid },
-            isForOthers: true,
-          } as const,
-        ]),
-    {
-      kind: 'block',
-      path: CONFIGURATION,
-      text: `\n# By fcgi2cgi setup, served as ${server.user}\n${text.join('\n')}\n`,
-      taken: (others) =>
-        sectionsOf(CONFIGURATION, others).some(({ name }) => name[0] === 'site' && name[1] === host)
-          ? `has a site ${host} that setup has not written`
-          : undefined,
-    },
-  ];
+const isOfService = (path: string): boolean =>
+  /^\/etc\/(?:init\.d|default|conf\.d|logrotate\.d|systemd)\/|^\/var\/log\//.test(path);
+
+/** Takes a site back, and tells the daemon and the web server. @throws BridgeError where what stays would have a fault */
+function undo(
+  journal: Journal,
+  { host, system, isDry }: { host: string; system: ServiceSystem; isDry: boolean },
+): void {
+  if (!journal.has(host)) {
+    tell(`setup has written nothing for ${host}`);
+    return;
+  }
+  journal.requireUnchanged(host);
+  const { stop, gone, isRunning, reload, other } = services[system];
+  // Of sites that setup has not written, only the file knows; what starts the daemon stays for them.
+  const text = existsSync(CONFIGURATION) ? readFileSync(CONFIGURATION, 'utf8') : '';
+  const hasOthers = sectionsOf(CONFIGURATION, text).some(
+    ({ name: [table, name] }) => table === 'site' && name !== host,
+  );
+  const isLast = journal.isLast(host) && !hasOthers;
+  const told = Object.values(webServers).filter(({ service, program }) => {
+    const isOfWebServer = (path: string): boolean =>
+      path.startsWith(`/etc/${service}/`) && path.includes(`fcgi2cgi-${host}`);
+    return existsSync(program) && journal.has(host, isOfWebServer);
+  });
+  // Stopping what does not run is no failure.
+  if (isLast)
+    for (const each of stop)
+      if (isDry || execute(isRunning).status === 0 || each !== stop[0]) run(each, isDry);
+  journal.undo(host, (path) => hasOthers && isOfService(path));
+  const fault = isDry || isLast || !existsSync(CONFIGURATION) ? undefined : faultIn(CONFIGURATION);
+  if (isLast) for (const each of gone) run(each, isDry);
+  else if (fault === undefined && (isDry || execute(isRunning).status === 0)) run(reload, isDry);
+  for (const { service, check } of told) {
+    run(check, isDry);
+    if (isDry || execute(other(service).isRunning).status === 0) run(other(service).reload, isDry);
+  }
+  if (fault !== undefined)
+    throw new BridgeError('ERR_START', `setup: ${fault}; mend that: the daemon would not start`);
 }

@@ -1,10 +1,31 @@
-/** What `fcgi2cgi setup` writes, of each kind: how it is written, and told from what somebody has made of it. */
+/** What `fcgi2cgi setup` writes, of each kind: how root writes it, and tells it from what somebody has made of it. */
 
 import { createHash } from 'node:crypto';
-import { lstatSync, readFileSync, readlinkSync, symlinkSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fchownSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
 
-import { stateOf, withBlock } from './block.js';
-import { failure, makeDirectory, type Owner, replaceFile } from './root-files.js';
+import { BridgeError } from '../../base/errors.js';
+import { readToml, type Section, TomlError } from '../toml-file/toml.js';
+
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
 
 /** A thing that is to be there; `owner` is root where it is missing. */
 export type Wanted = {
@@ -76,4 +97,94 @@ export function textAt(at: string): string {
   if (present === undefined) return '';
   if (!present.isFile()) throw failure(at, 'is no regular file', 'move it away');
   return readFileSync(at, 'utf8');
+}
+
+/** The sections of `text`, which is that of the file at `path`. @throws BridgeError where it is no TOML */
+export function sectionsOf(path: string, text: string): readonly Section[] {
+  try {
+    return readToml(text);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const { line, column } = error.place;
+    const where = `${path}:${String(line)}:${String(column)}`;
+    throw new BridgeError('ERR_START', `${where}: ${error.message}`, { cause: error });
+  }
+}
+
+/**
+ * What has become of `block` in `text`, which is that of the file at `path`. In TOML, a key that somebody has added to
+ * a section of the block changes the block: without the header, that key would belong to the section above.
+ */
+export function stateOf(path: string, text: string, block: string): 'missing' | 'as written' | 'changed' {
+  const isWritten = `\n${text}`.split(block.startsWith('\n') ? block : `\n${block}`).length === 2;
+  if (!path.endsWith('.toml')) {
+    if (isWritten) return 'as written';
+    return text.replaceAll(/#.*/g, '').includes(block.trim()) ? 'changed' : 'missing';
+  }
+  const [, ...written] = sectionsOf(path, block);
+  const isOfBlock = ({ name }: Section): boolean =>
+    written.some((section) => section.name.every((part, index) => part === name[index]));
+  const present = sectionsOf(path, text).filter(isOfBlock);
+  if (present.length === 0) return 'missing';
+  return isWritten && shapeOf(present) === shapeOf(written) ? 'as written' : 'changed';
+}
+
+const shapeOf = (sections: readonly Section[]): string =>
+  JSON.stringify(
+    sections.map(({ name, entries }) => [name, entries.map(({ key, source }) => [key, source])]),
+  );
+
+/** `text` with `block` where `before` stands, or else at its end. */
+export function withBlock(text: string, before: string, block: string): string {
+  if (before !== '' && text.includes(before)) return text.replace(before, () => block);
+  const isOpen = text !== '' && !text.endsWith('\n') && !block.startsWith('\n');
+  return `${text}${isOpen ? '\n' : ''}${block}`;
+}
+
+const { O_WRONLY, O_CREAT, O_EXCL, O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
+
+/** What another user may replace, root does not touch by its name. @throws BridgeError for such a directory below `top` */
+export function requireOurs(top: string, directory: string): void {
+  const end = realpathSync(top === '' ? '/' : top);
+  for (let each = realpathSync(directory); each !== end && each !== '/'; each = dirname(each)) {
+    const { uid, mode } = lstatSync(each);
+    if (uid === process.geteuid?.() && (mode & 0o022) === 0) continue;
+    throw failure(each, 'belongs to another user, or others may write there', 'choose a directory of root’s');
+  }
+}
+
+/** Makes a directory that must not be there yet. */
+export function makeDirectory(path: string, mode: number, owner?: Owner): void {
+  mkdirSync(path, { mode: 0o700 });
+  settle(openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW), mode, owner);
+}
+
+/** Another file takes the place of the one at `path`, with its mode and owner where no others are said. */
+export function replaceFile(path: string, text: string, mode?: number, owner?: Owner): void {
+  const before = lstatSync(path, { throwIfNoEntry: false });
+  const temporary = `${path}.fcgi2cgi-new`;
+  // Of a run that was killed: only root writes here.
+  rmSync(temporary, { force: true });
+  const descriptor = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  try {
+    settle(descriptor, mode ?? (before === undefined ? 0o644 : before.mode & 0o7777), owner ?? before, text);
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+function settle(descriptor: number, mode: number, owner?: Owner, text = ''): void {
+  try {
+    if (text !== '') writeFileSync(descriptor, text);
+    if (owner !== undefined) fchownSync(descriptor, owner.uid, owner.gid);
+    fchmodSync(descriptor, mode);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+export function failure(path: string, why: string, cure: string): BridgeError {
+  return new BridgeError('ERR_START', `${path}: ${why}; ${cure}`);
 }

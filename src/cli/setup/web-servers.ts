@@ -4,8 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 
 import { shippedFile } from '../../daemon/package.js';
 import { BridgeError } from '../../base/errors.js';
-import type { Wanted } from './wanted.js';
-import type { Owner } from './root-files.js';
+import type { Owner, Wanted } from './wanted.js';
 
 /** A site as a web server sees it. */
 export interface WebSite {

@@ -5,7 +5,7 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
-import { ExitStatus } from '../../../src/cli/exit-status.js';
+import { ExitStatus } from '../../../src/cli/exit.js';
 import { daemonOptions } from '../../../src/cli/options/command-options.js';
 import { siteOptions } from '../../../src/cli/options/site-options.js';
 import { runToEnd } from '../../helpers/command.js';

@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
 import { Journal } from '../../../src/cli/setup/journal.js';
-import { replaceFile } from '../../../src/cli/setup/root-files.js';
-import type { Wanted } from '../../../src/cli/setup/wanted.js';
+import { replaceFile, type Wanted } from '../../../src/cli/setup/wanted.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 
 const own = '# my own\n[site.old]\nkind = "hg"\n';
