@@ -36,7 +36,7 @@ from mercurial import demandimport
 demandimport.enable()
 
 from mercurial import context, dagop, error, extensions, hg, hook, localrepo, match as matchmod, node, policy
-from mercurial import templater, ui as uimod, util, wireprotov1server
+from mercurial import subrepo, templater, ui as uimod, util, wireprotov1server
 from mercurial.hgweb import hgweb_mod, hgwebdir_mod, request as requestmod, webcommands, wsgicgi
 from mercurial.hgweb.common import HTTP_FORBIDDEN, HTTP_NOT_FOUND, ErrorResponse, permhooks, statusmessage
 from mercurial.utils import urlutil
@@ -159,6 +159,8 @@ class Inside:
     def make_repository(self, baseui, path, *arguments, **named):
         repo = self.makelocalrepository(baseui, path, *arguments, **named)
         self.check_repository(repo)
+        # Of an owner whom Mercurial does not trust, hgweb would take it too.
+        repo.ui.setconfig(b'web', b'archivesubrepos', repo.ui.config(b'web', b'archivesubrepos'), SOURCE)
         keep_largefiles(repo)
         keep_lfs()
         return repo
@@ -189,6 +191,7 @@ class Committed:
         localrepo.localrepository.filectx = look_up_file(localrepo.localrepository.filectx)
         dagop.blockdescendants = descendants(dagop.blockdescendants)
         hook.runhooks = self.run_hook(hook.runhooks)
+        subrepo.subrepo = self.open_subrepository(subrepo.subrepo)
         webcommands._search = search(webcommands._search)
 
     def look_up(self, original):
@@ -203,6 +206,24 @@ class Committed:
             return found
 
         return get
+
+    def open_subrepository(self, original):
+        """To archive it, Mercurial would make it, and fetch it from where a changeset says, by any program that can."""
+
+        def open(ctx, path, allowwdir=False, allowcreate=True):
+            if self.is_hook:
+                return original(ctx, path, allowwdir, allowcreate)
+            _, revision, kind = ctx.substate[path]
+            if kind == b'hg' and ctx.repo().wvfs.exists(os.path.join(path, b'.hg')):
+                found = original(ctx, path, allowwdir, False)
+                view = ctx.repo().filtername
+                found._repo = found._repo.filtered(view) if view else found._repo
+                if revision in found._repo:
+                    found._get = lambda state: True
+                    return found
+            raise error.RepoLookupError(b"subrepository '%s' is not archived: it has no revision %s" % (path, revision))
+
+        return open
 
     def run_hook(self, original):
         def run(*arguments, **named):

@@ -1,8 +1,8 @@
 /** scripts/hgweb.cgi by itself: what lies in a working directory or is secret, and what a stranger's revision reaches. */
 
 import assert from 'node:assert/strict';
-import { readFileSync, statSync } from 'node:fs';
-import { appendFile, writeFile } from 'node:fs/promises';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { appendFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 
@@ -192,5 +192,33 @@ describe('A search', () => {
       ['file("glob:o*") and user(Ann)', 'all() and branch(default)'].map(search),
     );
     for (const text of [files, all]) assert.match(text, /Shown[^]*First changeset/);
+  });
+});
+
+describe('An archive', () => {
+  it('has subrepositories only where the administrator wants it, and nothing is fetched for them', async () => {
+    const source = join(repos, 'source');
+    await makeRepository(source, { part: 'PART' });
+    const whole = join(repos, 'whole');
+    const hgrc = join(whole, '.hg/hgrc');
+    await makeRepository(whole, { file: 'one\n' });
+    await writeFile(hgrc, '[web]\nallow-archive = zip\narchivesubrepos = true\n');
+    await writeFile(join(whole, '.hgsub'), `sub = ${source}\n`);
+    await hg(['clone', '-q', source, 'sub'], whole);
+    await hg(['commit', '-q', '-A', '-m', 'Subrepository'], whole);
+    const variables = { SCRIPT_NAME: '/whole', PATH_INFO: '/archive/tip.zip' };
+    const request = { args: ['repository', whole, 'whole', 'whole'], variables };
+    const untrusted = {
+      ...request,
+      before: 'from mercurial import ui; ui.ui._trusted = lambda *more: False',
+    };
+    const archives = async (): Promise<readonly boolean[]> =>
+      (await runHgweb(repos, [request, untrusted])).map(({ stdout }) => stdout.includes('sub/part'));
+    assert.deepEqual(await archives(), [true, false]);
+    await rename(join(whole, 'sub'), join(repos, 'gone'));
+    const [{ stdout, stderr } = assert.fail()] = await runHgweb(repos, [request]);
+    assert.ok(!stdout.includes('sub/part'));
+    assert.match(stderr, /subrepository 'sub' is not archived: it has no revision [0-9a-f]{40}\n/);
+    assert.ok(!existsSync(join(whole, 'sub')));
   });
 });
