@@ -38,7 +38,8 @@ demandimport.enable()
 from mercurial import context, dagop, error, extensions, hg, hook, localrepo, match as matchmod, node, policy
 from mercurial import subrepo, templater, ui as uimod, util, wireprotov1server
 from mercurial.hgweb import hgweb_mod, hgwebdir_mod, request as requestmod, webcommands, wsgicgi
-from mercurial.hgweb.common import HTTP_FORBIDDEN, HTTP_NOT_FOUND, ErrorResponse, permhooks, statusmessage
+from mercurial.hgweb.common import HTTP_BAD_REQUEST, HTTP_FORBIDDEN, HTTP_NOT_FOUND
+from mercurial.hgweb.common import ErrorResponse, permhooks, statusmessage
 from mercurial.utils import urlutil
 
 SOURCE = b'fcgi2cgi'
@@ -193,6 +194,7 @@ class Committed:
         hook.runhooks = self.run_hook(hook.runhooks)
         subrepo.subrepo = self.open_subrepository(subrepo.subrepo)
         webcommands._search = search(webcommands._search)
+        webcommands.comparison = compare(webcommands.comparison)
 
     def look_up(self, original):
         def get(repo, changeid):
@@ -257,6 +259,15 @@ def descendants(original):
         return (each for each in original(file, *lines, **named) if each[0].linkrev() in file.repo())
 
     return get
+
+
+def compare(original):
+    def run(web):
+        if not re.fullmatch(br'full|-?[0-9]{1,9}', web.req.qsparams.get(b'context', b'0')):
+            raise ErrorResponse(HTTP_BAD_REQUEST, b'invalid context parameter')
+        return original(web)
+
+    return run
 
 
 # Patterns that would read any file, or all files of each revision, or are regular expressions, which hgweb has nobody

@@ -222,3 +222,14 @@ describe('An archive', () => {
     assert.ok(!existsSync(join(whole, 'sub')));
   });
 });
+
+describe('A comparison', () => {
+  it('with a context that is no number is refused, not a failure', async () => {
+    const contexts = ['x', '-x', '9'.repeat(5000), 'full', '3'];
+    const said = await responses(contexts.map((text) => page('/comparison/2/other', `context=${text}`)));
+    assert.deepEqual(
+      said.map((text) => text.slice(8, 11)),
+      ['400', '400', '400', '200', '200'],
+    );
+  });
+});
