@@ -9,12 +9,16 @@ import { BridgeError, OptionError, systemCodeOf, throwReasons } from '../base/er
 import { mayAccess, ownName } from '../base/executable.js';
 import { descriptorLimit } from '../posix/descriptors.js';
 import { chooseStart } from '../process/start-process.js';
-import { type Configuration, located, type ServedSiteConfiguration } from './configuration.js';
+import {
+  type Configuration,
+  fitConnections,
+  located,
+  type ServedSiteConfiguration,
+} from './configuration.js';
 import { type Address, AllowFrom, cantListen, formatAddress } from './listening/address.js';
 import { requireSocketPath } from './listening/unix-socket.js';
 import { findLimits, makeSite } from './make-site.js';
 import { rootsDirectoryOf } from './process/files.js';
-import { fitConnections } from './process/fit-connections.js';
 import { requireKnown } from './process/privileges.js';
 import { maxOfAll } from './requests/process-total.js';
 

@@ -6,9 +6,8 @@ import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
 import { Spool } from '../runners/spool.js';
 import { fewThreads } from '../base/threads.js';
-import type { Configuration, ServedSiteConfiguration } from './configuration.js';
+import { type Configuration, fitConnections, type ServedSiteConfiguration } from './configuration.js';
 import { descriptorLimit } from '../posix/descriptors.js';
-import { fitConnections } from './process/fit-connections.js';
 import type { Listener } from './listening/listener.js';
 import {
   destroyed,

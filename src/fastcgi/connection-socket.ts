@@ -1,5 +1,6 @@
 /** The octets of one connection: sent in order, read no further than wanted, ended without losing the last answer. */
 
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 import { BridgeError } from '../base/errors.js';
@@ -179,4 +180,32 @@ export class ConnectionSocket {
     this.#events.onLeft();
     this.#resolveClosed();
   };
+}
+
+type Done = (error?: Error | null) => void;
+
+/**
+ * The socket of who sends requests, which outlives a write which fails, as when the application has answered without reading the body and has closed
+ * the connection: what is written from then on is thrown away, and reading goes on to the end. Node's own would be
+ * destroyed, with all that it has not read.
+ */
+export class ReadingSocket extends Socket {
+  #isUnread = false;
+
+  override _write(chunk: unknown, encoding: BufferEncoding, done: Done): void {
+    if (this.#isUnread) done();
+    else super._write(chunk, encoding, this.#outliving(done));
+  }
+
+  override _writev(chunks: { chunk: unknown; encoding: BufferEncoding }[], done: Done): void {
+    if (this.#isUnread) done();
+    else super._writev?.(chunks, this.#outliving(done));
+  }
+
+  #outliving(done: Done): Done {
+    return (error) => {
+      if (error) this.#isUnread = true;
+      done();
+    };
+  }
 }

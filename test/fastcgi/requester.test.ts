@@ -6,7 +6,7 @@ import { type Duplex, duplexPair } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 
-import { ReadingSocket } from '../../src/fastcgi/reading-socket.js';
+import { ReadingSocket } from '../../src/fastcgi/connection-socket.js';
 import { Requester } from '../../src/fastcgi/requester.js';
 import { hex, record } from '../helpers/records.js';
 import { temporaryDirectory } from '../helpers/temporary.js';

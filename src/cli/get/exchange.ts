@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import type { NameValues } from '../../base/bytes.js';
 import { BridgeError, reasonOf, systemCodeOf } from '../../base/errors.js';
 import { formatAddress } from '../../daemon/listening/address.js';
-import { ReadingSocket } from '../../fastcgi/reading-socket.js';
+import { ReadingSocket } from '../../fastcgi/connection-socket.js';
 import type { EndOfRequest, Requester } from '../../fastcgi/requester.js';
 import type { ApplicationAddress } from '../options/command-options.js';
 import { ResponseReader, type Sink } from './response-reader.js';

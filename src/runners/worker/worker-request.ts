@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { MetaVariables } from '../../cgi/invocation.js';
 import { ProtocolStatus } from '../../fastcgi/constants.js';
-import { ReadingSocket } from '../../fastcgi/reading-socket.js';
+import { ReadingSocket } from '../../fastcgi/connection-socket.js';
 import { Requester, type SentRequest } from '../../fastcgi/requester.js';
 import type { ExitStatus } from '../../process/exit-status.js';
 import type { ScriptProcess } from '../script-run.js';

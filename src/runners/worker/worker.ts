@@ -1,15 +1,20 @@
 /** One worker of a pool: a FastCGI application with a listening Unix socket of its own as descriptor 0; and what it says. */
 
-import { unlink } from 'node:fs/promises';
+import { once } from 'node:events';
+import { renameSync } from 'node:fs';
+import { rename, rm, unlink } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { StringDecoder } from 'node:string_decoder';
 
+import { BridgeError, reasonOf, systemCodeOf } from '../../base/errors.js';
 import { descriptorOf } from '../../posix/descriptors.js';
 import type { Command } from '../../process/command.js';
 import type { OwnedProcess } from '../../process/owned-process.js';
 import { startOnDescriptor } from '../../process/start-process.js';
+import { makePrivateDirectory } from '../private-directory.js';
 import type { WorkerProcess } from './supervisor.js';
-import { leave, type WorkerSockets } from './worker-sockets.js';
 
 export interface Worker extends WorkerProcess {
   /** Of its socket, which nobody but us connects to. */
@@ -70,4 +75,70 @@ export function eachLine(stream: Readable, onLine: (line: string) => void): void
     take(decoder.end(), true);
   });
   stream.on('error', () => undefined);
+}
+
+/** What the system or Node says where the directory of a socket is gone. */
+const noDirectory: ReadonlySet<string> = new Set(['ENOENT', 'EACCES']);
+
+/** The sockets of a pool's workers, in a directory that nobody else gets to. Owns the directory until `close` has resolved; each socket is its asker's. */
+export class WorkerSockets {
+  /** Undefined where the next socket needs a new one. */
+  #directory: Promise<string> | undefined;
+
+  /** @throws BridgeError `ERR_START` where no directory can be made. */
+  async open(): Promise<void> {
+    try {
+      // It has the permissions 0700.
+      await (this.#directory = makePrivateDirectory());
+    } catch (error) {
+      const reason = `no directory for the workers’ sockets could be made: ${reasonOf(error)}`;
+      throw new BridgeError('ERR_START', reason, { cause: error });
+    }
+  }
+
+  /**
+   * A socket that listens, which `leave` closes, and whose file has its name only then; its directory is made again if something has cleaned up there.
+   *
+   * @throws BridgeError `ERR_SPAWN`
+   */
+  async listen(name: string): Promise<{ readonly server: Server; readonly path: string }> {
+    for (let isSecond = false; ; isSecond = true) {
+      const made = (this.#directory ??= makePrivateDirectory());
+      let path = name;
+      try {
+        path = join(await made, name);
+        const server = createServer();
+        server.listen(path);
+        await once(server, 'listening');
+        await rename(path, aside(path));
+        return { server, path };
+      } catch (error) {
+        const isGone = noDirectory.has(systemCodeOf(error) ?? '');
+        if (isGone && this.#directory === made) this.#directory = undefined;
+        if (isGone && !isSecond) continue;
+        const reason = `no socket for a worker could be made at ${path}: ${reasonOf(error)}`;
+        throw new BridgeError('ERR_SPAWN', reason, { cause: error });
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    const directory = await this.#directory?.catch(() => undefined);
+    if (directory !== undefined) await rm(directory, { recursive: true, force: true });
+  }
+}
+
+const aside = (path: string): string => `${path}.kept`;
+
+/**
+ * Closes our end, and gives the file its name, which cleaners of /tmp look for in /proc/net/unix. Closing removes what has
+ * the name that the socket was made with: until then the file has another.
+ */
+function leave(server: Server, path: string): void {
+  server.close();
+  try {
+    renameSync(aside(path), path);
+  } catch {
+    // It is gone: who connects will notice.
+  }
 }

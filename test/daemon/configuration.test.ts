@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 
-import { fitConnections, type Needs } from '../../../src/daemon/process/fit-connections.js';
-import { descriptorLimit } from '../../../src/posix/descriptors.js';
+import { fitConnections, type Needs } from '../../src/daemon/configuration.js';
+import { descriptorLimit } from '../../src/posix/descriptors.js';
 
 const site = (maxConnections: number): Needs => ({
   listen: ['/a', '/b'],
@@ -66,7 +66,7 @@ describe('The connections that there are descriptors for', () => {
 
 describe('The limit of descriptors', () => {
   it('is what the system says', () => {
-    const module = new URL('../../../src/posix/descriptors.js', import.meta.url).href;
+    const module = new URL('../../src/posix/descriptors.js', import.meta.url).href;
     const program = `console.log((await import('${module}')).descriptorLimit())`;
     const args = ['--nofile=123:123', process.execPath, '--input-type=module', '-e', program];
     assert.equal(execFileSync('prlimit', args, { encoding: 'utf8' }), '123\n');
