@@ -194,6 +194,13 @@ const rows = {
     ...tryAgain('The application keeps failing'),
     ...by('ERR_WORKERS', 'max-crashes'),
   },
+  'worker-overloaded': {
+    ...notStarted,
+    ...tryAgain('The application has too much to do'),
+    word: 'no-header',
+    code: 'ERR_WORKER_OVERLOADED',
+  },
+  'worker-protocol': { ...notStarted, ...NOT_MADE, word: 'no-header', code: 'ERR_WORKER_PROTOCOL' },
   'header-too-large': {
     ...notStarted,
     code: 'ERR_SPAWN',

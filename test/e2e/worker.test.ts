@@ -251,6 +251,21 @@ describe('worker --listen', { timeout: 300_000 }, () => {
     }
   });
 
+  it('says why an application’s answer can’t be used', async () => {
+    const served = await serve(['worker', '--workers', '1', '--', fixture('fastcgi/ignores-management.py')]);
+    for (const [body, status, why] of [
+      ['refuses 1', 502, 'it refused the request with FCGI_CANT_MPX_CONN'],
+      ['refuses 2', 503, 'the application refused the request with FCGI_OVERLOADED'],
+      ['refuses 9', 502, 'it refused the request with FCGI_9'],
+      ['speaks HTTP', 502, 'it does not speak FastCGI 1.0'],
+    ] as const) {
+      const { stdout } = await post(served, '', body);
+      const { status: got, id } = page(stdout);
+      assert.equal(got, status, body);
+      assert.ok((await served.logged(new RegExp(` id=${id} `))).includes(why), why);
+    }
+  });
+
   it('leaves no process and no file behind at SIGTERM, and lets a running request end', async () => {
     const directory = await temporaryDirectory();
     const { application, served } = await start({

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import type { MetaVariables } from '../../cgi/invocation.js';
+import { BridgeError, reasonOf } from '../../base/errors.js';
 import { ProtocolStatus } from '../../fastcgi/constants.js';
 import { ReadingSocket } from '../../fastcgi/connection-socket.js';
 import { Requester, type SentRequest } from '../../fastcgi/requester.js';
@@ -36,6 +37,8 @@ export class WorkerRequest implements ScriptProcess {
   readonly #sent: SentRequest;
   readonly #mayFinish: () => boolean;
   readonly #kill: () => Promise<void>;
+  /** Why no answer that has not begun will come, as far as the worker has said that. */
+  fault: BridgeError | undefined;
   #isAnswered = false;
   #hasEnded = false;
   #terminating: Promise<void> | undefined;
@@ -66,10 +69,13 @@ export class WorkerRequest implements ScriptProcess {
       ({ appStatus, protocolStatus }): ExitStatus => {
         this.#hasEnded = true;
         this.#isAnswered = protocolStatus === ProtocolStatus.REQUEST_COMPLETE;
+        if (!this.#isAnswered) this.fault = refusalOf(protocolStatus);
         return { kind: 'exited', code: appStatus };
       },
-      () => {
+      (error: unknown) => {
         this.#hasEnded = true;
+        const isLost = error instanceof BridgeError && error.code === 'ERR_FASTCGI_DISCONNECTED';
+        if (!isLost) this.fault = protocolError(reasonOf(error));
         return undefined;
       },
     );
@@ -123,6 +129,22 @@ export class WorkerRequest implements ScriptProcess {
     this.#requester.close();
     await this.exited;
   }
+}
+
+/** Why a worker did not answer, by the protocolStatus of its END_REQUEST (FastCGI 1.0 §5.5). */
+function refusalOf(protocolStatus: number): BridgeError {
+  if (protocolStatus === ProtocolStatus.OVERLOADED)
+    return new BridgeError(
+      'ERR_WORKER_OVERLOADED',
+      'the application refused the request with FCGI_OVERLOADED',
+    );
+  const [name = String(protocolStatus)] =
+    Object.entries(ProtocolStatus).find(([, status]) => status === protocolStatus) ?? [];
+  return protocolError(`it refused the request with FCGI_${name}`);
+}
+
+function protocolError(why: string): BridgeError {
+  return new BridgeError('ERR_WORKER_PROTOCOL', `the application did not answer the request: ${why}`);
 }
 
 /** How the worker has ended; one that lives on has merely closed the connection, as if it had ended with status 0. */

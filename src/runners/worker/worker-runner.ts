@@ -50,7 +50,9 @@ export class WorkerRunner implements Runner {
       const isLost = !sent.isAnswered && !sent.hasBegun && outcome.endedBy === undefined;
       const again = isLost && isRepeatable && tries < MAX_WORKERS_PER_REQUEST && !signal.aborted;
       // Without END_REQUEST nobody knows whether there should have been more.
-      if (!again) return { ...outcome, isShort: outcome.isShort || !sent.isAnswered };
+      if (again) continue;
+      const startError = isLost ? sent.fault : undefined;
+      return { ...outcome, startError, isShort: outcome.isShort || !sent.isAnswered };
     }
   }
 

@@ -77,6 +77,7 @@ describe('A request to a worker', { timeout: LONG_MS }, () => {
     far.write(end('\x02'));
     await request.exited;
     assert.deepEqual([request.isAnswered, request.hasBegun], [false, false]);
+    assert.equal(request.fault?.code, 'ERR_WORKER_OVERLOADED');
   });
 
   it('has exited as its worker has, where no END_REQUEST came', async () => {
