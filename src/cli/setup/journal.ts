@@ -101,8 +101,9 @@ export class Journal {
   undo(site: string, isNeeded: (path: string) => boolean = () => false): void {
     for (const entry of [...this.#entries].reverse()) {
       if (!entry.sites.includes(site)) continue;
-      const isKept = isNeeded(entry.path);
-      if (entry.sites.length === 1 && !isKept) this.#remove(entry);
+      const isLast = entry.sites.length === 1;
+      const isKept = isLast && isNeeded(entry.path);
+      if (isLast && !isKept) this.#remove(entry);
       else this.#say('keeps, for other sites,', entry.path);
       if (this.#isDry || isKept) continue;
       entry.sites = entry.sites.filter((each) => each !== site);

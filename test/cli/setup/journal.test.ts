@@ -97,7 +97,10 @@ describe('What setup writes', () => {
     const root = await machine();
     const before = await listing(root);
     addAll(root, 'a');
-    journal(root).undo('a', (path) => path.startsWith('/etc/init.d'));
+    addAll(root, 'b');
+    const isNeeded = (path: string): boolean => path.startsWith('/etc/init.d');
+    journal(root).undo('b', isNeeded);
+    journal(root).undo('a', isNeeded);
     assert.equal(await readFile(join(root, 'etc/f.toml'), 'utf8'), own);
     assert.ok((await listing(root)).includes('etc/init.d/f'));
     journal(root).undo('a');
