@@ -26,8 +26,6 @@ import { openbsdHttpd, type WebServer, webServerNames, webServers, type WebSite 
 
 export const runSetup: Run = async (given) => {
   const options = readOptions(setupOptions, given);
-  // Nobody who reads what it does may stop it halfway.
-  process.stdout.on('error', () => undefined);
   const { kind, host, port, passwordFile, isPrivate, dryRun: isDry } = options;
   refuseOdd(
     'host',
