@@ -26,7 +26,7 @@ const controlAddress: Parser<ApplicationAddress> = (given, place) => {
 };
 
 /** What `get`, `explain` and `verify` are told of a request. */
-// prettier-ignore
+// oxfmt-ignore
 const request = {
   method: optional('', 'method', text, 'REQUEST_METHOD', 'GET, with --data POST'),
   headers: list('', 'header', text, 'Header field of the request, as in "Accept: text/html" (repeatable)'),
@@ -38,7 +38,7 @@ const timeout = {
   timeoutMs: value('', 'timeout', durationMs, '1m', 'Longest wait for the next byte'),
 };
 
-// prettier-ignore
+// oxfmt-ignore
 export const getOptions = {
   address: argument(required('', 'address', applicationAddress,
       'Where the application listens: unix:/path, /path, HOST:PORT or [v6]:PORT')),
@@ -64,7 +64,7 @@ export const explainOptions = {
   json: flag('', 'json', 'Print the explanation as JSON'),
 };
 
-// prettier-ignore
+// oxfmt-ignore
 export const verifyOptions = {
   ...site,
   ...request,
@@ -75,7 +75,7 @@ export const verifyOptions = {
   json: flag('', 'json', 'Print a line of JSON for each request'),
 };
 
-// prettier-ignore
+// oxfmt-ignore
 export const statusOptions = {
   address: argument(required('', 'address', controlAddress,
       'The control socket of the daemon (its --control): unix:/path or /path')),
@@ -107,7 +107,7 @@ export const upgradeOptions = {
   pidFile: argument(required('', 'pid-file', path, 'What the daemon was given as --pid-file')),
 };
 
-// prettier-ignore
+// oxfmt-ignore
 export const setupOptions = {
   kind: argument(required('', 'kind', oneOf('hg', 'git'), 'What the site serves')),
   host: required('', 'host', text, 'Host name of the site'),
@@ -143,7 +143,7 @@ const control: Parser<ControlConfiguration> = (given, place) => {
   throw wrong(place, given, why);
 };
 
-// prettier-ignore
+// oxfmt-ignore
 export const daemonOptions = {
   maxProcessesTotal: optional(LIMITS, 'max-processes-total', count(1),
     'Processes of all sites that run at once', '16 for each core, and at least 32'),

@@ -65,14 +65,14 @@ function whyNoHgwebConfig(content: string): string | undefined {
     : `it has a section [${name}], which counts for hgwebdir only; name the repositories with --repos and --markers`;
 }
 
-// prettier-ignore
+// oxfmt-ignore
 const repositories = (program: string, suffix: string, allByDefault: string) => ({
   repos: required('', 'repos', bytePath, `Directory of ${program} repositories`),
   markers: optional('', 'markers', bytePath,
     `Directory of empty NAME.${suffix} files, each of which publishes repository NAME; index.fcgi the index`, allByDefault),
 });
 
-// prettier-ignore
+// oxfmt-ignore
 const served = (example: string) => ({
   urlPrefix: value('', 'url-prefix', urlPrefix, '',
     `Path that the web server serves the repositories under, as in ${example}`),
@@ -80,7 +80,7 @@ const served = (example: string) => ({
     'Let pushes in, by whom the web server says in REMOTE_USER: it must ask them for a password'),
 });
 
-// prettier-ignore
+// oxfmt-ignore
 export const siteKinds = {
   hg: {
     ...repositories('Mercurial', 'hg', 'all repositories'),

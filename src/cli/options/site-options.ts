@@ -24,7 +24,7 @@ const variable: Parser<[name: ByteString, value: ByteString]> = (entry, place) =
   return [fromText(name), fromText(given.join('='))];
 };
 
-// prettier-ignore
+// oxfmt-ignore
 export const siteOptions = {
   listen: list(LISTENING, 'listen', (given, { directory }) => parseAddress(given, directory),
     'Address to listen on: unix:/path, /path, HOST:PORT, [v6]:PORT, fd:N, systemd or systemd:NAME (repeatable). Without it descriptor 0, if it is a listening socket',
