@@ -3,6 +3,7 @@
 import { OptionError } from '../../base/errors.js';
 import { formatAddress } from '../../daemon/listening/address.js';
 import { Requester } from '../../fastcgi/requester.js';
+import { ExitStatus } from '../exit.js';
 import { CONTROL_FIELD } from '../../observe/status/status.js';
 import { connectTo, exchange } from '../get/exchange.js';
 import { requestParams } from '../get/request-params.js';
@@ -39,7 +40,7 @@ export const runStatus: Run = async (given) => {
 const STATUS: Asked = { method: 'GET', target: '/?format=text' };
 
 function isDone(verdict: Verdict): boolean {
-  return verdict.kind === 'answered' && verdict.status < 400;
+  return exitStatusOf(verdict) === ExitStatus.DONE;
 }
 
 /** One request on a connection of its own; what another application than a control socket says is not passed on. */

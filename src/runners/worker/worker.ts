@@ -80,7 +80,10 @@ export function eachLine(stream: Readable, onLine: (line: string) => void): void
 /** What the system or Node says where the directory of a socket is gone. */
 const noDirectory: ReadonlySet<string> = new Set(['ENOENT', 'EACCES']);
 
-/** The sockets of a pool's workers, in a directory that nobody else gets to. Owns the directory until `close` has resolved; each socket is its asker's. */
+/**
+ * The sockets of a pool's workers, in a directory that nobody else gets to. Owns the directory until `close` has
+ * resolved; each socket is its asker's.
+ */
 export class WorkerSockets {
   /** Undefined where the next socket needs a new one. */
   #directory: Promise<string> | undefined;
@@ -97,7 +100,8 @@ export class WorkerSockets {
   }
 
   /**
-   * A socket that listens, which `leave` closes, and whose file has its name only then; its directory is made again if something has cleaned up there.
+   * A socket that listens, which `leave` closes, and whose file has its name only then; its directory is made again if
+   * something has cleaned up there.
    *
    * @throws BridgeError `ERR_SPAWN`
    */
