@@ -48,3 +48,10 @@ const typeNames = new Map(Object.entries(RecordType).map(([name, type]) => [type
 export function recordTypeName(type: number): string {
   return typeNames.get(type) ?? `type ${String(type)}`;
 }
+
+const statusNames = new Map(Object.entries(ProtocolStatus).map(([name, status]) => [status, name]));
+
+/** The specification's name of a protocolStatus, or its number. */
+export function protocolStatusName(status: number): string {
+  return `FCGI_${statusNames.get(status) ?? String(status)}`;
+}

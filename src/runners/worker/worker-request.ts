@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 
 import type { MetaVariables } from '../../cgi/invocation.js';
 import { BridgeError, reasonOf } from '../../base/errors.js';
-import { ProtocolStatus } from '../../fastcgi/constants.js';
+import { ProtocolStatus, protocolStatusName } from '../../fastcgi/constants.js';
 import { ReadingSocket } from '../../fastcgi/connection-socket.js';
 import { Requester, type SentRequest } from '../../fastcgi/requester.js';
 import type { ExitStatus } from '../../process/exit-status.js';
@@ -133,14 +133,9 @@ export class WorkerRequest implements ScriptProcess {
 
 /** Why a worker did not answer, by the protocolStatus of its END_REQUEST (FastCGI 1.0 §5.5). */
 function refusalOf(protocolStatus: number): BridgeError {
-  if (protocolStatus === ProtocolStatus.OVERLOADED)
-    return new BridgeError(
-      'ERR_WORKER_OVERLOADED',
-      'the application refused the request with FCGI_OVERLOADED',
-    );
-  const [name = String(protocolStatus)] =
-    Object.entries(ProtocolStatus).find(([, status]) => status === protocolStatus) ?? [];
-  return protocolError(`it refused the request with FCGI_${name}`);
+  const why = `refused the request with ${protocolStatusName(protocolStatus)}`;
+  if (protocolStatus !== ProtocolStatus.OVERLOADED) return protocolError(`it ${why}`);
+  return new BridgeError('ERR_WORKER_OVERLOADED', `the application ${why}`);
 }
 
 function protocolError(why: string): BridgeError {
