@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createConnection, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -18,10 +18,21 @@ import { freePort } from '../helpers/webserver.js';
 const demo = fileURLToPath(new URL('../../../scripts/demo', import.meta.url));
 
 describe('scripts/demo', () => {
-  it('makes repositories, serves them, and leaves nothing behind', async () => {
+  it('makes repositories, serves them, and leaves nothing behind, also by a link in a hook of git, behind a proxy', async () => {
     const directory = await temporaryDirectory();
-    const { status, stdout, stderr } = await runToEnd(demo, ['--check'], { env: await envFor(directory) });
+    const link = join(directory, 'demo-by-link');
+    await symlink(demo, link);
+    await makeWorkTree(join(directory, 'mine'), { 'a.txt': 'a' });
+    const own = join(directory, 'mine/.git');
+    const index = await readFile(join(own, 'index'));
+    const env = {
+      ...(await envFor(directory)),
+      ...{ GIT_DIR: own, GIT_INDEX_FILE: join(own, 'index'), CDPATH: directory },
+      ...{ http_proxy: 'http://127.0.0.1:9', HGRCPATH: await hgrcThatFails(directory) },
+    };
+    const { status, stdout, stderr } = await runToEnd(link, ['--check'], { env });
     assert.equal(status, 0, stdout + stderr);
+    assert.deepEqual(await readFile(join(own, 'index')), index);
     assert.deepEqual(checked(stdout), [
       '/bridge.hg/',
       '/group/recipes.hg/',
@@ -71,8 +82,11 @@ describe('scripts/demo', () => {
     await nothingIsLeft(directory);
   });
 
-  for (const [who, take] of Object.entries({ 'what answers': listen, 'a connection': connect })) {
-    it(`takes the next port where one is in use by ${who}, and ends as asked on SIGTERM`, async () => {
+  for (const [who, take, signal] of [
+    ['what answers', listen, 'SIGTERM'],
+    ['a connection', connect, 'SIGQUIT'],
+  ] as const) {
+    it(`takes the next port where one is in use by ${who}, and ends as asked on ${signal}`, async () => {
       const directory = await temporaryDirectory();
       const repository = join(directory, 'repos/one');
       await makeRepository(repository, { 'a.txt': 'a' });
@@ -85,7 +99,7 @@ describe('scripts/demo', () => {
       let stdout = '';
       for await (const text of child.stdout.setEncoding('utf8')) {
         stdout += String(text);
-        if (stdout.includes('Ctrl-C')) child.kill('SIGTERM');
+        if (stdout.includes('Ctrl-C')) child.kill(signal);
       }
       release();
       assert.deepEqual(await closed, [0, null]);
@@ -130,6 +144,13 @@ async function connect(): Promise<TakenPort> {
       peer.release();
     },
   };
+}
+
+/** A file of settings by which each clone would fail. */
+async function hgrcThatFails(directory: string): Promise<string> {
+  const path = join(directory, 'hgrc');
+  await writeFile(path, '[hooks]\npreoutgoing = false\npreupdate = false\n');
+  return path;
 }
 
 async function envFor(directory: string): Promise<NodeJS.ProcessEnv> {

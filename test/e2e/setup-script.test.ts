@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { chmod, mkdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { type Ended, runToEnd } from '../helpers/command.js';
@@ -13,14 +14,14 @@ import { temporaryDirectory } from '../helpers/temporary.js';
 
 const source = fileURLToPath(new URL('../../../scripts/setup', import.meta.url));
 /** What the script needs itself. */
-const own = ['awk', 'cat', 'dirname', 'find', 'grep', 'install', 'rm'];
-const built = ['dist/bin/bundled/fcgi2cgi.js', 'node_modules/.package-lock.json'];
+const own = ['awk', 'cat', 'dirname', 'find', 'flock', 'grep', 'install', 'realpath', 'rm'];
+const built = ['dist/bin/bundled/fcgi2cgi.js', 'node_modules/.package-lock.json', 'node_modules/.bin/tsc'];
 
 let top: string;
 
 beforeEach(async () => {
   top = await temporaryDirectory();
-  for (const path of ['scripts', 'bin', 'src', 'test', 'dist/bin/bundled', 'node_modules'])
+  for (const path of ['scripts', 'bin', 'src', 'test', 'dist/bin/bundled', 'node_modules/.bin'])
     await mkdir(join(top, path), { recursive: true });
   const text = (await readFile(source, 'utf8'))
     .replace(/^policy=.*$/m, `policy=${top}/policy`)
@@ -62,7 +63,7 @@ describe('scripts/setup', () => {
   it('does nothing where nothing is missing, and brings or builds again what is older than what it is made of', async () => {
     for (const [newer, what, expected] of [
       [[], 'demo', ''],
-      [['package-lock.json'], 'test', 'npm ci --no-audit --no-fund\n'],
+      [['package-lock.json'], 'test', 'npm ci --no-audit --no-fund --loglevel=error\n'],
       [['src/a.ts'], 'bench', 'npm run build\n'],
       [['src'], 'demo', 'npm run build\n'],
       [['package.json'], 'demo', 'npm run build\n'],
@@ -77,6 +78,20 @@ describe('scripts/setup', () => {
       assert.deepEqual(ended, { status: 0, stdout: '', stderr: '' }, newer.join());
       assert.equal(await done(), expected, newer.join());
     }
+  });
+
+  it('installs what npm has left out, and not while another one does', async () => {
+    await rm(join(top, 'node_modules/.bin/tsc'));
+    await put(
+      'npm',
+      `echo begin >>${top}/done; while [ -e ${top}/wait ]; do :; done; echo end >>${top}/done`,
+    );
+    await writeFile(join(top, 'wait'), '');
+    const both = Promise.all([setup('demo'), setup('demo')]);
+    while ((await done()) === '') await setImmediate();
+    await rm(join(top, 'wait'));
+    for (const { status, stderr } of await both) assert.equal(status, 0, stderr);
+    assert.equal(await done(), 'begin\nend\nbegin\nend\n');
   });
 
   it('wants Node 20.19 or later, and to know what for', async () => {
@@ -152,6 +167,11 @@ describe('scripts/setup', () => {
     await rm(join(top, 'policy'));
     await put('apt-get', `[ "$1" != install ] || { test -x ${top}/policy && exit 3; }`);
     assert.equal((await setup('demo')).status, 3);
+    assert.ok(!existsSync(join(top, 'policy')));
+    // Nor that of one that was killed.
+    await writeFile(join(top, 'policy'), "# by fcgi2cgi's scripts/setup");
+    for (const name of ['hg', 'git']) await put(name, '');
+    assert.equal((await setup('demo')).status, 0);
     assert.ok(!existsSync(join(top, 'policy')));
   });
 });
