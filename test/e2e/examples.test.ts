@@ -91,6 +91,14 @@ describe('An example', () => {
     await assert.rejects(runCommand(['hg', '--repos', '/srv/hg', '--max-time', 'x']), /--max-time/);
   });
 
+  it('gives no password as an argument, and has no pid file where another user than root may write', () => {
+    for (const { name, text } of examples) {
+      assert.doesNotMatch(text, /openssl passwd(?: -\w+)* [^-)\s]/, name);
+      for (const [, path = ''] of text.matchAll(/--pid-file (\/\S+)/g))
+        assert.match(path, /^(?:\/var)?\/run\/[^/]+$/, name);
+    }
+  });
+
   for (const { name, text } of examples.filter(({ kind }) => kind === 'toml')) {
     it(`that is a configuration file is one: ${name}`, async () => {
       const file = join(directory, 'sites.toml');
@@ -156,9 +164,7 @@ describe('An example', () => {
 /** What is to be run of an example: not what a page shows as output. */
 function toRun(example: Example): string {
   if (!example.kind.startsWith('shell')) return example.text;
-  return commandsOf(example)
-    .map(({ command }) => command)
-    .join('\n');
+  return [example.before, ...commandsOf(example).map(({ command }) => command)].join('\n');
 }
 
 /** Runs the examples in their order, with a line before what each command says; the first that fails is the last. */
@@ -167,7 +173,7 @@ function scriptOf(ofFile: readonly Example[]): string {
     if (example.kind === 'toml') return [`cat > /etc/fcgi2cgi.toml <<'END'\n${example.text}END`];
     if (example.kind === 'lighttpd') return [lighttpdWith(example.text)];
     if (example.kind !== 'shell') return [];
-    return ['cd /', ...commandsOf(example).map(({ command }) => `echo '@@ '\n${command}`)];
+    return ['cd /', example.before, ...commandsOf(example).map(({ command }) => `echo '@@ '\n${command}`)];
   });
   return ['exec 2>&1', ...parts].join('\n');
 }

@@ -12,6 +12,8 @@ export interface Example {
   readonly from: string | undefined;
   /** Why no test runs it as it stands, where none does: with the name of the file that comes nearest. */
   readonly why: string | undefined;
+  /** What a shell runs before it, out of the reader's sight: a daemon that the reader has by then. */
+  readonly before: string;
   readonly text: string;
 }
 
@@ -26,23 +28,27 @@ export const pages = filesBelow('src/man/');
 /** The examples of a file, in their order. @throws Error for a display of a page that is not marked */
 export function examplesIn(file: string): readonly Example[] {
   const found = file.endsWith('.md') ? inMarkdown(textOf(file)) : inManual(file, textOf(file));
-  return found.map(([mark, text], index) => {
+  return found.map(([mark, text, before], index) => {
     const [, kind = '', from, why] = /^((?:[a-z]+ ?)*?) ?(scripts\/\S+)?(?:: (.*))?$/.exec(mark) ?? [];
     const name = `${file}, example ${String(index + 1)}`;
-    return { name, file, kind: kind.trim() || 'text', from, why, text };
+    return { name, file, kind: kind.trim() || 'text', from, why, before, text };
   });
 }
 
-function inMarkdown(text: string): [string, string][] {
+/** The mark of an example, its text, and what runs before it. */
+type Found = [mark: string, text: string, before: string];
+
+function inMarkdown(text: string): Found[] {
   return [...text.matchAll(/^```(.*)\n([^]*?)^```$/gm)].map(([, mark = '', block = '']) => [
     mark.replace(/^sh\b/, 'shell'),
     block,
+    '',
   ]);
 }
 
-function inManual(file: string, text: string): [string, string][] {
-  const displays = [...text.matchAll(/(?:^\.\\" example: (.*)\n)?^\.Bd -literal.*\n([^]*?)^\.Ed$/gm)];
-  return displays.map(([, mark, block = '']) => {
+function inManual(file: string, text: string): Found[] {
+  const marks = /(?:^\.\\" before: (.*)\n)?(?:^\.\\" example: (.*)\n)?^\.Bd -literal.*\n([^]*?)^\.Ed$/gm;
+  return [...text.matchAll(marks)].map(([, before = '', mark, block = '']) => {
     const shown = block
       .replaceAll('\\e', '\\')
       .replaceAll('\\(aq', "'")
@@ -50,7 +56,7 @@ function inManual(file: string, text: string): [string, string][] {
       .replaceAll('\\&', '');
     // Of the reference, only the command lines are looked at.
     if (mark === undefined && !file.endsWith('.8')) throw new Error(`${file}: no mark before: ${block}`);
-    return [mark ?? (/^[#$] /.test(shown) ? 'shell elsewhere' : 'text'), shown];
+    return [mark ?? (/^[#$] /.test(shown) ? 'shell elsewhere' : 'text'), shown, before];
   });
 }
 
