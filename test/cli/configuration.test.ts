@@ -250,7 +250,7 @@ describe('A wrong value', () => {
     ['max-params-size', '64', /a size with its unit/],
     ['max-params-total', '64', /a size with its unit/],
     ['max-header-size', 'big', /a size with its unit/],
-    ['stdin-buffer', '0b', /a size with its unit/],
+    ['stdin-buffer', '0b', /a size of 1b or more/],
     ['hold-during-upload', '-1kb', /a size with its unit/],
     ['hold-until-exit', '0', /a size with its unit/],
     ['max-spool-size', '1', /a size with its unit/],

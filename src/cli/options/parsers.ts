@@ -52,16 +52,18 @@ export const sizeBytes = numeric((given: string, place: Place): number => {
   if (value !== null && value > Number.MAX_SAFE_INTEGER) {
     throw wrong(place, given, 'expected a size of less than 8388608gb');
   }
-  if (value !== null && value >= 1) return value;
+  if (value === 0) throw wrong(place, given, 'expected a size of 1b or more');
+  if (value !== null) return value;
   throw wrong(place, given, 'expected a size with its unit, as in 512b, 64kb or 1mb');
 });
 
-/** A whole number of at least `least`, and at most `most`. */
+/** A whole number of at least `least`, and at most `most`, or nine digits. */
 export const count = (least: number, most?: number): Parser<number> =>
   numeric((given, place) => {
     const value = /^\d{1,9}$/.test(given) ? Number(given) : Number.NaN;
     if (value >= least && value <= (most ?? value)) return value;
-    const range = most === undefined ? `${String(least)} or more` : `${String(least)} to ${String(most)}`;
+    const end = most ?? (/^\d{10,}$/.test(given) ? 999_999_999 : undefined);
+    const range = `${String(least)} ${end === undefined ? 'or more' : `to ${String(end)}`}`;
     throw wrong(place, given, `expected a whole number, ${range}`);
   });
 

@@ -79,7 +79,8 @@ describe('A size', () => {
   });
 
   it('is nothing else', () => {
-    const wrong = ['', '0', '0b', '0.5b', '64', '64k', '-1kb', '1 kb', 'kb', '1kb\n', '1tb', '1e3kb'];
+    refuses(sizeBytes, /a size of 1b or more$/, ['0b', '0.5b', '0kb']);
+    const wrong = ['', '0', '64', '64k', '-1kb', '1 kb', 'kb', '1kb\n', '1tb', '1e3kb'];
     refuses(sizeBytes, /a size with its unit, as in 512b, 64kb or 1mb$/, wrong);
   });
 
@@ -95,8 +96,9 @@ describe('A count', () => {
     assert.equal(count(0)('0', place), 0);
     assert.equal(count(1)('999999999', place), 999_999_999);
     refuses(count(1), /a whole number, 1 or more$/, [
-      ...['0', '-1', '', '1.0', '1.5', '1e3', '0x10', ' 1', '1\n', '9999999999', 'many'],
+      ...['0', '-1', '', '1.0', '1.5', '1e3', '0x10', ' 1', '1\n', 'many'],
     ]);
+    refuses(count(1), /a whole number, 1 to 999999999$/, ['1000000000', '9'.repeat(400)]);
   });
 
   it('is no more than the most', () => {
