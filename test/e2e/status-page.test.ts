@@ -8,9 +8,16 @@ import type { Browser } from 'playwright-core';
 import { connect } from '../helpers/ask.js';
 import { launchBrowser } from '../helpers/browser.js';
 import { fixture } from '../helpers/bridge.js';
+import { textOf } from '../helpers/documents.js';
+import { examplesIn } from '../helpers/examples.js';
 import { fetchRaw } from '../helpers/http.js';
 import { answered, serve, type Served } from '../helpers/served.js';
-import { startPassing, type WebServer, type WebServerName } from '../helpers/webserver.js';
+import {
+  startPassing,
+  startWebServerWith,
+  type WebServer,
+  type WebServerName,
+} from '../helpers/webserver.js';
 
 /** What a browser would run, a terminal obey, or a reader be fooled by. */
 const hostile = '/"><script>document.title="owned"</script><img src=x onerror=alert(1)>\u001b[31m\u202e';
@@ -147,3 +154,32 @@ for (const name of ['nginx', 'lighttpd'] satisfies WebServerName[]) {
     });
   });
 }
+
+describe('The lines for nginx in the manual', () => {
+  it('keep strangers from the status page at all its addresses, and nobody from anything else', async () => {
+    const [lines] = examplesIn('src/man/fcgi2cgi-troubleshooting.7').filter(({ text }) =>
+      text.includes('deny all'),
+    );
+    const args = ['script', '--status-path', '/fcgi2cgi-status', fixture('cgi/prints-environment.sh')];
+    const served = await serve(args);
+    const shipped = textOf('scripts/webservers/nginx-hg.conf');
+    const statusesFor = async (reader: string, paths: readonly string[]): Promise<number[]> => {
+      const settings = shipped
+        .replace(/^ {4}location /m, `${lines?.text ?? ''}$&`)
+        .replace('127.0.0.1', reader)
+        .replaceAll('/run/fcgi2cgi/hg.sock', served.socket);
+      const web = await startWebServerWith('nginx', settings);
+      try {
+        const answers = await Promise.all(paths.map((path) => fetchRaw(web.url, path)));
+        return answers.map(({ status }) => status);
+      } finally {
+        await web.stop();
+      }
+    };
+    const path = '/fcgi2cgi-status';
+    assert.deepEqual(await statusesFor('127.0.0.1', [path, '/']), [200, 200]);
+    const odd = [path, `/${path}`, '/%66cgi2cgi-status', `/x/..${path}`, `${path}?format=json`];
+    assert.deepEqual(await statusesFor('192.0.2.1', [...odd, '/']), [403, 403, 403, 403, 403, 200]);
+    await served.stop();
+  });
+});
