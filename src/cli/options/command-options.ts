@@ -47,7 +47,7 @@ export const getOptions = {
   data: optional('', 'data', text, 'File whose content is the body of the request; - is standard input'),
   include: flag('', 'include', 'Print the header of the answer as well'),
   keep: flag('', 'keep', 'Ask for the connection to be kept, and send all requests on it'),
-  repeat: value('', 'repeat', count(1), '1', 'Send the request so often, one after the other'),
+  repeat: value('', 'repeat', count(1), '1', 'Send the request this many times, one after the other'),
   timings: flag('', 'timings', 'Print how long it took, on standard error'),
   ...timeout,
 };
@@ -71,7 +71,7 @@ export const verifyOptions = {
   data: optional('', 'data', text, 'File whose content is the body of each request; needs --method'),
   requests: optional('', 'requests', text,
     'File of further requests: a path a line, or an access log; - is standard input'),
-  repeat: value('', 'repeat', count(1), '1', 'Run each request warm so often at least'),
+  repeat: value('', 'repeat', count(1), '1', 'Run each request warm this many times at least'),
   json: flag('', 'json', 'Print a line of JSON for each request'),
 };
 

@@ -55,7 +55,7 @@ export const siteOptions = {
     cpuSeconds: value(LIMITS, 'max-cpu', changed(durationMs, (ms) => Math.ceil(ms / 1_000) || undefined), '0',
       'Processor time of each process of a program'),
     niceness: value(LIMITS, 'nice', changed(count(0, MAX_NICENESS), (niceness) => niceness || undefined), '5',
-      'How much nicer than the daemon each process of a program is, 0 to 19'),
+      'Added to the niceness of each process of a program, 0 to 19'),
   },
   maxQueue: value(LIMITS, 'max-queue', count(0), '3072', 'Requests that wait for a process'),
   stdinBufferBytes: value(LIMITS, 'stdin-buffer', sizeBytes, '64kb',
