@@ -360,6 +360,16 @@ describe('README.md', () => {
   });
 });
 
+describe('The manual pages', () => {
+  it('show each “No” that begins a name or a quotation, which would be a macro of that name', () => {
+    complete(
+      pages.flatMap((path) =>
+        matches(textOf(path), /^(\.[A-Z][a-z] No .*)$/gm).map((line) => `${path}: write \\&No: ${line}`),
+      ),
+    );
+  });
+});
+
 describe('package.json', () => {
   it('has every manual page for man(1)', () => {
     const { man } = JSON.parse(textOf('package.json')) as { man: string[] };
