@@ -1,7 +1,7 @@
 /** Which Perl scripts are run warm, and which of their modules are loaded ahead: those that are then as in a new process. */
 
 import assert from 'node:assert/strict';
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 
@@ -61,6 +61,37 @@ describe('A Perl script', { timeout: 300_000 }, () => {
       assert.ok(prepared.kind === 'unfit', text);
       assert.match(prepared.reason, reason, text);
     }
+  });
+
+  it('that others notice as it is compiled is run anew, and has done nothing before', async () => {
+    for (const text of [
+      'BEGIN { open F, ">>done"; close F }',
+      'BEGIN { exec "touch done" if !$ENV{AGAIN}++ }',
+      'BEGIN { eval { system "touch done" } }',
+      'use POSIX; BEGIN { POSIX::open("done", O_WRONLY | O_CREAT) }',
+      'use Socket; BEGIN { socket S, PF_UNIX, SOCK_STREAM, 0; bind S, pack_sockaddr_un "done" }',
+      'BEGIN { alarm 60 }',
+      'BEGIN { open STDERR, "<&=1" }',
+      'BEGIN { close STDIN }',
+    ]) {
+      const invocation = await makeScript(`${text}\nprint "A: b\\n\\n";\n`);
+      const { kind } = await new Warm().scripts.prepare(invocation);
+      const names = await readdir(invocation.directory);
+      assert.deepEqual([kind, names.map(fromText)], ['unfit', [fromText('script.cgi')]], text);
+    }
+  });
+
+  it('does what its modules do once for each request, and may start programs by a block', async () => {
+    const invocation = await makeScript(
+      'open my $f, ">>", "runs"; print $f "."; close $f; require M_acts; sub other { exec { $_[0] } @_ } print "A: b\\n\\n", exists $INC{"M_fit.pm"} ? "ahead" : ""; require M_fit;',
+      { M_acts: 'eval { open my $f, ">>", "done"; print $f "." }', M_fit: 'sub run { system { $_[0] } @_ }' },
+    );
+    const warm = new Warm();
+    await warm.warmUp(invocation);
+    const { stdout, isWarm } = await warm.run(invocation);
+    assert.deepEqual([stdout, isWarm], ['A: b\n\nahead', true]);
+    const [done, runs] = ['done', 'runs'].map((name) => readFile(join(invocation.directory, name), 'latin1'));
+    assert.equal(await done, await runs);
   });
 
   it('draws another random number in each process, also where a module’s C code has drawn one ahead', async () => {

@@ -248,8 +248,8 @@ END {
         teach();
     }
     elsif ($loading && !$loaded) {
-        $trial->end('it does not compile') if $trial;
-        $bridge->say('unfit', 'it does not compile');
+        $trial->end(Fcgi2cgi::Trial::NOT_COMPILED()) if $trial;
+        $bridge->say('unfit', Fcgi2cgi::Trial::NOT_COMPILED());
         POSIX::_exit(0);
     }
 }

@@ -247,14 +247,20 @@ sub refresh {
 # What else is done, between `begin` and `end`.
 package Fcgi2cgi::Watch;
 
+# Also where something has taken its place by then (see Fcgi2cgi::Trial).
+my $dup2 = \&POSIX::dup2;
+
 sub begin {
     my ($class) = @_;
     my $self = bless { state => state() }, $class;
-    open $self->{"was$_"}, '>&', $_ or die "dup: $!" for 1, 2;
-    pipe $self->{printed}, my $writing or die "pipe: $!";
-    fcntl $self->{printed}, POSIX::F_SETFL(), POSIX::O_NONBLOCK();
-    POSIX::dup2(fileno $writing, $_) for 1, 2;
-    close $writing;
+    for my $number (1, 2) {
+        open $self->{"was$number"}, '>&', $number or die "dup: $!";
+        pipe $self->{"printed$number"}, my $writing or die "pipe: $!";
+        fcntl $self->{"printed$number"}, POSIX::F_SETFL(), POSIX::O_NONBLOCK();
+        $dup2->(fileno $writing, $number);
+        close $writing;
+    }
+    $self->{streams} = streams();
     $self->{opened} = descriptors();
     tie %ENV, 'Fcgi2cgi::SeenEnvironment', {%ENV};
     return $self;
@@ -272,21 +278,36 @@ sub end {
     # What is still in its buffer, too.
     { local $| = 1 }
     select $selected;
-    POSIX::dup2(fileno $self->{"was$_"}, $_) for 1, 2;
-    binmode $self->{printed};
-    sysread $self->{printed}, my $printed, 65536;
+    my $streams = streams();
+    $dup2->(fileno $self->{"was$_"}, $_) for 1, 2;
+    my $printed = '';
+    for my $pipe (@$self{qw(printed1 printed2)}) {
+        binmode $pipe;
+        sysread $pipe, $printed, 65536, length $printed;
+    }
     my $unfit;
-    if (length($printed // '')) {
+    if (length $printed) {
         $printed =~ s/\s+\z//;
         $unfit = 'it prints ' . substr($printed, 0, 200) . ' while it is loaded';
     }
     elsif ($seen->{all}) { $unfit = 'it reads the whole environment while it is loaded' }
+    elsif ($streams ne $self->{streams}) { $unfit = 'it closes or replaces a standard stream while it is loaded' }
     elsif (@opened) { $unfit = 'it opens files while it is loaded' }
     elsif (state() ne $self->{state}) { $unfit = 'it changes its working directory or umask while it is loaded' }
     return ($unfit, $seen->{names}, $seen->{changes});
 }
 
 sub state { return join ' ', umask, (stat '.')[0, 1] }
+
+# Which files they are, and whether Perl's own handles are still at them.
+sub streams {
+    return join ', ', map {
+        my ($number, $handle) = @$_;
+        my $is_open = open my $same, $number ? '>&' : '<&', $number;
+        my @status = $is_open ? stat $same : ('');
+        join ' ', fileno($handle) // '', grep { defined } @status[0, 1];
+    } [0, *STDIN], [1, *STDOUT], [2, *STDERR];
+}
 
 sub descriptors {
     return { map { defined POSIX::lseek($_, 0, POSIX::SEEK_CUR()) || !$!{EBADF} ? ($_ => 1) : () } 3 .. 63 };

@@ -2,7 +2,8 @@
 #
 # They are not where, while they are loaded, they do what gives something else in each process or is to be seen: draw a
 # random number, ask for the time or the process id, read a device, look at the arguments, change what others see. Two
-# processes tell what nobody has seen them ask for: what they hold then differs.
+# processes tell what nobody has seen them ask for: what they hold then differs. What others would see is not done here: the
+# request does it itself.
 package Fcgi2cgi::Trial;
 
 use strict;
@@ -14,6 +15,7 @@ BEGIN { $^H |= 0x01000000 }
 # How often modules that can't be loaded ahead are sorted out before none is.
 use constant MAX_TRIALS => 10;
 use constant { TIME => 'asks for the time', RANDOM => 'draws a random number', PROCESS => 'asks for its process id' };
+use constant NOT_COMPILED => 'it does not compile';
 use constant { ARGUMENTS => 'looks at the arguments', SYSTEM => 'does something to the system' };
 # Files that are read while all is loaded: they are looked at before each request.
 use constant MAX_FILES => 64;
@@ -24,13 +26,17 @@ my %overridden = (
     time => TIME, times => TIME, sleep => TIME,
     rand => RANDOM, srand => RANDOM,
     getppid => PROCESS, getpgrp => PROCESS,
-    map { $_ => SYSTEM } qw(fork kill mkdir readpipe rename rmdir unlink link symlink chmod chown utime),
+    map { $_ => SYSTEM } qw(fork kill mkdir readpipe rename rmdir unlink link symlink chmod chown utime alarm setpgrp setpriority
+        chroot socket socketpair connect bind listen accept send dbmopen syscall truncate msgsnd semop shmwrite),
 );
+# As Perl's own, but with a file that is named by a bare word.
+my %prototypes = (truncate => '*$');
 my %functions = (
-    'Time::HiRes' => { map { $_ => TIME } qw(time gettimeofday clock clock_gettime sleep usleep nanosleep ualarm alarm) },
+    'Time::HiRes' => { (map { $_ => TIME } qw(time gettimeofday clock clock_gettime sleep usleep nanosleep)), map { $_ => SYSTEM } qw(ualarm alarm setitimer utime) },
     POSIX => {
         (map { $_ => TIME } qw(time times clock)), (map { $_ => PROCESS } qw(getpid getppid getpgrp)),
-        (map { $_ => SYSTEM } qw(mkfifo creat)),
+        map { $_ => SYSTEM } qw(mkfifo creat dup dup2 write setpgid setsid sigprocmask sigsuspend pause nice tcsetpgrp fork kill
+            alarm raise exec execl execle execlp execv execve execvp system mkdir rmdir rename unlink remove link chmod chown utime),
     },
 );
 
@@ -39,6 +45,9 @@ my $refreshed = qr{/IPC/Run/Debug\.pm\z|/Net/SSLeay/randomize\.al\)?\z};
 
 # What was noted since it was last asked for; files that were read; whether the year was asked for; what was not found.
 my (@notes, %files, $asks_for_year, %missing);
+# What tries the script, until that is compiled; then its modules are tried.
+my $of_script;
+my ($write, $open) = (\&POSIX::write, \&POSIX::open);
 
 # Tries it with the modules, which are names, as in %INC, and files. Gives, in each process that is to try it, what `end`
 # is to be called on when the script was compiled. Else: `modules` that can be loaded ahead, the `files` that were read,
@@ -46,10 +55,15 @@ my (@notes, %files, $asks_for_year, %missing);
 sub try_all {
     my ($class, $modules) = @_;
     my %modules = %$modules;
+    my $is_plain = 0;
     for (1 .. MAX_TRIALS) {
-        my ($process, @found) = try_twice($class, \%modules);
+        my ($process, @found) = try_twice($class, \%modules, $is_plain);
         return $process if $process;
         my ($first, $second) = @found;
+        if (!$is_plain && $first->{unread}) {
+            $is_plain = 1;
+            next;
+        }
         for my $found (@found) {
             return { unfit => $found->{unfit}[0] } if $found->{unfit};
             return { unfit => 'it ends, or fails, while it is loaded' } if !$found->{end};
@@ -75,7 +89,7 @@ sub try_all {
 # decides, too. Gives the first thing in each of them; in the caller's nothing, and what they tell, by its kind: of one
 # only where that is enough.
 sub try_twice {
-    my ($class, $modules) = @_;
+    my ($class, $modules, $is_plain) = @_;
     my @pipes = map { [POSIX::pipe()] } 1 .. 4;
     my @answers = @pipes[0, 1];
     my @starts = @pipes[2, 3];
@@ -86,7 +100,7 @@ sub try_twice {
         POSIX::close($_) for $answers[0][0], $answers[1][0], $answers[1 - $which][1], $starts[0][1], $starts[1][1];
         (POSIX::read($starts[$which][0], my $start, 1) // 0) > 0 or POSIX::_exit(0);
         POSIX::close($_) for $starts[0][0], $starts[1][0];
-        return $class->begin($answers[$which][1], $modules);
+        return $class->begin($answers[$which][1], $modules, $is_plain);
     }
     # The script, and who loads us, are being read: each process has to read on where it is. Before a fork, Perl empties
     # its buffers (perlfunc, fork).
@@ -119,10 +133,15 @@ sub heard {
     return \%found;
 }
 
-# In a process that tries; before the script is compiled.
+# In a process that tries; before the script is compiled. What takes the place of exec and system can't be called with a
+# block (perlfunc, exec): what does so is read only if `$is_plain`, which leaves both.
 sub begin {
-    my ($class, $answer, $modules) = @_;
+    my ($class, $answer, $modules, $is_plain) = @_;
     my $self = bless { answer => $answer, modules => $modules, process => $$, programs => programs() }, $class;
+    $self->{is_plain} = $is_plain;
+    $of_script = $self;
+    no warnings 'once';
+    *CORE::GLOBAL::exec = *CORE::GLOBAL::system = sub { note(SYSTEM) } if !$is_plain;
     $self->{has_b} = eval { require B; 1 };
     override($_, $overridden{$_}) for grep { defined prototype "CORE::$_" } keys %overridden;
     for my $name (qw(localtime gmtime)) {
@@ -146,7 +165,10 @@ sub begin {
 # `$loading` knows which of the modules would be found.
 sub end {
     my ($self, $unfit, $loading) = @_;
+    undef $of_script;
     my $noted = $self->noted;
+    my @unread = $self->{is_plain} ? () : [unread => ''];
+    $self->tell(@unread) if @unread && !defined $noted && ($unfit // '') eq NOT_COMPILED;
     $unfit //= "it $noted while it is loaded" if defined $noted;
     $self->tell([unfit => $unfit]) if defined $unfit;
     my @found = $self->values_as('script');
@@ -156,6 +178,7 @@ sub end {
         my $is_loaded = eval { require $module; 1 };
         my ($why, $variables, $changes) = $watch->end;
         $noted = $self->noted;
+        $self->tell(@unread) if @unread && !$is_loaded && !defined $noted;
         # What the script has found elsewhere, it may have done so since it has changed where to look.
         my @others = grep { !exists $known{$_} && ($self->{modules}{$_} // '') ne ($INC{$_} // '') } keys %INC;
         my $is_fit = $is_loaded && !defined $why && !defined $noted && !%$variables && !@$changes && !@others;
@@ -175,7 +198,7 @@ sub tell {
     my $lines = join '', map { my ($kind, $what) = @$_; $what =~ s/([%\n])/sprintf '%%%02X', ord $1/ge; "$kind $what\n" } @found;
     utf8::encode($lines) if utf8::is_utf8($lines);
     while (length $lines) {
-        my $written = POSIX::write($self->{answer}, $lines, length $lines) or last;
+        my $written = $write->($self->{answer}, $lines, length $lines) or last;
         substr $lines, 0, $written, '';
     }
     POSIX::_exit(0);
@@ -192,8 +215,15 @@ sub noted {
     return $first;
 }
 
+# Dies, or ends the process, where something is about to be done that is not to be done here.
 sub note {
     my ($why) = @_;
+    if ($why eq SYSTEM) {
+        $of_script->end("it $why while it is loaded") if $of_script;
+        push @notes, $why;
+        local $SIG{__DIE__};
+        die "not while it is tried\n";
+    }
     push @notes, $why if !grep { ((CORE::caller $_)[1] // '') =~ $refreshed } 1 .. 3;
 }
 
@@ -206,14 +236,18 @@ sub note_now {
 
 sub override {
     my ($name, $why) = @_;
-    my $prototype = prototype "CORE::$name";
+    my $prototype = $prototypes{$name} // prototype "CORE::$name";
+    no strict 'refs';
+    if ($why eq SYSTEM) {
+        *{"CORE::GLOBAL::$name"} = eval "sub ($prototype) { note(SYSTEM) }" or die $@;
+        return;
+    }
     my $call = $prototype eq '' ? "CORE::$name()"
         : $prototype eq '@' ? "CORE::$name(\@_)"
         : $prototype =~ /\A[*\$]+\z/ ? "CORE::$name(" . join(', ', map { "\$_[$_]" } 0 .. length($prototype) - 1) . ')'
         : "\@_ > 1 ? CORE::$name(\$_[0], \$_[1]) : \@_ ? CORE::$name(\$_[0]) : CORE::$name()";
     $call = "\@_ ? CORE::$name(\$_[0]) : CORE::$name()" if $prototype =~ /\A[;_]?\$?\z/ && $prototype ne '';
     my $body = eval "no strict 'refs'; sub { $call }" or die $@;
-    no strict 'refs';
     *{"CORE::GLOBAL::$name"} = set_prototype($prototype, sub { note($why); goto &$body });
 }
 
@@ -222,6 +256,8 @@ sub replace {
     my ($package, $name, $why) = @_;
     no strict 'refs';
     no warnings qw(redefine prototype);
+    # Of these POSIX makes some only when they are called.
+    return *{"${package}::$name"} = sub { note($why) } if $why eq SYSTEM;
     return if !defined &{"${package}::$name"};
     my $original = \&{"${package}::$name"};
     *{"${package}::$name"} = set_prototype(prototype $original, sub { note($why); goto &$original });
@@ -237,20 +273,29 @@ sub watch_files {
     *CORE::GLOBAL::open = sub (*;$@) {
         my $mode = @_ > 1 ? $_[1] : '';
         my $path = @_ > 2 ? $_[2] : $mode =~ s/\A\s*([<>+|]*)\s*(.*?)\s*\z/$1/s ? $2 : '';
-        if ($mode =~ /\|/ || $path =~ /\|\z/ && @_ == 2 || $mode =~ />|\+/) { note(SYSTEM) }
+        if (@_ == 1 || $mode =~ /\|/ || $path =~ /\|\z/ && @_ == 2 || $mode =~ />|\+/) { note(SYSTEM) }
         elsif (!ref $path && $mode !~ /&/) { note_file($path) }
-        return CORE::open(handle($_[0])) if @_ == 1;
         if (defined $_[0] && !ref $_[0] && ref \$_[0] ne 'GLOB') {
             return @_ == 2 ? CORE::open(handle($_[0]), $_[1]) : CORE::open(handle($_[0]), $_[1], @_[2 .. $#_]);
         }
         return @_ == 2 ? CORE::open($_[0], $_[1]) : CORE::open($_[0], $_[1], @_[2 .. $#_]);
     };
     *CORE::GLOBAL::sysopen = sub (*$$;$) {
-        if ($_[2] & (POSIX::O_WRONLY() | POSIX::O_RDWR() | POSIX::O_CREAT())) { note(SYSTEM) }
-        else { note_file($_[1]) }
+        note_open($_[1], $_[2]);
         my $handle = defined $_[0] && !ref $_[0] && ref \$_[0] ne 'GLOB' ? handle($_[0]) : undef;
         return $handle ? CORE::sysopen($handle, $_[1], $_[2], $_[3] // 0666) : CORE::sysopen($_[0], $_[1], $_[2], $_[3] // 0666);
     };
+    no warnings 'redefine';
+    *POSIX::open = sub {
+        note_open($_[0], $_[1] // 0);
+        return $open->(@_);
+    };
+}
+
+sub note_open {
+    my ($path, $flags) = @_;
+    if ($flags & (POSIX::O_WRONLY() | POSIX::O_RDWR() | POSIX::O_CREAT() | POSIX::O_TRUNC())) { note(SYSTEM) }
+    else { note_file($path) }
 }
 
 # Of a name in the package of who has called.
