@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { existsSync, rmSync } from 'node:fs';
+import { rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { fetchRaw } from '../helpers/http.js';
@@ -42,6 +43,32 @@ export const hgStrangers: readonly Case[] = [
       };
       await Promise.all(strangers.map(asStranger));
       assert.equal(await hg(['bookmarks', '-T', '{bookmark}\n'], repository), '');
+    },
+  },
+  {
+    title: 'send no file that lies among the markers, nor one of a repository there',
+    run: async ({ url, repository, markers }) => {
+      const names = ['note.txt', '.htaccess', 'public.hg~', 'some.hg.bak', 'here', 'deep'];
+      for (const name of names.slice(0, 4)) await writeFile(join(markers, name), 'secret');
+      await symlink(repository, join(markers, 'here'));
+      await symlink(dirname(repository), join(markers, 'deep'));
+      const seen = await Promise.all(
+        [...names.slice(0, 4), 'here/.hg/hgrc', 'deep/private/.hg/requires', 'deep/private/large'].map(
+          async (path) => {
+            const { status, body } = await fetchRaw(url, `/${path}`);
+            return [
+              path,
+              status === 403 || status === 404,
+              /secret|allow|revlog/.test(body.toString('latin1')),
+            ];
+          },
+        ),
+      );
+      for (const name of names) await rm(join(markers, name));
+      assert.deepEqual(
+        seen.filter(([, isRefused, tells]) => isRefused !== true || tells === true),
+        [],
+      );
     },
   },
   {

@@ -23,6 +23,8 @@ export interface SiteHost {
   readonly hold: string;
   /** The repository that is published as /public.hg or /public.git; beside it, `open` takes pushes from everybody. */
   readonly repository: string;
+  /** The web server's document root. */
+  readonly markers: string;
   /** An empty directory. */
   readonly work: string;
   stop(): Promise<void>;
@@ -43,7 +45,8 @@ const program = `case $REQUEST_URI in
   bytes=2-5) printf 'Status: 206 Partial Content\\nContent-Range: bytes 2-5/10\\nContent-Length: 4\\n\\n2345' ;;
   *) printf 'Accept-Ranges: bytes\\nContent-Length: 10\\n\\n0123456789' ;;
   esac ;;
-/count) printf 'Content-Type: text/plain\\n\\n'; wc -c ;;
+/count) printf 'Content-Type: text/plain\\n\\n'
+  case $CONTENT_LENGTH in *[!0-9]*) echo "CONTENT_LENGTH=$CONTENT_LENGTH" ;; esac; wc -c ;;
 /large) printf 'Content-Type: text/plain\\n\\n'; head -c ${String(largeMiB)}M /dev/zero ;;
 /complain) echo 'nothing is well' >&2; sleep 0.2; printf 'Content-Type: text/plain\\n\\nall is well' ;;
 /for-ever) printf 'Content-Type: text/plain\\n\\n%s\\n' $$; while sleep 0.05; do head -c 10000 /dev/zero; done ;;
@@ -81,7 +84,7 @@ export async function startSite(site: 'hg' | 'git' | 'script', directory: string
         users: ['ann'],
       });
       const log = async (): Promise<string> => (await readFile(accessLog)).subarray(logged).toString();
-      return { url: web.url, server, bridge, log, hold, repository, work, stop: () => web.stop() };
+      return { url: web.url, server, bridge, log, hold, repository, markers, work, stop: () => web.stop() };
     },
   };
 }

@@ -83,7 +83,7 @@ const pairs: readonly Pair[] = [
         ...['server.document-root = "/var/www/SITE.example.org"', 'index-file.names = ( "index.fcgi" )'],
         '".fcgi" => ( "localhost" => ( "socket" => "/run/fcgi2cgi/SITE-index.sock" )),',
         '".SITE" => ( "localhost" => ( "socket" => "/run/fcgi2cgi/SITE.sock" )),',
-        'static-file.exclude-extensions = ( ".fcgi", ".SITE" )',
+        'static-file.exclude-extensions = ( "" )',
       ],
       git: [
         ...['"/" => ( "localhost" => (', '"socket" => "/run/fcgi2cgi/SITE.sock",'],
