@@ -110,7 +110,9 @@ export function metaVariables(layers: {
   const variables = new Map<ByteString, ByteString>(layers.base);
   variables.set('GATEWAY_INTERFACE', 'CGI/1.1');
   for (const [name, value] of layers.params) {
-    if (!dropped.test(name)) variables.set(name, value);
+    // RFC 3875 §4.1.2 knows digits alone: Caddy sends -1 for a body that comes in chunks.
+    const isNoLength = name === 'CONTENT_LENGTH' && /\D/.test(value);
+    if (!dropped.test(name) && !isNoLength) variables.set(name, value);
   }
   for (const [name, value] of layers.site ?? []) variables.set(name, value);
   for (const [name, value] of layers.administrator) variables.set(name, value);

@@ -53,6 +53,17 @@ describe('The params that become meta-variables', () => {
     });
   }
 
+  it('have a length of digits alone, or none', () => {
+    for (const [length, isKept] of [
+      ['', true],
+      ['0', true],
+      ['17', true],
+      ['-1', false],
+      ['1 7', false],
+    ] as const)
+      assert.equal('CONTENT_LENGTH' in fromParams({ CONTENT_LENGTH: length }), isKept, length);
+  });
+
   const passing = [
     'GIT_PROJECT_ROOT',
     'GIT_HTTP_EXPORT_ALL',
