@@ -219,7 +219,8 @@ const rows = {
     ...failed,
     stage: 'sent',
     word: 'cut-short',
-    message: 'response cut short after {why} bytes',
+    message: 'response cut short after {why}',
+    reason: 'The program wrote less than its Content-Length says.',
   },
 
   'bridge-error': {

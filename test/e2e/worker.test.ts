@@ -126,7 +126,9 @@ describe('worker --listen', { timeout: 300_000 }, () => {
       assert.equal(appStatus, status);
     }
     assert.deepEqual(application.begun(), ['GET dies-in-body', 'GET leaves-in-body']);
-    await until(() => served.log().match(/ error response cut short after \d+ bytes/g)?.length === 2);
+    await until(
+      () => served.log().match(/ error response cut short after \d+ bytes: The program /g)?.length === 2,
+    );
   });
 
   it('has a GET that ends every worker end only so many', async () => {

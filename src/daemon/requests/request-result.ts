@@ -121,8 +121,14 @@ export function resultOfRun(
   const isCut = (wasCut || exit?.kind === 'signaled') && (isShort || run.isWhole !== true);
   if (hasAnswered) return made(results['answered-early'], known);
   if (isCut) {
-    const { word } = endedBy ? results[endedBy] : results[wasOutOfTime(exit) ? 'max-cpu' : 'cut-short'];
-    return made({ ...results['cut-short'], word }, { ...known, why: String(run.stdoutBytes) });
+    const byItself = exit?.kind === 'signaled' ? 'killed-withheld' : 'cut-short';
+    const { word, reason = reasonOf(run.bodyError) } =
+      results[endedBy ?? (wasOutOfTime(exit) ? 'max-cpu' : byItself)];
+    const why = reason.replace('{how}', exit === undefined ? '' : describeExit(exit));
+    return made(
+      { ...results['cut-short'], word },
+      { ...known, why: `${String(run.stdoutBytes)} bytes: ${why}` },
+    );
   }
   if (appStatus !== 0) return made(results['nonzero-exit'], known);
   if (run.isLong === true && !isHead(params)) return made(results['too-long'], known);

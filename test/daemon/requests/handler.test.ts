@@ -186,6 +186,28 @@ describe('A handler', () => {
     assert.deepEqual(events, ['request cancelled: somebody has told the daemon to end it']);
   });
 
+  it('says why a response was cut short', async () => {
+    for (const [run, why] of [
+      [{ isShort: true }, 'The program wrote less than its Content-Length says.'],
+      [
+        { exit: { kind: 'signaled', signal: 'SIGKILL' } },
+        'The program was ended by signal SIGKILL before its answer was whole.',
+      ],
+      [
+        { exit: { kind: 'signaled', signal: 'SIGXCPU' } },
+        'The program used more processor time than it may (--max-cpu).',
+      ],
+      [{ endedBy: 'max-time' }, 'The program took longer than a request may (--max-time).'],
+      [
+        { endedBy: 'spool-error', bodyError: new BridgeError('ERR_SPOOL', 'the disk is full') },
+        'the disk is full',
+      ],
+    ] as const) {
+      const { events } = await respond({ run: () => Promise.resolve({ ...answered, ...run }) });
+      assert.deepEqual(events, [`response cut short after 20 bytes: ${why}`]);
+    }
+  });
+
   it('calls no response cut short whose script was ended when it had written all that it had announced', async () => {
     const endedLate: RunResult = {
       ...answered,
