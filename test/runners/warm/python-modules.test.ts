@@ -107,6 +107,54 @@ describe('A Python module', { timeout: 300_000 }, () => {
     }
   });
 
+  it('that changes something outside itself is not there for requests that do not import it', async () => {
+    const others = `import decimal, gc, json, locale, logging, mimetypes, socket, warnings`;
+    const changing = {
+      m_class: 'import json; json.JSONEncoder.default = lambda *_: 0',
+      m_end: 'import atexit, sys; atexit.register(print, "end", file=sys.stderr)',
+      m_filter: 'import warnings; warnings.simplefilter("error")',
+      m_function: 'import json; json.dumps = lambda value: 0',
+      m_hook: 'import sys; sys.excepthook = lambda *_: 0',
+      m_limit: 'import sys; sys.setrecursionlimit(5000)',
+      m_locale: 'import locale; locale.setlocale(locale.LC_ALL, "C.UTF-8")',
+      m_logger: 'import logging; logging.getLogger("others").setLevel("ERROR")',
+      m_module: 'import sys, types; sys.modules["another"] = types.ModuleType("another")',
+      m_path: 'import sys; sys.path.append("/nowhere")',
+      m_precision: 'import decimal; decimal.getcontext().prec = 5',
+      m_table: 'import mimetypes; mimetypes.suffix_map[".a"] = ".b"',
+      m_timeout: 'import socket; socket.setdefaulttimeout(5)',
+      m_unused: 'import gc; gc.disable()',
+    };
+    const ahead = {
+      m_base: 'import abc\nclass Base(abc.ABC): parts = []\nclass Part(Base): pass',
+      m_own: `import logging, re, warnings; PATTERN = re.compile("a+b"); logging.getLogger(__name__).setLevel("ERROR")
+warnings.filterwarnings("ignore", "m_own is old"); VALUE = 1; import m_base`,
+    };
+    const names = Object.keys({ ...ahead, ...changing });
+    const invocation = await makeScript(
+      script(`import os
+if os.environ['QUERY_STRING'] == 'a':
+    import ${names.join(', ')}
+${others}
+print(decimal.getcontext().prec, gc.isenabled(), json.JSONEncoder().encode([1]), json.dumps([1]),
+      '.a' in mimetypes.suffix_map, locale.setlocale(locale.LC_ALL), logging.getLogger('others').level, 'another' in sys.modules,
+      sys.excepthook is sys.__excepthook__, sys.getrecursionlimit(), '/nowhere' in sys.path, socket.getdefaulttimeout(),
+      [kind for kind, message, *_ in warnings.filters if not message][0], json.JSONEncoder.default.__name__, file=sys.stderr)`),
+      { ...changing, ...ahead },
+    );
+    const asking = (query: string): Invocation => ({
+      ...invocation,
+      variables: new Map([...invocation.variables, ['QUERY_STRING', query]]),
+    });
+    const warm = new Warm();
+    await warm.warmUp(asking('a'));
+    for (const query of ['a', 'b']) {
+      const expected = await runBy(spawned, asking(query));
+      const { stdout, stderr, isWarm } = await warm.run(asking(query));
+      assert.deepEqual([printed(stdout).ahead, stderr, isWarm], [Object.keys(ahead), expected.stderr, true]);
+    }
+  });
+
   it('that lies beside the script is not loaded ahead: it is the script’s own, and may read what nobody looks at', async () => {
     const invocation = await makeScript(script('import m_beside, m_other'), { m_other: 'VALUE = 1' });
     await writeFile(join(dirname(invocation.file), 'm_beside.py'), 'VALUE = 1');
