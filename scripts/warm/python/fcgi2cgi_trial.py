@@ -31,8 +31,10 @@ FUNCTIONS = {
         RANDOM: ['urandom', 'getrandom'],
         PROCESS: ['getpid', 'getppid', 'getpgid', 'getpgrp', 'getsid'],
         TIME: ['times', 'getloadavg'],
+        SYSTEM: ['_exit', 'abort', 'mkfifo', 'mknod', 'nice', 'removexattr', 'setpgid', 'setpriority', 'setsid'],
     },
     'resource': {TIME: ['getrusage']},
+    'signal': {SYSTEM: ['alarm', 'pthread_sigmask', 'setitimer']},
     'time': {
         TIME: ['sleep', *(name + unit for unit in ('', '_ns') for name in (
             'clock_gettime', 'monotonic', 'perf_counter', 'process_time', 'thread_time', 'time'))],
@@ -59,6 +61,10 @@ class Wanted:
 
     def __init__(self, value):
         self.path, *self.changes = os.fsdecode(value).split('\1')
+
+
+class Stopped(BaseException):
+    """What is to be seen outside, and each request does, is not done once more by a trial."""
 
 
 class Trial(Effects):
@@ -195,6 +201,8 @@ class Trial(Effects):
             return
         for name, _ in self.loading:
             self.refused.setdefault(name, '%s %s' % (self.loading[-1][0], why))
+        if why == SYSTEM:
+            raise Stopped
 
     def look(self, what):
         if self.looks and not self.is_deaf:
@@ -351,7 +359,9 @@ class Trial(Effects):
         if event == 'open':
             path, _, flags = given
             if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC):
-                self.refuse(SYSTEM)
+                # But for bytecode.
+                if not is_importing(frame_of(1)):
+                    self.refuse(SYSTEM)
             elif not is_importing(frame_of(1)) or not os.fsdecode(path).endswith(SUFFIXES):
                 self.read(path)
         elif event in ('os.listdir', 'os.scandir'):

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
@@ -153,6 +153,30 @@ print(decimal.getcontext().prec, gc.isenabled(), json.JSONEncoder().encode([1]),
       const { stdout, stderr, isWarm } = await warm.run(asking(query));
       assert.deepEqual([printed(stdout).ahead, stderr, isWarm], [Object.keys(ahead), expected.stderr, true]);
     }
+  });
+
+  it('does at each request once what is to be seen elsewhere, and never when it is tried', async () => {
+    const line = (letter: string): string =>
+      `open(os.path.dirname(__file__) + "/../log", "a").write("${letter}")`;
+    const acting = {
+      m_catches: `import os\ntry: ${line('c')}\nexcept: pass`,
+      m_runs: `import os; VALUE = os.system("echo r >> " + os.path.dirname(__file__) + "/../log")`,
+      m_writes: `import os; VALUE = ${line('w')}`,
+    };
+    const invocation = await makeScript(
+      script(`import ${Object.keys(acting).join(', ')}, os\n${line('s')}`),
+      acting,
+    );
+    const warm = new Warm();
+    await warm.warmUp(invocation);
+    assert.deepEqual(printed((await warm.run(invocation)).stdout).ahead, []);
+    const log = await readFile(join(dirname(invocation.directory), 'log'), 'utf8');
+    const times = (letter: string): number => log.split(letter).length;
+    assert.deepEqual(
+      ['c', 'r', 'w'].map(times),
+      Array.from({ length: 3 }, () => times('s')),
+      log,
+    );
   });
 
   it('that lies beside the script is not loaded ahead: it is the script’s own, and may read what nobody looks at', async () => {
