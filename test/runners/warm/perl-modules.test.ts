@@ -199,6 +199,41 @@ print "A: b\\n\\n", scalar(@now), " $random ", $pid == $$ ? 'own' : 'other', "\\
     }
   });
 
+  it('finds nothing changed by modules that another request has loaded', async () => {
+    const modules = {
+      M_defines: 'sub UNIVERSAL::stray { 1 }',
+      M_finds: 'push @INC, "/nowhere"',
+      M_fit: 'our $value = 1',
+      M_handles: '$SIG{__WARN__} = sub { }',
+      M_redefines: 'no warnings; *Carp::croak = sub { "redefined" }',
+      M_sets: '$Carp::Verbose = 5',
+      M_writes: '$, = "-"',
+    };
+    const other = await makeScript(
+      `use Carp; if ($ENV{QUERY_STRING} eq 'a=b') { require "$_.pm" for qw(${Object.keys(modules).join(' ')}) }
+print "A: b\\n\\n", main->can('stray') // '', $INC[-1], $SIG{__WARN__} // '', $Carp::Verbose, eval { Carp::croak() } // '', grep { /^M_/ } sort keys %INC;`,
+      modules,
+    );
+    const invocation = { ...other, variables: new Map([...other.variables, ['QUERY_STRING', '']]) };
+    const warm = new Warm();
+    await warm.warmUp(other);
+    const { stdout, isWarm } = await warm.run(invocation);
+    assert.deepEqual([stdout, isWarm], [`${(await runBy(spawned, invocation)).stdout}M_fit.pm`, true]);
+  });
+
+  it('is loaded once more after a change of what was asked of a file or directory as it was compiled', async () => {
+    const invocation = await makeScript(
+      `my ($is, @names); BEGIN { $is = stat 'flag'; opendir D, '../modules'; @names = sort readdir D; closedir D }
+print "A: b\\n\\n", $is ? 'flag' : '', "@names";`,
+    );
+    const warm = new Warm();
+    for (const path of ['cgi/flag', 'modules/more']) {
+      assert.equal((await warm.scripts.prepare(invocation)).kind, 'warm');
+      await writeFile(join(invocation.directory, '..', path), '');
+      assert.equal((await warm.run(invocation)).stdout, (await runBy(spawned, invocation)).stdout, path);
+    }
+  });
+
   it('is loaded once more where a new process would find other modules, or read other files', async () => {
     const invocation = await makeScript(
       `use M_reads; use Some::Part; print "A: b\\n\\n$M_reads::value $M_reads::optional $Some::Part::value ", join(' ', grep { /arch/ } map { m{/modules/(.*)} ? "arch" : () } @INC), "\\n";`,

@@ -235,6 +235,7 @@ sub teach {
     my $written = Fcgi2cgi::Pages::copied();
     my @learned = grep { /\.pm\z/ && !m{\A/} && !$known->{$_} && defined $INC{$_} && !ref $INC{$_} } keys %INC;
     return if !open my $taught, '>:raw', $lesson;
+    local ($,, $\);
     print {$taught} "$written\n", map({ "$_=$INC{$_}\n" } sort @learned), "\n";
     close $taught;
 }

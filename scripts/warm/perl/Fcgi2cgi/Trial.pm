@@ -47,7 +47,12 @@ my $refreshed = qr{/IPC/Run/Debug\.pm\z|/Net/SSLeay/randomize\.al\)?\z};
 my (@notes, %files, $asks_for_year, %missing);
 # What tries the script, until that is compiled; then its modules are tried.
 my $of_script;
+our $is_trying;
 my ($write, $open) = (\&POSIX::write, \&POSIX::open);
+
+my $no_file = qr{\A/(?:dev|proc|sys)/(?!(?<=\A/dev/)null\z)};
+# Of packages of these everybody has the functions.
+my $everywhere = qr/\A(?:UNIVERSAL|CORE::GLOBAL)::/;
 
 # Tries it with the modules, which are names, as in %INC, and files. Gives, in each process that is to try it, what `end`
 # is to be called on when the script was compiled. Else: `modules` that can be loaded ahead, the `files` that were read,
@@ -140,6 +145,7 @@ sub begin {
     my $self = bless { answer => $answer, modules => $modules, process => $$, programs => programs() }, $class;
     $self->{is_plain} = $is_plain;
     $of_script = $self;
+    $is_trying = 1;
     no warnings 'once';
     *CORE::GLOBAL::exec = *CORE::GLOBAL::system = sub { note(SYSTEM) } if !$is_plain;
     $self->{has_b} = eval { require B; 1 };
@@ -174,6 +180,7 @@ sub end {
     my @found = $self->values_as('script');
     for my $module ($loading->wanted($self->{modules})) {
         my %known = %INC;
+        my $before = surroundings();
         my $watch = Fcgi2cgi::Watch->begin;
         my $is_loaded = eval { require $module; 1 };
         my ($why, $variables, $changes) = $watch->end;
@@ -181,6 +188,9 @@ sub end {
         $self->tell(@unread) if @unread && !$is_loaded && !defined $noted;
         # What the script has found elsewhere, it may have done so since it has changed where to look.
         my @others = grep { !exists $known{$_} && ($self->{modules}{$_} // '') ne ($INC{$_} // '') } keys %INC;
+        my $after = surroundings();
+        push @others, grep { ($after->{$_} // '') ne $before->{$_} } keys %$before;
+        push @others, grep { $_ =~ $everywhere && !exists $before->{$_} } keys %$after;
         my $is_fit = $is_loaded && !defined $why && !defined $noted && !%$variables && !@$changes && !@others;
         push @found, [refused => $module] if !$is_fit;
     }
@@ -285,6 +295,26 @@ sub watch_files {
         my $handle = defined $_[0] && !ref $_[0] && ref \$_[0] ne 'GLOB' ? handle($_[0]) : undef;
         return $handle ? CORE::sysopen($handle, $_[1], $_[2], $_[3] // 0666) : CORE::sysopen($_[0], $_[1], $_[2], $_[3] // 0666);
     };
+    for my $name (qw(stat lstat)) {
+        my ($of_path, $of_last) = map { eval "sub { CORE::$name($_) }" or die $@ } '$_[0]', '_';
+        *{"CORE::GLOBAL::$name"} = sub (;*) {
+            my ($what) = @_ ? @_ : $_;
+            return &$of_last if !ref $what && $what eq '_';
+            my $handle = ref $what || ref \$what eq 'GLOB' ? $what : $what =~ /\A[\w:']+\z/ ? handle($what) : undef;
+            return $of_path->($handle) if $handle && (ref $what || defined *$handle{IO});
+            note_file($what);
+            return $of_path->($what);
+        };
+    }
+    *CORE::GLOBAL::opendir = sub (*$) {
+        note_file($_[1]);
+        return CORE::opendir(defined $_[0] && !ref $_[0] && ref \$_[0] ne 'GLOB' ? handle($_[0]) : $_[0], $_[1]);
+    };
+    # What differs in each process is found by comparing two of them.
+    *CORE::GLOBAL::readlink = sub (_) {
+        note_file($_[0]) if $_[0] !~ $no_file;
+        return CORE::readlink($_[0]);
+    };
     no warnings 'redefine';
     *POSIX::open = sub {
         note_open($_[0], $_[1] // 0);
@@ -314,7 +344,7 @@ sub note_missing {
 
 sub note_file {
     my ($path) = @_;
-    if ($path =~ m{\A/(?:dev|proc|sys)/} && $path ne '/dev/null') { note("reads $path") }
+    if ($path =~ $no_file) { note("reads $path") }
     else { $files{ $path =~ m{\A/} ? $path : POSIX::getcwd() . "/$path" } = 1 }
 }
 
@@ -333,6 +363,32 @@ sub values_as {
     collect('main::', \%found, {});
     collect_lexicals('the script', B::main_cv(), \%found);
     return map { [value => "$when $_ $found{$_}"] } keys %found;
+}
+
+# What a module would change for all others: how Perl itself goes on, and what other packages have.
+sub surroundings {
+    my %found = (
+        '%SIG' => join(' ', map { defined $SIG{$_} ? "$_=$SIG{$_}" : () } sort keys %SIG),
+        '@INC' => join("\n", @INC),
+        variables => join("\n", map { $_ // '' } $/, $\, $,, $", $;, $|, $^W, $0),
+    );
+    survey('main::', \%found, {});
+    return \%found;
+}
+
+sub survey {
+    my ($package, $found, $seen) = @_;
+    no strict 'refs';
+    return if $package =~ /\A(?:Fcgi2cgi|POSIX|B)::/ || $seen->{ \%$package }++;
+    for my $name (keys %$package) {
+        my $full = $package eq 'main::' ? $name : "$package$name";
+        if ($name =~ /::\z/) { survey($full, $found, $seen) if $name ne 'main::' }
+        next if $name !~ /\A[A-Za-z_]\w*\z/ || ref \$package->{$name} ne 'GLOB';
+        my $glob = \*{"$package$name"};
+        $found->{$full} = \&$glob if defined &$glob;
+        my $value = *{$glob}{SCALAR};
+        $found->{"scalar $full"} = $$value if ref $value eq 'SCALAR' && !tied $$value && defined $$value;
+    }
 }
 
 sub collect {
