@@ -14,7 +14,7 @@ REMEMBERED = {
     **dict.fromkeys(('_frozen_importlib', 'importlib._bootstrap'), {'_blocking_on', '_module_locks'}),
     'mercurial.filesetlang': {'symbols'},
     'mercurial.revsetlang': {'symbols'},
-    'mercurial.state': {'_unfinishedstates'},
+    'mercurial.state': {'_unfinishedstates', '_unfinishedstatesbyname'},
     'subprocess': {'_active'},
     'sys': {*IGNORED, 'meta_path'},
     'sysconfig': {'_CONFIG_VARS', '_CONFIG_VARS_INITIALIZED'},
