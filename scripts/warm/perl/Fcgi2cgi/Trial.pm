@@ -178,9 +178,9 @@ sub end {
     $unfit //= "it $noted while it is loaded" if defined $noted;
     $self->tell([unfit => $unfit]) if defined $unfit;
     my @found = $self->values_as('script');
+    my $before = surroundings();
     for my $module ($loading->wanted($self->{modules})) {
         my %known = %INC;
-        my $before = surroundings();
         my $watch = Fcgi2cgi::Watch->begin;
         my $is_loaded = eval { require $module; 1 };
         my ($why, $variables, $changes) = $watch->end;
@@ -191,6 +191,7 @@ sub end {
         my $after = surroundings();
         push @others, grep { ($after->{$_} // '') ne $before->{$_} } keys %$before;
         push @others, grep { $_ =~ $everywhere && !exists $before->{$_} } keys %$after;
+        $before = $after;
         my $is_fit = $is_loaded && !defined $why && !defined $noted && !%$variables && !@$changes && !@others;
         push @found, [refused => $module] if !$is_fit;
     }
