@@ -119,6 +119,11 @@ export function mayRead(path: ByteString): LookUp<boolean> {
   return may(path, constants.R_OK);
 }
 
+/** Whether this process may write to a file, or make and remove files in a directory. */
+export function mayWrite(path: ByteString): LookUp<boolean> {
+  return may(path, constants.W_OK);
+}
+
 function* may(path: ByteString, mode: number): LookUp<boolean> {
   const bytes = toBuffer(path);
   const allowed = yield* step({

@@ -2,7 +2,7 @@
 
 import { type ByteString, toText } from '../base/bytes.js';
 import { ownName } from '../base/executable.js';
-import { type LookUp, lstatAt, mayExecute, mayRead, realPathAt } from './look-up.js';
+import { type LookUp, lstatAt, mayExecute, mayRead, mayWrite, realPathAt, statAt } from './look-up.js';
 
 /** What publishes repositories (`publication.ts`). */
 export interface Publishing {
@@ -103,4 +103,10 @@ export function* whyUnreachable(path: ByteString): LookUp<string> {
 export function* whyUnread(path: ByteString, otherwise: string): LookUp<string> {
   if (yield* mayRead(path)) return `${toText(path)} ${otherwise}`;
   return `${toText(path)} may not be read by ${ownName()}`;
+}
+
+/** Why nothing can be added to a directory that is there, and what to do; undefined where something can. */
+export function* whyUnwritable(path: ByteString): LookUp<string | undefined> {
+  if ((yield* statAt(path)) === undefined || (yield* mayWrite(path))) return undefined;
+  return `${toText(path)} may not be written by ${ownName()}; give the repository to that user, or mount it writable`;
 }

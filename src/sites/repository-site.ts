@@ -7,7 +7,7 @@ import { Publication, type PublicationOptions } from './publication.js';
 import { afterSegments, belowPrefix, requestPath, withoutUser } from './request-path.js';
 import { notBelow, type Published, withheld, withIndex } from './repositories.js';
 import { type Deferred, namesNoPath, type Resolution, type Site, type SiteEnvironment } from './site.js';
-import { stepsBelow } from './steps.js';
+import { stepsBelow, type TakeSteps } from './steps.js';
 import { Trees } from './trees.js';
 
 export interface RepositorySiteOptions extends SiteEnvironment {
@@ -30,10 +30,11 @@ export interface Asked {
   readonly signal: WaitSignal | undefined;
 }
 
-/** The real path of the directory of repositories, and what of it is published. */
+/** The real path of the directory of repositories, what of it is published, and how it is looked at. */
 export interface Repositories {
   readonly repos: ByteString;
   readonly publication: Publication;
+  readonly take: TakeSteps;
 }
 
 /** @throws OptionError `ERR_START` if a directory that the options name is none. */
@@ -46,20 +47,22 @@ export async function openRepositories(
   const markers = namedMarkers === undefined ? undefined : await namedDirectory('markers', namedMarkers);
   const take = await stepsBelow(markers === undefined ? [repos] : [repos, markers]);
   const publication = new Publication({ ...publishing(repos, new Trees(repos)), repos, markers, take });
-  return { repos, publication };
+  return { repos, publication, take };
 }
 
 export abstract class RepositorySite<Options extends RepositorySiteOptions> implements Site {
   protected readonly options: Options;
   protected readonly repos: ByteString;
   protected readonly publication: Publication;
+  protected readonly take: TakeSteps;
   /** Params that would change what the served program does, and that no web server means for it. */
   readonly #unwanted: RegExp;
 
-  constructor(options: Options, { repos, publication }: Repositories, unwanted: RegExp) {
+  constructor(options: Options, { repos, publication, take }: Repositories, unwanted: RegExp) {
     this.options = options;
     this.repos = repos;
     this.publication = publication;
+    this.take = take;
     this.#unwanted = unwanted;
   }
 

@@ -5,7 +5,7 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
-import { ask } from '../helpers/ask.js';
+import { type Answer, ask } from '../helpers/ask.js';
 import { type Bridge, runBridge, startBridge } from '../helpers/bridge.js';
 import { empty, makeTree } from '../helpers/file-tree.js';
 import { makeBareRepository } from '../helpers/git.js';
@@ -156,6 +156,7 @@ describe('A refusal', { timeout: 300_000 }, () => {
     await makeRepository(join(directory, 'hg/a'), { f: 'f\n' });
     await makeRepository(join(directory, 'hg/writable'), { f: 'f\n' }, '[web]\npush_ssl = no\n');
     await makeBareRepository(join(directory, 'git/a.git'), { f: 'f\n' });
+    await makeBareRepository(join(directory, 'git/unwritable.git'), { f: 'f\n' });
     await makeBareRepository(join(directory, 'git/hidden.git'), { f: 'f\n' }, { exported: false });
     await makeBareRepository(join(directory, 'git/borrows.git'), { f: 'f\n' });
     await makeTree(directory, {
@@ -194,6 +195,8 @@ describe('A refusal', { timeout: 300_000 }, () => {
     ] as const) {
       await chmod(join(directory, path), USER === undefined ? mode & 0o077 : mode);
     }
+    await chmod(join(directory, 'git/a.git/objects'), 0o777);
+    await chmod(join(directory, 'git/unwritable.git/objects'), 0o555);
     const sites = [
       ['markers', 'hg', 'hg', `markers = "${directory}/www"`],
       ['trusting', 'hg', 'hg', `trust-remote-user = true`],
@@ -220,7 +223,7 @@ describe('A refusal', { timeout: 300_000 }, () => {
 
   after(async () => {
     await bridge.stop();
-    for (const path of ['hg/entered', 'hg/read/.hg', 'www/closed', 'shut'])
+    for (const path of ['hg/entered', 'hg/read/.hg', 'www/closed', 'shut', 'git/unwritable.git/objects'])
       await chmod(join(directory, path), 0o755);
   });
 
@@ -264,6 +267,33 @@ describe('A refusal', { timeout: 300_000 }, () => {
       const explained = ['explain', '--config', join(directory, 'as-is.toml'), '--site', site, '--', path];
       assert.match((await runHere(explained)).stdout, new RegExp(`^if refused {2}${known}$`, 'm'));
     }
+  });
+
+  it('is told before anything is pushed: to a git repository that the daemon may not write to', async () => {
+    const objects = `${directory}/git/unwritable.git/objects`;
+    const why = `${objects} may not be written by user ${USER ?? process.env['USER'] ?? ''}; give the repository to that user`;
+    const asked = (path: string, service: string, method: string): Promise<Answer> =>
+      ask(join(directory, 'run/pushed'), {
+        ...{ REQUEST_METHOD: method, CONTENT_LENGTH: '0', REMOTE_USER: 'ann' },
+        ...{ SCRIPT_NAME: `/unwritable.git/${path}`, QUERY_STRING: service },
+      });
+    for (const [path, service, method] of [
+      ['info/refs', 'service=git-receive-pack', 'GET'],
+      ['git-receive-pack', '', 'POST'],
+    ] as const) {
+      const { stdout, stderr } = await asked(path, service, method);
+      assert.match(
+        stdout,
+        /^Status: 403 The server may not write here\r\n[^]*\r\n\r\nThe server may not write here\n/,
+      );
+      assert.ok(stderr.startsWith(`fcgi2cgi: request refused: ${why}`), stderr);
+      await bridge.logged(new RegExp(` info request refused: ${escaped(why)}.*/${path}`));
+    }
+    assert.match((await asked('info/refs', 'service=git-upload-pack', 'GET')).stdout, /refs\/heads\/main/);
+    const path = '/unwritable.git/info/refs?service=git-receive-pack';
+    const explained = ['explain', '--config', join(directory, 'sites.toml'), '--site', 'pushed', '--', path];
+    const { stdout: lines } = await runBridge(explained);
+    assert.match(lines, new RegExp(`^refuses {5}403 .*\nbecause {5}${escaped(why)}`));
   });
 
   it('names the directory of repositories that may not be entered, and not the interpreter of gitweb', async () => {

@@ -4,7 +4,7 @@ import { type ByteString, type NameValues, toText } from '../../base/bytes.js';
 import { metaVariables } from '../../cgi/invocation.js';
 import { safeSegments } from '../contain.js';
 import { type LookUp, statAt } from '../look-up.js';
-import { belowIndex, INDEX_FILE } from '../refusal-reason.js';
+import { belowIndex, INDEX_FILE, whyUnwritable } from '../refusal-reason.js';
 import { doubtOf, encodePath, nonEmptyParam, noPushes, percentEncode } from '../request-path.js';
 import { inputOf, type Published, type Repository, withheld } from '../repositories.js';
 import {
@@ -72,7 +72,7 @@ class GitSite extends RepositorySite<GitSiteOptions> {
 
   protected override async at(asked: Asked): Promise<Resolution | Deferred> {
     const { params, published, rest } = asked;
-    if (published !== undefined && isService(rest)) return this.#service(params, published, rest);
+    if (published !== undefined && isService(rest)) return this.#service(asked, published);
     if (lfs.test(rest)) return noLfs;
     const shown = await this.#shown(asked);
     const method = nonEmptyParam(params, 'REQUEST_METHOD') ?? 'GET';
@@ -96,7 +96,7 @@ class GitSite extends RepositorySite<GitSiteOptions> {
   }
 
   /** Git's own protocols; whether REMOTE_USER may push is for git to decide, where it is trusted. */
-  #service(params: NameValues, { repository }: Published, rest: ByteString): Resolution {
+  async #service({ params, rest, signal }: Asked, { repository }: Published): Promise<Resolution> {
     const query = nonEmptyParam(params, 'QUERY_STRING') ?? '';
     const { trustRemoteUser } = this.options;
     const isPushed = isPush(rest, query);
@@ -105,6 +105,9 @@ class GitSite extends RepositorySite<GitSiteOptions> {
       return withheld({ why: 'alternates tell paths of this machine' });
     const refused = isPushed && !trustRemoteUser ? noPushes : refusedService(params, rest, query);
     if (refused !== undefined) return refused;
+    // Git would say so to those who push, by a response with 200.
+    const unwritable = isPushed && (await this.take(whyUnwritable(`${repository}/objects`), signal));
+    if (unwritable) return mayNotWrite(unwritable);
     return run({
       file: this.options.git.httpBackend,
       args: [],
@@ -228,6 +231,12 @@ class GitSite extends RepositorySite<GitSiteOptions> {
   #variables(params: NameValues, site: NameValues): ReadonlyMap<ByteString, ByteString> {
     return metaVariables({ ...this.options, params: this.wanted(params), site });
   }
+}
+
+/** The refusal of a push, in the words of `scripts/hgweb.cgi`. */
+function mayNotWrite(detail: string): Resolution {
+  const reason = 'The server may not write here';
+  return { kind: 'refuse', refusal: { status: 403, reason, isForProgram: true, detail } };
 }
 
 const noLfs = refuse(501, 'This site has no Git LFS objects; let lfs.url name a server that has.');
