@@ -99,6 +99,12 @@ describe('An example', () => {
     }
   });
 
+  it('writes over no settings of another program', () => {
+    for (const { name, text } of examples) {
+      for (const [, path = ''] of text.matchAll(/[^>]> *(\/etc\/\S+)/g)) assert.match(path, /fcgi2cgi/, name);
+    }
+  });
+
   for (const { name, text } of examples.filter(({ kind }) => kind === 'toml')) {
     it(`that is a configuration file is one: ${name}`, async () => {
       const file = join(directory, 'sites.toml');
