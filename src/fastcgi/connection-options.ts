@@ -24,6 +24,9 @@ export interface SocketOptions {
   readonly hasUnread?: (socket: Duplex) => boolean | undefined;
 }
 
+/** What a request may take; one whose params take longer has a `problem` and none of them. */
+export type RequestLimits = ParamsLimits & Pick<SocketOptions, 'idleTimeoutMs'>;
+
 export interface ConnectionOptions extends ParamsLimits, SocketOptions {
   /** Requests that may be active on this connection; the next one is refused. */
   readonly maxRequests: number;

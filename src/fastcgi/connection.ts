@@ -116,7 +116,7 @@ export class Connection implements Carrier {
     this.#requests.delete(request.requestId);
     this.#options.paramsBudget.give(REQUEST_BYTES);
     this.#idleSince = performance.now();
-    this.#mayFollow ||= !request.input.hasEnded;
+    this.#mayFollow ||= !request.stdinHasEnded;
     if (!request.keepConn) this.#takes = 'none';
     else if (this.#takes === 'last' && this.#isIdle) this.#drain();
     this.#goOn();
@@ -130,19 +130,17 @@ export class Connection implements Carrier {
     this.#isTaking = true;
     try {
       for (const event of this.#reader.read(chunk)) {
-        const { type, requestId } = event;
-        const endsBody = event.kind === 'end' && type === RecordType.STDIN;
+        const { type, requestId, content } = event;
+        const endsBody = type === RecordType.STDIN && content.length === 0;
         if (!endsBody || requestId !== this.#ready?.requestId) this.#handOver();
         const request = this.#requests.get(requestId);
         if (requestId === NULL_REQUEST_ID) this.send([managementAnswer(event, this.#options.values)]);
-        else if (event.kind === 'control') this.#takeControl(type, requestId, event.content);
+        else if (event.kind === 'control') this.#takeControl(type, requestId, content);
         // Records of a request that has ended may still be under way (FastCGI 1.0 §3.3: they are ignored).
         else if (request !== undefined) {
-          if (type === RecordType.PARAMS && event.kind === 'data') request.input.takeParams(event.data);
+          if (type === RecordType.STDIN) request.takeStdin(content);
           else if (type === RecordType.PARAMS)
-            this.#ready = request.input.endParams() ? request : this.#ready;
-          else if (type === RecordType.STDIN && event.kind === 'data') request.input.takeStdin(event.data);
-          else if (type === RecordType.STDIN) request.input.endStdin();
+            this.#ready = request.takeParams(content) ? request : undefined;
           else if (type !== RecordType.DATA) throw fromApplication(type);
         }
         // After our last response on it the connection is only drained, whatever the rest of the chunk is.
@@ -224,7 +222,7 @@ export class Connection implements Carrier {
   /** Reads on or pauses; without requests, ends as it was told to. */
   readonly #goOn = (): void => {
     let isFull = false;
-    for (const { input } of this.#requests.values()) isFull ||= input.isFull;
+    for (const request of this.#requests.values()) isFull ||= request.isFull;
     this.#socket.readOn(!isFull, this.#reader.isWithinRecord);
     if (this.#requests.size > 0) return;
     const isIdle = this.#isIdle && !this.#isTaking;

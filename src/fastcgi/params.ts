@@ -1,9 +1,10 @@
-/** Name-value pairs (FastCGI 1.0 §3.4): read and written octet by octet. */
+/** Name-value pairs (FastCGI 1.0 §3.4): collected, read and written octet by octet. */
 
 import {
   type ByteBudget,
   type ByteString,
   type NameValues,
+  NOTHING,
   toBuffer,
   toText,
   valueOf,
@@ -23,6 +24,70 @@ export interface ParamsLimits {
   readonly maxParamsBytes: number;
   /** What all requests have for their params together; one for which it is too little has `problem` and no params. */
   readonly paramsBudget: ByteBudget;
+}
+
+/** What is made room for at first. */
+const FIRST_CAPACITY = 1_024;
+
+/** Collects the content of a PARAMS stream. Owns a part of the budget for all requests until `release`. */
+export class ParamsCollector {
+  readonly #limits: ParamsLimits;
+  /** What has come, and room for more. */
+  #octets = NOTHING;
+  #bytes = 0;
+  /** What it has of the budget. */
+  #takenBytes = 0;
+  #isBeyondBudget = false;
+
+  constructor(limits: ParamsLimits) {
+    this.#limits = limits;
+  }
+
+  /** Takes a copy of a piece: it is a view of the transport's much larger chunk, and may be one octet. */
+  add(data: Buffer): void {
+    const begin = this.#bytes;
+    this.#bytes += data.length;
+    const { maxParamsBytes, paramsBudget } = this.#limits;
+    const isTooLarge = this.#bytes > maxParamsBytes;
+    this.#isBeyondBudget ||= !isTooLarge && !paramsBudget.take(data.length);
+    if (isTooLarge || this.#isBeyondBudget) {
+      this.release();
+      return;
+    }
+    this.#takenBytes += data.length;
+    if (this.#bytes > this.#octets.length) {
+      const wanted = Math.max(this.#bytes, 2 * this.#octets.length, FIRST_CAPACITY);
+      const larger = Buffer.alloc(Math.min(maxParamsBytes, wanted));
+      this.#octets.copy(larger);
+      this.#octets = larger;
+    }
+    data.copy(this.#octets, begin);
+  }
+
+  /** The params, of which all has come. @throws BridgeError `ERR_MAX_PARAMS_SIZE`, `ERR_MAX_PARAMS_TOTAL`, `ERR_FASTCGI_PARAMS` */
+  decode(): Params {
+    const { maxParamsBytes, paramsBudget } = this.#limits;
+    if (this.#bytes > maxParamsBytes) {
+      const sent = `${String(this.#bytes)} octets of params, more than --max-params-size allows`;
+      throw new BridgeError('ERR_MAX_PARAMS_SIZE', `the web server sent ${sent} (${String(maxParamsBytes)})`);
+    }
+    const params = decodeParams(this.#octets.subarray(0, this.#bytes));
+    const pairBytes = PAIR_BYTES * params.length;
+    if (this.#isBeyondBudget || !paramsBudget.take(pairBytes)) {
+      const most = `--max-params-total (${String(paramsBudget.maxBytes)} bytes)`;
+      throw new BridgeError('ERR_MAX_PARAMS_TOTAL', `the params of all requests reach ${most}`);
+    }
+    this.#takenBytes += pairBytes;
+    this.#octets = NOTHING;
+    return params;
+  }
+
+  /** Forgets what has come, and gives back what it has taken. */
+  release(): void {
+    this.#octets = NOTHING;
+    this.#limits.paramsBudget.give(this.#takenBytes);
+    this.#takenBytes = 0;
+  }
 }
 
 const LONG_LENGTH = 0x80;

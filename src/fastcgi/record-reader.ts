@@ -5,13 +5,15 @@ import { BridgeError } from '../base/errors.js';
 import { HEADER_BYTES, RecordType, VERSION_1 } from './constants.js';
 
 /**
- * What the reader found. A stream record's content comes in as many `data` pieces as the transport brought,
- * without a copy; `end` is a stream record without content. Any other record comes whole, as `control`.
+ * What the reader found. A stream record's content comes in as many pieces as the transport brought, without a copy; one
+ * that is empty is a record without content, the stream's end. Any other record comes whole, as `control`.
  */
-export type RecordEvent =
-  | { readonly kind: 'data'; readonly type: number; readonly requestId: number; readonly data: Buffer }
-  | { readonly kind: 'end'; readonly type: number; readonly requestId: number }
-  | { readonly kind: 'control'; readonly type: number; readonly requestId: number; readonly content: Buffer };
+export interface RecordEvent {
+  readonly kind: 'stream' | 'control';
+  readonly type: number;
+  readonly requestId: number;
+  readonly content: Buffer;
+}
 
 const streamTypes: ReadonlySet<number> = new Set([
   RecordType.PARAMS,
@@ -38,7 +40,7 @@ export class RecordReader {
   }
 
   /**
-   * The events that this chunk completes, in the order of the wire. The pieces of `data` are views of the chunk.
+   * The events that this chunk completes, in the order of the wire. The pieces of streams are views of the chunk.
    *
    * @throws BridgeError `ERR_FASTCGI_VERSION`: after it framing is lost and the connection can only be closed.
    */
@@ -75,17 +77,15 @@ export class RecordReader {
       if (!isContent) continue;
       const type = this.#header.readUInt8(1);
       const requestId = this.#header.readUInt16BE(2);
-      if (!streamTypes.has(type)) {
-        this.#parts.push(piece);
-        if (!isWhole) continue;
-        const content = this.#parts.length === 1 ? piece : Buffer.concat(this.#parts);
-        this.#parts = [];
-        yield { kind: 'control', type, requestId, content };
-      } else if (piece.length > 0) {
-        yield { kind: 'data', type, requestId, data: piece };
-      } else {
-        yield { kind: 'end', type, requestId };
+      if (streamTypes.has(type)) {
+        yield { kind: 'stream', type, requestId, content: piece };
+        continue;
       }
+      this.#parts.push(piece);
+      if (!isWhole) continue;
+      const content = this.#parts.length === 1 ? piece : Buffer.concat(this.#parts);
+      this.#parts = [];
+      yield { kind: 'control', type, requestId, content };
     }
   }
 }

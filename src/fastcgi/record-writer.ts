@@ -119,7 +119,7 @@ export function unknownManagementRecord(): Buffer {
  * @throws BridgeError `ERR_FASTCGI_SEQUENCE` for a record that belongs to a request, `ERR_FASTCGI_PARAMS`.
  */
 export function managementAnswer(event: RecordEvent, values: Readonly<Record<string, string>>): Buffer {
-  if (event.kind === 'control' && event.type === RecordType.GET_VALUES) {
+  if (event.type === RecordType.GET_VALUES) {
     const asked = new Set(decodeParams(event.content).map(([name]) => toText(name)));
     // Each once, however often it is asked for: the answer must fit into one record.
     return getValuesResult(Object.entries(values).filter(([name]) => asked.has(name)));

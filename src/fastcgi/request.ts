@@ -3,12 +3,12 @@
 import { once } from 'node:events';
 import { Writable } from 'node:stream';
 
-import type { BridgeError } from '../base/errors.js';
+import { BridgeError, reasonOf } from '../base/errors.js';
+import { Abort, Timer, type WaitSignal } from '../base/timer.js';
+import type { RequestLimits } from './connection-options.js';
 import { ProtocolStatus, RecordType } from './constants.js';
-import type { Params } from './params.js';
-import { endRequest, streamRecords } from './record-writer.js';
-import { RequestInput, type RequestLimits } from './request-input.js';
-import { Abort, type WaitSignal } from '../base/timer.js';
+import { type Params, ParamsCollector } from './params.js';
+import { endRequest, outOfSequence, streamRecords } from './record-writer.js';
 
 /** What a request needs of the connection that carries it. */
 export interface Carrier {
@@ -21,19 +21,6 @@ export interface Carrier {
   readonly requestCount: number;
 }
 
-/** What a request has come to so far; times are those of `performance.now()`. */
-export interface RequestAccount {
-  readonly paramsAt: number;
-  /** When the first octet of STDOUT was handed to the socket. */
-  readonly firstByteAt: number | undefined;
-  /** When END_REQUEST was handed to the socket, or the web server was found to have left. */
-  readonly endedAt: number | undefined;
-  readonly stdinBytes: number;
-  readonly stdoutBytes: number;
-  /** Octets of STDOUT that were still to be sent when the web server gave the request up. */
-  readonly unsentBytes: number;
-}
-
 /** The appStatus of a request that the web server gave up: what a program ended by SIGTERM would leave in a shell. */
 const ABORTED_APP_STATUS = 143;
 
@@ -41,20 +28,38 @@ const ABORTED_APP_STATUS = 143;
 const MAX_LAST_BYTES = 65_536;
 
 /**
- * A request as its handler sees it. The connection owns it and feeds its `input`, and through it the body that the handler
- * reads; the handler writes `stdout` and `stderr`, and calls `end` once. When `signal` aborts, these are gone and nobody
- * waits any more, unless it was by `cancel`.
+ * A request as its handler sees it. The connection owns it and feeds it params and STDIN, which goes to the body that the
+ * handler reads; the handler writes `stdout` and `stderr`, and calls `end` once. When `signal` aborts, these are gone and
+ * nobody waits any more, unless it was by `cancel`. Nobody else changes its fields; times are those of `performance.now()`.
  */
 export class Request {
   readonly requestId: number;
   readonly keepConn: boolean;
-  readonly input: RequestInput;
   readonly stdout: Writable;
   /** Aborts with a BridgeError when the web server sends ABORT_REQUEST, its connection is lost, or by `cancel`. */
   readonly signal: WaitSignal;
+  params: Params = [];
+  /** Why there are no params: what `ParamsCollector` throws, or `ERR_PARAMS_TIMEOUT`. */
+  problem: BridgeError | undefined;
+  /** When the params were complete. */
+  paramsAt = performance.now();
+  /** When the first octet of STDOUT was handed to the socket. */
+  firstByteAt: number | undefined;
+  /** When END_REQUEST was handed to the socket, or the web server was found to have left. */
+  endedAt: number | undefined;
+  /** Octets of STDIN that have come, read by anybody or not. */
+  stdinBytes = 0;
+  stdoutBytes = 0;
+  /** Octets of STDOUT that were still to be sent when the web server gave the request up. */
+  unsentBytes = 0;
 
   readonly #carrier: Carrier;
   readonly #aborted = new Abort();
+  readonly #collected: ParamsCollector;
+  readonly #late: Timer;
+  /** Where the web server is; `given-up` is one that has taken too long to get past its params. */
+  #at: 'params' | 'stdin' | 'ended' | 'given-up' = 'params';
+  #body: Writable | undefined;
   #state: 'open' | 'ending' | 'ended' = 'open';
   /** Most requests need none. */
   #stderr: Writable | undefined;
@@ -63,29 +68,24 @@ export class Request {
   #isFlushing = false;
   /** What of STDOUT goes out with its end. */
   #last: readonly Buffer[] = [];
-  #firstByteAt: number | undefined;
-  #endedAt: number | undefined;
-  #stdoutBytes = 0;
-  #unsentBytes = 0;
 
   constructor(requestId: number, keepConn: boolean, carrier: Carrier, limits: RequestLimits) {
     this.requestId = requestId;
     this.keepConn = keepConn;
     this.#carrier = carrier;
-    this.input = new RequestInput(requestId, limits, () => {
-      carrier.requestReady(this);
-    });
+    this.#collected = new ParamsCollector(limits);
     this.stdout = new Writable({ writev: this.#writev.bind(this, RecordType.STDOUT) });
     this.signal = this.#aborted;
-  }
-
-  get params(): Params {
-    return this.input.params;
-  }
-
-  /** Why the params can't be used. */
-  get problem(): BridgeError | undefined {
-    return this.input.problem;
+    this.#late = new Timer(limits.idleTimeoutMs, () => {
+      this.#at = 'given-up';
+      const waited = `${String(limits.idleTimeoutMs)} ms (--idle-timeout)`;
+      const why = `the web server has begun a request and not ended its params within ${waited}`;
+      this.problem = new BridgeError('ERR_PARAMS_TIMEOUT', why);
+      this.paramsAt = performance.now();
+      this.#collected.release();
+      carrier.requestReady(this);
+    });
+    this.#late.start();
   }
 
   get stderr(): Writable {
@@ -99,16 +99,74 @@ export class Request {
     return this.#carrier.requestCount <= 1;
   }
 
-  get account(): RequestAccount {
-    const { paramsAt, stdinBytes } = this.input;
-    return {
-      paramsAt,
-      firstByteAt: this.#firstByteAt,
-      endedAt: this.#endedAt,
-      stdinBytes,
-      stdoutBytes: this.#stdoutBytes,
-      unsentBytes: this.#unsentBytes,
-    };
+  /** Whether all of STDIN has come. */
+  get stdinHasEnded(): boolean {
+    return this.#at === 'ended';
+  }
+
+  /** Whether anything of STDIN has come, or may come: where it ends right behind the params, that is known at once. */
+  get hasBody(): boolean {
+    return this.stdinBytes > 0 || this.#at === 'params' || this.#at === 'stdin';
+  }
+
+  /** Whether STDIN holds as much as it may, so that the connection should read no further. */
+  get isFull(): boolean {
+    const body = this.#body;
+    if (body === undefined || body.destroyed || body.writableEnded) return false;
+    return body.writableNeedDrain && body.writableLength > 0;
+  }
+
+  /** Says where STDIN goes to, once the params are complete. */
+  set body(body: Writable) {
+    if (this.#state === 'ended') {
+      body.destroy();
+      return;
+    }
+    this.#body = body;
+    if (this.#at !== 'stdin') body.end();
+  }
+
+  /**
+   * Takes a piece of PARAMS, or their end, which is empty; returns whether it can be handled from here on, which it can but
+   * once.
+   *
+   * @throws BridgeError `ERR_FASTCGI_SEQUENCE` after the stream's end.
+   */
+  takeParams(data: Buffer): boolean {
+    const isEnd = data.length === 0;
+    if (this.#at === 'given-up') return false;
+    if (this.#at !== 'params')
+      throw this.#outOfSequence(isEnd ? 'a second end of PARAMS' : 'PARAMS after the end of PARAMS');
+    if (!isEnd) {
+      this.#collected.add(data);
+      return false;
+    }
+    this.#at = 'stdin';
+    this.#late.stop();
+    try {
+      this.params = this.#collected.decode();
+    } catch (error) {
+      this.problem =
+        error instanceof BridgeError ? error : new BridgeError('ERR_FASTCGI_PARAMS', reasonOf(error));
+      this.#collected.release();
+    }
+    this.paramsAt = performance.now();
+    return true;
+  }
+
+  /** Takes a piece of STDIN, or its end, which is empty and may come again; a request that has ended forgets it. */
+  takeStdin(data: Buffer): void {
+    const isEnd = data.length === 0;
+    if (this.#at === 'given-up' || (this.#at === 'ended' && isEnd)) return;
+    if (this.#at === 'params') throw this.#outOfSequence('STDIN before the end of PARAMS');
+    if (this.#at === 'ended') throw this.#outOfSequence('STDIN after the end of STDIN');
+    if (isEnd) this.#at = 'ended';
+    const body = this.#body;
+    if (body === undefined || body.destroyed) return;
+    this.stdinBytes += data.length;
+    // A small piece is copied, since it is a view that keeps the transport's whole chunk.
+    if (isEnd) body.end();
+    else body.write(data.length * 16 < data.buffer.byteLength ? Buffer.from(data) : data);
   }
 
   /**
@@ -137,7 +195,7 @@ export class Request {
   /** Gives the request up on the web server's word: END_REQUEST goes out at once if `answer` (FastCGI 1.0 §5.4). */
   abort(reason: BridgeError, { answer }: { answer: boolean }): void {
     if (this.#state === 'ended') return;
-    this.#unsentBytes = this.stdout.writableLength;
+    this.unsentBytes = this.stdout.writableLength;
     this.#aborted.abort(reason);
     this.stdout.destroy();
     this.#stderr?.destroy();
@@ -151,18 +209,15 @@ export class Request {
     this.#aborted.abort(reason);
   }
 
-  set body(body: Writable) {
-    if (this.#state === 'ended') body.destroy();
-    else this.input.body = body;
-  }
-
   #finish(last: readonly Buffer[]): void {
     // An abort may have come while the streams were flushed.
     if (this.#state === 'ended') return;
     if (last.length > 0) this.#carrier.send(last);
     this.#state = 'ended';
-    this.#endedAt = performance.now();
-    this.input.close();
+    this.endedAt = performance.now();
+    this.#late.stop();
+    this.#body?.destroy();
+    this.#collected.release();
     this.#carrier.requestEnded(this);
   }
 
@@ -175,13 +230,17 @@ export class Request {
       bytes += chunk.length;
     }
     const isStdout = type === RecordType.STDOUT;
-    if (isStdout) this.#stdoutBytes += bytes;
-    if (isStdout && bytes > 0) this.#firstByteAt ??= performance.now();
+    if (isStdout) this.stdoutBytes += bytes;
+    if (isStdout && bytes > 0) this.firstByteAt ??= performance.now();
     if (!isStdout) this.#hasStderr ||= bytes > 0;
     const isLast = isStdout && this.#isFlushing && bytes <= MAX_LAST_BYTES;
     if (isLast) this.#last = octets;
     // Where nothing was written: a record without content would end the stream.
     if (isLast || bytes === 0) done();
     else this.#carrier.send(octets, done);
+  }
+
+  #outOfSequence(what: string): BridgeError {
+    return outOfSequence(`${what} of request ${String(this.requestId)} (FastCGI 1.0 §3.3)`);
   }
 }

@@ -171,21 +171,24 @@ export class Requester {
     if (event.requestId === NULL_REQUEST_ID) this.#probing.shift()?.resolve();
     const active = this.#active.get(event.requestId);
     if (active === undefined) return;
-    if (event.kind === 'data') {
-      active.answer.bytes += event.data.length;
-      if (event.type === RecordType.STDOUT) active.stdout.write(event.data);
-      else if (event.type === RecordType.STDERR) active.stderr.write(event.data);
-      else throw unexpected(event.type);
-    } else if (event.kind === 'control' && event.type === RecordType.END_REQUEST) {
+    const { kind, type, content } = event;
+    if (kind === 'stream') {
+      active.answer.bytes += content.length;
+      // The end of a stream says nothing that END_REQUEST does not.
+      if (content.length === 0) return;
+      if (type === RecordType.STDOUT) active.stdout.write(content);
+      else if (type === RecordType.STDERR) active.stderr.write(content);
+      else throw unexpected(type);
+    } else if (type === RecordType.END_REQUEST) {
       const body = new EndRequest();
-      if (event.content.length !== body.getSize()) throw unexpected(event.type);
-      body.read(event.content);
+      if (content.length !== body.getSize()) throw unexpected(type);
+      body.read(content);
       this.#active.delete(event.requestId);
       active.stdout.end();
       active.stderr.end();
       active.resolve({ appStatus: body.appStatus, protocolStatus: body.protocolStatus });
-    } else if (event.kind === 'control') {
-      throw unexpected(event.type);
+    } else {
+      throw unexpected(type);
     }
   }
 

@@ -51,7 +51,7 @@ describe('A connection', () => {
 
   it('says that a request has no body where STDIN ends right behind the params, and only there', async () => {
     const empty: boolean[] = [];
-    const peer = new Peer({ onRequest: ({ input }) => empty.push(input.isEmpty) });
+    const peer = new Peer({ onRequest: ({ hasBody }) => empty.push(!hasBody) });
     const [params, end] = [[begin(1, KEEP), record(4, 1, '')], record(5, 1, '')];
     await peer.ask(...params, end, record(2, 1, ''));
     await peer.ask(...params, record(5, 1, 'x'), end, record(2, 1, ''));

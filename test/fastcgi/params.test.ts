@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, mock } from 'node:test';
 
 import fc from 'fast-check';
 
-import { fromText, valueOf } from '../../src/base/bytes.js';
+import { ByteBudget, fromBuffer, fromText, valueOf } from '../../src/base/bytes.js';
 import { BridgeError } from '../../src/base/errors.js';
-import { decodeParams, encodeParams, paramText } from '../../src/fastcgi/params.js';
+import { decodeParams, encodeParams, ParamsCollector, paramText } from '../../src/fastcgi/params.js';
 import { hex } from '../helpers/records.js';
 
 const octets = (maxLength: number): fc.Arbitrary<string> =>
@@ -119,5 +119,52 @@ describe('Params', () => {
     assert.equal(paramText([['A', fromText('grün')]], 'A'), 'grün');
     assert.equal(paramText([['A', 'gr\xfcn']], 'A'), 'gr\ufffdn');
     assert.equal(paramText([], 'A'), '');
+  });
+});
+
+function collectorOf(maxParamsBytes: number): [ParamsCollector, ByteBudget] {
+  const paramsBudget = new ByteBudget(10_000_000);
+  return [new ParamsCollector({ maxParamsBytes, paramsBudget }), paramsBudget];
+}
+
+describe('Collected params', () => {
+  it('are what came, in any cut, and no view of it', () => {
+    const bytes = fc.uint8Array({ maxLength: 300 }).map(fromBuffer);
+    fc.assert(
+      fc.property(fc.array(fc.tuple(bytes, bytes), { maxLength: 20 }), fc.nat(3_000), (pairs, cut) => {
+        const [collector] = collectorOf(100_000);
+        const octets = encodeParams(pairs);
+        for (const piece of [octets.subarray(0, cut), octets.subarray(cut)]) {
+          collector.add(piece);
+          piece.fill(0);
+        }
+        assert.deepEqual(collector.decode(), pairs);
+      }),
+    );
+  });
+
+  it('are all kept up to the limit, and none beyond it', () => {
+    const [collector, budget] = collectorOf(3);
+    for (const octet of '\x01\x00a') collector.add(Buffer.from(octet));
+    assert.equal(budget.takenBytes, 3);
+    collector.add(Buffer.from('d'));
+    assert.equal(budget.takenBytes, 0);
+    assert.throws(() => collector.decode(), { code: 'ERR_MAX_PARAMS_SIZE', message: / sent 4 octets / });
+    assert.equal(budget.takenBytes, 0);
+    const [other] = collectorOf(3);
+    for (const octet of '\x01\x00a') other.add(Buffer.from(octet));
+    assert.deepEqual(other.decode(), [['a', '']]);
+  });
+
+  it('cost no more memory than twice their number, even in pieces of one octet', () => {
+    const alloc = mock.method(Buffer, 'alloc');
+    try {
+      const [collector] = collectorOf(1_000_000);
+      for (let count = 0; count < 300_000; count++) collector.add(Buffer.of(1));
+      assert.ok(alloc.mock.calls.length > 0);
+      assert.ok(Math.max(...alloc.mock.calls.map(({ arguments: [size] }) => size)) <= 600_000);
+    } finally {
+      alloc.mock.restore();
+    }
   });
 });

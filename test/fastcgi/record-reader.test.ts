@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 
 import fc from 'fast-check';
 
+import { NOTHING } from '../../src/base/bytes.js';
 import { BridgeError } from '../../src/base/errors.js';
 import { type RecordEvent, RecordReader } from '../../src/fastcgi/record-reader.js';
 import { hex, record } from '../helpers/records.js';
@@ -12,17 +13,16 @@ function readAll(chunks: readonly Buffer[]): RecordEvent[] {
   return chunks.flatMap((chunk) => [...reader.read(chunk)]);
 }
 
-/** The events with the data pieces of one record joined: what must not depend on how the transport cuts. */
+/** The events with the stream pieces of one record joined: what must not depend on how the transport cuts. */
 function summary(events: readonly RecordEvent[]): string[] {
   const lines: string[] = [];
   let open: string | undefined;
-  for (const event of events) {
-    const about = `${event.kind} ${String(event.type)} ${String(event.requestId)}`;
-    const octets =
-      event.kind === 'data' ? event.data : event.kind === 'control' ? event.content : Buffer.of();
-    if (event.kind === 'data' && about === open) lines.push(`${lines.pop() ?? ''}${octets.toString('hex')}`);
-    else lines.push(`${about} ${octets.toString('hex')}`);
-    open = event.kind === 'data' ? about : undefined;
+  for (const { kind, type, requestId, content } of events) {
+    const isEnd = kind === 'stream' && content.length === 0;
+    const about = `${isEnd ? 'end' : kind} ${String(type)} ${String(requestId)}`;
+    if (about === open) lines.push(`${lines.pop() ?? ''}${content.toString('hex')}`);
+    else lines.push(`${about} ${content.toString('hex')}`);
+    open = kind === 'stream' && !isEnd ? about : undefined;
   }
   return lines;
 }
@@ -54,18 +54,23 @@ describe('RecordReader', () => {
       01 05 0001 0000 00 00`);
     assert.deepEqual(readAll([octets]), [
       { kind: 'control', type: 1, requestId: 1, content: hex('0001 00 0000000000') },
-      { kind: 'data', type: 4, requestId: 1, data: hex('01 01 41 42') },
-      { kind: 'end', type: 4, requestId: 1 },
-      { kind: 'data', type: 5, requestId: 1, data: hex('ff 00 0a') },
-      { kind: 'end', type: 5, requestId: 1 },
+      { kind: 'stream', type: 4, requestId: 1, content: hex('01 01 41 42') },
+      { kind: 'stream', type: 4, requestId: 1, content: NOTHING },
+      { kind: 'stream', type: 5, requestId: 1, content: hex('ff 00 0a') },
+      { kind: 'stream', type: 5, requestId: 1, content: NOTHING },
     ]);
   });
 
   it('gives every stream type as data and end, and every other type whole', () => {
     for (let type = 0; type <= 255; type += 1) {
-      const kinds = readAll([record(type, 1, 'x'), record(type, 1)]).map(({ kind }) => kind);
-      const isStream = type >= 4 && type <= 8;
-      assert.deepEqual(kinds, isStream ? ['data', 'end'] : ['control', 'control'], `type ${String(type)}`);
+      const kind = type >= 4 && type <= 8 ? 'stream' : 'control';
+      const [data, end] = [Buffer.from('x'), NOTHING].map((content) => ({
+        kind,
+        type,
+        requestId: 1,
+        content,
+      }));
+      assert.deepEqual(readAll([record(type, 1, 'x'), record(type, 1)]), [data, end], `type ${String(type)}`);
     }
   });
 
@@ -73,8 +78,8 @@ describe('RecordReader', () => {
     const content = Buffer.alloc(65_535, 'x');
     const octets = Buffer.concat([record(5, 0xfffe, content, { paddingBytes: 255 }), record(5, 0xfffe)]);
     assert.deepEqual(readAll([octets]), [
-      { kind: 'data', type: 5, requestId: 0xfffe, data: content },
-      { kind: 'end', type: 5, requestId: 0xfffe },
+      { kind: 'stream', type: 5, requestId: 0xfffe, content: content },
+      { kind: 'stream', type: 5, requestId: 0xfffe, content: NOTHING },
     ]);
   });
 
@@ -112,10 +117,10 @@ describe('RecordReader', () => {
     const reader = new RecordReader();
     const chunk = record(5, 1, 'abcdef').subarray(0, 11);
     const [event] = [...reader.read(chunk)];
-    assert.equal(event?.kind, 'data');
-    assert.equal(event.data.toString(), 'abc');
-    assert.equal(event.data.buffer, chunk.buffer);
-    assert.equal(event.data.byteOffset, chunk.byteOffset + 8);
+    assert.equal(event?.kind, 'stream');
+    assert.equal(event.content.toString(), 'abc');
+    assert.equal(event.content.buffer, chunk.buffer);
+    assert.equal(event.content.byteOffset, chunk.byteOffset + 8);
   });
 
   it('gives the events before a bad record and then refuses it', () => {
@@ -129,7 +134,7 @@ describe('RecordReader', () => {
       },
       { name: 'BridgeError', code: 'ERR_FASTCGI_VERSION', message: /version 2, not 1/ },
     );
-    assert.deepEqual(seen, [{ kind: 'end', type: 5, requestId: 1 }]);
+    assert.deepEqual(seen, [{ kind: 'stream', type: 5, requestId: 1, content: NOTHING }]);
   });
 
   it('takes any garbage without throwing anything but a BridgeError', () => {

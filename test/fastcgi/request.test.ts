@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 
 import { BridgeError } from '../../src/base/errors.js';
-import { ByteBudget } from '../../src/base/bytes.js';
+import { ByteBudget, NOTHING } from '../../src/base/bytes.js';
 import { type Carrier, Request } from '../../src/fastcgi/request.js';
 import { bodyOf } from '../helpers/peer.js';
 import { lines } from '../helpers/records.js';
@@ -87,7 +87,7 @@ describe('A request', () => {
     await request.end(0);
     assert.equal(transport.sends, 1);
     assert.deepEqual(transport.lines, ['STDOUT 1 body', 'STDOUT 1  and more', 'STDOUT 1 end', END]);
-    assert.equal(request.account.stdoutBytes, 13);
+    assert.equal(request.stdoutBytes, 13);
   });
 
   it('has the connection take what is much before its end', async () => {
@@ -190,7 +190,7 @@ describe('A request', () => {
     request.stdout.write('waiting');
     request.abort(lost, { answer: false });
     await request.end(0);
-    assert.equal(request.account.unsentBytes, 16);
+    assert.equal(request.unsentBytes, 16);
   });
 
   it('is not answered when nobody is left', async () => {
@@ -236,9 +236,9 @@ describe('A request', () => {
   it('keeps a copy of its params, since the transport reuses its memory', () => {
     const [request] = makeRequest();
     const chunk = Buffer.from('\x01\x01AB');
-    request.input.takeParams(chunk);
+    request.takeParams(chunk);
     chunk.fill(0xff);
-    request.input.endParams();
+    request.takeParams(NOTHING);
     assert.deepEqual(request.params, [['A', 'B']]);
   });
 
@@ -246,45 +246,45 @@ describe('A request', () => {
     const [request] = makeRequest();
     const body = bodyOf(65_536);
     const chunk = Buffer.from(new ArrayBuffer(65_536));
-    request.input.endParams();
+    request.takeParams(NOTHING);
     request.body = body;
-    request.input.takeStdin(chunk.subarray(0, 8_192));
+    request.takeStdin(chunk.subarray(0, 8_192));
     assert.equal((body.read() as Buffer).buffer, chunk.buffer);
-    request.input.takeStdin(chunk.subarray(0, 4_000));
+    request.takeStdin(chunk.subarray(0, 4_000));
     assert.notEqual((body.read() as Buffer).buffer, chunk.buffer);
   });
 
   it('says when its STDIN is full and when it is wanted again', async () => {
     const [request] = makeRequest();
     const body = bodyOf(10);
-    assert.equal(request.input.endParams(), true);
+    assert.equal(request.takeParams(NOTHING), true);
     request.body = body;
-    request.input.takeStdin(Buffer.alloc(9));
-    assert.equal(request.input.isFull, false);
-    request.input.takeStdin(Buffer.alloc(1));
-    assert.equal(request.input.isFull, true);
+    request.takeStdin(Buffer.alloc(9));
+    assert.equal(request.isFull, false);
+    request.takeStdin(Buffer.alloc(1));
+    assert.equal(request.isFull, true);
     const wanted = once(body, 'drain');
     assert.equal((body.read() as Buffer).length, 10);
     await wanted;
-    assert.equal(request.input.isFull, false);
-    request.input.takeStdin(Buffer.alloc(20, 'x'));
-    assert.equal(request.input.isFull, true);
-    request.input.endStdin();
-    assert.equal(request.input.isFull, false, 'there is nothing to hold back any more');
+    assert.equal(request.isFull, false);
+    request.takeStdin(Buffer.alloc(20, 'x'));
+    assert.equal(request.isFull, true);
+    request.takeStdin(NOTHING);
+    assert.equal(request.isFull, false, 'there is nothing to hold back any more');
     assert.equal((await buffer(body)).length, 20);
   });
 
   it('wants the rest of a STDIN whose reader has left, and forgets it', () => {
     const [request] = makeRequest();
     const body = bodyOf(10);
-    request.input.endParams();
+    request.takeParams(NOTHING);
     request.body = body;
-    request.input.takeStdin(Buffer.alloc(20));
+    request.takeStdin(Buffer.alloc(20));
     body.destroy();
-    assert.equal(request.input.isFull, false);
-    request.input.takeStdin(Buffer.alloc(20));
-    request.input.endStdin();
-    assert.equal(request.input.isFull, false);
+    assert.equal(request.isFull, false);
+    request.takeStdin(Buffer.alloc(20));
+    request.takeStdin(NOTHING);
+    assert.equal(request.isFull, false);
   });
 
   it('that has ended destroys a body that comes only then', () => {

@@ -60,7 +60,7 @@ export class ActiveRequest implements RunStreams {
   }
 
   get state(): RequestStatus['state'] {
-    if (this.request.account.endedAt !== undefined) return 'answered';
+    if (this.request.endedAt !== undefined) return 'answered';
     if (this.queueMs !== undefined) return 'running';
     return this.waitsSince === undefined ? 'preparing' : 'waiting';
   }
@@ -82,9 +82,9 @@ export class ActiveRequests extends ShortLived<ActiveRequest> {
       script: invocation === undefined ? undefined : toText(invocation.script ?? invocation.file),
       pid,
       processes: pid === undefined ? [] : usageOf(pid),
-      ageMs: now - request.account.paramsAt,
-      inBytes: request.account.stdinBytes,
-      outBytes: request.account.stdoutBytes,
+      ageMs: now - request.paramsAt,
+      inBytes: request.stdinBytes,
+      outBytes: request.stdoutBytes,
     }));
   }
 
@@ -107,18 +107,12 @@ export class ActiveRequests extends ShortLived<ActiveRequest> {
 
 /** What the access log says of a request that has ended. */
 export function accessOf(
-  { id, request: { params, account, signal }, queueMs }: ActiveRequest,
+  { id, request, queueMs }: ActiveRequest,
   { word, page, run }: RequestResult,
   site: string | undefined,
 ): Access {
-  const {
-    paramsAt,
-    firstByteAt,
-    endedAt = performance.now(),
-    stdinBytes,
-    stdoutBytes,
-    unsentBytes,
-  } = account;
+  const { params, paramsAt, firstByteAt, endedAt = performance.now() } = request;
+  const { signal, stdinBytes, stdoutBytes, unsentBytes } = request;
   const isTaken = stdoutBytes > 0 && unsentBytes === 0 && run?.lost !== true;
   const exit = run?.exit;
   return {

@@ -81,7 +81,7 @@ export class Handler {
    */
   readonly handle = (request: Request, connection: object): RequestBody | undefined => {
     const id = `${this.#idPrefix}-${String(++this.#idCount)}`;
-    const body = request.input.isEmpty ? undefined : this.#bodyOf(id, request);
+    const body = request.hasBody ? this.#bodyOf(id, request) : undefined;
     const active = new ActiveRequest(id, request, body, connection);
     this.active.add(active);
     active.response = this.#respond(active);
@@ -170,7 +170,7 @@ export class Handler {
       return resultOfSite({ kind: 'answer', answer: await page });
     }
 
-    let since = request.input.paramsAt;
+    let since = request.paramsAt;
     let found = await site.resolve(params, new Deadline(signal, lookUpTimeoutMs));
     if (found.kind !== 'defer') {
       found = checked(found);
