@@ -71,6 +71,11 @@ export class BridgeErrors extends BridgeError {
   }
 }
 
+/** What was thrown, as it is if it says its code, else with this one. */
+export function bridgeErrorFrom(error: unknown, code: ErrorCode): BridgeError {
+  return error instanceof BridgeError ? error : new BridgeError(code, reasonOf(error), { cause: error });
+}
+
 /** All of these errors as one, or undefined where there are none. */
 export function bridgeErrorOf(errors: readonly BridgeError[]): BridgeError | undefined {
   const [first, ...more] = errors;

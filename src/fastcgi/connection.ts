@@ -2,7 +2,7 @@
 
 import type { Duplex } from 'node:stream';
 
-import { BridgeError, reasonOf } from '../base/errors.js';
+import { BridgeError, bridgeErrorFrom } from '../base/errors.js';
 import { Timer } from '../base/timer.js';
 import { BeginRequest, KEEP_CONN, NULL_REQUEST_ID, ProtocolStatus, RecordType, Role } from './constants.js';
 import {
@@ -148,8 +148,7 @@ export class Connection implements Carrier {
       }
     } catch (error) {
       this.#handOver();
-      const isOurs = error instanceof BridgeError;
-      this.#socket.fail(isOurs ? error : new BridgeError('ERR_FASTCGI_SEQUENCE', reasonOf(error)));
+      this.#socket.fail(bridgeErrorFrom(error, 'ERR_FASTCGI_SEQUENCE'));
       return;
     } finally {
       this.#isTaking = false;

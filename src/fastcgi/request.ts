@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import { Writable } from 'node:stream';
 
-import { BridgeError, reasonOf } from '../base/errors.js';
+import { BridgeError, bridgeErrorFrom } from '../base/errors.js';
 import { Abort, Timer, type WaitSignal } from '../base/timer.js';
 import type { RequestLimits } from './connection-options.js';
 import { ProtocolStatus, RecordType } from './constants.js';
@@ -146,8 +146,7 @@ export class Request {
     try {
       this.params = this.#collected.decode();
     } catch (error) {
-      this.problem =
-        error instanceof BridgeError ? error : new BridgeError('ERR_FASTCGI_PARAMS', reasonOf(error));
+      this.problem = bridgeErrorFrom(error, 'ERR_FASTCGI_PARAMS');
       this.#collected.release();
     }
     this.paramsAt = performance.now();

@@ -2,7 +2,7 @@
 
 import { type Duplex, PassThrough, type Readable, Writable } from 'node:stream';
 
-import { BridgeError, reasonOf } from '../base/errors.js';
+import { BridgeError, bridgeErrorFrom, reasonOf } from '../base/errors.js';
 import { EndRequest, KEEP_CONN, NULL_REQUEST_ID, RecordType, recordTypeName, Role } from './constants.js';
 import { encodeParams, type Params } from './params.js';
 import { type RecordEvent, RecordReader } from './record-reader.js';
@@ -160,9 +160,7 @@ export class Requester {
       for (const event of this.#reader.read(chunk)) this.#dispatch(event);
       this.#readOnOrPause();
     } catch (error) {
-      this.#lose(
-        error instanceof BridgeError ? error : new BridgeError('ERR_FASTCGI_SEQUENCE', reasonOf(error)),
-      );
+      this.#lose(bridgeErrorFrom(error, 'ERR_FASTCGI_SEQUENCE'));
       this.close();
     }
   }

@@ -2,7 +2,7 @@
 
 import type { Invocation } from '../cgi/invocation.js';
 import { NOTHING } from '../base/bytes.js';
-import { BridgeError, reasonOf } from '../base/errors.js';
+import { bridgeErrorFrom } from '../base/errors.js';
 import type { RunnerStatus } from '../base/runner-status.js';
 import type { RunResult, RunLimits, Runner, RunStreams } from './runner.js';
 import { type ScriptProcess, ScriptRun } from './script-run.js';
@@ -39,8 +39,7 @@ export class ProcessRunner implements Runner {
     } catch (error) {
       stdin?.destroy();
       if (signal.aborted) return { ...notStarted, endedBy: 'abort' };
-      const startError = error instanceof BridgeError ? error : new BridgeError('ERR_SPAWN', reasonOf(error));
-      return { ...notStarted, startError };
+      return { ...notStarted, startError: bridgeErrorFrom(error, 'ERR_SPAWN') };
     }
     this.#started += 1;
     streams.pid = process.pid;

@@ -3,7 +3,7 @@
 import { Duplex } from 'node:stream';
 
 import type { ByteBudget } from '../base/bytes.js';
-import { BridgeError, reasonOf } from '../base/errors.js';
+import { BridgeError, bridgeErrorFrom } from '../base/errors.js';
 import { Timer } from '../base/timer.js';
 import { Spool } from './spool.js';
 
@@ -185,7 +185,7 @@ export class RequestBody extends Duplex {
       if (this.#toSpool !== undefined && !this.#isWriting) void this.#store(this.#toSpool);
       this.#offer(piece);
     } catch (error) {
-      this.destroy(spoolProblem(error));
+      this.destroy(bridgeErrorFrom(error, 'ERR_SPOOL'));
     }
   }
 
@@ -221,13 +221,7 @@ export class RequestBody extends Duplex {
       }
       return undefined;
     } catch (error) {
-      return spoolProblem(error);
+      return bridgeErrorFrom(error, 'ERR_SPOOL');
     }
   }
-}
-
-function spoolProblem(error: unknown): BridgeError {
-  return error instanceof BridgeError
-    ? error
-    : new BridgeError('ERR_SPOOL', reasonOf(error), { cause: error });
 }

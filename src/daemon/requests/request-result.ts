@@ -2,7 +2,7 @@
 
 import { documentBytes, type DocumentResponse, errorPage } from '../../cgi/document.js';
 import type { Refusal } from '../../cgi/invocation.js';
-import { BridgeError, reasonOf, systemCodeOf } from '../../base/errors.js';
+import { BridgeError, bridgeErrorFrom, reasonOf, systemCodeOf } from '../../base/errors.js';
 import { type Params, paramText } from '../../fastcgi/params.js';
 import type { Request } from '../../fastcgi/request.js';
 import { appStatusOf, describeExit, wasOutOfTime } from '../../process/exit-status.js';
@@ -156,10 +156,7 @@ function unanswered(run: RunResult, known: Known, fault?: string): [row: Result,
     return [row, { ...known, why, code, ...(row.word === 'not-admitted' && { appStatus: 0 }) }];
   }
   if (endedBy === 'max-spool-size' || endedBy === 'spool-error') {
-    const error =
-      bodyError instanceof BridgeError
-        ? bodyError
-        : new BridgeError('ERR_SPOOL', reasonOf(bodyError), { cause: bodyError });
+    const error = bridgeErrorFrom(bodyError, 'ERR_SPOOL');
     return [rowOf(error, 'run') ?? results[endedBy], { ...known, why: error.message }];
   }
   if (endedBy !== undefined) {

@@ -4,7 +4,7 @@ import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 
-import { BridgeError, linesOf, reasonOf } from '../../base/errors.js';
+import { BridgeError, bridgeErrorFrom, linesOf } from '../../base/errors.js';
 import { Timer } from '../../base/timer.js';
 import type { Configuration } from '../configuration.js';
 import type { Listener } from '../listening/listener.js';
@@ -95,8 +95,7 @@ export class NextProcess {
       next = new NextProcess(started.process, taken, orders);
       return next;
     } catch (error) {
-      if (error instanceof BridgeError) throw error;
-      throw new BridgeError('ERR_UPGRADE', reasonOf(error), { cause: error });
+      throw bridgeErrorFrom(error, 'ERR_UPGRADE');
     } finally {
       timer.stop();
       if (log !== undefined) closeSync(log);

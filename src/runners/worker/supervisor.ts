@@ -1,6 +1,6 @@
 /** Keeps a number of workers running, by the restart policy. */
 
-import { BridgeError, reasonOf } from '../../base/errors.js';
+import { type BridgeError, bridgeErrorFrom } from '../../base/errors.js';
 import { type Backoff, backoffOf } from '../../base/timer.js';
 import type { ExitStatus } from '../../process/exit-status.js';
 import { type Actual, policy, type Step, type WorkerEvent } from './restart-policy.js';
@@ -158,7 +158,7 @@ export class Supervisor<Process extends WorkerProcess> {
     try {
       process = await start();
     } catch (reason) {
-      const error = reason instanceof BridgeError ? reason : new BridgeError('ERR_SPAWN', reasonOf(reason));
+      const error = bridgeErrorFrom(reason, 'ERR_SPAWN');
       this.#ended(slot, 'not-started', { process: undefined, exit: undefined, error });
       return;
     }
