@@ -88,7 +88,7 @@ export class Abort implements WaitSignal {
   reason: unknown;
   #listeners: (() => void)[] = [];
 
-  abort(reason: unknown): void {
+  abort(reason?: unknown): void {
     if (this.aborted) return;
     this.aborted = true;
     this.reason = reason;

@@ -5,7 +5,7 @@ import type { Writable } from 'node:stream';
 import { type ResponseHeader, ResponseHeaderReader } from '../cgi/response-header.js';
 import { reasonOf } from '../base/errors.js';
 import { noteBytesRead } from '../base/memory.js';
-import type { Timer } from '../base/timer.js';
+import type { Timer, WaitSignal } from '../base/timer.js';
 import type { RunLimits } from './runner.js';
 import { drained, type ScriptSource } from './script-streams.js';
 
@@ -21,8 +21,8 @@ export interface OutputRun {
   readonly headOnly: boolean;
   /** Whether the request has a body, of whose arrival `bodyArrived` tells. */
   readonly hasBody: boolean;
-  /** Aborts when the run is over whatever the web server takes; asked for where that is waited for. */
-  readonly givenUp: AbortSignal;
+  /** Aborts when the run is over whatever the web server takes. */
+  readonly givenUp: WaitSignal;
   /** Put off for each piece of the response that was read or sent on. */
   readonly idleTimer: Pick<Timer, 'putOff'>;
   /** Stopped once, when the response's header is complete. */

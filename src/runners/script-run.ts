@@ -6,7 +6,7 @@ import type { Invocation } from '../cgi/invocation.js';
 import { BridgeError } from '../base/errors.js';
 import type { OwnedProcess } from '../process/owned-process.js';
 import type { EndedBy } from '../base/results.js';
-import { Timer, type WaitSignal } from '../base/timer.js';
+import { Abort, Timer, type WaitSignal } from '../base/timer.js';
 import type { RunResult, RunLimits, RunStreams } from './runner.js';
 import { ScriptOutput } from './script-output.js';
 import { carryStderr, feedScript } from './script-streams.js';
@@ -31,7 +31,7 @@ export class ScriptRun {
   readonly limits: RunLimits;
   readonly #output: ScriptOutput;
   /** Aborts when the run is over whatever the web server takes. */
-  #givenUp: AbortController | undefined;
+  readonly givenUp = new Abort();
   readonly startTimer: Timer;
   readonly idleTimer: Timer;
   readonly #maxTimer: Timer;
@@ -76,7 +76,7 @@ export class ScriptRun {
     else void body.arrived.then(this.#bodyArrived);
     // Who holds its outputs open may still have something to say, also when it has ended.
     const [stderrTail] = await Promise.all([
-      carryStderr(this.#process.stderr, this.#streams, this.limits.stderrTailBytes, this),
+      carryStderr(this.#process.stderr, this.#streams, this.limits.stderrTailBytes, this.givenUp),
       this.#output.carry().catch(this.#headerRefused),
     ]);
     const livesOn = setTimeout(this.#outputsClosed, CLOSED_OUTPUTS_MS);
@@ -122,17 +122,8 @@ export class ScriptRun {
     this.#endedBy ??= why;
     this.#output.cut();
     void this.#process.terminate(this.limits.killGraceMs, this.#invocation.terminatedBy).then(() => {
-      this.#abortion.abort();
+      this.givenUp.abort();
     });
-  }
-
-  get givenUp(): AbortSignal {
-    return this.#abortion.signal;
-  }
-
-  /** Most runs need none. */
-  get #abortion(): AbortController {
-    return (this.#givenUp ??= new AbortController());
   }
 
   readonly #bodyLost = (): void => {

@@ -2,7 +2,7 @@
 
 import type { Readable, Writable } from 'node:stream';
 
-import type { Timer } from '../base/timer.js';
+import type { Timer, WaitSignal } from '../base/timer.js';
 
 export type ScriptSource = Readable & {
   /** Whether its program has ended, so that its end follows, as a rule before anything else happens. */
@@ -56,7 +56,7 @@ export async function carryStderr(
   source: Readable,
   to: { readonly stderr: Writable },
   tailBytes: number,
-  run: { readonly givenUp: AbortSignal },
+  givenUp: WaitSignal,
 ): Promise<string> {
   let tail: Buffer = Buffer.alloc(0);
   source.on('data', (chunk: Buffer) => {
@@ -64,7 +64,7 @@ export async function carryStderr(
     const { stderr: sink } = to;
     if (sink.destroyed || sink.write(chunk)) return;
     source.pause();
-    void drained(sink, run.givenUp).then(() => source.resume());
+    void drained(sink, givenUp).then(() => source.resume());
   });
   await new Promise<void>((resolve) => {
     source.once('end', resolve);
@@ -76,17 +76,17 @@ export async function carryStderr(
 }
 
 /** Resolves when `sink` can take more, or will never, or nobody wants to wait any more: `givenUp` has aborted. */
-export function drained(sink: Writable, givenUp?: AbortSignal): Promise<void> {
+export function drained(sink: Writable, givenUp: WaitSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       sink.off('drain', done);
       sink.off('close', done);
-      givenUp?.removeEventListener('abort', done);
+      givenUp.removeEventListener('abort', done);
       resolve();
     };
     sink.on('drain', done);
     sink.on('close', done);
-    givenUp?.addEventListener('abort', done);
-    if (givenUp?.aborted) done();
+    givenUp.addEventListener('abort', done);
+    if (givenUp.aborted) done();
   });
 }

@@ -113,7 +113,7 @@ describe('A request that is aborted', () => {
 });
 
 /** Nobody gives up. */
-const patient = { givenUp: new AbortController().signal };
+const patient = new AbortController().signal;
 
 describe('A script’s standard error', () => {
   it('goes to the web server whole, and its end is kept', async () => {
@@ -173,9 +173,7 @@ describe('A script’s standard error', () => {
   it('is waited for no longer once the run is given up', async () => {
     const givenUp = new AbortController();
     const source = new PassThrough();
-    const carried = carryStderr(source, { stderr: new SlowReader({ heldUp: true }) }, 100, {
-      givenUp: givenUp.signal,
-    });
+    const carried = carryStderr(source, { stderr: new SlowReader({ heldUp: true }) }, 100, givenUp.signal);
     source.end(Buffer.alloc(50_000, 'x'));
     await settled();
     givenUp.abort();
