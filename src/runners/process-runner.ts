@@ -67,14 +67,4 @@ export class ProcessRunner implements Runner {
   }
 }
 
-const notStarted: RunResult = {
-  status: undefined,
-  pid: undefined,
-  exit: undefined,
-  endedBy: undefined,
-  startError: undefined,
-  isShort: false,
-  stdoutBytes: 0,
-  lost: false,
-  stderrTail: '',
-};
+const notStarted: RunResult = { isShort: false, stdoutBytes: 0, lost: false, stderrTail: '' };

@@ -47,11 +47,11 @@ export interface RunLimits {
 
 /** How a run went. `status` is undefined while no complete header has been sent on: the answer is then the caller's. */
 export interface RunResult {
-  readonly status: number | undefined;
-  readonly pid: number | undefined;
-  readonly exit: ExitStatus | undefined;
-  readonly endedBy: EndedBy | undefined;
-  readonly startError: BridgeError | undefined;
+  readonly status?: number | undefined;
+  readonly pid?: number;
+  readonly exit?: ExitStatus;
+  readonly endedBy?: EndedBy | undefined;
+  readonly startError?: BridgeError | undefined;
   /** Why the script could not be given the whole body. */
   readonly bodyError?: Error | undefined;
   /** What is wrong with the header, where that has ended the run. */

@@ -97,7 +97,6 @@ export class ScriptRun {
       pid: this.#process.pid,
       exit,
       endedBy: this.#endedBy,
-      startError: undefined,
       bodyError: body?.errored ?? undefined,
       headerError: this.#headerError,
       isShort: short,
