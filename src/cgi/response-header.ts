@@ -3,11 +3,7 @@
 import { BridgeError } from '../base/errors.js';
 
 /** What the first bytes of a response said. */
-export interface ResponseHeader {
-  /** The HTTP status that the web server will send: `Status`, else 302 for a `Location`, else 200 (RFC 3875 §6.3). */
-  readonly status: number;
-  /** How long the body is to be, where the script says so: after that many bytes the response is complete. */
-  readonly contentBytes: number | undefined;
+export interface ResponseHeader extends Omit<ResponseFields, 'block'> {
   /** The header block as the script wrote it, less what a web server can't take. */
   readonly header: Buffer;
   readonly body: Buffer;
@@ -73,9 +69,9 @@ export class ResponseHeaderReader {
 
 /** A header block as a web server can take it. */
 export interface ResponseFields {
-  /** The HTTP status that the web server will send (RFC 3875 §6.3.3). */
+  /** The HTTP status that the web server will send: `Status`, else 302 for a `Location`, else 200 (RFC 3875 §6.3). */
   readonly status: number;
-  /** How long the body is to be, where the script says so. */
+  /** How long the body is to be, where the script says so: after that many bytes the response is complete. */
   readonly contentBytes: number | undefined;
   /** The block, byte by byte, with its empty line. */
   readonly block: string;
