@@ -23,7 +23,7 @@ export class ResponseHeaderReader {
   }
 
   /**
-   * Takes more of the script's output; returns the head once it is complete, after which it must not be called again.
+   * Takes more of the script's output; returns the header once it is complete, after which it must not be called again.
    * Leading 1xx blocks, which hgweb prints when it is asked to expect, are taken out.
    *
    * @throws BridgeError `ERR_MAX_HEADER_SIZE`, `ERR_INVALID_HEADER`
@@ -39,7 +39,10 @@ export class ResponseHeaderReader {
       }
       const end = lf + 1;
       if (end === 0 || end > this.#maxHeaderBytes) {
-        if (held.length > this.#maxHeaderBytes) throw this.#tooLarge();
+        if (held.length > this.#maxHeaderBytes) {
+          const most = `more than --max-header-size allows (${String(this.#maxHeaderBytes)} bytes)`;
+          throw new BridgeError('ERR_MAX_HEADER_SIZE', `the script wrote a header of ${most}`);
+        }
         this.#searched = held.length;
         return undefined;
       }
@@ -57,13 +60,6 @@ export class ResponseHeaderReader {
   /** The first line of what was taken, as long as the header is not complete. */
   get firstLine(): string {
     return this.#held.toString('latin1', 0, MAX_SHOWN).split('\n')[0] ?? '';
-  }
-
-  #tooLarge(): BridgeError {
-    return new BridgeError(
-      'ERR_MAX_HEADER_SIZE',
-      `the script wrote a header of more than --max-header-size allows (${String(this.#maxHeaderBytes)} bytes)`,
-    );
   }
 }
 
