@@ -90,7 +90,9 @@ export class Admission implements Sharer {
       return new BridgeError('ERR_QUEUE_TIMEOUT', reason);
     };
     const onLeave = (): void => {
-      this.#left(source);
+      if (this.#queues.get(source)?.size === 0) this.#queues.delete(source);
+      this.waiting -= 1;
+      if (this.waiting === 0) clearInterval(this.#looks);
     };
     return this.#queueOf(source).join(signal, { since, timeoutMs: queueTimeoutMs, late, onLeave });
   }
@@ -135,12 +137,6 @@ export class Admission implements Sharer {
     const queue = this.#queues.get(source) ?? new WaitQueue();
     this.#queues.set(source, queue);
     return queue;
-  }
-
-  #left(source: Source): void {
-    if (this.#queues.get(source)?.size === 0) this.#queues.delete(source);
-    this.waiting -= 1;
-    if (this.waiting === 0) clearInterval(this.#looks);
   }
 
   /** Refuses those who are not served in time, if slots go on becoming free as they did of late. */
