@@ -5,7 +5,7 @@ import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 import { fromText } from '../base/bytes.js';
-import { BridgeError, OptionError, systemCodeOf, throwReasons } from '../base/errors.js';
+import { BridgeError, systemCodeOf, throwReasons } from '../base/errors.js';
 import { mayAccess, ownName } from '../base/executable.js';
 import { descriptorLimit } from '../posix/descriptors.js';
 import { chooseStart } from '../process/start-process.js';
@@ -19,7 +19,6 @@ import { type Address, AllowFrom, cantListen, formatAddress } from './listening/
 import { requireSocketPath } from './listening/unix-socket.js';
 import { findLimits, makeSite } from './make-site.js';
 import { rootsDirectoryOf } from './process/files.js';
-import { requireKnown } from './process/privileges.js';
 import { maxOfAll } from './requests/process-total.js';
 
 const { W_OK, X_OK } = constants;
@@ -59,30 +58,13 @@ function inSite(served: ServedSiteConfiguration, check: () => unknown) {
 }
 
 function checksOf(served: ServedSiteConfiguration, files: Files): readonly (() => unknown)[] {
-  const { site, socket, spawnMethod } = served;
+  const { site, spawnMethod } = served;
   const allowFrom = new AllowFrom(served.allowFrom);
   return [
     () => findLimits(served),
     () => site.kind === 'worker' || chooseStart(spawnMethod),
-    () => {
-      checkKnown('user', 'socket-owner', socket.owner);
-    },
-    () => {
-      checkKnown('group', 'socket-group', socket.group);
-    },
     ...served.listen.map((address) => () => checkAddress(address, allowFrom, files)),
   ];
-}
-
-/** @throws OptionError `ERR_START`, of the option that names a user or group */
-function checkKnown(kind: 'user' | 'group', option: string, value: string | undefined): void {
-  if (value === undefined) return;
-  try {
-    requireKnown(kind, value);
-  } catch (cause) {
-    if (!(cause instanceof OptionError)) throw cause;
-    throw new OptionError('ERR_START', { option, value, why: cause.why }, { cause });
-  }
 }
 
 async function checkAddress(address: Address, allowFrom: AllowFrom, files: Files): Promise<void> {

@@ -103,6 +103,13 @@ describe('A command line that can’t be understood ends with status 2 and one l
       /--kill-grace 5: expected a duration/,
     );
     await fails(2, ['dir', '--root', '/', '--listen', 'sock'], /--listen sock: this is no address/);
+    for (const [owner, why] of [
+      ['no-such-user', 'the system knows no such user$'],
+      ['root:daemon', 'the system knows no such user; a group has an option of its own$'],
+    ] as const) {
+      const message = new RegExp(`--socket-owner ${owner}: ${why}`, 'm');
+      await fails(2, ['dir', '--root', '/', '--socket-owner', owner, ...listen], message);
+    }
     await fails(
       2,
       ['hg', '--repos', directory, '--url-prefix', 'hg', ...listen],
@@ -168,7 +175,6 @@ describe('A command that can’t be done ends with status 1 and one line:', () =
       ['dir', '--root', '/', '--listen', `${directory}/missing/sock`],
       /there is no directory .*missing/,
     );
-    await fails(1, ['dir', '--root', '/', '--socket-owner', 'no-such-user', ...listen], /no-such-user/);
     await fails(1, ['dir', '--root', '/', '--listen', '0.0.0.0:0'], /--allow-from/);
   });
 

@@ -2,11 +2,10 @@
 
 import type { ControlConfiguration } from '../../daemon/configuration.js';
 import { type Address, parseAddress } from '../../daemon/listening/address.js';
-import { requireKnown } from '../../daemon/process/privileges.js';
 import { rcSystemNames } from '../rc/systems.js';
 import { webServerNames } from '../setup/web-servers.js';
 import { argument, flag, list, optional, type Parser, required, value } from './option.js';
-import { count, durationMs, oneOf, path, text, umask, wrong } from './parsers.js';
+import { count, durationMs, known, oneOf, path, text, umask, wrong } from './parsers.js';
 
 /** Where a FastCGI application listens. */
 export type ApplicationAddress = Extract<Address, { kind: 'unix' | 'tcp' }>;
@@ -125,14 +124,6 @@ export const setupOptions = {
 };
 
 const [LIMITS, TIMES, STATUS, PROCESS] = ['Limits', 'Times', 'Status', 'Process'];
-
-/** A name that the system knows. */
-const known =
-  (option: 'user' | 'group'): Parser<string> =>
-  (name) => {
-    requireKnown(option, name);
-    return name;
-  };
 
 /** The control socket belongs to its owner alone, who is the user who serves. */
 const control: Parser<ControlConfiguration> = (given, place) => {

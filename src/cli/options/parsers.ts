@@ -7,6 +7,7 @@ import ms, { type StringValue } from 'ms';
 
 import { type ByteString, fromText } from '../../base/bytes.js';
 import { OptionError } from '../../base/errors.js';
+import { requireKnown } from '../../daemon/process/privileges.js';
 import type { Parser, Place } from './option.js';
 
 /** Why a text can't be used. */
@@ -23,6 +24,20 @@ export const bytePath: Parser<ByteString> = (given, place) => fromText(path(give
 
 /** A program: a name to look up in PATH, or an absolute path. */
 export const program: Parser<string> = (given, place) => (given.includes('/') ? path(given, place) : given);
+
+/** A name that the system knows, or a number. */
+export const known =
+  (kind: 'user' | 'group'): Parser<string> =>
+  (name, { option, shown }) => {
+    try {
+      requireKnown(kind, name);
+    } catch (cause) {
+      if (!(cause instanceof OptionError)) throw cause;
+      const why = name.includes(':') ? `${cause.why}; a group has an option of its own` : cause.why;
+      throw new OptionError(cause.code, { option, shown, value: name, why }, { cause });
+    }
+    return name;
+  };
 
 /** One of these words; yargs and the reader of TOML have refused all others. */
 export function oneOf<const Word extends string>(...choices: readonly Word[]): Parser<Word> {

@@ -5,7 +5,18 @@ import { isLegalName } from '../../cgi/invocation.js';
 import { AllowFrom, parseAddress } from '../../daemon/listening/address.js';
 import { spawnMethods } from '../../process/start-process.js';
 import { list, optional, type Parser, value } from './option.js';
-import { changed, count, durationMs, fileMode, oneOf, sizeBytes, text, uriPath, wrong } from './parsers.js';
+import {
+  changed,
+  count,
+  durationMs,
+  fileMode,
+  known,
+  oneOf,
+  sizeBytes,
+  text,
+  uriPath,
+  wrong,
+} from './parsers.js';
 
 const [LISTENING, LIMITS, TIMES, PROGRAMS, STATUS] = ['Listening', 'Limits', 'Times', 'Programs', 'Status'];
 
@@ -31,8 +42,8 @@ export const siteOptions = {
     'descriptor 0'),
   socket: {
     mode: value(LISTENING, 'socket-mode', fileMode, '0660', 'Permissions of Unix sockets'),
-    owner: optional(LISTENING, 'socket-owner', text, 'Owner of Unix sockets'),
-    group: optional(LISTENING, 'socket-group', text, 'Group of Unix sockets, as a rule that of the web server'),
+    owner: optional(LISTENING, 'socket-owner', known('user'), 'Owner of Unix sockets'),
+    group: optional(LISTENING, 'socket-group', known('group'), 'Group of Unix sockets, as a rule that of the web server'),
   },
   backlog: value(LISTENING, 'backlog', count(1), '4096',
     'Connections that the system keeps for each socket until they are accepted'),
