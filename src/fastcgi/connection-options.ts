@@ -34,10 +34,9 @@ export interface ConnectionOptions extends ParamsLimits, SocketOptions {
   readonly values: Readonly<Record<string, string>>;
   /**
    * Takes a request that has its params, or a `problem` with them, and returns what its STDIN is written to, unless it has no
-   * body: no faster than that takes it, and it is destroyed at the request's end. Must call `request.end`. `connection` only
-   * tells requests of one connection from those of others.
+   * body: no faster than that takes it, and it is destroyed at the request's end. Must call `request.end`.
    */
-  readonly onRequest: (request: Request, connection: object) => Writable | undefined;
+  readonly onRequest: (request: Request) => Writable | undefined;
   /**
    * Gives the STDOUT of a request that is refused. FastCGI's own word for it, OVERLOADED (FastCGI 1.0 §5.5), people see
    * as an empty page with status 200 from Apache, 500 from lighttpd, 502 from nginx and Caddy, 504 after its time-out from

@@ -161,7 +161,7 @@ export class Connection implements Carrier {
     const request = this.#ready;
     if (request === undefined) return;
     this.#ready = undefined;
-    const body = this.#options.onRequest(request, this);
+    const body = this.#options.onRequest(request);
     if (body === undefined) return;
     body.on('drain', this.#goOn).once('close', this.#goOn);
     request.body = body;

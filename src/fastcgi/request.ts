@@ -35,6 +35,8 @@ const MAX_LAST_BYTES = 65_536;
 export class Request {
   readonly requestId: number;
   readonly keepConn: boolean;
+  /** Its connection, which tells requests of one from those of others. */
+  readonly carrier: Carrier;
   readonly stdout: Writable;
   /** Aborts with a BridgeError when the web server sends ABORT_REQUEST, its connection is lost, or by `cancel`. */
   readonly signal: WaitSignal;
@@ -53,7 +55,6 @@ export class Request {
   /** Octets of STDOUT that were still to be sent when the web server gave the request up. */
   unsentBytes = 0;
 
-  readonly #carrier: Carrier;
   readonly #aborted = new Abort();
   readonly #collected: ParamsCollector;
   readonly #late: Timer;
@@ -72,7 +73,7 @@ export class Request {
   constructor(requestId: number, keepConn: boolean, carrier: Carrier, limits: RequestLimits) {
     this.requestId = requestId;
     this.keepConn = keepConn;
-    this.#carrier = carrier;
+    this.carrier = carrier;
     this.#collected = new ParamsCollector(limits);
     this.stdout = new Writable({ writev: this.#writev.bind(this, RecordType.STDOUT) });
     this.signal = this.#aborted;
@@ -96,7 +97,7 @@ export class Request {
 
   /** Whether no other request is active on its connection, which waits while this one's STDIN is full. */
   get isAlone(): boolean {
-    return this.#carrier.requestCount <= 1;
+    return this.carrier.requestCount <= 1;
   }
 
   /** Whether all of STDIN has come. */
@@ -211,13 +212,13 @@ export class Request {
   #finish(last: readonly Buffer[]): void {
     // An abort may have come while the streams were flushed.
     if (this.#state === 'ended') return;
-    if (last.length > 0) this.#carrier.send(last);
+    if (last.length > 0) this.carrier.send(last);
     this.#state = 'ended';
     this.endedAt = performance.now();
     this.#late.stop();
     this.#body?.destroy();
     this.#collected.release();
-    this.#carrier.requestEnded(this);
+    this.carrier.requestEnded(this);
   }
 
   /** Sends what was written to the stream of that type, in as few records as that takes. */
@@ -236,7 +237,7 @@ export class Request {
     if (isLast) this.#last = octets;
     // Where nothing was written: a record without content would end the stream.
     if (isLast || bytes === 0) done();
-    else this.#carrier.send(octets, done);
+    else this.carrier.send(octets, done);
   }
 
   #outOfSequence(what: string): BridgeError {

@@ -53,7 +53,7 @@ describe('What lives as long as a request', () => {
   it('is freed with the young though its streams were asked for', async () => {
     const askFor = (large: object): void => {
       const request = { stdout: {}, stderr: {}, large } as unknown as Request;
-      const { stdout, stderr } = new ActiveRequest('1', request, undefined, {});
+      const { stdout, stderr } = new ActiveRequest('1', request, undefined);
       assert.notEqual(stdout, stderr);
     };
     assert.equal(await isKept(askFor), false);

@@ -25,7 +25,6 @@ export class ActiveRequest implements RunStreams {
   readonly request: Request;
   readonly stdin: RequestBody | undefined;
   readonly stdout: Writable;
-  readonly connection: object;
   /** What runs for it, once it is clear that something does. */
   invocation: Invocation | undefined;
   /** When it has begun to wait for a slot, by `performance.now()`, and how long it has, once it has one or none. */
@@ -42,12 +41,11 @@ export class ActiveRequest implements RunStreams {
   /** Who has ended it by hand, and waits. */
   readonly onEnded: ((access: Access) => void)[] = [];
 
-  constructor(id: string, request: Request, stdin: RequestBody | undefined, connection: object) {
+  constructor(id: string, request: Request, stdin: RequestBody | undefined) {
     this.id = id;
     this.request = request;
     this.stdin = stdin;
     this.stdout = request.stdout;
-    this.connection = connection;
   }
 
   get stderr(): Writable {

@@ -79,10 +79,10 @@ export class Handler {
    * Begins to answer a request, whose END_REQUEST is sent in any case; slots are shared out among addresses. Returns what
    * its STDIN is written to, if it has a body.
    */
-  readonly handle = (request: Request, connection: object): RequestBody | undefined => {
+  readonly handle = (request: Request): RequestBody | undefined => {
     const id = `${this.#idPrefix}-${String(++this.#idCount)}`;
     const body = request.hasBody ? this.#bodyOf(id, request) : undefined;
-    const active = new ActiveRequest(id, request, body, connection);
+    const active = new ActiveRequest(id, request, body);
     this.active.add(active);
     active.response = this.#respond(active);
     return body;
@@ -161,7 +161,7 @@ export class Handler {
   /** Asks the site what to run, waits for a slot and runs it. What it throws was met before a script ran, or is our fault. */
   async #answer(active: ActiveRequest): Promise<RequestResult> {
     const { site, ownPage, lookUpTimeoutMs, body, admission, runner, tally } = this.#options;
-    const { request, stdin, connection } = active;
+    const { request, stdin } = active;
     const { params, problem, signal } = request;
     if (problem !== undefined) throw problem;
     const page = ownPage?.(params);
@@ -186,7 +186,7 @@ export class Handler {
 
     const waitsSince = (active.waitsSince = performance.now());
     // Slots are shared out among addresses.
-    const turn = admission.enter(valueOf(params, 'REMOTE_ADDR') || connection, signal, since);
+    const turn = admission.enter(valueOf(params, 'REMOTE_ADDR') || request.carrier, signal, since);
     tally?.load(admission.running, admission.waiting);
     let release: Release;
     try {

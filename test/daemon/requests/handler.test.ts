@@ -75,7 +75,7 @@ async function respond({
     onRequest: (request, to) => {
       begun();
       prepare(request, to);
-      const body = handler.handle(request, to);
+      const body = handler.handle(request);
       if (body !== undefined) received(body, to);
       return body;
     },
