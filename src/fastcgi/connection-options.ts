@@ -33,8 +33,8 @@ export interface ConnectionOptions extends ParamsLimits, SocketOptions {
   /** What GET_VALUES may ask for (FastCGI 1.0 §4.1): `FCGI_MAX_CONNS`, `FCGI_MAX_REQS`. */
   readonly values: Readonly<Record<string, string>>;
   /**
-   * Takes a request that has its params, or a `problem` with them, and returns what its STDIN is written to, unless it has no
-   * body: no faster than that takes it, and it is destroyed at the request's end. Must call `request.end`.
+   * Takes a request that has its params, or a `problem` with them, and returns what its STDIN is written to, unless there is
+   * none or nobody wants it: no faster than that takes it, and it is destroyed at the request's end. Must call `request.end`.
    */
   readonly onRequest: (request: Request) => Writable | undefined;
   /**

@@ -1,7 +1,6 @@
 /** The control socket: a FastCGI application of its own that says what the daemon is doing, and cancels requests. */
 
 import type { Socket } from 'node:net';
-import { Writable } from 'node:stream';
 
 import { ByteBudget, type NameValues, toText, valueOf } from '../../base/bytes.js';
 import { documentBytes, type DocumentResponse, errorPage } from '../../cgi/document.js';
@@ -98,11 +97,7 @@ export class Control {
       onRequest: (request) => {
         void this.#respond(request, collector);
         // A body means nothing here.
-        return new Writable({
-          write: (_chunk, _encoding, done) => {
-            done();
-          },
-        });
+        return undefined;
       },
     };
   }
