@@ -1,4 +1,4 @@
-/** Time: a clock that may be started, put off and stopped, waits that grow, and how long a look-up is waited for. */
+/** Time: a clock that may be started, put off and stopped, waits that grow or end, and how long a look-up is waited for. */
 
 import { BridgeError } from './errors.js';
 
@@ -61,6 +61,17 @@ export class Timer {
       }
     }, ms);
   }
+}
+
+/** What `result` comes to; undefined where that takes longer than `ms`. */
+export async function unlessLate<T>(result: Promise<T>, ms: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, ms, undefined);
+  });
+  return Promise.race([result, late]).finally(() => {
+    clearTimeout(timer);
+  });
 }
 
 /** One step of a row of waits, each twice as long as the one before, up to a longest one; never changes itself. */

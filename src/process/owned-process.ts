@@ -3,6 +3,7 @@
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 
+import { unlessLate } from '../base/timer.js';
 import type { ExitStatus } from './exit-status.js';
 import { groupRuns, hasEnded, trySignal } from './process-group.js';
 
@@ -112,21 +113,12 @@ export class OwnedProcess<Input extends Writable | undefined = Writable> {
 
   /** Waits for the group's end, at most until `deadline`. */
   async #groupEnds(deadline: number): Promise<void> {
-    const grace = new AbortController();
-    const { signal } = grace;
-    const pass = (ms: number): Promise<void> =>
-      delay(Math.max(0, ms), undefined, { signal }).catch(() => undefined);
-    const end = this.exited.then(async () => {
-      // git's service processes outlive their parent for a moment: SIGKILL now would leave their lock files behind.
-      for (
-        let pause = 10;
-        !signal.aborted && this.#groupRemains() && (await groupRuns(this.pid));
-        pause *= 2
-      ) {
-        await pass(Math.min(pause, MAX_GROUP_POLL_MS));
-      }
-    });
-    await Promise.race([end, pass(deadline - performance.now())]);
-    grace.abort();
+    await unlessLate(this.exited, deadline - performance.now());
+    // git's service processes outlive their parent for a moment: SIGKILL now would leave their lock files behind.
+    for (let pause = 10; this.#groupRemains(); pause *= 2) {
+      const leftMs = deadline - performance.now();
+      if (leftMs <= 0 || (await unlessLate(groupRuns(this.pid), leftMs)) === false) return;
+      await delay(Math.min(pause, MAX_GROUP_POLL_MS, deadline - performance.now()));
+    }
   }
 }

@@ -2,7 +2,7 @@
 
 import { BridgeError, reasonOf, systemCodeOf } from '../base/errors.js';
 import { Threads } from '../base/threads.js';
-import { backoffOf, Deadline, type WaitSignal } from '../base/timer.js';
+import { backoffOf, Deadline, unlessLate, type WaitSignal } from '../base/timer.js';
 import { WaitQueue } from '../base/wait-queue.js';
 import type { StartProcess } from '../process/start-process.js';
 import type { StartScript } from './process-runner.js';
@@ -126,21 +126,10 @@ export function spawnScript(start: StartProcess, timeoutMs: number, threads = ne
       const deadline = new Deadline(signal, timeoutMs, 'let the program start');
       return await threads.run(() => (starting = start(invocation)), deadline);
     } catch (error) {
-      const started = await (signal.aborted ? withinMoment(starting) : undefined);
+      const started = await (signal.aborted && starting ? unlessLate(starting, MOMENT_MS) : undefined);
       if (started !== undefined) return started;
       starting?.then((late) => late.terminate(0)).catch(() => undefined);
       throw error;
     }
   };
-}
-
-async function withinMoment<T>(result: Promise<T> | undefined): Promise<T | undefined> {
-  if (result === undefined) return undefined;
-  let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, MOMENT_MS, undefined);
-  });
-  return Promise.race([result, over]).finally(() => {
-    clearTimeout(timer);
-  });
 }

@@ -1,7 +1,6 @@
 /** One request on its way through a worker, in the form of a process that runs for it; and whether workers show that they accept. */
 
 import { once } from 'node:events';
-import { setTimeout as delay } from 'node:timers/promises';
 
 import type { MetaVariables } from '../../cgi/invocation.js';
 import { BridgeError, reasonOf } from '../../base/errors.js';
@@ -11,7 +10,7 @@ import { Requester, type SentRequest } from '../../fastcgi/requester.js';
 import type { ExitStatus } from '../../process/exit-status.js';
 import type { ScriptProcess } from '../script-run.js';
 import type { Worker } from './worker.js';
-import type { WaitSignal } from '../../base/timer.js';
+import { unlessLate, type WaitSignal } from '../../base/timer.js';
 
 /** How soon after the connection the worker itself ends, if that is why the connection has ended. */
 const EXIT_FOLLOWS_MS = 200;
@@ -26,6 +25,7 @@ export async function connectTo({ path }: Pick<Worker, 'path'>): Promise<Request
 /**
  * A request that a worker has been sent. Its `exited` is the END_REQUEST's appStatus, or how the worker has ended where
  * it gave none. It owns the connection, one for each request, as web servers have it that start applications themselves.
+ * Nobody else changes its fields.
  */
 export class WorkerRequest implements ScriptProcess {
   readonly pid: number;
@@ -39,8 +39,10 @@ export class WorkerRequest implements ScriptProcess {
   readonly #kill: () => Promise<void>;
   /** Why no answer that has not begun will come, as far as the worker has said that. */
   fault: BridgeError | undefined;
-  #isAnswered = false;
-  #hasEnded = false;
+  /** Whether END_REQUEST came, so that all of the answer has. */
+  isAnswered = false;
+  /** Whether END_REQUEST has come or never will, though `exited` may wait for how the worker ends. */
+  hasEnded = false;
   #terminating: Promise<void> | undefined;
 
   /**
@@ -67,34 +69,25 @@ export class WorkerRequest implements ScriptProcess {
     this.stderr = this.#sent.stderr;
     const ended = this.#sent.ended.then(
       ({ appStatus, protocolStatus }): ExitStatus => {
-        this.#hasEnded = true;
-        this.#isAnswered = protocolStatus === ProtocolStatus.REQUEST_COMPLETE;
-        if (!this.#isAnswered) this.fault = refusalOf(protocolStatus);
+        this.hasEnded = true;
+        this.isAnswered = protocolStatus === ProtocolStatus.REQUEST_COMPLETE;
+        if (!this.isAnswered) this.fault = refusalOf(protocolStatus);
         return { kind: 'exited', code: appStatus };
       },
       (error: unknown) => {
-        this.#hasEnded = true;
+        this.hasEnded = true;
         const isLost = error instanceof BridgeError && error.code === 'ERR_FASTCGI_DISCONNECTED';
         if (!isLost) this.fault = protocolError(reasonOf(error));
         return undefined;
       },
     );
-    this.exited = ended.then(async (exit) => {
+    this.exited = ended.then(async (exit): Promise<ExitStatus> => {
       // libfcgi waits for us to close, for two seconds; and nobody reads the rest of a body any more.
       requester.close();
       this.stdin.destroy();
-      return exit ?? (await exitOf(worker));
+      // One that lives on has merely closed the connection, as if it had ended with status 0.
+      return exit ?? (await unlessLate(worker.exited, EXIT_FOLLOWS_MS)) ?? { kind: 'exited', code: 0 };
     });
-  }
-
-  /** Whether END_REQUEST has come or never will, though `exited` may wait for how the worker ends. */
-  get hasEnded(): boolean {
-    return this.#hasEnded;
-  }
-
-  /** Whether END_REQUEST came, so that all of the answer has. */
-  get isAnswered(): boolean {
-    return this.#isAnswered;
   }
 
   get hasBegun(): boolean {
@@ -111,18 +104,14 @@ export class WorkerRequest implements ScriptProcess {
 
   async #end(graceMs: number): Promise<void> {
     // Its worker may serve another request by now.
-    if (this.#isAnswered) {
+    if (this.isAnswered) {
       await this.exited;
       return;
     }
     if (this.#mayFinish()) {
       this.#sent.abort();
       this.stdin.end();
-      const grace = new AbortController();
-      const expired = delay(graceMs, true, { signal: grace.signal }).catch(() => false);
-      const isLate = await Promise.race([expired, this.exited.then(() => false)]);
-      grace.abort();
-      if (!isLate) return;
+      if ((await unlessLate(this.exited, graceMs)) !== undefined) return;
     }
     await this.#kill();
     // Somebody else may hold its end of the connection.
@@ -142,28 +131,12 @@ function protocolError(why: string): BridgeError {
   return new BridgeError('ERR_WORKER_PROTOCOL', `the application did not answer the request: ${why}`);
 }
 
-/** How the worker has ended; one that lives on has merely closed the connection, as if it had ended with status 0. */
-async function exitOf(worker: Worker): Promise<ExitStatus> {
-  const timer = new AbortController();
-  const livesOn = delay(EXIT_FOLLOWS_MS, { kind: 'exited', code: 0 } as const, { signal: timer.signal });
-  try {
-    return await Promise.race([worker.exited, livesOn]);
-  } finally {
-    timer.abort();
-    livesOn.catch(() => undefined);
-  }
-}
-
 /** How long a request waits for a sign of life of the worker that it goes to. */
 const PATIENCE_MS = 1_000;
 
 export class ReadinessProbe {
-  #isKnown = false;
-
-  /** Whether a worker of this application has ever given a sign of life. */
-  get isKnown(): boolean {
-    return this.#isKnown;
-  }
+  /** Whether a worker of this application has ever given a sign of life; nobody else changes it. */
+  isKnown = false;
 
   /**
    * Waits for the first sign of life of a worker that has started, on a connection of its own. Resolves with whether it
@@ -178,7 +151,7 @@ export class ReadinessProbe {
       if (signal.aborted) requester.close();
       await requester.probe();
       requester.close();
-      this.#isKnown = true;
+      this.isKnown = true;
       return true;
     } catch {
       return false;
@@ -192,13 +165,7 @@ export class ReadinessProbe {
    * @throws BridgeError `ERR_FASTCGI_DISCONNECTED`
    */
   async next(requester: Requester): Promise<void> {
-    if (!this.#isKnown) return;
-    const timer = new AbortController();
-    const patience = delay(PATIENCE_MS, undefined, { signal: timer.signal }).catch(() => undefined);
-    try {
-      await Promise.race([requester.probe(), patience]);
-    } finally {
-      timer.abort();
-    }
+    if (!this.isKnown) return;
+    await unlessLate(requester.probe(), PATIENCE_MS);
   }
 }
