@@ -1,10 +1,11 @@
 /** Programs as files: the line that names a script's interpreter, and what keeps this process from executing one. */
 
 import { constants, type Stats } from 'node:fs';
-import { access, open } from 'node:fs/promises';
+import { access, open, stat } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 
-import { type ByteString, fromBuffer, toBuffer, toText } from './bytes.js';
+import { type ByteString, fromBuffer, fromText, toBuffer, toText } from './bytes.js';
+import { systemCodeOf } from './errors.js';
 
 /** Whether this process may execute the file, or enter the directory. */
 export function isExecutable(path: ByteString): Promise<boolean> {
@@ -17,6 +18,21 @@ export function mayAccess(path: ByteString, mode = constants.F_OK): Promise<bool
     () => true,
     () => false,
   );
+}
+
+/**
+ * Whether a program is there for nobody: neither at its path nor, by a name without a slash, in a directory of `path`. What
+ * this process may not look at may be there for another user.
+ */
+export async function isMissing(
+  program: ByteString,
+  path = fromText(process.env['PATH'] ?? ''),
+): Promise<boolean> {
+  const isName = !program.includes('/');
+  if (isName && path === '') return false;
+  const files = isName ? path.split(':').map((directory) => `${directory}/${program}`) : [program];
+  const codes = await Promise.all(files.map((file) => stat(toBuffer(file)).catch(systemCodeOf)));
+  return codes.every((code) => code === 'ENOENT' || code === 'ENOTDIR');
 }
 
 /** Whom the system takes this process for. */

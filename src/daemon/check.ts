@@ -17,7 +17,8 @@ import {
 } from './configuration.js';
 import { type Address, AllowFrom, cantListen, formatAddress } from './listening/address.js';
 import { requireSocketPath } from './listening/unix-socket.js';
-import { findLimits, makeSite } from './make-site.js';
+import { makeSite } from './make-site.js';
+import { findLimits } from './programs.js';
 import { rootsDirectoryOf } from './process/files.js';
 import { maxOfAll } from './requests/process-total.js';
 

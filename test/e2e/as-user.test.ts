@@ -157,6 +157,30 @@ describe('Root’s process as another user', { skip: !isRoot && 'needs root', ti
     }
   });
 
+  it('looks for the programs that it needs before it opens anything', async () => {
+    const log = join(directory, 'log');
+    const files = ['--user', USER, '--listen', socket, '--pid-file', `${socket}-pid`, '--log-file', log];
+    const missing = join(directory, 'missing');
+    for (const [args, reason] of [
+      [['hg', '--repos', directory, '--hg', missing], /--hg \S+: there is no such program; install/],
+      [
+        ['hg', '--repos', directory, '--hg', 'no-such-hg'],
+        /--hg no-such-hg: there is no such program; install/,
+      ],
+      [['git', '--repos', directory, '--git', missing], /--git \S+: there is no such program; install/],
+      [['git', '--repos', directory, '--gitweb', missing], /--gitweb \S+: not an executable file/],
+      [['script', missing], /script \S+: there is no such file/],
+      [['worker', '--', 'no-such-program'], /worker no-such-program: there is no such program in PATH/],
+    ] as const) {
+      const [kind, ...rest] = args;
+      const { status, stderr } = await run(kind, ...files, ...rest);
+      assert.match(stderr, reason);
+      assert.deepEqual([status, stderr.split('\n').length], [1, 2], stderr);
+      assert.match(readFileSync(log, 'utf8').split('\n').at(-2) ?? '', reason);
+      assert.deepEqual(await readdir(directory), ['log', 'says']);
+    }
+  });
+
   it('leaves its number in no pid file where the user may not open the log or read the configuration', async () => {
     await mkdir(join(directory, 'roots'), { mode: 0o700 });
     const [pidFile, file] = [`${socket}-pid`, join(directory, 'roots', 'sites.toml')];

@@ -15,6 +15,7 @@ import type { Listener } from '../listening/listener.js';
 import { SiteListeners } from '../listening/site-listeners.js';
 import type { UnixSocketOptions } from '../listening/socket-file.js';
 import { Control } from '../status/control.js';
+import { requirePrograms } from '../programs.js';
 import { passedSockets } from './systemd.js';
 import { type Handover, handOver, ReceivedHandover } from '../upgrade/socket-handover.js';
 import { canHold, rootsDirectoryOf } from './files.js';
@@ -53,6 +54,13 @@ export async function serveAs(
   for (const file of [log.file, accessLog]) if (file !== undefined) makeLogFile(identity, file);
   // In an upgrade root has been left what there is, as it is.
   const inherited = ReceivedHandover.find()?.again();
+  // What root has opened by then, the user could not remove.
+  await requirePrograms(sites).catch((error: unknown) => {
+    if (log.file === undefined || inherited !== undefined) throw error;
+    self.become(identity);
+    new Logs(configuration).report(error);
+    throw error;
+  });
   const opened = inherited === undefined ? await OpenedByRoot.open(identity, configuration) : undefined;
   const ours = sites.flatMap(({ listen }) => listen.flatMap((at) => (at.kind === 'fd' ? at.fd : [])));
   const passed = passedSockets(process.env).map(({ descriptor }) => descriptor);

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { type ByteString, fromText, toBuffer } from '../../base/bytes.js';
-import { firstLine, isExecutable, mayAccess } from '../../base/executable.js';
+import { firstLine, isExecutable, isMissing, mayAccess } from '../../base/executable.js';
 import { OptionError, reasonOf, systemCodeOf } from '../../base/errors.js';
 
 /** A git installation; all paths are absolute. */
@@ -34,6 +34,16 @@ const gitwebPaths = (execPath: string): string[] => [
   '/usr/lib/cgi-bin/gitweb.cgi',
 ];
 
+const NOWHERE = 'there is no such program; install git or name it with --git PATH';
+
+/** Runs nothing. @throws OptionError `ERR_GIT` if `git`, or a gitweb that is named, is there for nobody. */
+export async function requireGit(git: string, gitweb: string | undefined): Promise<void> {
+  if (await isMissing(fromText(git))) throw wrong('git', git, NOWHERE);
+  if (gitweb !== undefined && (await isMissing(fromText(gitweb)))) throw wrong('gitweb', gitweb, NO_GITWEB);
+}
+
+const NO_GITWEB = 'not an executable file; expected the path of gitweb.cgi';
+
 /**
  * Asks `git` where its parts are, and looks for gitweb unless it is named.
  *
@@ -55,7 +65,7 @@ export async function findGit(git: string, gitweb: string | undefined): Promise<
     throw wrong('gitweb', undefined, `is needed, and none of ${paths} exists; install gitweb or name it`);
   }
   if (!(await isExecutable(fromText(script)))) {
-    throw wrong('gitweb', script, 'not an executable file; expected the path of gitweb.cgi');
+    throw wrong('gitweb', script, NO_GITWEB);
   }
   await expectPerlModule(script);
   const gitwebStatic = await staticDirectory(await realpath(script), execPath);
@@ -82,12 +92,12 @@ async function askExecPath(git: string): Promise<string> {
     if (path.startsWith('/') && !path.includes('\n')) return path;
     throw new Error(`git --exec-path names no directory (it said ${JSON.stringify(path)})`);
   } catch (error) {
-    const isMissing = systemCodeOf(error) === 'ENOENT';
-    const why = isMissing
-      ? 'there is no such program; install git or name it with --git PATH'
-      : reasonOf(error)
-          .trim()
-          .replaceAll(/\s*\n\s*/g, ' ');
+    const why =
+      systemCodeOf(error) === 'ENOENT'
+        ? NOWHERE
+        : reasonOf(error)
+            .trim()
+            .replaceAll(/\s*\n\s*/g, ' ');
     throw wrong('git', git, why, error);
   }
 }

@@ -4,11 +4,22 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
 import { fromText } from '../../base/bytes.js';
+import { isMissing } from '../../base/executable.js';
 import { OptionError, reasonOf, systemCodeOf } from '../../base/errors.js';
 import type { Mercurial } from './hg-site.js';
 
 const run = promisify(execFile);
 const TIMEOUT_MS = 20_000;
+
+const NOWHERE = 'there is no such program; install Mercurial or name it with --hg PATH';
+
+const wrong = (hg: string, why: string, cause?: unknown): OptionError =>
+  new OptionError('ERR_MERCURIAL', { option: 'hg', value: hg, why }, { cause });
+
+/** Runs nothing. @throws OptionError `ERR_MERCURIAL` if `hg` is there for nobody. */
+export async function requireHg(hg: string): Promise<void> {
+  if (await isMissing(fromText(hg))) throw wrong(hg, NOWHERE);
+}
 
 /** What was asked before it was needed, by the name of the program. */
 const asked = new Map<string, Promise<string>>();
@@ -33,7 +44,7 @@ export async function findMercurial(hg: string): Promise<Mercurial> {
   const [python = '', modules = ''] = answer.split('\n');
   if (!python.startsWith('/') || !modules.startsWith('/')) {
     const why = `hg debuginstall names no Python with Mercurial's modules (it said ${JSON.stringify(answer)}); name another hg with --hg PATH`;
-    throw new OptionError('ERR_MERCURIAL', { option: 'hg', value: hg, why });
+    throw wrong(hg, why);
   }
   return { python: fromText(python), modules: fromText(modules) };
 }
@@ -51,10 +62,7 @@ async function debugInstall(hg: string): Promise<string> {
     // It complains with a status of 1 of things that do not matter here (no user name, no editor), after it answered.
     const { stdout, stderr } = error as { stdout?: string; stderr?: string };
     if (stdout !== undefined && stdout !== '') return stdout;
-    const why =
-      systemCodeOf(error) === 'ENOENT'
-        ? 'there is no such program; install Mercurial or name it with --hg PATH'
-        : stderr?.trim().split('\n').at(-1) || reasonOf(error);
-    throw new OptionError('ERR_MERCURIAL', { option: 'hg', value: hg, why }, { cause: error });
+    const isNowhere = systemCodeOf(error) === 'ENOENT';
+    throw wrong(hg, isNowhere ? NOWHERE : stderr?.trim().split('\n').at(-1) || reasonOf(error), error);
   }
 }
