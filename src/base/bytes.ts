@@ -56,7 +56,8 @@ export function valueOf(pairs: NameValues, name: ByteString): ByteString | undef
 /** Counts bytes; what takes some gives them back. */
 export class ByteBudget {
   readonly maxBytes: number;
-  #takenBytes = 0;
+  /** Nobody else changes it. */
+  takenBytes = 0;
 
   constructor(maxBytes: number) {
     this.maxBytes = maxBytes;
@@ -64,16 +65,12 @@ export class ByteBudget {
 
   /** Takes as much, if there is as much, and says whether there was. */
   take(bytes: number): boolean {
-    if (this.#takenBytes + bytes > this.maxBytes) return false;
-    this.#takenBytes += bytes;
+    if (this.takenBytes + bytes > this.maxBytes) return false;
+    this.takenBytes += bytes;
     return true;
   }
 
   give(bytes: number): void {
-    this.#takenBytes -= bytes;
-  }
-
-  get takenBytes(): number {
-    return this.#takenBytes;
+    this.takenBytes -= bytes;
   }
 }
