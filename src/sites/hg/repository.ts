@@ -44,7 +44,7 @@ export class HgRepositories {
     if (dotHg === undefined) return undefined;
     if (!contains(this.#root, dotHg)) return { why: `${toText(path)}/.hg leads out of --repos` };
     if ((yield* lstatAt(dotHg))?.isDirectory() !== true) return undefined;
-    const why = yield* this.#fault(path, dotHg, isListed, 0);
+    const why = yield* this.#fault(path, dotHg, isListed);
     return why === undefined ? { path } : { why };
   }
 
@@ -55,27 +55,22 @@ export class HgRepositories {
     return yield* whyUnreachable(dotHg);
   }
 
-  *#fault(
-    path: ByteString,
-    dotHg: ByteString,
-    isListed: boolean,
-    shares: number,
-  ): LookUp<string | undefined> {
-    const read = isListed ? LISTED.map((name) => dotHg + name) : [dotHg];
-    return (
-      (yield* this.#trees.fault(read, !isListed)) ??
-      (yield* this.#settingsFault(path)) ??
-      (yield* this.#shareFault(path, dotHg, isListed, shares))
-    );
+  /** What is wrong with a repository, or with one of those that it shares from. */
+  *#fault(path: ByteString, dotHg: ByteString, isListed: boolean): LookUp<string | undefined> {
+    for (let [at, own, shares] = [path, dotHg, 0]; ; shares++) {
+      const read = isListed ? LISTED.map((name) => own + name) : [own];
+      const why = (yield* this.#trees.fault(read, !isListed)) ?? (yield* this.#settingsFault(at));
+      if (why !== undefined) return why;
+      const source = yield* this.#source(at, own);
+      if (source === undefined || 'why' in source) return source?.why;
+      if (shares >= MAX_SHARES)
+        return `${toText(at)}/.hg/sharedpath is one of more than ${String(MAX_SHARES)} shares in a row`;
+      [at, own] = [dirname(source.path), source.path];
+    }
   }
 
-  /** What is wrong with what a repository shares, read as Mercurial reads it (`makelocalrepository`). */
-  *#shareFault(
-    path: ByteString,
-    dotHg: ByteString,
-    isListed: boolean,
-    shares: number,
-  ): LookUp<string | undefined> {
+  /** The `.hg` of the repository that one shares from, read as Mercurial reads it (`makelocalrepository`). */
+  *#source(path: ByteString, dotHg: ByteString): LookUp<Repository | undefined> {
     const file = `${path}/.hg/sharedpath`;
     // Old versions read it whatever the requirements are.
     if ((yield* lstatAt(file)) === undefined) return undefined;
@@ -83,23 +78,21 @@ export class HgRepositories {
     const requires = `${dotHg}/requires`;
     const required = (yield* lstatAt(requires)) === undefined ? '' : yield* textAt(requires);
     if (text === undefined || required === undefined) {
-      return yield* whyUnread(text === undefined ? file : requires, UNREADABLE);
+      return { why: yield* whyUnread(text === undefined ? file : requires, UNREADABLE) };
     }
     const isRelative = required.split(/[\r\n]/).includes('relshared');
     const shared = withoutEnd(text, '\n');
     // Mercurial would begin at its working directory.
     if (!isRelative && !shared.startsWith('/'))
-      return `${toText(file)} has a relative path, and requires has no relshared`;
+      return { why: `${toText(file)} has a relative path, and requires has no relshared` };
     // It takes `..` away from relative ones before it follows links.
     const source = yield* realPathAt(isRelative ? resolve(`${path}/.hg`, shared) : shared);
-    if (source === undefined) return `${toText(file)} names nothing that can be reached`;
-    if (!contains(this.#root, source)) return `${toText(file)} leads out of --repos`;
+    if (source === undefined) return { why: `${toText(file)} names nothing that can be reached` };
+    if (!contains(this.#root, source)) return { why: `${toText(file)} leads out of --repos` };
     // For bookmarks it opens the repository, by a name in which a # has a meaning.
     if (basename(source) !== '.hg' || source.includes('#'))
-      return `${toText(file)} names no .hg of a repository`;
-    if (shares >= MAX_SHARES)
-      return `${toText(file)} is one of more than ${String(MAX_SHARES)} shares in a row`;
-    return yield* this.#fault(dirname(source), source, isListed, shares + 1);
+      return { why: `${toText(file)} names no .hg of a repository` };
+    return { path: source };
   }
 
   /** What is wrong with settings that a repository's own ones include. */
