@@ -13,6 +13,7 @@ import types
 import warnings
 
 from fcgi2cgi_effects import Effects, state
+from fcgi2cgi_outside import is_of_library, Outside
 from fcgi2cgi_view import Identity, LAZY, NAMED, READ_UNSEEN, number_of
 
 TIME, RANDOM, PROCESS = 'asks for the time', 'draws a random number', 'asks for its process'
@@ -30,8 +31,10 @@ FUNCTIONS = {
         RANDOM: ['urandom', 'getrandom'],
         PROCESS: ['getpid', 'getppid', 'getpgid', 'getpgrp', 'getsid'],
         TIME: ['times', 'getloadavg'],
+        SYSTEM: ['_exit', 'abort', 'mkfifo', 'mknod', 'nice', 'removexattr', 'setpgid', 'setpriority', 'setsid'],
     },
     'resource': {TIME: ['getrusage']},
+    'signal': {SYSTEM: ['alarm', 'pthread_sigmask', 'setitimer']},
     'time': {
         TIME: ['sleep', *(name + unit for unit in ('', '_ns') for name in (
             'clock_gettime', 'monotonic', 'perf_counter', 'process_time', 'thread_time', 'time'))],
@@ -60,6 +63,10 @@ class Wanted:
         self.path, *self.changes = os.fsdecode(value).split('\1')
 
 
+class Stopped(BaseException):
+    """What is to be seen outside, and each request does, is not done once more by a trial."""
+
+
 class Trial(Effects):
     """Of modules by their names; what lies below the directory `own` is not to be loaded. The second one, of modules that
     are harmless as far as the first has seen, only tells what they hold."""
@@ -86,6 +93,11 @@ class Trial(Effects):
         # What each has held when it was loaded, as a number.
         self.values = {}
         self.watched_modules = set()
+        # What there is beside those that are being loaded; whether each of these is the standard library's.
+        self.outside = None
+        self.are_of_library = [True]
+        # While no code of the innermost one is run.
+        self.is_idle = False
         # While it does something itself.
         self.is_deaf = False
 
@@ -97,6 +109,8 @@ class Trial(Effects):
         self.watch_sys()
         with self.watched(), warnings.catch_warnings(record=True) as self.complaints:
             sys.addaudithook(self.hear)
+            if not self.is_second:
+                self.outside = Outside()
             for name, each in self.wanted.items():
                 try:
                     if name not in self.refused:
@@ -112,6 +126,8 @@ class Trial(Effects):
                 self.refuse('is not to be loaded')
             return
         self.settle()
+        self.are_of_library.append(is_of_library(path))
+        self.look_outside(self.are_of_library[-2], [name for name, _ in self.loading])
         self.is_deaf = True
         now = set(self.view.changes()) | {LAZY}
         is_own = os.path.realpath(path).startswith(self.own)
@@ -130,9 +146,11 @@ class Trial(Effects):
         elif unseen and wanted is not None:
             self.refuse('would see another %s' % unseen[0].partition('=')[0])
 
-    def leave(self):
+    def leave(self, is_last):
         if not self.is_second:
             self.settle()
+            self.look_outside(self.are_of_library[-1], [name for name, _ in self.loading][:-1 if is_last else None])
+            self.are_of_library.pop()
             self.look_for_builtins(sys.modules.get(self.loading[-1][0]))
         self.note_values(self.loading[-1][0])
         for seen in self.looks.pop() & self.loading[-1][1]:
@@ -166,6 +184,16 @@ class Trial(Effects):
         self.printed, self.before, self.random = b'', now, random
         self.complaints.clear()
 
+    def look_outside(self, is_of_library, loading):
+        """What the library changes, nobody minds: only that others do not answer for it."""
+        if all(self.are_of_library[-2:]) or self.is_idle:
+            return
+        self.is_deaf = True
+        changed = self.outside.changed(self.loading[-1][0] if self.loading else None, loading)
+        self.is_deaf = False
+        if changed is not None and not is_of_library:
+            self.refuse('changes %s' % changed)
+
     def refuse(self, why):
         if self.is_deaf or not self.loading:
             return
@@ -173,6 +201,8 @@ class Trial(Effects):
             return
         for name, _ in self.loading:
             self.refused.setdefault(name, '%s %s' % (self.loading[-1][0], why))
+        if why == SYSTEM:
+            raise Stopped
 
     def look(self, what):
         if self.looks and not self.is_deaf:
@@ -188,16 +218,20 @@ class Trial(Effects):
         kinds = importlib.machinery
         for kind in kinds.SourceFileLoader, kinds.SourcelessFileLoader, kinds.ExtensionFileLoader:
             for step in 'create_module', 'exec_module':
-                setattr(kind, step, self.watched_step(getattr(kind, step)))
+                setattr(kind, step, self.watched_step(getattr(kind, step), step))
 
-    def watched_step(self, original):
+    def watched_step(self, original, which):
         def step(loader, subject):
             name = getattr(subject, 'name', None) or subject.__spec__.name
+            is_last = which == 'exec_module'
+            # Of a module that is no extension, nothing is run when it is made.
+            self.is_idle = not is_last and not isinstance(loader, importlib.machinery.ExtensionFileLoader)
             self.enter(name, loader.path)
             try:
                 made = original(loader, subject)
             finally:
-                self.leave()
+                self.leave(is_last)
+                self.is_idle = False
             if name in self.refused:
                 # So that those that import it later are refused, too.
                 raise ImportError(self.refused[name])
@@ -229,6 +263,8 @@ class Trial(Effects):
                 self.watch_dates(module)
             elif name == 'ssl' and hasattr(module, 'SSLContext'):
                 self.watch_contexts(module.SSLContext)
+            if self.outside is not None:
+                self.outside.note(name)
 
     def watch_generators(self, module):
         own = [name for name, value in vars(module).items() if getattr(value, '__self__', None) is module._inst]
@@ -323,7 +359,9 @@ class Trial(Effects):
         if event == 'open':
             path, _, flags = given
             if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC):
-                self.refuse(SYSTEM)
+                # But for bytecode.
+                if not is_importing(frame_of(1)):
+                    self.refuse(SYSTEM)
             elif not is_importing(frame_of(1)) or not os.fsdecode(path).endswith(SUFFIXES):
                 self.read(path)
         elif event in ('os.listdir', 'os.scandir'):

@@ -19,6 +19,7 @@ import fcgi2cgi_immortal as immortal
 import fcgi2cgi_libc as libc
 import fcgi2cgi_loading as loading
 import fcgi2cgi_look as look
+import fcgi2cgi_outside as outside
 import fcgi2cgi_pages as pages
 import fcgi2cgi_prepared as prepared
 import fcgi2cgi_search as search
@@ -28,7 +29,8 @@ import fcgi2cgi_view as view
 import fcgi2cgi_watch as watch
 sys.dont_write_bytecode = _writes
 del sys.path[0]
-for own in effects, ending, forked, immortal, libc, loading, look, pages, prepared, search, standby, trial, view, watch:
+for own in (effects, ending, forked, immortal, libc, loading, look, outside, pages, prepared, search, standby, trial, view,
+            watch):
     del sys.modules[own.__name__]
 
 import select

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { chmod, mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { promisify } from 'node:util';
@@ -105,6 +105,84 @@ describe('A Python module', { timeout: 300_000 }, () => {
       if (name in own) assert.equal(values.size, runs.length, name);
       else assert.deepEqual([...values], [withoutAddress(expected.get(name))], name);
     }
+  });
+
+  it('that changes something outside itself is not there for requests that do not import it', async () => {
+    const others = `import decimal, gc, json, locale, logging, m_lazy, mimetypes, socket, warnings`;
+    const changing = {
+      m_adds: 'import m_lazy; m_lazy.ADDED = 2',
+      m_class: 'import json; json.JSONEncoder.default = lambda *_: 0',
+      m_end: 'import atexit, sys; atexit.register(print, "end", file=sys.stderr)',
+      m_filter: 'import warnings; warnings.simplefilter("error")',
+      m_function: 'import json; json.dumps = lambda value: 0',
+      m_hook: 'import sys; sys.excepthook = lambda *_: 0',
+      m_limit: 'import sys; sys.setrecursionlimit(5000)',
+      m_locale: 'import locale; locale.setlocale(locale.LC_ALL, "C.UTF-8")',
+      m_logger: 'import logging; logging.getLogger("others").setLevel("ERROR")',
+      m_module: 'import sys, types; sys.modules["another"] = types.ModuleType("another")',
+      m_path: 'import sys; sys.path.append("/nowhere")',
+      m_precision: 'import decimal; decimal.getcontext().prec = 5',
+      m_table: 'import mimetypes; mimetypes.suffix_map[".a"] = ".b"',
+      m_timeout: 'import socket; socket.setdefaulttimeout(5)',
+      m_unused: 'import gc; gc.disable()',
+    };
+    const ahead = {
+      m_asks: 'import m_lazy; VALUE = m_lazy.MADE',
+      m_base: 'import abc\nclass Base(abc.ABC): parts = []\nclass Part(Base): pass',
+      m_lazy: `def __getattr__(name):
+    if name != 'MADE': raise AttributeError(name)
+    globals()[name] = [1]
+    return globals()[name]`,
+      m_own: `import logging, re, warnings; PATTERN = re.compile("a+b"); logging.getLogger(__name__).setLevel("ERROR")
+warnings.filterwarnings("ignore", "m_own is old"); VALUE = 1; import m_base`,
+    };
+    const names = Object.keys({ ...ahead, ...changing });
+    const invocation = await makeScript(
+      script(`import os
+if os.environ['QUERY_STRING'] == 'a':
+    import ${names.join(', ')}
+${others}
+print(decimal.getcontext().prec, gc.isenabled(), hasattr(m_lazy, 'ADDED'), json.JSONEncoder().encode([1]), json.dumps([1]),
+      '.a' in mimetypes.suffix_map, locale.setlocale(locale.LC_ALL), logging.getLogger('others').level, 'another' in sys.modules,
+      sys.excepthook is sys.__excepthook__, sys.getrecursionlimit(), '/nowhere' in sys.path, socket.getdefaulttimeout(),
+      [kind for kind, message, *_ in warnings.filters if not message][0], json.JSONEncoder.default.__name__, file=sys.stderr)`),
+      { ...changing, ...ahead },
+    );
+    const asking = (query: string): Invocation => ({
+      ...invocation,
+      variables: new Map([...invocation.variables, ['QUERY_STRING', query]]),
+    });
+    const warm = new Warm();
+    await warm.warmUp(asking('a'));
+    for (const query of ['a', 'b']) {
+      const expected = await runBy(spawned, asking(query));
+      const { stdout, stderr, isWarm } = await warm.run(asking(query));
+      assert.deepEqual([printed(stdout).ahead, stderr, isWarm], [Object.keys(ahead), expected.stderr, true]);
+    }
+  });
+
+  it('does at each request once what is to be seen elsewhere, and never when it is tried', async () => {
+    const line = (letter: string): string =>
+      `open(os.path.dirname(__file__) + "/../log", "a").write("${letter}")`;
+    const acting = {
+      m_catches: `import os\ntry: ${line('c')}\nexcept: pass`,
+      m_runs: `import os; VALUE = os.system("echo r >> " + os.path.dirname(__file__) + "/../log")`,
+      m_writes: `import os; VALUE = ${line('w')}`,
+    };
+    const invocation = await makeScript(
+      script(`import ${Object.keys(acting).join(', ')}, os\n${line('s')}`),
+      acting,
+    );
+    const warm = new Warm();
+    await warm.warmUp(invocation);
+    assert.deepEqual(printed((await warm.run(invocation)).stdout).ahead, []);
+    const log = await readFile(join(dirname(invocation.directory), 'log'), 'utf8');
+    const times = (letter: string): number => log.split(letter).length;
+    assert.deepEqual(
+      ['c', 'r', 'w'].map(times),
+      Array.from({ length: 3 }, () => times('s')),
+      log,
+    );
   });
 
   it('that lies beside the script is not loaded ahead: it is the script’s own, and may read what nobody looks at', async () => {
