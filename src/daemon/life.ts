@@ -59,6 +59,7 @@ class Life {
   /** Ends the time of `--drain-delay`, while it runs. */
   #drainDelay: AbortController | undefined;
   #onReplaced: (next: NextProcess) => void = ignore;
+  #onOrderToStop: () => void = ignore;
 
   constructor(configuration: Configuration, options: LifeOptions) {
     this.#options = options;
@@ -88,6 +89,7 @@ class Life {
         previous?.stop();
       } else this.#drainDelay.abort();
     });
+    this.#onOrderToStop = stop.order;
     const told = stop.received.then((signal) => {
       this.#stopping.abort(new BridgeError('ERR_UPGRADE', `${signal} came first`));
       return signal;
@@ -126,9 +128,8 @@ class Life {
     const { onListening, received, previous } = this.#options;
     const { log, accessLog } = this.#logs;
     const descriptors = keepFromPrograms();
-    if (descriptors.length > 0) {
+    if (descriptors.length > 0)
       log.warn({ descriptors }, 'programs inherit what the daemon was started with: koffi is not installed');
-    }
     this.#configuration = this.#here(this.#configuration);
     const { pidFile, chdir } = this.#configuration;
     const left = received?.pidFile?.path === pidFile ? received?.pidFile : undefined;
@@ -203,7 +204,7 @@ class Life {
       logs: this.#logs,
       env: this.#notifier.environment,
       signal: this.#stopping.signal,
-      orders: { onReopen: this.#reopenLogs, onStop: () => void process.kill(process.pid, 'SIGTERM') },
+      orders: { onReopen: this.#reopenLogs, onStop: this.#onOrderToStop },
       onReplaced: (next) => {
         this.#next = next;
         this.#notifier.replacedBy(next.pid ?? 0);

@@ -100,6 +100,23 @@ describe('An upgrade', { timeout: 300_000 }, () => {
     requester.close();
   });
 
+  it('leaves the process before its grace where Ctrl-C reaches both of them', async () => {
+    const line = await fifo();
+    await daemon.start(['script', fixture('cgi/waits-for-line.sh'), line, '--listen', socket]);
+    const requester = connect(socket);
+    const running = requester.send(Object.entries(GET), { bodyBytes: 0 });
+    running.stdin.end();
+    await answered(running, /\d+ /);
+    const old = await daemon.upgraded();
+    for (const pid of [old, await daemon.pid()]) process.kill(pid, 'SIGINT');
+    await until(async () => (await readFile(daemon.log, 'utf8')).split('info stopping').length === 3);
+    await writeFile(line, 'to its end\n');
+    await answered(running, /to its end\n/);
+    await running.ended;
+    requester.close();
+    await vanished(old);
+  });
+
   it('to a configuration with mistakes, or to a program that is broken or gone, leaves the old one serving', async () => {
     const file = `${directory}/sites.toml`;
     const good = `[site.a]\nkind = "script"\nfile = "${fixture('cgi/prints-query.sh')}"\nlisten = "${socket}"\n`;

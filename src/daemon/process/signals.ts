@@ -2,27 +2,36 @@
 
 /**
  * Resolves with the first of `signals`, SIGTERM or SIGINT; from then on a further one calls `again`. `dispose` gives the signals back
- * their default meaning.
+ * their default meaning. `order` is SIGTERM in the words of another process: since Ctrl-C reaches both, an order after a
+ * signal, or a signal after an order, is no further one.
  */
 export function stopSignal(
   again: (signal: NodeJS.Signals) => void,
   signals: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGINT'],
 ): {
   readonly received: Promise<NodeJS.Signals>;
+  readonly order: () => void;
   dispose(): void;
 } {
-  let onSignal: (signal: NodeJS.Signals) => void = () => undefined;
-  const received = new Promise<NodeJS.Signals>((resolve) => {
-    let stopping = false;
-    onSignal = (signal) => {
-      if (stopping) again(signal);
-      stopping = true;
+  let resolve: (signal: NodeJS.Signals) => void = () => undefined;
+  const received = new Promise<NodeJS.Signals>((settle) => {
+    resolve = settle;
+  });
+  const heard = (): ((signal: NodeJS.Signals) => void) => {
+    let isFurther = false;
+    return (signal) => {
+      if (isFurther) again(signal);
+      isFurther = true;
       resolve(signal);
     };
-    for (const signal of signals) process.on(signal, onSignal);
-  });
+  };
+  const [onSignal, onOrder] = [heard(), heard()];
+  for (const signal of signals) process.on(signal, onSignal);
   return {
     received,
+    order: () => {
+      onOrder('SIGTERM');
+    },
     dispose: () => {
       for (const signal of signals) process.off(signal, onSignal);
     },

@@ -30,6 +30,27 @@ describe('The signal to stop', () => {
     });
   }
 
+  for (const isOrderFirst of [false, true]) {
+    it(`and an order to stop are one, and two of each are two: ${isOrderFirst ? 'order' : 'signal'} first`, async () => {
+      let again = 0;
+      const stop = stopSignal(() => (again += 1));
+      const signal = (): unknown => process.emit('SIGINT', 'SIGINT');
+      const [one, other] = isOrderFirst ? [stop.order, signal] : [signal, stop.order];
+      try {
+        one();
+        assert.equal(await stop.received, isOrderFirst ? 'SIGTERM' : 'SIGINT');
+        other();
+        assert.equal(again, 0);
+        one();
+        assert.equal(again, 1);
+        other();
+        assert.equal(again, 2);
+      } finally {
+        stop.dispose();
+      }
+    });
+  }
+
   it('has its default meaning again in the end', () => {
     const before = process.listenerCount('SIGTERM') + process.listenerCount('SIGINT');
     const stop = stopSignal(() => undefined);
