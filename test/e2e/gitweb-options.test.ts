@@ -237,6 +237,17 @@ for (const [kind, command] of Object.entries(kinds)) {
       assert.match(stdout, /^Content-Type: text\/plain/im);
     });
 
+    it('does not choose by X-Forwarded-Host where links lead', async () => {
+      const forwarded = { HTTP_X_FORWARDED_HOST: 'evil.example.org' };
+      for (const query of ['a=opml', 'p=one.git;a=rss']) {
+        for (let count = 0; count < 3; count++) {
+          const { stdout } = await get(served, '/', query, forwarded);
+          assert.match(stdout, /http:\/\/git\.example\.org\//, query);
+          assert.doesNotMatch(stdout, /evil/, query);
+        }
+      }
+    });
+
     it('may ask for merges as gitweb’s own links do, and for files and texts that begin with a dash', async () => {
       for (const [path, query, expected] of [
         ['/', 'p=one.git;a=commitdiff;h=main;hp=--cc', /compact|combined/],
