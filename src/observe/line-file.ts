@@ -1,8 +1,9 @@
 /** A file that lines are appended to, each written when the call returns, so that a crash loses none. */
 
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, writeSync } from 'node:fs';
 
 import { BridgeError, reasonOf, systemCodeOf } from '../base/errors.js';
+import { loadLibC } from '../posix/libc.js';
 
 const STANDARD_ERROR = 2;
 /** For standard error that somebody has made non-blocking, and whose reader is slow. */
@@ -52,13 +53,19 @@ export class LineFile {
     this.moveTo(this.#path);
   }
 
-  /** Goes on in another file. @throws BridgeError `ERR_LOG_FILE`; lines then go on to where they went before. */
+  /**
+   * Goes on in another file, and standard error with it where that is the same file, as of a process in the background.
+   *
+   * @throws BridgeError `ERR_LOG_FILE`; lines then go on to where they went before.
+   */
   moveTo(path: string | undefined): void {
     const old = this.#descriptor;
     this.#descriptor = this.#open(path);
     this.#path = path;
     this.#isTorn = false;
-    if (old !== STANDARD_ERROR) closeSync(old);
+    if (old === STANDARD_ERROR) return;
+    if (isSameFile(old, STANDARD_ERROR)) moveStandardError(this.#descriptor);
+    closeSync(old);
   }
 
   /** Lets go of the file; nothing may be written any more. */
@@ -74,6 +81,17 @@ export class LineFile {
       throw new BridgeError('ERR_LOG_FILE', `${this.#option} ${path} can't be opened: ${reasonOf(error)}`);
     }
   }
+}
+
+function isSameFile(one: number, other: number): boolean {
+  const [a, b] = [fstatSync(one), fstatSync(other)];
+  return a.dev === b.dev && a.ino === b.ino;
+}
+
+/** Without koffi it stays where it is. */
+function moveStandardError(descriptor: number): void {
+  const loaded = loadLibC();
+  if (loaded.kind === 'loaded') loaded.libc.dup2(descriptor, STANDARD_ERROR);
 }
 
 function writeSome(descriptor: number, bytes: Buffer): number {

@@ -16,6 +16,7 @@ export type Call<Args extends unknown[]> = (...args: Args) => number;
 export interface LibC {
   readonly pipe2: Call<[descriptors: Memory, flags: number]>;
   readonly read: Call<[descriptor: number, bytes: Memory, length: number]>;
+  readonly dup2: Call<[descriptor: number, as: number]>;
   readonly fcntl: Call<[descriptor: number, command: number, type: 'int', argument: number]>;
   readonly kill: Call<[pid: number, signal: number]>;
   readonly setpriority: Call<[which: number, who: number, niceness: number]>;
@@ -108,6 +109,7 @@ function bind(koffi: Koffi): LibC {
   return {
     pipe2: call('int pipe2(void *, int)'),
     read: call('long read(int, void *, size_t)'),
+    dup2: call('int dup2(int, int)'),
     fcntl: call('int fcntl(int, int, ...)'),
     kill: call('int kill(int, int)'),
     setpriority: call('int setpriority(int, unsigned int, int)'),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readlinkSync } from 'node:fs';
 import { mkdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -13,7 +13,7 @@ import { Upgradable } from '../helpers/upgrade.js';
 
 describe('The log file', () => {
   for (const signal of ['SIGHUP', 'SIGUSR1'] as const) {
-    it(`is opened anew at ${signal}, and the daemon goes on`, async () => {
+    it(`is opened anew at ${signal}, as standard error too, and the daemon goes on`, async () => {
       const directory = await temporaryDirectory();
       const [log, pidFile] = [join(directory, 'log'), join(directory, 'pid')];
       const options = [
@@ -32,6 +32,7 @@ describe('The log file', () => {
         await rename(log, `${log}.1`);
         process.kill(pid, signal);
         await until(async () => (await readFile(log, 'utf8').catch(() => '')).includes('log opened again'));
+        if (process.platform === 'linux') assert.equal(readlinkSync(`/proc/${String(pid)}/fd/2`), log);
       } finally {
         process.kill(pid, 'SIGTERM');
         await vanished(pid);
