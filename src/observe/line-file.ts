@@ -1,6 +1,6 @@
 /** A file that lines are appended to, each written when the call returns, so that a crash loses none. */
 
-import { closeSync, fstatSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 
 import { BridgeError, reasonOf, systemCodeOf } from '../base/errors.js';
 import { loadLibC } from '../posix/libc.js';
@@ -15,13 +15,14 @@ export class LineFile {
   readonly #option: string;
   #path: string | undefined;
   #descriptor: number;
-  #isTorn = false;
+  #isTorn: boolean;
 
   /** Opens the file that `option` names. @throws BridgeError `ERR_LOG_FILE` */
   constructor(option: string, path: string | undefined) {
     this.#option = option;
     this.#path = path;
     this.#descriptor = this.#open(path);
+    this.#isTorn = path !== undefined && isTorn(path, this.#descriptor);
   }
 
   /**
@@ -62,7 +63,7 @@ export class LineFile {
     const old = this.#descriptor;
     this.#descriptor = this.#open(path);
     this.#path = path;
-    this.#isTorn = false;
+    this.#isTorn = path !== undefined && isTorn(path, this.#descriptor);
     if (old === STANDARD_ERROR) return;
     if (isSameFile(old, STANDARD_ERROR)) moveStandardError(this.#descriptor);
     closeSync(old);
@@ -81,6 +82,22 @@ export class LineFile {
       throw new BridgeError('ERR_LOG_FILE', `${this.#option} ${path} can't be opened: ${reasonOf(error)}`);
     }
   }
+}
+
+/** Whether the file ends within a line: a disk that was full has cut it off. */
+function isTorn(path: string, descriptor: number): boolean {
+  const file = fstatSync(descriptor);
+  if (!file.isFile() || file.size === 0) return false;
+  const last = Buffer.alloc(1);
+  try {
+    // Its own descriptor can only be written to.
+    const reader = openSync(path, 'r');
+    readSync(reader, last, 0, 1, file.size - 1);
+    closeSync(reader);
+  } catch {
+    return false;
+  }
+  return last.toString() !== '\n';
 }
 
 function isSameFile(one: number, other: number): boolean {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { appendFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { beforeEach, describe, it } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -73,6 +73,18 @@ describe('A file of lines', () => {
     assert.ok(text().startsWith('xxx\nwhole\nand the next\nxxx'));
     assert.equal(text(`${path}.new`), 'begins here\n');
     await rm(path);
+  });
+
+  it('goes on in a line of its own where the file ends within one, at the start and when it is reopened', async () => {
+    await writeFile(path, 'cut o');
+    const lines = new LineFile('--log-file', path);
+    lines.write('whole');
+    await appendFile(path, 'and cu');
+    lines.reopen();
+    lines.write('next');
+    lines.reopen();
+    lines.write('last');
+    assert.equal(text(), 'cut o\nwhole\nand cu\nnext\nlast\n');
   });
 
   it('that nothing can be written to takes no memory for what is lost', () => {
