@@ -3,7 +3,7 @@
 import type { ResultWord } from '../base/results.js';
 import { reasonOf } from '../base/errors.js';
 import { quoted, visible } from './escape.js';
-import { LineFile } from './line-file.js';
+import { LineFile, lossOf } from './line-file.js';
 
 export interface AccessLogOptions {
   readonly file: string;
@@ -50,7 +50,7 @@ export interface OpenAccessLog extends AccessLog {
 
 /**
  * Opens the access log, or none for the time being; each line is written before the call returns. `onLost` is told why, when
- * the first line can't be, and again after one that could.
+ * the first line can't be, and how many were lost, when one can be again.
  *
  * @throws BridgeError `ERR_LOG_FILE`
  */
@@ -58,15 +58,22 @@ export function openAccessLog(
   options: AccessLogOptions | null,
   onLost: (why: string) => void = () => undefined,
 ): OpenAccessLog {
-  let isLosing = false;
+  let lost = 0;
+  let why: unknown;
   let lines = options === null ? undefined : open(options);
   let lineOf = formOf(options);
   const log = {
     isOpen: options !== null,
     write: (access: Access) => {
       const error = lines?.write(lineOf(new Date().toISOString(), access));
-      if (error !== undefined && !isLosing) onLost(`--access-log loses lines: ${reasonOf(error)}`);
-      isLosing = error !== undefined;
+      if (error === undefined) {
+        if (lost > 0) onLost(`--access-log: ${lossOf(lost, why)}`);
+        lost = 0;
+        return;
+      }
+      if (lost === 0) onLost(`--access-log loses lines: ${reasonOf(error)}`);
+      lost += 1;
+      why = error;
     },
     reopen: (others?: AccessLogOptions | null) => {
       if (others === undefined) {

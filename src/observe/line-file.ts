@@ -84,6 +84,11 @@ export class LineFile {
   }
 }
 
+/** What a log says, once lines can be written again, of those that could not be. */
+export function lossOf(lines: number, why: unknown): string {
+  return `${String(lines)} ${lines === 1 ? 'line was' : 'lines were'} lost: ${reasonOf(why)}`;
+}
+
 /** Whether the file ends within a line: a disk that was full has cut it off. */
 function isTorn(path: string, descriptor: number): boolean {
   const file = fstatSync(descriptor);

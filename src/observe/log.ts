@@ -6,7 +6,7 @@
 import { type Logger, pino } from 'pino';
 
 import { visible, withoutFields } from './escape.js';
-import { LineFile } from './line-file.js';
+import { LineFile, lossOf } from './line-file.js';
 
 /** From what is always said to what is said least often. */
 const LEVELS = ['error', 'warn', 'info', 'debug'] as const;
@@ -45,7 +45,8 @@ export interface OpenLog extends Log {
 }
 
 /**
- * Opens the log; every event is written before the call returns, so that a crash loses none.
+ * Opens the log; every event is written before the call returns, so that a crash loses none. Where a full disk has lost
+ * some, the next that is written comes after a line that says how many.
  *
  * @throws BridgeError `ERR_LOG_FILE`
  */
@@ -53,13 +54,24 @@ export function openLog(options: LogOptions): OpenLog {
   const lines = new LineFile('--log-file', options.file);
   let { level: least, format } = options;
   let logger: Logger | undefined;
+  let lost = 0;
+  let why: unknown;
+  const append = (line: string): void => {
+    why = lines.write(line);
+    lost = why === undefined ? 0 : lost + 1;
+  };
+  const say = (level: LogLevel, fields: Fields, message: string): void => {
+    if (format === 'json') (logger ??= loggerTo(append))[level](fields, message);
+    else append(textLine(level, fields, message));
+  };
   const hears = (level: LogLevel): boolean => LEVELS.indexOf(level) <= LEVELS.indexOf(least);
   const at =
     (level: LogLevel): Log[LogLevel] =>
     (fields, message) => {
       if (!hears(level)) return;
-      if (format === 'json') (logger ??= loggerTo(lines))[level](fields, message);
-      else lines.write(textLine(level, fields, message));
+      if (lost > 0) say('error', { code: 'ERR_LOG_FILE', count: lost }, lossOf(lost, why));
+      // Else this event was lost with them.
+      if (lost === 0) say(level, fields, message);
     };
   return {
     error: at('error'),
@@ -78,7 +90,7 @@ export function openLog(options: LogOptions): OpenLog {
   };
 }
 
-function loggerTo(lines: LineFile): Logger {
+function loggerTo(append: (line: string) => void): Logger {
   return pino(
     {
       level: 'debug',
@@ -88,7 +100,7 @@ function loggerTo(lines: LineFile): Logger {
     },
     {
       write: (json) => {
-        lines.write(visible(json.trimEnd()));
+        append(visible(json.trimEnd()));
       },
     },
   );

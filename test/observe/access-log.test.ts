@@ -150,7 +150,7 @@ describe('The access log', () => {
     assert.match(readFileSync(file, 'utf8'), /^[^\n]* aborted -\n$/);
   });
 
-  it('that can’t be written says so once, and again after it could', () => {
+  it('that can’t be written says so once, how many were lost when it can, and again after that', () => {
     const lost: string[] = [];
     const log = openAccessLog({ file: '/dev/full', format: 'text' }, (why) => lost.push(why));
     for (const access of [answered, unknown]) log.write(access);
@@ -158,8 +158,9 @@ describe('The access log', () => {
     log.write(answered);
     log.reopen({ file: '/dev/full', format: 'text' });
     log.write(answered);
-    assert.equal(lost.length, 2);
+    assert.equal(lost.length, 3);
     assert.match(lost[0] ?? '', /^--access-log loses lines: ENOSPC: /);
+    assert.match(lost[1] ?? '', /^--access-log: 2 lines were lost: ENOSPC: /);
     assert.equal(lines().length, 1);
   });
 

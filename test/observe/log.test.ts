@@ -123,6 +123,17 @@ describe('The log', () => {
   });
 
   for (const format of ['text', 'json'] as const) {
+    it(`as ${format} says how many lines could not be written, when one can be again`, () => {
+      const log = openLog({ level: 'info', format, file: '/dev/full' });
+      for (const each of ['one', 'two', 'three']) log.info({}, each);
+      log.reopen({ level: 'info', format, file });
+      log.info({}, 'four');
+      log.info({}, 'five');
+      const [loss = '', four = '', five = ''] = assertLines(3);
+      assert.match(loss, /error.*\b3 lines were lost: ENOSPC: no space left on device/);
+      assert.ok([loss.includes('ERR_LOG_FILE'), four.includes('four'), five.includes('five')].every(Boolean));
+    });
+
     it(`as ${format} can’t be made to have a line of its own by a URI, a message or standard error`, () => {
       const log = open(format);
       for (const octets of treacherous) {
