@@ -4,6 +4,7 @@ import {
   accessSync,
   closeSync,
   constants,
+  type Dir,
   type Dirent,
   fstatSync,
   lstatSync,
@@ -146,22 +147,55 @@ export function* linkAt(path: ByteString): LookUp<ByteString | undefined> {
 const MAX_DIRECTORY_BYTES = 65_536;
 const ENTRIES_AT_ONCE = 1_000;
 
-/** What is in a directory, of which `stats` are; undefined where it can't be read. */
-export function entriesAt(path: ByteString, stats: Stats): LookUp<readonly Dirent<Buffer>[] | undefined> {
+/** What of one directory is kept at most, by the pieces. */
+export const MAX_ENTRIES = 250_000;
+
+/** Anything but a plain file: it may lead further. */
+export function isNoFile(entry: Dirent<Buffer>): boolean {
+  return !entry.isFile();
+}
+
+/**
+ * What is in a directory, of which `stats` are, and is to be kept; not all of it where that is more than `MAX_ENTRIES`.
+ * Undefined where it can't be read.
+ */
+export function* entriesAt(
+  path: ByteString,
+  stats: Stats,
+  isKept: (entry: Dirent<Buffer>) => boolean = () => true,
+): LookUp<readonly Dirent<Buffer>[] | undefined> {
   const bytes = toBuffer(path);
   const isSmall = stats.size <= MAX_DIRECTORY_BYTES;
-  return step<readonly Dirent<Buffer>[]>({
+  // Its types know of no names that are bytes.
+  const encoding = 'buffer' as BufferEncoding;
+  const opened = yield* step<readonly Dirent<Buffer>[] | Dir>({
     ...(isSmall && { now: () => readdirSync(bytes, { withFileTypes: true, encoding: 'buffer' }) }),
-    later: async () => {
-      // Its types know of no names that are bytes.
-      const encoding = 'buffer' as BufferEncoding;
-      const entries: Dirent<Buffer>[] = [];
-      for await (const entry of await opendir(bytes, { encoding, bufferSize: ENTRIES_AT_ONCE })) {
-        entries.push(entry as unknown as Dirent<Buffer>);
-      }
-      return entries;
-    },
+    later: () => opendir(bytes, { encoding, bufferSize: ENTRIES_AT_ONCE }),
   });
+  if (opened === undefined || !('close' in opened)) return opened?.filter(isKept);
+  const kept: Dirent<Buffer>[] = [];
+  try {
+    // Others get the thread in between, and nobody reads on when nobody waits any more.
+    for (let isMore = true; isMore;) {
+      const piece = yield* step({ later: () => nextEntries(opened) });
+      if (piece === undefined) return undefined;
+      kept.push(...piece.filter(isKept));
+      isMore = piece.length === ENTRIES_AT_ONCE && kept.length <= MAX_ENTRIES;
+    }
+  } finally {
+    opened.close().catch(() => undefined);
+  }
+  return kept;
+}
+
+async function nextEntries(directory: Dir): Promise<readonly Dirent<Buffer>[]> {
+  const entries: Dirent<Buffer>[] = [];
+  while (entries.length < ENTRIES_AT_ONCE) {
+    const entry = await directory.read();
+    if (entry === null) break;
+    entries.push(entry as unknown as Dirent<Buffer>);
+  }
+  return entries;
 }
 
 /** What of a file in a repository is read at most: what such files say is one path, or a few lines. */

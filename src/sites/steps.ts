@@ -156,21 +156,26 @@ async function take<T>(
   signal?: WaitSignal,
 ): Promise<T> {
   const answers = { turns: within, seen: new Map() };
-  let at = goOn(lookUp, undefined, answers);
-  while (at.done !== true) {
-    signal?.throwIfAborted();
-    const { now, later } = at.value;
-    let answer: unknown;
-    try {
-      if (now !== undefined && within?.areQuick === true) {
-        if (within.isOver) await within.wait();
-        answer = within.take(now);
-      } else answer = await threads.run(later, signal);
-    } catch (error) {
-      if (signal?.aborted === true) throw error;
-      unreachable(error);
+  try {
+    let at = goOn(lookUp, undefined, answers);
+    while (at.done !== true) {
+      signal?.throwIfAborted();
+      const { now, later } = at.value;
+      let answer: unknown;
+      try {
+        if (now !== undefined && within?.areQuick === true) {
+          if (within.isOver) await within.wait();
+          answer = within.take(now);
+        } else answer = await threads.run(later, signal);
+      } catch (error) {
+        if (signal?.aborted === true) throw error;
+        unreachable(error);
+      }
+      at = goOn(lookUp, answer, answers);
     }
-    at = goOn(lookUp, answer, answers);
+    return at.value;
+  } finally {
+    // It may have a directory open.
+    lookUp.return(undefined as T);
   }
-  return at.value;
 }

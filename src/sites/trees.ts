@@ -2,16 +2,8 @@
 
 import { type ByteString, fromBuffer, toText } from '../base/bytes.js';
 import { contains } from './contain.js';
-import { entriesAt, type LookUp, lstatAt, realPathAt } from './look-up.js';
+import { entriesAt, isNoFile, type LookUp, lstatAt, MAX_ENTRIES, realPathAt } from './look-up.js';
 import { whyUnread } from './refusal-reason.js';
-
-/** What a directory had in it when it was read, and had to have nothing else in. */
-interface Known {
-  readonly ctimeMs: number;
-  readonly ino: number;
-  readonly dev: number;
-  readonly directories: readonly ByteString[];
-}
 
 /** What a directory has in it, as far as it may lead further. */
 interface Found {
@@ -19,7 +11,14 @@ interface Found {
   readonly links: readonly ByteString[];
 }
 
-/** Each takes some hundred bytes. */
+/** The same as of when it was read. */
+interface Known extends Found {
+  readonly ctimeMs: number;
+  readonly ino: number;
+  readonly dev: number;
+}
+
+/** Each takes some hundred bytes, and the names in it. */
 const MAX_KNOWN = 50_000;
 
 /** A directory that has changed a moment ago may change again, and say the same time of it. */
@@ -41,8 +40,8 @@ const VALID_MS_EACH = 0.06;
 const NOTHING: readonly ByteString[] = [];
 
 /**
- * Remembers directories without links that have not changed since (their ctime, which nobody can set): to look again is
- * a question for each directory, and none for the files in them.
+ * Remembers directories that have not changed since (their ctime, which nobody can set): to look again is a question for
+ * each directory and each link, and none for the files.
  */
 export class Trees {
   readonly #root: ByteString;
@@ -98,28 +97,30 @@ export class Trees {
     if (stats?.isDirectory() !== true) return { directories: NOTHING, links: NOTHING };
     const { ctimeMs, ino, dev } = stats;
     const known = this.#known.get(directory);
-    if (known?.ctimeMs === ctimeMs && known.ino === ino && known.dev === dev) {
-      return { directories: known.directories, links: NOTHING };
-    }
-    const entries = yield* entriesAt(directory, stats);
+    if (known?.ctimeMs === ctimeMs && known.ino === ino && known.dev === dev) return known;
+    const entries = yield* entriesAt(directory, stats, isNoFile);
     // A lack of descriptors, say: what runs later may lack none.
     if (entries === undefined) return yield* whyUnread(directory, 'can’t be read');
+    if (entries.length > MAX_ENTRIES)
+      return `${shown(directory)} has more than ${String(MAX_ENTRIES)} entries that are no files`;
     const directories: ByteString[] = [];
     const links: ByteString[] = [];
     for (const entry of entries) {
-      if (entry.isFile()) continue;
       const name = fromBuffer(entry.name);
       if (entry.isDirectory()) directories.push(name);
       else if (entry.isSymbolicLink()) links.push(name);
       // A socket can’t be opened.
       else if (!entry.isSocket()) return `${shown(`${directory}/${name}`)} is a named pipe or a device`;
     }
-    if (links.length === 0 && Date.now() - ctimeMs > UNSETTLED_MS) {
+    const found = {
+      directories: directories.length === 0 ? NOTHING : directories,
+      links: links.length === 0 ? NOTHING : links,
+    };
+    if (links.length <= MAX_LINKS && Date.now() - ctimeMs > UNSETTLED_MS) {
       if (this.#known.size >= MAX_KNOWN) this.#known.clear();
-      const kept = directories.length === 0 ? NOTHING : directories;
-      this.#known.set(directory, { ctimeMs, ino, dev, directories: kept });
+      this.#known.set(directory, { ctimeMs, ino, dev, ...found });
     }
-    return { directories, links };
+    return found;
   }
 }
 

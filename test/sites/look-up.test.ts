@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import fs, { type Dirent } from 'node:fs';
+import fs, { type Dir, type Dirent } from 'node:fs';
 import { link, rm } from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { before, describe, it } from 'node:test';
@@ -9,6 +9,7 @@ import { fromText } from '../../src/base/bytes.js';
 import { realPath } from '../../src/sites/contain.js';
 import {
   entriesAt as entriesOf,
+  isNoFile,
   linkAt,
   type LookUp,
   lstatAt,
@@ -160,6 +161,29 @@ describe('A look-up', () => {
     assert.ok(stats !== undefined);
     const step = entriesOf(`${root}/many`, stats).next();
     assert.ok(step.done !== true && step.value.now === undefined);
+  });
+
+  it('keeps of a directory what it is asked for, and has it open only as long as somebody waits', async () => {
+    await makeTree(root, {
+      'kinds/file': empty,
+      'kinds/directory/file': empty,
+      'kinds/link': { link: 'file' },
+    });
+    function* besidesFiles(path: string): LookUp<readonly string[]> {
+      const stats = yield* lstatAt(path);
+      const entries = (stats && (yield* entriesOf(path, stats, isNoFile))) ?? [];
+      return entries.map(({ name }) => name.toString()).sort();
+    }
+    assert.deepEqual(await look(besidesFiles, 'kinds'), ['directory', 'link']);
+    const asked = entriesAt(`${root}/kinds`);
+    const first = asked.next();
+    assert.ok(first.done !== true);
+    const second = asked.next(await first.value.later());
+    assert.ok(second.done !== true);
+    const directory = (await second.value.later()) as Dir;
+    assert.equal(asked.next(directory).done, false);
+    asked.return(undefined);
+    await assert.rejects(async () => directory.read(), { code: 'ERR_DIR_CLOSED' });
   });
 
   it('finds what a link says, and whether a directory may be gone through', async () => {

@@ -102,14 +102,23 @@ describe('Steps', () => {
     assert.match(taken.join(' '), /^seen seen seen (?:\| )+seen$/);
   });
 
-  it('are taken no more when nobody waits for what they come to', async () => {
-    for (const takeSteps of [await take(), later]) {
+  it('are taken no more when nobody waits for what they come to, and what they have open is closed', async () => {
+    let closed = 0;
+    function* closing(lookUp: LookUp<number>): LookUp<number> {
+      try {
+        return yield* lookUp;
+      } finally {
+        closed += 1;
+      }
+    }
+    for (const [index, takeSteps] of [await take(), later].entries()) {
       const leaving = new AbortController();
       const taken: string[] = [];
-      const asked = takeSteps(steps(taken, 1_000, 3), leaving.signal);
+      const asked = takeSteps(closing(steps(taken, 1_000, 3)), leaving.signal);
       await turn();
       leaving.abort(new Error('nobody waits'));
       await assert.rejects(asked, { message: 'nobody waits' });
+      assert.equal(closed, index + 1);
       const count = taken.length;
       assert.ok(count < 1_000);
       await turn();

@@ -49,12 +49,14 @@ function settled(t: { after: (done: () => void) => void }): void {
 }
 
 describe('A tree', () => {
-  it('is asked about once for each directory, once all of it was read and has been left alone', async (t) => {
-    assert.equal(await steps(), 8);
-    assert.equal(await steps(), 8, 'made a moment ago');
+  it('is asked about once for each directory and link, once all of it was read and has been left alone', async (t) => {
+    await makeTree(root, { 'in/a/b/link': { link: '../d/file' } });
+    const [whole, again] = [4 * 3 + 2, 4 + 2];
+    assert.equal(await steps(), whole);
+    assert.equal(await steps(), whole, 'made a moment ago');
     settled(t);
-    assert.equal(await steps(), 8);
-    assert.equal(await steps(), 4);
+    assert.equal(await steps(), whole);
+    assert.equal(await steps(), again);
   });
 
   it('is read again where something has changed, however long it was left alone and whatever time it says', async (t) => {
@@ -80,7 +82,7 @@ describe('A tree', () => {
       let isRead = false;
       const lookUp = trees.fault([`${root}/in/a/d`], false);
       for (let at = lookUp.next(); at.done !== true;) {
-        const found = await at.value.later();
+        const found = await (at.value.now ?? at.value.later)();
         isRead ||= Array.isArray(found);
         at = lookUp.next(isRead ? found : Object.assign(found as Stats, { [what]: 1 }));
       }
@@ -99,6 +101,25 @@ describe('A tree', () => {
     for (let isEntries = false; at.done !== true; isEntries = !isEntries)
       at = lookUp.next(isEntries ? entries : stats);
     assert.match(at.value ?? '', /^there are more than 250000 directories up to /);
+  });
+
+  it('has at most 250,000 entries in a directory that are no files', () => {
+    const socket: Partial<Dirent<Buffer>> = {
+      name: Buffer.from('socket'),
+      isDirectory: () => false,
+      isFile: () => false,
+      isSymbolicLink: () => false,
+      isSocket: () => true,
+    };
+    const stats = { isDirectory: () => true, isSymbolicLink: () => false, ctimeMs: Date.now(), size: 1 };
+    for (const count of [250_000, 250_001]) {
+      const lookUp = trees.fault([root], false);
+      lookUp.next();
+      lookUp.next(stats);
+      const { value } = lookUp.next(Array.from({ length: count }, () => socket));
+      const why = `${root} has more than 250000 entries that are no files`;
+      assert.equal(value, count === 250_000 ? undefined : why);
+    }
   });
 
   it('has its links followed every time: what they lead to may be another', async (t) => {

@@ -6,6 +6,7 @@ import { type ByteString, fromBuffer, toText } from '../../base/bytes.js';
 import { contains, trimmed, withoutEnd } from '../contain.js';
 import {
   entriesAt,
+  isNoFile,
   linkAt,
   type LookUp,
   lstatAt,
@@ -137,7 +138,7 @@ export class GitRepositories {
     const stats = directory === undefined ? undefined : yield* lstatAt(directory);
     if (directory === undefined || stats?.isDirectory() !== true) return undefined;
     if (!contains(this.#root, directory)) return leadsOut(`${common}/worktrees`).why;
-    for (const { name } of (yield* entriesAt(directory, stats)) ?? []) {
+    for (const { name } of (yield* entriesAt(directory, stats, isNoFile)) ?? []) {
       const worktree = `${directory}/${fromBuffer(name)}`;
       const shared = yield* commonDirectory(worktree);
       if (shared === undefined) return `${toText(worktree)}/commondir names no directory`;
