@@ -5,7 +5,7 @@ import type { Dirent } from 'node:fs';
 import { type ByteString, fromBuffer, toText } from '../base/bytes.js';
 import type { WaitSignal } from '../base/timer.js';
 import { contains } from './contain.js';
-import { entriesAt, type LookUp, lstatAt, realPathAt, realPathBelow } from './look-up.js';
+import { entriesAt, isNoFile, type LookUp, lstatAt, realPathAt, realPathBelow } from './look-up.js';
 import { type Found, type Published, type Repository, type Withheld, withheld } from './repositories.js';
 import { type Publishing, whyNotPublished } from './refusal-reason.js';
 import { SharedWalk } from './shared-walk.js';
@@ -196,17 +196,16 @@ export class Publication {
 
   async #walk(directory: readonly ByteString[], found: Published[], signal: WaitSignal): Promise<void> {
     const entries = await this.#options.take(this.#entries(directory), signal);
-    await Promise.all(
-      entries.map(async (entry) => {
-        const name = fromBuffer(entry.name);
-        const segments = [...directory, name];
-        if (isHidden(name)) return;
-        const repository = await this.#options.take(this.#repository(segments, true), signal);
-        if (repository === undefined) {
-          if (entry.isDirectory()) await this.#walk(segments, found, signal);
-        } else if ('path' in repository) found.push({ segments, repository: repository.path });
-      }),
-    );
+    // One after the other: a site has two threads, and pages need one.
+    for (const entry of entries) {
+      const name = fromBuffer(entry.name);
+      if (isHidden(name)) continue;
+      const segments = [...directory, name];
+      const repository = await this.#options.take(this.#repository(segments, true), signal);
+      if (repository === undefined) {
+        if (entry.isDirectory()) await this.#walk(segments, found, signal);
+      } else if ('path' in repository) found.push({ segments, repository: repository.path });
+    }
   }
 
   /** What is in a directory that is walked; nothing where symbolic links lead there. */
@@ -214,7 +213,8 @@ export class Publication {
     const path = this.#walked(directory);
     if ((yield* realPathAt(path)) !== path) return [];
     const stats = yield* lstatAt(path);
-    return (stats && (yield* entriesAt(path, stats))) ?? [];
+    const isKept = this.#options.markers === undefined ? isNoFile : undefined;
+    return (stats && (yield* entriesAt(path, stats, isKept))) ?? [];
   }
 }
 

@@ -38,7 +38,7 @@ export class SharedWalk<T> {
 
   #plan(name: ByteString, walk: (signal: WaitSignal) => Promise<T>): Walk<T> {
     const stop = new AbortController();
-    // Each directory of the walk may wait for a thread.
+    // Walks that were planned, and that nobody waits for any more, still wait for this one’s end.
     setMaxListeners(0, stop.signal);
     const begin = async (): Promise<T> => {
       const before = this.#underWay.get(name);

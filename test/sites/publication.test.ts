@@ -447,6 +447,25 @@ describe('A file that is named as a marker', () => {
 });
 
 describe('A list', () => {
+  it('asks one question after another, so that pages have their turns in between', async () => {
+    await makeTree(root, { 'repos/a/b/c/.hg': 'directory', 'repos/d/e': 'directory', 'repos/f': empty });
+    const repositories = new HgRepositories(`${root}/repos`, new Trees(`${root}/repos`));
+    let [asking, most] = [0, 0];
+    const site = new Publication({
+      repos: `${root}/repos`,
+      markers: undefined,
+      suffix: '.hg',
+      repositoryAt: (path, isListed) => repositories.at(path, isListed),
+      lackOf: whyUnreachable,
+      take: async (lookUp, signal) => {
+        most = Math.max(most, ++asking);
+        return later(lookUp, signal).finally(() => asking--);
+      },
+    });
+    assert.deepEqual(await listed(site), ['a/b/c']);
+    assert.equal(most, 1);
+  });
+
   it('is walked once for all who ask for it at the same time, and no further when none of them waits', async () => {
     const entries = Object.fromEntries(
       Array.from({ length: 50 }, (_, index) => [`repos/r${String(index)}/.hg`, 'directory' as const]),
