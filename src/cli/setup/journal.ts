@@ -8,11 +8,13 @@ import {
   contentOf,
   type Entry,
   failure,
+  followed,
   replaceFile,
   requireOurs,
   stateAt,
   textAt,
   type Wanted,
+  wholeTextAt,
   withBlock,
   writeAt,
 } from './wanted.js';
@@ -42,7 +44,8 @@ export class Journal {
   }
 
   /** Makes sure that `wanted` is there for `site`. @throws BridgeError where something else is there */
-  add(site: string, wanted: Wanted): void {
+  add(site: string, asked: Wanted): void {
+    const wanted = asked.kind === 'block' ? { ...asked, path: followed(this.#root, asked.path) } : asked;
     const { kind, path } = wanted;
     const mine = this.#entries.find(
       (entry) => entry.path === path && entry.kind === kind && this.#is(entry, wanted, site),
@@ -79,9 +82,11 @@ export class Journal {
     }
     if (kind !== 'directory' || mine === undefined) this.#makeParent(site, path);
     const before = mine?.content ?? '';
-    const taken =
-      kind === 'block' ? wanted.taken?.(withBlock(textAt(this.#at(path)), before, '')) : undefined;
-    if (taken !== undefined) throw failure(path, taken, 'choose another name, or remove it there');
+    if (kind === 'block') {
+      const others = withBlock(wholeTextAt(this.#at(path)), before, '');
+      const taken = wanted.taken?.(others);
+      if (taken !== undefined) throw failure(path, taken, 'choose another name, or remove it there');
+    }
     this.#say(kind === 'block' ? 'adds lines to' : 'writes', path);
     this.#planned.add(path);
     if (this.#isDry) return;
@@ -163,7 +168,7 @@ export class Journal {
       this.#say('keeps what somebody has changed', path);
       return;
     }
-    const others = kind === 'block' ? withBlock(textAt(this.#at(path)), content, '') : '';
+    const others = kind === 'block' ? withBlock(wholeTextAt(this.#at(path)), content, '') : '';
     this.#say(others === '' ? 'removes' : 'removes its lines from', path);
     if (this.#isDry) return;
     if (kind !== 'log') requireOurs(this.#root, this.#at(dirname(path)));

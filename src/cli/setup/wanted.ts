@@ -1,9 +1,11 @@
 /** What `fcgi2cgi setup` writes, of each kind: how root writes it, and tells it from what somebody has made of it. */
 
+import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import {
   closeSync,
   constants,
+  existsSync,
   fchmodSync,
   fchownSync,
   lstatSync,
@@ -17,7 +19,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 
 import { BridgeError } from '../../base/errors.js';
 import { readToml, type Section, TomlError } from '../toml-file/toml.js';
@@ -86,7 +88,7 @@ export function stateAt(
 export function writeAt(at: string, wanted: Wanted, before: string): void {
   const { kind, owner } = wanted;
   if (kind === 'link') symlinkSync(wanted.target, at);
-  else if (kind === 'block') replaceFile(at, withBlock(textAt(at), before, wanted.text));
+  else if (kind === 'block') replaceFile(at, withBlock(wholeTextAt(at), before, wanted.text));
   else if (kind === 'file') replaceFile(at, wanted.text, wanted.mode, owner);
   else if (kind === 'directory') makeDirectory(at, wanted.mode, owner);
 }
@@ -97,6 +99,22 @@ export function textAt(at: string): string {
   if (present === undefined) return '';
   if (!present.isFile()) throw failure(at, 'is no regular file', 'move it away');
   return readFileSync(at, 'utf8');
+}
+
+/** The same, of a file that is to be written again with more or less in it. */
+export function wholeTextAt(at: string): string {
+  const text = textAt(at);
+  if (text.includes('\uFFFD') && !isUtf8(readFileSync(at)))
+    throw failure(at, 'is not in UTF-8, and would lose letters', 'convert it with iconv(1)');
+  return text;
+}
+
+/** The file that a path means where it is a link of root's: only root may say which. */
+export function followed(root: string, path: string): string {
+  const at = join(root, path);
+  if (lstatSync(at, { throwIfNoEntry: false })?.isSymbolicLink() !== true || !existsSync(at)) return path;
+  requireOurs(root, dirname(at));
+  return `/${relative(realpathSync(root === '' ? '/' : root), realpathSync(at))}`;
 }
 
 /** The sections of `text`, which is that of the file at `path`. @throws BridgeError where it is no TOML */

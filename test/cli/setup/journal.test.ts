@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readFile, readdir, rmdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, readdir, rm, rmdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 
@@ -185,6 +185,44 @@ describe('What setup writes', () => {
     await writeFile(file, '# import new\n  import new # mine\n');
     journal(root).undo('a');
     assert.equal(await readFile(file, 'utf8'), '# import new\n  import new # mine\n');
+  });
+
+  it('is written where a link of root’s leads, and the link stays', async () => {
+    const root = await machine();
+    await mkdir(join(root, 'srv'), { mode: 0o755 });
+    await writeFile(join(root, 'srv/Caddyfile'), 'import own\n');
+    await symlink('../srv/Caddyfile', join(root, 'etc/Caddyfile'));
+    const before = await listing(root);
+    const line: Wanted = { kind: 'block', path: '/etc/Caddyfile', text: 'import new\n' };
+    for (const site of ['a', 'a']) journal(root).add(site, line);
+    assert.equal(await readFile(join(root, 'srv/Caddyfile'), 'utf8'), 'import own\nimport new\n');
+    journal(root).undo('a');
+    assert.equal(await readFile(join(root, 'etc/Caddyfile'), 'utf8'), 'import own\n');
+    assert.deepEqual(await listing(root), before);
+    await chmod(join(root, 'srv'), 0o777);
+    assert.throws(() => {
+      journal(root).add('a', line);
+    }, /srv: belongs to another user, or others may write there/);
+    await rm(join(root, 'srv'), { recursive: true });
+    assert.throws(() => {
+      journal(root).add('a', line);
+    }, /Caddyfile: is no regular file/);
+  });
+
+  it('is nowhere in a file that is not UTF-8, whose letters would be lost', async () => {
+    const root = await machine();
+    const file = join(root, 'etc/Caddyfile');
+    const line: Wanted = { kind: 'block', path: '/etc/Caddyfile', text: 'import new\n' };
+    const old = Buffer.from('# caf\xe9\n', 'latin1');
+    await writeFile(file, old);
+    assert.throws(() => {
+      journal(root).add('a', line);
+    }, /Caddyfile: is not in UTF-8, and would lose letters; convert it with iconv/);
+    assert.deepEqual(await readFile(file), old);
+    assert.equal((await listing(root)).includes('var/lib/fcgi2cgi'), false);
+    await writeFile(file, '# caf\u{fffd}\n');
+    journal(root).add('a', line);
+    assert.equal(await readFile(file, 'utf8'), '# caf\u{fffd}\nimport new\n');
   });
 
   it('can be written again, and taken away, where a run was interrupted', async () => {
