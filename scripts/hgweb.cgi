@@ -440,6 +440,11 @@ def load_ui():
     config = take_variables()
     ui = uimod.ui.load()
     if config is not None:
+        # Mercurial would go on without it, and show what it keeps from people.
+        try:
+            open(config, 'rb').close()
+        except OSError as why:
+            raise error.ConfigError(b'--hgweb-config: ' + os.fsencode(str(why)))
         ui.readconfig(config, trust=True)
     # What hgweb sets for itself where it loads the settings: nobody sits at a terminal.
     ui.setconfig(b'ui', b'report_untrusted', b'off', SOURCE)

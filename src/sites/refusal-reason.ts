@@ -1,8 +1,22 @@
 /** Says why nothing is published at a path: to the administrator, once that nothing is was found. */
 
-import { type ByteString, toText } from '../base/bytes.js';
+import { accessSync, constants } from 'node:fs';
+
+import { type ByteString, toBuffer, toText } from '../base/bytes.js';
+import { reasonOf } from '../base/errors.js';
 import { ownName } from '../base/executable.js';
 import { type LookUp, lstatAt, mayExecute, mayRead, mayWrite, realPathAt, statAt } from './look-up.js';
+import { refuse, type Resolution } from './site.js';
+
+/** The refusal where a file that belongs to the bridge can't be read, as while a package manager replaces the bridge. */
+export function lostFile(path: ByteString): Resolution | undefined {
+  try {
+    accessSync(toBuffer(path), constants.R_OK);
+    return undefined;
+  } catch (error) {
+    return refuse(500, 'A file of this site is missing.', `${reasonOf(error)}; install fcgi2cgi again`);
+  }
+}
 
 /** What publishes repositories (`publication.ts`). */
 export interface Publishing {

@@ -1,7 +1,7 @@
 /** What the options, the params and gitweb's own parameters can do, and what they can't: asked over the socket. */
 
 import assert from 'node:assert/strict';
-import { chmod, copyFile, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 
@@ -195,6 +195,10 @@ describe('fcgi2cgi git', { timeout: 300_000 }, () => {
       assert.doesNotMatch(stdout, /wrong\.conf/);
       assert.match(await served.logged(why), / warn .*--gitweb-config: /);
     }
+    await rm(config);
+    await mkdir(config);
+    assert.match((await get(served, '/one.git')).stdout, /^Status: 500 /);
+    await served.logged(/--gitweb-config: .*wrong\.conf is a directory/);
   });
 
   it('says of a raw file what its bytes say, and lets no browser guess', async () => {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { chmod, chown, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 
@@ -270,7 +270,11 @@ describe('A repository with a fault', { timeout: 300_000 }, () => {
       (kind) =>
         `[site.${kind}]\nkind = "${kind}"\nrepos = "${at}/${kind}"\nlisten = "${at}/run/${kind}"\ntrust-remote-user = true\n`,
     );
-    await writeFile(join(at, 'sites.toml'), toml.join(''));
+    await writeFile(join(at, 'hgweb.config'), '');
+    await writeFile(
+      join(at, 'sites.toml'),
+      `${toml.reverse().join('')}hgweb-config = "${at}/hgweb.config"\n`,
+    );
     const user = isRoot ? ['--user', 'www-data'] : [];
     bridge = await startCommand(commandLine(['serve', '--config', join(at, 'sites.toml'), ...user]));
   });
@@ -289,6 +293,16 @@ describe('A repository with a fault', { timeout: 300_000 }, () => {
     const line = await bridge.logged(/ warn request failed in the script: hgweb\.cgi: .*hgrc:3: /);
     assert.doesNotMatch(line, /Traceback/);
     await explains('hg', '/broken', 'hg/broken');
+  });
+
+  it('is answered with a text, and the log says which file: a --hgweb-config that has gone', async () => {
+    const config = join(directory, 'faults', 'hgweb.config');
+    await rm(config);
+    const { stdout } = await ask(socket('hg'), { SCRIPT_NAME: '/a', ...server });
+    await writeFile(config, '');
+    assert.match(stdout, /^Status: 500 Broken settings\r\n/);
+    await bridge.logged(/ warn request failed in the script: hgweb\.cgi: .*--hgweb-config: .*hgweb\.config/);
+    assert.match((await ask(socket('hg'), { SCRIPT_NAME: '/a', ...server })).stdout, /^Status: 200/);
   });
 
   it('is answered with a text, and the log says which file: a push into an unwritable repository', async () => {

@@ -47,7 +47,7 @@ export class GitTree {
       urlPrefix: '',
       trustRemoteUser: false,
       git: this.git,
-      gitwebSettings: '/lib/gitweb.conf',
+      gitwebSettings: '/dev/null',
       base: new Map([['PATH', '/bin']]),
       administrator: new Map(),
       ...options,

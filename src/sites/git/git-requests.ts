@@ -18,6 +18,25 @@ export function isService(rest: ByteString): boolean {
   return services.test(rest);
 }
 
+/** Whether what follows a repository in a path is one of Git LFS's. */
+export function isLfs(rest: ByteString): boolean {
+  return /^\/+info\/lfs(?:\/|$)/.test(rest);
+}
+
+export const noLfs = refuse(501, 'This site has no Git LFS objects; let lfs.url name a server that has.');
+
+/** The refusal of a push, in the words of `scripts/hgweb.cgi`. */
+export function mayNotWrite(detail: string): Resolution {
+  const reason = 'The server may not write here';
+  return { kind: 'refuse', refusal: { status: 403, reason, isForProgram: true, detail } };
+}
+
+/** The refusal of a page that is asked for in another way. */
+export const notAllowed: Resolution = {
+  kind: 'refuse',
+  refusal: { status: 405, reason: 'Pages are asked for by GET or HEAD.', allow: 'GET, HEAD' },
+};
+
 /** Whether a service begins a push, or is one. */
 export function isPush(rest: ByteString, query: ByteString): boolean {
   return (

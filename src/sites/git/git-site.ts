@@ -4,7 +4,7 @@ import { type ByteString, type NameValues, toText } from '../../base/bytes.js';
 import { metaVariables } from '../../cgi/invocation.js';
 import { safeSegments } from '../contain.js';
 import { type LookUp, statAt } from '../look-up.js';
-import { belowIndex, INDEX_FILE, whyUnwritable } from '../refusal-reason.js';
+import { belowIndex, INDEX_FILE, lostFile, whyUnwritable } from '../refusal-reason.js';
 import { doubtOf, encodePath, nonEmptyParam, noPushes, percentEncode } from '../request-path.js';
 import { inputOf, type Published, type Repository, withheld } from '../repositories.js';
 import {
@@ -15,7 +15,17 @@ import {
 } from '../repository-site.js';
 import { type Deferred, refuse, type Resolution, run, type Site } from '../site.js';
 import { staticFile } from '../static-files.js';
-import { isPush, isService, optionForGit, projectQuery, refusedService } from './git-requests.js';
+import {
+  isLfs,
+  isPush,
+  isService,
+  mayNotWrite,
+  noLfs,
+  notAllowed,
+  optionForGit,
+  projectQuery,
+  refusedService,
+} from './git-requests.js';
 import { type Git, GitVersion } from './installation.js';
 import { GitRepositories } from './repository.js';
 
@@ -39,8 +49,6 @@ const EXPORT_OK = 'git-daemon-export-ok';
  */
 const unwanted =
   /^(GIT.*|FCGI2CGI_.*|HOME|XDG_CONFIG_HOME|MOD_PERL|(REDIRECT_)+QUERY_STRING|HTTP_X_FORWARDED_HOST)$/;
-
-const lfs = /^\/+info\/lfs(?:\/|$)/;
 
 /** Makes the site. @throws OptionError `ERR_START` if a directory that the options name is none. */
 export async function gitSite(options: GitSiteOptions): Promise<Site> {
@@ -73,7 +81,7 @@ class GitSite extends RepositorySite<GitSiteOptions> {
   protected override async at(asked: Asked): Promise<Resolution | Deferred> {
     const { params, published, rest } = asked;
     if (published !== undefined && isService(rest)) return this.#service(asked, published);
-    if (lfs.test(rest)) return noLfs;
+    if (isLfs(rest)) return noLfs;
     const shown = await this.#shown(asked);
     const method = nonEmptyParam(params, 'REQUEST_METHOD') ?? 'GET';
     if (method === 'GET' || method === 'HEAD') return shown;
@@ -202,6 +210,8 @@ class GitSite extends RepositorySite<GitSiteOptions> {
     home: readonly ByteString[],
   ): Resolution {
     const { urlPrefix, git, gitwebConfig, gitwebSettings } = this.options;
+    const lost = lostFile(gitwebSettings);
+    if (lost !== undefined) return lost;
     const version = this.#version.known();
     const prefix = encodePath(urlPrefix);
     return run({
@@ -218,6 +228,8 @@ class GitSite extends RepositorySite<GitSiteOptions> {
         ['QUERY_STRING', query],
         ['CONTENT_LENGTH', ''],
         ['GITWEB_CONFIG', gitwebSettings],
+        // What gitweb reads where that has just gone. It is no Perl, so gitweb ends, rather than show another site.
+        ['GITWEB_CONFIG_SYSTEM', '/bin/sh'],
         ['FCGI2CGI_GIT', git.git],
         ...(version === undefined ? [] : [['FCGI2CGI_GIT_VERSION', version] as const]),
         ['FCGI2CGI_URL_PREFIX', prefix],
@@ -232,16 +244,3 @@ class GitSite extends RepositorySite<GitSiteOptions> {
     return metaVariables({ ...this.options, params: this.wanted(params), site });
   }
 }
-
-/** The refusal of a push, in the words of `scripts/hgweb.cgi`. */
-function mayNotWrite(detail: string): Resolution {
-  const reason = 'The server may not write here';
-  return { kind: 'refuse', refusal: { status: 403, reason, isForProgram: true, detail } };
-}
-
-const noLfs = refuse(501, 'This site has no Git LFS objects; let lfs.url name a server that has.');
-
-const notAllowed: Resolution = {
-  kind: 'refuse',
-  refusal: { status: 405, reason: 'Pages are asked for by GET or HEAD.', allow: 'GET, HEAD' },
-};

@@ -126,10 +126,16 @@ describe('A page of a repository', () => {
     }
     assert.deepEqual(
       [env['GITWEB_CONFIG'], env['FCGI2CGI_GIT'], env['CONTENT_LENGTH']],
-      ['/lib/gitweb.conf', '/bin/git', ''],
+      ['/dev/null', '/bin/git', ''],
     );
     const own = await tree.page(params, { gitwebConfig: '/etc/own.conf' });
     assert.equal(own.env['FCGI2CGI_GITWEB_CONFIG'], '/etc/own.conf');
+  });
+
+  it('is refused where our settings have gone, and finds no others where they go at that moment', async () => {
+    const refusal = await tree.refused(at('/a.git'), { gitwebSettings: '/nowhere' });
+    assert.match(refusal, /^500 ENOENT.*\/nowhere.*; install fcgi2cgi again$/);
+    assert.equal((await tree.page(at('/a.git'))).env['GITWEB_CONFIG_SYSTEM'], '/bin/sh');
   });
 
   it('is told the version of git, as soon as that is known', async () => {

@@ -53,6 +53,11 @@ describe('Gitweb with the settings that fcgi2cgi gives it', { timeout: 60_000 },
     }
   });
 
+  it('let gitweb show nothing where they have gone', () => {
+    const gone = { GITWEB_CONFIG: '/nowhere', GITWEB_CONFIG_SYSTEM: '/bin/sh' };
+    assert.throws(() => page('a=project_list', gone), /Unrecognized character .* at \/bin\/sh line 1/);
+  });
+
   it('take the version that they are told, of that very git and of no other', async () => {
     const told = async (git: string): Promise<string> => {
       const version = new GitVersion(git, () => Date.now() + 60_000);
