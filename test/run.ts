@@ -16,7 +16,8 @@ import { readableTop } from './helpers/package-copy.js';
 
 /** What takes longest, longest first: begun last, one of them would keep one processor while the others have nothing to do. */
 const longest = [
-  ...['web-servers', 'several-machines', 'examples', 'hg-browser', 'rc', 'hg-warm', 'hg-pages', 'hg-clients'],
+  ...['web-servers', 'several-machines', 'examples', 'hg-browser', 'rc', 'hg-warm', 'prepared', 'hg-pages'],
+  ...['hg-clients', 'warm-endings'],
   ...['git-browser', 'setup', 'demo', 'soak', 'upgrade', 'git-clients', 'install', 'worker-gitweb', 'bench'],
   ...['hg-load', 'git-pages', 'without-linux', 'privileges', 'as-user', 'warm-load', 'gitweb-options'],
   ...['git-push', 'git-settings', 'memory', 'debian-package'],

@@ -28,6 +28,8 @@ import { type Page, pageOf, runBy, spawned, Warm } from '../helpers/warm.js';
 
 /** What has changed so short a time ago may change again and look the same: nothing gets ready for it. */
 const SETTLED_MS = 150;
+/** More than it mostly takes to get ready. */
+const READY_MS = 300;
 
 let root: string;
 let repos: string;
@@ -81,11 +83,12 @@ function prepared(): number {
 /** Asks until the page comes from a process in which the repository is open; gives that page. */
 async function ready(path: string, more: Params = {}): Promise<Page> {
   await delay(SETTLED_MS);
-  for (;;) {
+  // What is asked twice is worth it, and what is asked meanwhile takes its time.
+  for (let pauseMs = 0; ; pauseMs = READY_MS) {
     const before = prepared();
     const seen = await page(warm.scripts.start, path, more);
     if (prepared() > before) return seen;
-    await delay(20);
+    await delay(pauseMs);
   }
 }
 

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** Between two looks: a tenth of the time that has gone by, within these. */
-const [LEAST_POLL_MS, MOST_POLL_MS] = [5, 25];
+const [LEAST_POLL_MS, MOST_POLL_MS] = [5, 100];
 /** Much longer than anything takes on a machine that has a lot to do. */
 const PATIENCE_MS = 30_000;
 

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { EventEmitter } from 'node:events';
 import { Readable } from 'node:stream';
 import { after } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 
 import type { Invocation } from '../../src/cgi/invocation.js';
@@ -143,7 +144,10 @@ export class Warm {
   async warmUp(invocation: Invocation, { learned = true } = {}): Promise<void> {
     await this.run(invocation);
     await this.event(/ready .*"modules":0/);
-    while (learned && !this.events.some(({ fields }) => Number(fields['modules']) > 0))
+    while (learned && !this.events.some(({ fields }) => Number(fields['modules']) > 0)) {
       await this.run(invocation);
+      // What is run meanwhile takes the time of what is loaded.
+      await delay(50);
+    }
   }
 }
