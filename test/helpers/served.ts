@@ -9,14 +9,9 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after } from 'node:test';
 
-import { readConfiguration } from '../../src/cli/configuration.js';
-import { daemonOptions } from '../../src/cli/options/command-options.js';
-import { readSiteKind, type SiteKindName, siteKinds } from '../../src/cli/options/site-kinds.js';
-import { rowsOf } from '../../src/cli/options/option.js';
-import { siteOptions } from '../../src/cli/options/site-options.js';
-import { Daemon } from '../../src/daemon/daemon.js';
+import type { SiteKindName } from '../../src/cli/options/site-kinds.js';
+import type { Daemon } from '../../src/daemon/daemon.js';
 import type { SentRequest } from '../../src/fastcgi/requester.js';
-import { Logs } from '../../src/daemon/process/logs.js';
 import { ask } from './ask.js';
 import { type Bridge, startBridge } from './bridge.js';
 import { until } from './processes.js';
@@ -71,6 +66,14 @@ export async function serveHere([kind = '', ...args]: readonly string[]): Promis
     ['log-file', file],
     ['listen', [socket]],
   ]);
+  // Half of the files that start bridges start none here, and to load it takes longer than most of their tests.
+  const { readConfiguration } = await import('../../src/cli/configuration.js');
+  const { daemonOptions } = await import('../../src/cli/options/command-options.js');
+  const { readSiteKind, siteKinds } = await import('../../src/cli/options/site-kinds.js');
+  const { rowsOf } = await import('../../src/cli/options/option.js');
+  const { siteOptions } = await import('../../src/cli/options/site-options.js');
+  const { Daemon } = await import('../../src/daemon/daemon.js');
+  const { Logs } = await import('../../src/daemon/process/logs.js');
   const own = siteKinds[kind as SiteKindName];
   const rows = rowsOf({ siteOptions, daemonOptions, own });
   const rest = [...args];
