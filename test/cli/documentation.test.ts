@@ -37,7 +37,10 @@ interface Option extends HelpEntry {
 
 const builtIn = ['help', 'version'];
 /** Of gitweb.cgi, hg serve, git and scripts/bench. */
-const ofOthers = ['fcgi', 'prefix', 'mirror', 'file', 'short', 'concurrency', 'against', 'rounds'];
+const ofOthers = [
+  ...['fcgi', 'prefix', 'mirror', 'file', 'short', 'concurrency', 'against', 'rounds'],
+  ...['expire', 'all', 'prune'],
+];
 
 /** What the manual's OPTIONS say under each heading. */
 const described = new Map(
