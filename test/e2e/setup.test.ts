@@ -116,6 +116,9 @@ kill $other
 setup hg --host hg.test
 setup hg --host hg.test | tee again
 ! grep -E '^(writes|adds)' again
+listing > after
+server=lighttpd no setup hg --host hg.test
+listing | diff after -
 no setup git --host git.test --user daemon
 printf '[site.own]\\nkind = "hg"\\nrepos = "/missing"\\nlisten = "/run/own"\\n' >> /etc/fcgi2cgi.toml
 no setup git --host git.test
@@ -125,6 +128,10 @@ no setup git --host git.test
     assert.match(
       said,
       /^fcgi2cgi: setup: --password-file \/etc\/closed\/passwords: .* www-data can't read it; .* is gone$/m,
+    );
+    assert.match(
+      said,
+      /^fcgi2cgi: --web-server lighttpd: setup has written hg\.test for nginx; take that back first, .* --undo$/m,
     );
     assert.match(said, /^fcgi2cgi: setup: service nginx start: .*; mend that/m);
     assert.match(

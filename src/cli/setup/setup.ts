@@ -79,6 +79,12 @@ export const runSetup: Run = async (given) => {
   const journal = new Journal('/', isDry, tell);
   const exportAll = options.exportAll && kind === 'git';
   refuseOtherUser(user);
+  const before = webServersOf(journal, host).find(({ service }) => service !== webServer.service);
+  if (before !== undefined) {
+    const cure = `take that back first, with fcgi2cgi setup ${kind} --host ${host} --undo`;
+    const why = `setup has written ${host} for ${before.service}; ${cure}`;
+    throw new OptionError('ERR_USAGE', { option: 'web-server', value: name, why });
+  }
   const wanted = [
     ...siteFiles(site, { repos, exportAll, server, group }),
     ...serviceFiles(system, user, group),
@@ -162,6 +168,13 @@ function refuseOtherUser(user: string): void {
   throw new OptionError('ERR_USAGE', { option: 'user', value: user, why });
 }
 
+/** Those that setup has written a host for. */
+function webServersOf(journal: Journal, host: string): readonly WebServer[] {
+  return Object.values<WebServer>(webServers).filter(({ service }) =>
+    journal.has(host, (path) => path.startsWith(`/etc/${service}/`) && path.includes(`fcgi2cgi-${host}`)),
+  );
+}
+
 const isOfService = (path: string): boolean =>
   /^\/etc\/(?:init\.d|default|conf\.d|logrotate\.d|systemd)\/|^\/var\/log\//.test(path);
 
@@ -182,11 +195,7 @@ function undo(
     ({ name: [table, name] }) => table === 'site' && name !== host,
   );
   const isLast = journal.isLast(host) && !hasOthers;
-  const told = Object.values(webServers).filter(({ service, program }) => {
-    const isOfWebServer = (path: string): boolean =>
-      path.startsWith(`/etc/${service}/`) && path.includes(`fcgi2cgi-${host}`);
-    return existsSync(program) && journal.has(host, isOfWebServer);
-  });
+  const told = webServersOf(journal, host).filter(({ program }) => existsSync(program));
   // Stopping what does not run is no failure.
   if (isLast)
     for (const each of stop)
