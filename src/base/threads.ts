@@ -1,6 +1,7 @@
 /** Shares out the threads that Node has for what may take long: a dead file system never gives back what waits for it. */
 
-import type { WaitSignal } from './timer.js';
+import { Abort, type WaitSignal } from './timer.js';
+import { WaitQueue } from './wait-queue.js';
 
 /** As many as libuv has made; the command asks for more before there are any (`scripts/bundle.ts`). */
 const POOL = Number(process.env['UV_THREADPOOL_SIZE']) || 4;
@@ -44,7 +45,7 @@ export class Threads {
   /** Nobody else changes it. */
   held = 0;
   readonly #most: number;
-  readonly #waiting = new Set<() => void>();
+  readonly #waiting = new WaitQueue();
 
   constructor(most = SHARE) {
     this.#most = most;
@@ -56,12 +57,18 @@ export class Threads {
    *
    * @throws what `work` throws, and what `signal` aborts with
    */
-  async run<T>(work: () => Promise<T>, signal?: WaitSignal): Promise<T> {
-    if (signal?.aborted === true) throw signal.reason;
-    if (!this.#take()) await this.#turn(signal);
+  async run<T>(work: () => Promise<T>, signal: WaitSignal = new Abort()): Promise<T> {
+    if (signal.aborted) throw signal.reason;
+    if (!this.#take()) {
+      waiting.add(this);
+      const onLeave = (): void => {
+        if (this.#waiting.size === 0) waiting.delete(this);
+      };
+      await this.#waiting.join(signal, { onLeave });
+    }
     const result = work();
     void result.then(this.#giveBack, this.#giveBack);
-    return signal === undefined ? result : unlessAborted(result, signal);
+    return unlessAborted(result, signal);
   }
 
   /** Takes a thread, if there is one for this share, and says whether there was. */
@@ -72,21 +79,6 @@ export class Threads {
     return true;
   }
 
-  async #turn(signal: WaitSignal | undefined): Promise<void> {
-    let begin: () => void = () => undefined;
-    const begun = new Promise<void>((resolve) => (begin = resolve));
-    this.#waiting.add(begin);
-    waiting.add(this);
-    try {
-      await (signal === undefined ? begun : unlessAborted(begun, signal));
-    } catch (error) {
-      // It may have been its turn in the same moment.
-      if (!this.#waiting.delete(begin)) this.#giveBack();
-      else if (this.#waiting.size === 0) waiting.delete(this);
-      throw error;
-    }
-  }
-
   readonly #giveBack = (): void => {
     this.held -= 1;
     held -= 1;
@@ -95,12 +87,10 @@ export class Threads {
   };
 
   #next(): boolean {
-    const [begin] = this.#waiting;
-    if (begin === undefined || !this.#take()) return false;
-    this.#waiting.delete(begin);
+    if (this.#waiting.size === 0 || !this.#take()) return false;
     waiting.delete(this);
-    if (this.#waiting.size > 0) waiting.add(this);
-    begin();
+    waiting.add(this);
+    this.#waiting.give();
     return true;
   }
 }
