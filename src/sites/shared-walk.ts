@@ -3,15 +3,13 @@
  * one before has ended, so that it sees all that was there before. A walk stops when nobody waits for it any more.
  */
 
-import { setMaxListeners } from 'node:events';
-
 import type { ByteString } from '../base/bytes.js';
 import { unlessAborted } from '../base/threads.js';
-import type { WaitSignal } from '../base/timer.js';
+import { Abort, type WaitSignal } from '../base/timer.js';
 
 interface Walk<T> {
   readonly result: Promise<T>;
-  readonly stop: AbortController;
+  readonly stop: Abort;
   waiting: number;
 }
 
@@ -37,17 +35,15 @@ export class SharedWalk<T> {
   }
 
   #plan(name: ByteString, walk: (signal: WaitSignal) => Promise<T>): Walk<T> {
-    const stop = new AbortController();
-    // Walks that were planned, and that nobody waits for any more, still wait for this one’s end.
-    setMaxListeners(0, stop.signal);
+    const stop = new Abort();
     const begin = async (): Promise<T> => {
       const before = this.#underWay.get(name);
-      await (before && unlessAborted(before.result, before.stop.signal).catch(() => undefined));
+      await (before && unlessAborted(before.result, before.stop).catch(() => undefined));
       forget(this.#next, name, planned);
-      stop.signal.throwIfAborted();
+      stop.throwIfAborted();
       this.#underWay.set(name, planned);
       try {
-        return await walk(stop.signal);
+        return await walk(stop);
       } finally {
         forget(this.#underWay, name, planned);
       }
