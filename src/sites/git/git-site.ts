@@ -92,15 +92,16 @@ class GitSite extends RepositorySite<GitSiteOptions> {
   }
 
   /** A page or a file of gitweb's, of what is `published` at the path or else of a list. */
-  async #shown({ params, segments, published, rest, signal }: Asked): Promise<Resolution | Deferred> {
+  async #shown(asked: Asked): Promise<Resolution | Deferred> {
+    const { params, published, rest } = asked;
     if (rest.startsWith(BELOW_STATIC)) return this.#static(params, rest.slice(BELOW_STATIC.length));
     const query = projectQuery(nonEmptyParam(params, 'QUERY_STRING') ?? '');
     const option = optionForGit(query.rest, query.project === undefined ? rest : '');
     if (option !== undefined) return refuse(400, option);
     // As with gitweb, what the query names counts more than the path.
-    if (query.project !== undefined) return this.#queried(params, query.project, query.rest, signal);
-    if (published !== undefined) return this.#page(params, published, rest, query.rest, signal);
-    return this.#index(params, segments, query.rest, signal);
+    if (query.project !== undefined) return this.#queried(asked, query.project, query.rest);
+    if (published !== undefined) return this.#page(asked, published, rest, query.rest);
+    return this.#index(asked, query.rest);
   }
 
   /** Git's own protocols; whether REMOTE_USER may push is for git to decide, where it is trusted. */
@@ -141,12 +142,8 @@ class GitSite extends RepositorySite<GitSiteOptions> {
     });
   }
 
-  async #queried(
-    params: NameValues,
-    project: ByteString,
-    query: ByteString,
-    signal: Asked['signal'],
-  ): Promise<Resolution> {
+  async #queried(asked: Asked, project: ByteString, query: ByteString): Promise<Resolution> {
+    const { signal } = asked;
     const segments = safeSegments(project);
     const found = segments && (await this.publication.find(segments, signal));
     if (found !== undefined && 'why' in found) return withheld(found);
@@ -154,15 +151,14 @@ class GitSite extends RepositorySite<GitSiteOptions> {
       return withheld({ why: 'the project that the query names has a NUL, . or .. in it' });
     // The whole of it must be a repository.
     if (found === undefined || found.rest.length > 0) return this.publication.refusal(segments, signal);
-    return this.#page(params, found.published, '', query, signal);
+    return this.#page(asked, found.published, '', query);
   }
 
   async #page(
-    params: NameValues,
+    { params, signal }: Asked,
     published: Published,
     rest: ByteString,
     query: ByteString,
-    signal: Asked['signal'],
   ): Promise<Resolution> {
     const { segments } = published;
     // A web server that matches suffixes passes on what is below either.
@@ -178,12 +174,7 @@ class GitSite extends RepositorySite<GitSiteOptions> {
   }
 
   /** The page that lists what is published below `segments`, or one of the static files of gitweb's pages. */
-  async #index(
-    params: NameValues,
-    segments: readonly ByteString[],
-    query: ByteString,
-    signal: Asked['signal'],
-  ): Promise<Resolution | Deferred> {
+  async #index({ params, segments, signal }: Asked, query: ByteString): Promise<Resolution | Deferred> {
     const index = segments.indexOf(INDEX_FILE);
     const base = index === -1 ? segments : segments.slice(0, index);
     const rest = index === -1 ? segments : segments.slice(index + 1);

@@ -57,25 +57,17 @@ export async function hgSite(options: HgSiteOptions): Promise<Site> {
 }
 
 class HgSite extends RepositorySite<HgSiteOptions> {
-  protected override async at({
-    params,
-    below,
-    segments,
-    published,
-    rest,
-    signal,
-  }: Asked): Promise<Resolution | Deferred> {
+  protected override async at(asked: Asked): Promise<Resolution | Deferred> {
+    const { params, below, segments, published, rest, signal } = asked;
     if (published !== undefined) return this.#repository(params, published, rest);
     const bundle = await this.publication.download(segments, signal);
     if (bundle !== undefined) return run(this.#hgweb(params, ['bundle', bundle], below, ''));
     const index = segments.indexOf(INDEX_FILE);
     if (index === -1) {
       // hgweb's usual address of static files, which a configuration file may name.
-      return segments[0] === STATIC
-        ? this.#index(params, [], segments, signal)
-        : this.#index(params, segments, [], signal);
+      return segments[0] === STATIC ? this.#index(asked, [], segments) : this.#index(asked, segments, []);
     }
-    return this.#index(params, segments.slice(0, index), segments.slice(index + 1), signal);
+    return this.#index(asked, segments.slice(0, index), segments.slice(index + 1));
   }
 
   #repository(params: NameValues, { segments, repository }: Published, pathInfo: ByteString): Resolution {
@@ -98,10 +90,9 @@ class HgSite extends RepositorySite<HgSiteOptions> {
    * below an `index.fcgi`, which every web server's configuration passes on.
    */
   async #index(
-    params: NameValues,
+    { params, signal }: Asked,
     base: readonly ByteString[],
     rest: readonly ByteString[],
-    signal: Asked['signal'],
   ): Promise<Resolution | Deferred> {
     const isStatic = rest[0] === STATIC;
     if (rest.length > 0 && !isStatic) return withheld({ why: belowIndex });
