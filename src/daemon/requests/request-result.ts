@@ -102,12 +102,9 @@ export function resultUnstarted(error: unknown, signal: WaitSignal): RequestResu
 export function resultOfRun(
   run: RunResult,
   { params, signal }: Pick<Request, 'params' | 'signal'>,
-  {
-    hasAnswered,
-    fault,
-    doubt,
-  }: { hasAnswered: boolean; fault?: string | undefined; doubt?: string | undefined },
+  about: { hasAnswered: boolean; fault?: string | undefined; doubt?: string | undefined },
 ): RequestResult {
+  const { hasAnswered, fault, doubt } = about;
   const { status, exit, endedBy, startError } = run;
   const isShort = run.isShort && !isHead(params);
   // A script may say that all is well though its response is cut short: nobody else says so.
