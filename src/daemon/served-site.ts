@@ -6,6 +6,7 @@ import { type Log, withFields } from '../observe/log.js';
 import type { RequestStatus } from '../observe/status/status.js';
 import { endAtOnce, hasUnread } from '../posix/descriptors.js';
 import type { Runner } from '../runners/runner.js';
+import type { Site } from '../sites/site.js';
 import { Admission, type AdmissionOptions } from './requests/admission.js';
 import type { ServedSiteConfiguration } from './configuration.js';
 import { Connections, type ReceiverOf } from './connections.js';
@@ -40,36 +41,52 @@ export class ServedSite implements WatchedSite {
   private constructor(
     configuration: ServedSiteConfiguration,
     listeners: SiteListeners,
+    site: Site,
     runner: Runner,
-    handler: Handler,
-    admission: Admission,
-    tally: SiteTally | undefined,
     log: Log,
+    accessLog: AccessLog | undefined,
+    { isAccepting, collector, processes }: DaemonContext,
   ) {
     this.#configuration = configuration;
     this.listeners = listeners;
     this.#runner = runner;
-    this.#handler = handler;
-    this.#admission = admission;
-    this.#tally = tally;
-    const { maxProcesses, maxQueue } = admissionOf(configuration);
-    const maxRequests = configuration.maxRequestsPerConnection;
-    const max = configuration.maxConnections;
+    const limits = admissionOf(configuration);
+    // Workers run all the time.
+    this.#admission = new Admission(limits, configuration.site.kind === 'worker' ? undefined : processes);
+    this.#tally = collector?.tally(this.shownName);
+    const { maxConnections: max, maxRequestsPerConnection: maxRequests, idleTimeoutMs } = configuration;
+    this.#handler = new Handler({
+      name: configuration.name,
+      site,
+      runner,
+      admission: this.#admission,
+      body: {
+        bufferBytes: configuration.stdinBufferBytes,
+        maxSpoolBytes: configuration.maxSpoolBytes,
+        spoolBudget: new ByteBudget(configuration.maxSpoolTotalBytes),
+        idleTimeoutMs,
+      },
+      lookUpTimeoutMs: configuration.lookUpTimeoutMs,
+      log,
+      accessLog,
+      ownPage: ownPage(configuration, isAccepting, collector),
+      tally: this.#tally,
+    });
     const options = {
       maxParamsBytes: configuration.maxParamsBytes,
       paramsBudget: new ByteBudget(configuration.maxParamsTotalBytes),
       maxRequests,
-      idleTimeoutMs: configuration.idleTimeoutMs,
+      idleTimeoutMs,
       values: {
         FCGI_MAX_CONNS: String(max),
         // HAProxy, the one that asks, takes it for what a single connection may carry.
-        FCGI_MAX_REQS: String(Math.min(maxRequests, maxProcesses + maxQueue)),
+        FCGI_MAX_REQS: String(Math.min(maxRequests, limits.maxProcesses + limits.maxQueue)),
         FCGI_MPXS_CONNS: '1',
       },
       endAtOnce,
       hasUnread,
     };
-    this.#connections = new Connections({ max, options, handler, listeners, log });
+    this.#connections = new Connections({ max, options, handler: this.#handler, listeners, log });
   }
 
   /**
@@ -84,35 +101,10 @@ export class ServedSite implements WatchedSite {
     accessLog: AccessLog | undefined,
     daemon: DaemonContext,
   ): Promise<ServedSite> {
-    const { name } = configuration;
     const log = siteLog(configuration, daemonLog);
     const site = await makeSite(configuration);
     const runner = await makeRunner(configuration, log);
-    const { isAccepting, collector, processes } = daemon;
-    const admission = new Admission(
-      admissionOf(configuration),
-      // Workers run all the time.
-      configuration.site.kind === 'worker' ? undefined : processes,
-    );
-    const tally = collector?.tally(shownNameOf(configuration));
-    const handler = new Handler({
-      name,
-      site,
-      runner,
-      admission,
-      body: {
-        bufferBytes: configuration.stdinBufferBytes,
-        maxSpoolBytes: configuration.maxSpoolBytes,
-        spoolBudget: new ByteBudget(configuration.maxSpoolTotalBytes),
-        idleTimeoutMs: configuration.idleTimeoutMs,
-      },
-      lookUpTimeoutMs: configuration.lookUpTimeoutMs,
-      log,
-      accessLog,
-      ownPage: ownPage(configuration, isAccepting, collector),
-      tally,
-    });
-    return new ServedSite(configuration, listeners, runner, handler, admission, tally, log);
+    return new ServedSite(configuration, listeners, site, runner, log, accessLog, daemon);
   }
 
   /** Starts to serve, once its listeners are ready. */
@@ -129,8 +121,10 @@ export class ServedSite implements WatchedSite {
     this.#connections.max = count;
   }
 
+  /** Where a daemon has but one site, it needs no name of its own. */
   get shownName(): string {
-    return shownNameOf(this.#configuration);
+    const { name, site } = this.#configuration;
+    return name ?? site.kind;
   }
 
   get status(): WatchedSite['status'] {
@@ -189,11 +183,6 @@ export class ServedSite implements WatchedSite {
     this.#handler.close();
     this.#admission.leaveTotal();
   }
-}
-
-/** Where a daemon has but one site, it needs no name of its own. */
-function shownNameOf({ name, site }: ServedSiteConfiguration): string {
-  return name ?? site.kind;
 }
 
 /** An application has as many requests at once as it has workers. */
