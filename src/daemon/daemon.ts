@@ -200,11 +200,13 @@ export class Daemon {
 
   #prepare(wanted: readonly FittedSite[], hooks: StartHooks): ReturnType<typeof prepareSites> {
     const context = {
+      log: this.#log,
+      accessLog: this.#accessLog,
       isAccepting: () => this.#isAccepting,
       collector: this.#collector,
       processes: this.#processes,
     };
-    return prepareSites(wanted, { daemonLog: this.#log, accessLog: this.#accessLog, daemon: context }, hooks);
+    return prepareSites(wanted, context, hooks);
   }
 
   #show(): void {

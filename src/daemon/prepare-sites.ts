@@ -6,8 +6,6 @@
 import { isDeepStrictEqual } from 'node:util';
 
 import { throwReasons } from '../base/errors.js';
-import type { AccessLog } from '../observe/access-log.js';
-import type { Log } from '../observe/log.js';
 import type { Configuration, ServedSiteConfiguration } from './configuration.js';
 import type { Daemon } from './daemon.js';
 import type { Address } from './listening/address.js';
@@ -29,13 +27,6 @@ export interface StartHooks {
   readonly onReady?: () => Promise<void> | void;
 }
 
-/** What all sites of a daemon have in common. */
-export interface Common {
-  readonly daemonLog: Log;
-  readonly accessLog: AccessLog | undefined;
-  readonly daemon: DaemonContext;
-}
-
 /**
  * Resolves to sites that only have to be told to serve, each with what was configured; web servers that connect wait still.
  *
@@ -44,19 +35,19 @@ export interface Common {
  */
 export async function prepareSites(
   wanted: readonly FittedSite[],
-  { daemonLog, accessLog, daemon }: Common,
+  daemon: DaemonContext,
   { find, onReady }: StartHooks,
 ): Promise<ReadonlyMap<ServedSite, ServedSiteConfiguration>> {
   const bound: (FittedSite & { readonly listeners: SiteListeners })[] = [];
   const sites = new Map<ServedSite, ServedSiteConfiguration>();
   try {
     for (const each of wanted) {
-      const log = siteLog(each.fitted, daemonLog);
+      const log = siteLog(each.fitted, daemon.log);
       bound.push({ ...each, listeners: await SiteListeners.bind(each.fitted, log, find) });
     }
     const prepared = await Promise.allSettled(
       bound.map(async ({ configured, fitted, listeners }) => {
-        const site = await ServedSite.prepare(fitted, listeners, daemonLog, accessLog, daemon);
+        const site = await ServedSite.prepare(fitted, listeners, daemon);
         sites.set(site, configured);
       }),
     );

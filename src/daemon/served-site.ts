@@ -20,6 +20,8 @@ import { ownPage } from './status/pages.js';
 
 /** What a site is told of the daemon that it is part of, and tells it. */
 export interface DaemonContext {
+  readonly log: Log;
+  readonly accessLog: AccessLog | undefined;
   readonly isAccepting: () => boolean;
   /** Undefined where nobody may ask for its status. */
   readonly collector: StatusCollector | undefined;
@@ -43,10 +45,9 @@ export class ServedSite implements WatchedSite {
     listeners: SiteListeners,
     site: Site,
     runner: Runner,
-    log: Log,
-    accessLog: AccessLog | undefined,
-    { isAccepting, collector, processes }: DaemonContext,
+    { log: daemonLog, accessLog, isAccepting, collector, processes }: DaemonContext,
   ) {
+    const log = siteLog(configuration, daemonLog);
     this.#configuration = configuration;
     this.listeners = listeners;
     this.#runner = runner;
@@ -97,14 +98,11 @@ export class ServedSite implements WatchedSite {
   static async prepare(
     configuration: ServedSiteConfiguration,
     listeners: SiteListeners,
-    daemonLog: Log,
-    accessLog: AccessLog | undefined,
     daemon: DaemonContext,
   ): Promise<ServedSite> {
-    const log = siteLog(configuration, daemonLog);
     const site = await makeSite(configuration);
-    const runner = await makeRunner(configuration, log);
-    return new ServedSite(configuration, listeners, site, runner, log, accessLog, daemon);
+    const runner = await makeRunner(configuration, siteLog(configuration, daemon.log));
+    return new ServedSite(configuration, listeners, site, runner, daemon);
   }
 
   /** Starts to serve, once its listeners are ready. */
