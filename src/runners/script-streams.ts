@@ -16,20 +16,12 @@ export type ScriptSource = Readable & {
  * `idleTimer` is put off when the script is given a piece, and when it has taken what it was given.
  */
 export function feedScript(body: Readable, scriptStdin: Writable, idleTimer: Pick<Timer, 'putOff'>): void {
-  let isGathering = false;
-  // Records may be small, and come many at a time: each write of its own would wake the script for little.
-  const gather = (): void => {
-    if (isGathering) return;
-    isGathering = true;
-    scriptStdin.cork();
-    process.nextTick(() => {
-      isGathering = false;
-      scriptStdin.uncork();
-    });
-  };
+  const uncork = scriptStdin.uncork.bind(scriptStdin);
   body.on('data', () => {
     idleTimer.putOff();
-    gather();
+    // Records may be small, and come many at a time: each write of its own would wake the script for little.
+    scriptStdin.cork();
+    process.nextTick(uncork);
   });
   scriptStdin.on('drain', () => {
     idleTimer.putOff();
