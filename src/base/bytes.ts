@@ -56,8 +56,7 @@ export function valueOf(pairs: NameValues, name: ByteString): ByteString | undef
 /** Counts bytes; what takes some gives them back. */
 export class ByteBudget {
   readonly maxBytes: number;
-  /** Nobody else changes it. */
-  takenBytes = 0;
+  #takenBytes = 0;
 
   constructor(maxBytes: number) {
     this.maxBytes = maxBytes;
@@ -65,12 +64,16 @@ export class ByteBudget {
 
   /** Takes as much, if there is as much, and says whether there was. */
   take(bytes: number): boolean {
-    if (this.takenBytes + bytes > this.maxBytes) return false;
-    this.takenBytes += bytes;
+    if (this.#takenBytes + bytes > this.maxBytes) return false;
+    this.#takenBytes += bytes;
     return true;
   }
 
   give(bytes: number): void {
-    this.takenBytes -= bytes;
+    this.#takenBytes -= bytes;
+  }
+
+  get takenBytes(): number {
+    return this.#takenBytes;
   }
 }

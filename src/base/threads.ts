@@ -42,13 +42,16 @@ export function heldThreads(): number {
 
 /** A share, of one site. What waits for a thread leaves when its signal aborts; what has one keeps it until it returns. */
 export class Threads {
-  /** Nobody else changes it. */
-  held = 0;
   readonly #most: number;
   readonly #waiting = new WaitQueue();
+  #held = 0;
 
   constructor(most = SHARE) {
     this.#most = most;
+  }
+
+  get held(): number {
+    return this.#held;
   }
 
   /**
@@ -73,14 +76,14 @@ export class Threads {
 
   /** Takes a thread, if there is one for this share, and says whether there was. */
   #take(): boolean {
-    if (this.held >= this.#most || held >= MOST) return false;
-    this.held += 1;
+    if (this.#held >= this.#most || held >= MOST) return false;
+    this.#held += 1;
     held += 1;
     return true;
   }
 
   readonly #giveBack = (): void => {
-    this.held -= 1;
+    this.#held -= 1;
     held -= 1;
     // Shares come in the order in which they began to wait; one that gets a thread goes to the end.
     for (const each of waiting) if (each.#next()) break;

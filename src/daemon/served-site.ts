@@ -32,12 +32,12 @@ const nobody: ReceiverOf = () => undefined;
 
 /** Owns its listeners, connections and processes until `close` or `destroy` has resolved. */
 export class ServedSite implements WatchedSite {
-  readonly listeners: SiteListeners;
   readonly #configuration: ServedSiteConfiguration;
   readonly #runner: Runner;
   readonly #handler: Handler;
   readonly #admission: Admission;
   readonly #connections: Connections;
+  readonly #listeners: SiteListeners;
   readonly #tally: SiteTally | undefined;
 
   private constructor(
@@ -49,7 +49,7 @@ export class ServedSite implements WatchedSite {
   ) {
     const log = siteLog(configuration, daemonLog);
     this.#configuration = configuration;
-    this.listeners = listeners;
+    this.#listeners = listeners;
     this.#runner = runner;
     const limits = admissionOf(configuration);
     // Workers run all the time.
@@ -107,11 +107,15 @@ export class ServedSite implements WatchedSite {
 
   /** Starts to serve, once its listeners are ready. */
   serve(): void {
-    this.listeners.accept(this.#connections.accept);
+    this.#listeners.accept(this.#connections.accept);
   }
 
   get name(): string | undefined {
     return this.#configuration.name;
+  }
+
+  get listeners(): SiteListeners {
+    return this.#listeners;
   }
 
   /** As many connections as it may have from now on, whatever was configured. */
@@ -131,7 +135,7 @@ export class ServedSite implements WatchedSite {
     const { processesStarted, warm, workers } = this.#runner.status();
     return {
       kind: site.kind,
-      listen: this.listeners.addresses,
+      listen: this.#listeners.addresses,
       connections: this.#connections.count,
       maxConnections: this.#connections.max,
       slots: this.#admission.running,
@@ -162,7 +166,7 @@ export class ServedSite implements WatchedSite {
    * soon as none runs on it. May be called again, with other receivers.
    */
   async close(receiverOf: ReceiverOf = nobody): Promise<void> {
-    await this.listeners.close();
+    await this.#listeners.close();
     await this.#connections.close(receiverOf);
     await this.#handler.ended();
     this.#handler.close();
@@ -172,7 +176,7 @@ export class ServedSite implements WatchedSite {
 
   /** Ends everything now: connections are cut, processes terminated. Resolves when the last process is gone. */
   async destroy(): Promise<void> {
-    await this.listeners.close();
+    await this.#listeners.close();
     this.#connections.destroy();
     // Also scripts that go on after their answer was complete, which no connection ends any more.
     await this.#runner.destroy();

@@ -21,13 +21,17 @@ export class ResponseReader {
   #isBody = false;
   #contentBytes: number | undefined;
   #bodyBytes = 0;
+  #stdoutBytes = 0;
   /** The HTTP status, once the header is complete. */
   status: number | undefined;
   firstAt: number | undefined;
-  stdoutBytes = 0;
 
   constructor(sink: Sink) {
     this.#sink = sink;
+  }
+
+  get stdoutBytes(): number {
+    return this.#stdoutBytes;
   }
 
   /** Bytes of the body that were announced and have not come. */
@@ -38,7 +42,7 @@ export class ResponseReader {
   /** Takes more of standard output; resolves, when it was taken off our hands, to whether more is wanted. */
   async take(bytes: Buffer): Promise<boolean> {
     this.firstAt ??= performance.now();
-    this.stdoutBytes += bytes.length;
+    this.#stdoutBytes += bytes.length;
     if (this.#isBody) {
       this.#bodyBytes += bytes.length;
       return this.#sink.body(bytes);

@@ -31,10 +31,9 @@ export interface Sharer {
  * wait, the one with the fewest processes is next.
  */
 export class ProcessTotal {
-  /** Nobody else changes it. */
-  running = 0;
   readonly #sharers = new Set<Sharer>();
   #max: number;
+  #running = 0;
 
   constructor(max = Infinity) {
     this.#max = max;
@@ -44,6 +43,10 @@ export class ProcessTotal {
   set max(max: number) {
     this.#max = max;
     this.share(0);
+  }
+
+  get running(): number {
+    return this.#running;
   }
 
   add(sharer: Sharer): void {
@@ -59,14 +62,14 @@ export class ProcessTotal {
   take(sharer: Sharer): boolean {
     let kept = 0;
     if (sharer.running > 0) for (const each of this.#sharers) if (each.running === 0) kept += 1;
-    const isFree = this.#max - this.running > Math.min(kept, Math.floor(this.#max / 2));
-    if (isFree) this.running += 1;
+    const isFree = this.#max - this.#running > Math.min(kept, Math.floor(this.#max / 2));
+    if (isFree) this.#running += 1;
     return isFree;
   }
 
   /** Takes back this number of slots, and gives what is free to those who wait. */
   share(slots: number): void {
-    this.running -= slots;
+    this.#running -= slots;
     for (;;) {
       let next: Sharer | undefined;
       for (const each of this.#sharers) {

@@ -62,11 +62,10 @@ interface Slot<Process> {
 
 /** Owns its workers' processes until `stop` has resolved. */
 export class Supervisor<Process extends WorkerProcess> {
-  /** How many workers have failed since the last answer of any; nobody else changes it. */
-  failures = 0;
   readonly #options: SupervisorOptions<Process>;
   readonly #slots: readonly Slot<Process>[];
   readonly #lives = new Set<Promise<void>>();
+  #failures = 0;
   #backoff: Backoff = firstBackoff;
   #shortLives = 0;
   #pause: Backoff = shortestPause;
@@ -80,6 +79,11 @@ export class Supervisor<Process extends WorkerProcess> {
       restart: undefined,
       startedAt: 0,
     }));
+  }
+
+  /** How many workers have failed since the last answer of any. */
+  get failures(): number {
+    return this.#failures;
   }
 
   /** Starts all workers; what fails is started again, as it will be from then on. */
@@ -134,10 +138,10 @@ export class Supervisor<Process extends WorkerProcess> {
     const step: Step = policy[slot.actual][event];
     slot.actual = step.actual;
     if (step.failuresInARow === 'forgotten') {
-      this.failures = 0;
+      this.#failures = 0;
       this.#backoff = firstBackoff;
     } else if (step.failuresInARow === 'one-more') {
-      this.failures += 1;
+      this.#failures += 1;
     }
     return step;
   }
@@ -190,7 +194,7 @@ export class Supervisor<Process extends WorkerProcess> {
     this.#options.onEnded({
       ...end,
       failed,
-      failures: this.failures,
+      failures: this.#failures,
       shortLives: this.#shortLives,
       restartMs: isWanted ? restartMs : undefined,
     });

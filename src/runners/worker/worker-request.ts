@@ -25,7 +25,6 @@ export async function connectTo({ path }: Pick<Worker, 'path'>): Promise<Request
 /**
  * A request that a worker has been sent. Its `exited` is the END_REQUEST's appStatus, or how the worker has ended where
  * it gave none. It owns the connection, one for each request, as web servers have it that start applications themselves.
- * Nobody else changes its fields.
  */
 export class WorkerRequest implements ScriptProcess {
   readonly pid: number;
@@ -39,10 +38,8 @@ export class WorkerRequest implements ScriptProcess {
   readonly #kill: () => Promise<void>;
   /** Why no answer that has not begun will come, as far as the worker has said that. */
   fault: BridgeError | undefined;
-  /** Whether END_REQUEST came, so that all of the answer has. */
-  isAnswered = false;
-  /** Whether END_REQUEST has come or never will, though `exited` may wait for how the worker ends. */
-  hasEnded = false;
+  #isAnswered = false;
+  #hasEnded = false;
   #terminating: Promise<void> | undefined;
 
   /**
@@ -69,13 +66,13 @@ export class WorkerRequest implements ScriptProcess {
     this.stderr = this.#sent.stderr;
     const ended = this.#sent.ended.then(
       ({ appStatus, protocolStatus }): ExitStatus => {
-        this.hasEnded = true;
-        this.isAnswered = protocolStatus === ProtocolStatus.REQUEST_COMPLETE;
-        if (!this.isAnswered) this.fault = refusalOf(protocolStatus);
+        this.#hasEnded = true;
+        this.#isAnswered = protocolStatus === ProtocolStatus.REQUEST_COMPLETE;
+        if (!this.#isAnswered) this.fault = refusalOf(protocolStatus);
         return { kind: 'exited', code: appStatus };
       },
       (error: unknown) => {
-        this.hasEnded = true;
+        this.#hasEnded = true;
         const isLost = error instanceof BridgeError && error.code === 'ERR_FASTCGI_DISCONNECTED';
         if (!isLost) this.fault = protocolError(reasonOf(error));
         return undefined;
@@ -88,6 +85,16 @@ export class WorkerRequest implements ScriptProcess {
       // One that lives on has merely closed the connection, as if it had ended with status 0.
       return exit ?? (await unlessLate(worker.exited, EXIT_FOLLOWS_MS)) ?? { kind: 'exited', code: 0 };
     });
+  }
+
+  /** Whether END_REQUEST has come or never will, though `exited` may wait for how the worker ends. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** Whether END_REQUEST came, so that all of the answer has. */
+  get isAnswered(): boolean {
+    return this.#isAnswered;
   }
 
   get hasBegun(): boolean {
@@ -104,7 +111,7 @@ export class WorkerRequest implements ScriptProcess {
 
   async #end(graceMs: number): Promise<void> {
     // Its worker may serve another request by now.
-    if (this.isAnswered) {
+    if (this.#isAnswered) {
       await this.exited;
       return;
     }
@@ -135,8 +142,12 @@ function protocolError(why: string): BridgeError {
 const PATIENCE_MS = 1_000;
 
 export class ReadinessProbe {
-  /** Whether a worker of this application has ever given a sign of life; nobody else changes it. */
-  isKnown = false;
+  #isKnown = false;
+
+  /** Whether a worker of this application has ever given a sign of life. */
+  get isKnown(): boolean {
+    return this.#isKnown;
+  }
 
   /**
    * Waits for the first sign of life of a worker that has started, on a connection of its own. Resolves with whether it
@@ -151,7 +162,7 @@ export class ReadinessProbe {
       if (signal.aborted) requester.close();
       await requester.probe();
       requester.close();
-      this.isKnown = true;
+      this.#isKnown = true;
       return true;
     } catch {
       return false;
@@ -165,7 +176,7 @@ export class ReadinessProbe {
    * @throws BridgeError `ERR_FASTCGI_DISCONNECTED`
    */
   async next(requester: Requester): Promise<void> {
-    if (!this.isKnown) return;
+    if (!this.#isKnown) return;
     await unlessLate(requester.probe(), PATIENCE_MS);
   }
 }
