@@ -129,7 +129,9 @@ export class Publication {
 
   async #list(below: readonly ByteString[], signal: WaitSignal): Promise<readonly Published[]> {
     const found: Published[] = [];
-    await this.#walk(below, found, signal);
+    const path = this.#walked(below);
+    // Nothing is listed where symbolic links lead there.
+    if ((await this.#options.take(realPathAt(path), signal)) === path) await this.#walk(below, found, signal);
     const key = (published: Published): string => published.segments.join('/');
     return found.sort((a, b) => (key(a) < key(b) ? -1 : 1));
   }
@@ -208,13 +210,13 @@ export class Publication {
     }
   }
 
-  /** What is in a directory that is walked; nothing where symbolic links lead there. */
+  /** What is in a directory that is walked; nothing where it has become something else. */
   *#entries(directory: readonly ByteString[]): LookUp<readonly Dirent<Buffer>[]> {
     const path = this.#walked(directory);
-    if ((yield* realPathAt(path)) !== path) return [];
     const stats = yield* lstatAt(path);
+    if (stats?.isDirectory() !== true) return [];
     const isKept = this.#options.markers === undefined ? isNoFile : undefined;
-    return (stats && (yield* entriesAt(path, stats, isKept))) ?? [];
+    return (yield* entriesAt(path, stats, isKept)) ?? [];
   }
 }
 

@@ -3,12 +3,13 @@ import { rm } from 'node:fs/promises';
 import { beforeEach, describe, it } from 'node:test';
 
 import { fromText } from '../../src/base/bytes.js';
+import { Threads } from '../../src/base/threads.js';
 import { realPath } from '../../src/sites/contain.js';
 import { HgRepositories } from '../../src/sites/hg/repository.js';
 import { lstatAt } from '../../src/sites/look-up.js';
 import { Publication } from '../../src/sites/publication.js';
 import { whyUnreachable } from '../../src/sites/refusal-reason.js';
-import { byThreads, later, stepsBelow } from '../../src/sites/steps.js';
+import { byThreads, later, stepsBelow, Turns } from '../../src/sites/steps.js';
 import { Trees } from '../../src/sites/trees.js';
 import { empty, type Entry, makeTree } from '../helpers/file-tree.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
@@ -447,9 +448,12 @@ describe('A file that is named as a marker', () => {
 });
 
 describe('A list', () => {
-  it('asks one question after another, so that pages have their turns in between', async () => {
+  it('asks one question after another, and only its first of another thread, so that pages have their turns', async (t) => {
     await makeTree(root, { 'repos/a/b/c/.hg': 'directory', 'repos/d/e': 'directory', 'repos/f': empty });
     const repositories = new HgRepositories(`${root}/repos`, new Trees(`${root}/repos`));
+    const threads = new Threads();
+    const run = t.mock.method(threads, 'run');
+    const take = await stepsBelow([root], threads, new Turns(() => 0));
     let [asking, most] = [0, 0];
     const site = new Publication({
       repos: `${root}/repos`,
@@ -459,11 +463,12 @@ describe('A list', () => {
       lackOf: whyUnreachable,
       take: async (lookUp, signal) => {
         most = Math.max(most, ++asking);
-        return later(lookUp, signal).finally(() => asking--);
+        return take(lookUp, signal).finally(() => asking--);
       },
     });
     assert.deepEqual(await listed(site), ['a/b/c']);
     assert.equal(most, 1);
+    assert.equal(run.mock.callCount(), 1);
   });
 
   it('is walked once for all who ask for it at the same time, and no further when none of them waits', async () => {
