@@ -2,13 +2,13 @@
 
 import { reasonOf } from '../base/errors.js';
 import { Threads } from '../base/threads.js';
-import type { Log } from '../observe/log.js';
+import { type Log, RepeatedEvents } from '../observe/log.js';
 import { describeExit } from '../process/exit-status.js';
 import { limited, type SetLimits, startLimited } from '../process/limits.js';
 import { chooseStart } from '../process/start-process.js';
 import { ProcessRunner, type StartScript } from '../runners/process-runner.js';
 import type { Runner } from '../runners/runner.js';
-import { spawnScript, StartQueue } from '../runners/start-queue.js';
+import { spawnScript, StartQueue, type StartQueueOptions } from '../runners/start-queue.js';
 import { type WarmOptions, WarmScripts } from '../runners/warm/warm-scripts.js';
 import type { WorkerEnd } from '../runners/worker/supervisor.js';
 import { WorkerPool, type WorkerReport } from '../runners/worker/worker-pool.js';
@@ -59,14 +59,24 @@ export function startAnew(
   if (fallback !== undefined) log.info({}, `programs are started by Node, at a higher cost: ${fallback}`);
   const queue = new StartQueue(spawnScript(startLimited(start, limits), lookUpTimeoutMs, threads), {
     timeoutMs: queueTimeoutMs,
-    onShortage: (cause) => {
-      log.warn({}, `requests wait until programs can be started again: ${reasonOf(cause)}`);
-    },
-    onRecovered: () => {
-      log.info({}, 'programs can be started again');
-    },
+    ...tellShortages(log),
   });
   return queue.start;
+}
+
+/** Logs when programs can't be started and can be again, which under load may be many times a second. */
+export function tellShortages(log: Log): Pick<StartQueueOptions, 'onShortage' | 'onRecovered'> {
+  const events = new RepeatedEvents(log);
+  const fields = (): Record<string, never> => ({});
+  return {
+    onShortage: (cause) => {
+      const message = `requests wait until programs can be started again: ${reasonOf(cause)}`;
+      events.log('shortage', 'warn', fields, message);
+    },
+    onRecovered: () => {
+      events.log('recovery', 'info', fields, 'programs can be started again');
+    },
+  };
 }
 
 /** What makes the processes of `--runner warm`. The caller owns it, and closes it. */

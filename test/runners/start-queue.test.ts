@@ -5,6 +5,8 @@ import { beforeEach, describe, it } from 'node:test';
 
 import type { Invocation } from '../../src/cgi/invocation.js';
 import { BridgeError } from '../../src/base/errors.js';
+import { tellShortages } from '../../src/daemon/make-runner.js';
+import type { Log } from '../../src/observe/log.js';
 import { OwnedProcess } from '../../src/process/owned-process.js';
 import type { ExitStatus } from '../../src/process/exit-status.js';
 import { StartQueue } from '../../src/runners/start-queue.js';
@@ -74,6 +76,22 @@ describe('The start queue', { timeout: 300_000 }, () => {
       assert.deepEqual(said, ['short', 'recovered']);
     });
   }
+
+  it('has the log tell of shortages that come and go once, and then how many there were', async (context) => {
+    context.mock.timers.enable({ apis: ['setInterval'] });
+    const note: Log['warn'] = (_, message) => said.push(message);
+    const log = { error: note, warn: note, info: note, debug: note };
+    const { start: startQueued } = new StartQueue(start, { timeoutMs: 0, ...tellShortages(log) });
+    onTry = () => (fails = fails === undefined ? 'EAGAIN' : undefined);
+    for (const file of ['a', 'b', 'c']) await startQueued(named(file), never);
+    const [short, recovered] = [
+      'requests wait until programs can be started again: EAGAIN',
+      'programs can be started again',
+    ];
+    assert.deepEqual(said, [short, recovered]);
+    context.mock.timers.tick(10_000);
+    assert.deepEqual(said.slice(2), [`2 more within 10 s: ${short}`, `2 more within 10 s: ${recovered}`]);
+  });
 
   it('tries only the first of those that wait, and no newcomer', async () => {
     fails = 'EAGAIN';
