@@ -167,7 +167,10 @@ const rows = {
     ...shown(503, 'The administrator of the server has ended this request.'),
   },
   'start-timeout': late('start-timeout', 'The program did not begin to answer in time (--start-timeout).'),
-  'idle-timeout': late('idle-timeout', 'The program made no progress for too long (--idle-timeout).'),
+  'idle-timeout': late(
+    'idle-timeout',
+    'Nothing of the request’s body or of the response came for too long (--idle-timeout).',
+  ),
   'max-time': late('max-time', 'The program took longer than a request may (--max-time).'),
   'max-cpu': {
     ...failed,

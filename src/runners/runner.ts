@@ -32,7 +32,7 @@ export interface RunStreams {
 export interface RunLimits {
   /** From the end of the request's body to the end of the response's header. */
   readonly startTimeoutMs: number;
-  /** Without a byte in either direction. */
+  /** Without a byte of the request's body or of the response; standard error does not count. */
   readonly idleTimeoutMs: number;
   readonly maxTimeMs: number;
   readonly killGraceMs: number;

@@ -94,6 +94,7 @@ describe('A run', () => {
     readonly run: ScriptRun;
     readonly result: Promise<RunResult>;
     readonly stdout: PassThrough;
+    readonly stderr: PassThrough;
     readonly body: RequestBody;
     readonly isTerminated: () => boolean;
     readonly exit: () => Promise<RunResult>;
@@ -136,7 +137,7 @@ describe('A run', () => {
       exited({ kind: 'exited', code: 0 });
       return result;
     };
-    return { run, result, stdout, body, isTerminated: () => isTerminated, exit };
+    return { run, result, stdout, stderr, body, isTerminated: () => isTerminated, exit };
   }
   const complete = 'Content-Length: 2\n\nok';
 
@@ -178,6 +179,22 @@ describe('A run', () => {
       assert.equal(isTerminated(), true);
       const { endedBy, isWhole } = await result;
       assert.deepEqual([endedBy, isWhole], ['idle-timeout', true]);
+    } finally {
+      clock.restore();
+    }
+  });
+
+  it('is ended by --idle-timeout where its script writes to standard error only', async () => {
+    const clock = mockClock();
+    try {
+      const { result, stderr, isTerminated } = begin({ own: { idleTimeoutMs: 1_000 } });
+      await settled();
+      clock.tick(600);
+      stderr.write('still waiting\n');
+      await settled();
+      clock.tick(400);
+      assert.equal(isTerminated(), true);
+      assert.equal((await result).endedBy, 'idle-timeout');
     } finally {
       clock.restore();
     }

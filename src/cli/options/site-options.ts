@@ -84,7 +84,8 @@ export const siteOptions = {
     'For a file system to say what a request asks for'),
   startTimeoutMs: value(TIMES, 'start-timeout', durationMs, '5m',
     'From the end of the request body to the end of the header'),
-  idleTimeoutMs: value(TIMES, 'idle-timeout', durationMs, '5m', 'Without a byte in either direction'),
+  idleTimeoutMs: value(TIMES, 'idle-timeout', durationMs, '5m',
+    'Without a byte of the request body or of the response'),
   maxTimeMs: value(TIMES, 'max-time', durationMs, '0', 'From a program’s start to its end'),
   killGraceMs: value(TIMES, 'kill-grace', durationMs, '5s', 'Between SIGTERM and SIGKILL'),
   runner: {
