@@ -84,8 +84,10 @@ rm -r /srv/hg/one /srv/git/one.git /var/www/hg.test/one.hg
 undo hg --host hg.test
 [ "$(status --user ann:secret http://git.test/)" = 404 ]
 rm /etc/passwords
+touch /var/log/fcgi2cgi.log.1
 undo git --host git.test
 listing | diff before -
+[ ! -e /run/fcgi2cgi ]
 `,
         user,
       );

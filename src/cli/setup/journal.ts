@@ -1,7 +1,7 @@
 /** Writes files for `fcgi2cgi setup`, keeps a record of them, and takes them away again. */
 
-import { lstatSync, mkdirSync, rmdirSync, type Stats, statSync, unlinkSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { lstatSync, mkdirSync, readdirSync, rmdirSync, type Stats, statSync, unlinkSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 
 import { reasonOf } from '../../base/errors.js';
 import {
@@ -162,6 +162,7 @@ export class Journal {
 
   #remove(entry: Entry): void {
     const { kind, path, content, isNew } = entry;
+    if (kind === 'log') this.#removeRotated(path);
     const state = stateAt(this.#at(path), entry);
     if (state === 'missing') return;
     if (state === 'changed') {
@@ -180,6 +181,16 @@ export class Journal {
       }
     } else if (kind !== 'block' || (others === '' && isNew)) unlinkSync(this.#at(path));
     else replaceFile(this.#at(path), others);
+  }
+
+  /** As logrotate(8) names them, with a number or a date. */
+  #removeRotated(log: string): void {
+    for (const name of readdirSync(this.#at(dirname(log)))) {
+      const end = name.startsWith(basename(log)) ? name.slice(basename(log).length) : '';
+      if (!/^[.-]\d+(\.\w+)?$/.test(end)) continue;
+      this.#say('removes', log + end);
+      if (!this.#isDry) unlinkSync(this.#at(log + end));
+    }
   }
 
   #makeParent(site: string, path: string): void {

@@ -1,6 +1,6 @@
 /** `fcgi2cgi setup`: from nothing to a page that was fetched, and back. */
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmdirSync } from 'node:fs';
 
 import { isRoot } from '../../daemon/process/privileges.js';
 import { BridgeError, OptionError, reasonOf } from '../../base/errors.js';
@@ -22,7 +22,14 @@ import {
 } from './machine.js';
 import { CONFIGURATION, serviceFiles, services, type ServiceSystem, siteFiles } from './service.js';
 import { sectionsOf } from './wanted.js';
-import { openbsdHttpd, type WebServer, webServerNames, webServers, type WebSite } from './web-servers.js';
+import {
+  openbsdHttpd,
+  SOCKETS,
+  type WebServer,
+  webServerNames,
+  webServers,
+  type WebSite,
+} from './web-servers.js';
 
 export const runSetup: Run = async (given) => {
   const options = readOptions(setupOptions, given);
@@ -178,6 +185,16 @@ function webServersOf(journal: Journal, host: string): readonly WebServer[] {
 const isOfService = (path: string): boolean =>
   /^\/etc\/(?:init\.d|default|conf\.d|logrotate\.d|systemd)\/|^\/var\/log\//.test(path);
 
+/** What an init script has made, unless other daemons have their sockets there. */
+function removeIfEmpty(directory: string): void {
+  try {
+    rmdirSync(directory);
+  } catch {
+    return;
+  }
+  tell(`removes ${directory}`);
+}
+
 /** Takes a site back, and tells the daemon and the web server. @throws BridgeError where what stays would have a fault */
 function undo(
   journal: Journal,
@@ -202,8 +219,10 @@ function undo(
       if (isDry || execute(isRunning).status === 0 || each !== stop[0]) run(each, isDry);
   journal.undo(host, (path) => hasOthers && isOfService(path));
   const fault = isDry || isLast || !existsSync(CONFIGURATION) ? undefined : faultIn(CONFIGURATION);
-  if (isLast) for (const each of gone) run(each, isDry);
-  else if (fault === undefined && (isDry || execute(isRunning).status === 0)) run(reload, isDry);
+  if (isLast) {
+    for (const each of gone) run(each, isDry);
+    if (!isDry) removeIfEmpty(SOCKETS);
+  } else if (fault === undefined && (isDry || execute(isRunning).status === 0)) run(reload, isDry);
   for (const { service, check } of told) {
     run(check, isDry);
     if (isDry || execute(other(service).isRunning).status === 0) run(other(service).reload, isDry);

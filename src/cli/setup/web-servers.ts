@@ -28,8 +28,9 @@ export interface WebServer {
 }
 
 /** The socket of a site, and of its index where the web server tells them apart: no other host has that name. */
-export const socketOf = (host: string): string => `/run/fcgi2cgi/${host}.sock`;
-export const indexSocketOf = (host: string): string => `/run/fcgi2cgi/${host}_index.sock`;
+export const SOCKETS = '/run/fcgi2cgi';
+export const socketOf = (host: string): string => `${SOCKETS}/${host}.sock`;
+export const indexSocketOf = (host: string): string => `${SOCKETS}/${host}_index.sock`;
 
 function shipped(name: string): string {
   return readFileSync(Buffer.from(shippedFile(`scripts/webservers/${name}.conf`), 'latin1'), 'utf8');

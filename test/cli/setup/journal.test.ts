@@ -39,16 +39,23 @@ function addAll(root: string, site: string): string[] {
 const listing = async (root: string): Promise<string[]> => (await readdir(root, { recursive: true })).sort();
 
 describe('What setup writes', () => {
-  it('takes with it the log that the service has written since, and no log that was there before', async () => {
+  it('takes with it the log that the service has written since, what was rotated of it, and no log that was there before', async () => {
     for (const was of ['there', 'missing']) {
       const root = await machine();
       const log = join(root, 'var/log');
       if (was === 'there') await writeFile(log, 'before\n');
       for (const site of ['a', 'b', 'a']) journal(root).add(site, { kind: 'log', path: '/var/log' });
       await writeFile(log, 'by the service\n', { flag: 'a' });
+      for (const end of ['.1', '.2.gz', '-20261130.gz', '.conf', '2']) await writeFile(log + end, '');
       journal(root).undo('a');
-      assert.equal((await listing(root)).includes('var/log'), true);
+      const all = await listing(root);
+      assert.equal(all.includes('var/log'), true);
+      journal(root, true).undo('b');
+      assert.deepEqual(await listing(root), all);
       journal(root).undo('b');
+      const rotated = (await listing(root)).filter((path) => /^var\/log[.-]\d/.test(path));
+      assert.equal(rotated.length, was === 'there' ? 3 : 0);
+      assert.equal((await listing(root)).includes('var/log.conf'), true);
       assert.equal((await listing(root)).includes('var/log'), was === 'there', was);
       assert.equal((await listing(root)).includes('var/lib/fcgi2cgi'), false);
     }
