@@ -213,6 +213,11 @@ for family in text_string_to_metric_families(sys.stdin.read()):
       [3, '', 'fcgi2cgi: no request of that id has begun and not ended\n'],
     );
     assert.equal((await status('--cancel', 'x', '--json')).status, 2);
+    const both = await status('--json', '--prometheus');
+    assert.deepEqual(
+      [both.status, both.stderr],
+      [2, "fcgi2cgi: --json can't be asked for with --prometheus: it is one form or the other\n"],
+    );
     await served.stop();
     const gone = await status();
     assert.deepEqual([gone.status, gone.stderr.includes('there is no such socket')], [6, true]);

@@ -79,18 +79,18 @@ async function ask({ address, timeoutMs }: Values<typeof statusOptions>, asked: 
 
 function requestOf({ json, prometheus, cancel }: Values<typeof statusOptions>): Asked {
   if (cancel !== undefined) {
-    if (json || prometheus) throw exclusive('cancel', 'its response is one line');
+    if (json || prometheus) throw exclusive('cancel', '--json or --prometheus', 'its response is one line');
     return { method: 'POST', target: `/cancel?id=${encodeURIComponent(cancel)}` };
   }
-  if (json && prometheus) throw exclusive('json', 'it is one form or the other');
+  if (json && prometheus) throw exclusive('json', '--prometheus', 'it is one form or the other');
   const format = prometheus ? 'prometheus' : json ? 'json' : 'text';
   return { method: 'GET', target: `/?format=${format}` };
 }
 
-function exclusive(option: string, why: string): OptionError {
+function exclusive(option: string, others: string, why: string): OptionError {
   return new OptionError('ERR_USAGE', {
     option,
-    why: `can't be asked for with --json or --prometheus: ${why}`,
+    why: `can't be asked for with ${others}: ${why}`,
   });
 }
 
