@@ -91,7 +91,7 @@ class Life {
     });
     this.#onOrderToStop = stop.order;
     const told = stop.received.then((signal) => {
-      this.#stopping.abort(new BridgeError('ERR_UPGRADE', `${signal} came first`));
+      this.#stopping.abort(new BridgeError('ERR_UPGRADE', `the upgrade is given up: ${signal} came first`));
       return signal;
     });
     try {

@@ -199,7 +199,7 @@ export async function upgrade(options: UpgradeOptions): Promise<void> {
     await answer({ pid: next.pid ?? 0 });
   } catch (error) {
     logs.report(error);
-    logs.log.error({}, 'the upgrade has failed: this process goes on serving');
+    if (!signal.aborted) logs.log.error({}, 'the upgrade has failed: this process goes on serving');
     await Promise.all(restored.map((restore) => restore()));
     await pidFile?.restore().catch((reason: unknown) => {
       logs.report(reason);

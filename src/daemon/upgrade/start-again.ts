@@ -97,6 +97,7 @@ function tell(message: Message): Promise<void> {
  *   aborts with.
  */
 export async function startAgain(options: StartAgainOptions, signal?: AbortSignal): Promise<StartedAgain> {
+  signal?.throwIfAborted();
   const [script = '', ...args] = process.argv.slice(1);
   requireThere('the program', script);
   requireThere('the directory that it was started in', directory);

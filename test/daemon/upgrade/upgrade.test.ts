@@ -30,7 +30,11 @@ async function withNext<T>(text: string, work: () => Promise<T>): Promise<T> {
 }
 
 /** Has an upgrade of this process fail, whose pid file somebody has written to; resolves to what is said of it. */
-async function failedUpgrade(path: string, listeners: readonly Listener[] | undefined): Promise<unknown[]> {
+async function failedUpgrade(
+  path: string,
+  listeners: readonly Listener[] | undefined,
+  signal = new AbortController().signal,
+): Promise<unknown[]> {
   const pidFile = await PidFile.hold(path);
   await writeFile(path, '4711\n');
   await writeFile(`${path}.upgrade`, 'asked\n');
@@ -47,7 +51,7 @@ async function failedUpgrade(path: string, listeners: readonly Listener[] | unde
     pidFile,
     logs: { log, report: (error: unknown) => said.push(error) } as unknown as Logs,
     env: {},
-    signal: new AbortController().signal,
+    signal,
     orders: { onReopen: ignore, onStop: ignore },
     onReplaced: () => assert.fail('nothing has taken its place'),
   });
@@ -66,6 +70,16 @@ describe('An upgrade that fails', () => {
       await readFile(`${path}.upgrade`, 'utf8'),
       /^asked\n\{"withinMs":0\}\n\{"failed":\[".*"\]\}\n$/,
     );
+  });
+
+  it('does not say that this process goes on where that was told to stop, and starts nothing then', async () => {
+    const why = new Error('SIGTERM came first');
+    const directory = await temporaryDirectory();
+    const next = `import fs from 'node:fs'; fs.writeFileSync('${directory}/started', '');`;
+    const said = await withNext(next, () => failedUpgrade(`${directory}/pid`, [], AbortSignal.abort(why)));
+    assert.match(String(said), /SIGTERM came first$/);
+    assert.equal(said.length, 1);
+    assert.equal(existsSync(`${directory}/started`), false);
   });
 
   it('leaves each socket to whom it was for, also where the next process was killed', async () => {
