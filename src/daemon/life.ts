@@ -14,7 +14,6 @@ import { PidFile } from './process/pid-file.js';
 import { onSignals, stopSignal } from './process/signals.js';
 import { enterWorkingDirectory } from './process/working-directory.js';
 import { reload } from './prepare-sites.js';
-import { requirePrograms } from './programs.js';
 import { Notifier, type SystemdEnvironment, takeEnvironment, withPassedSockets } from './process/systemd.js';
 import { type NextProcess, upgrade } from './upgrade/next-process.js';
 import type { PreviousProcess, ReceivedHandover } from './upgrade/socket-handover.js';
@@ -135,7 +134,6 @@ class Life {
     const left = received?.pidFile?.path === pidFile ? received?.pidFile : undefined;
     if (received?.isOwn === true && left !== undefined)
       this.#pidFile = PidFile.held(left.path, left.descriptor);
-    await requirePrograms(this.#configuration.sites);
     enterWorkingDirectory(chdir);
     if (pidFile !== undefined && left === undefined) this.#pidFile = await PidFile.hold(pidFile);
     const daemon = await Daemon.start(this.#configuration, log, accessLog, {
