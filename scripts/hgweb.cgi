@@ -43,6 +43,7 @@ from mercurial.hgweb.common import ErrorResponse, permhooks, statusmessage
 from mercurial.utils import urlutil
 
 SOURCE = b'fcgi2cgi'
+MAX_LINKS = 10
 # Where a fork server has this script get ready ahead: returns in the process of each request. See fcgi2cgi_prepared.py.
 wait_for_request = globals().get('__prepared__')
 
@@ -82,8 +83,15 @@ class Inside:
 
         def is_trusted(ui, fp, name):
             is_trusted = trusted(ui, fp, name)
-            self.is_strict = self.has(name) and not is_trusted and os.fstat(fp.fileno()).st_uid != 0
-            return is_trusted
+            if not self.has(name):
+                self.is_strict = False
+                return is_trusted
+            is_usual = is_trusted or os.fstat(fp.fileno()).st_uid == 0
+            why = is_usual and self.misplaced(fp, name, lambda file: trusted(ui, file, file.name))
+            if is_trusted and why:
+                say(b'%s is not trusted: %s' % (name, why))
+            self.is_strict = bool(why) or not is_usual
+            return is_trusted and not why
 
         def read(ui, *arguments, **named):
             try:
@@ -92,6 +100,27 @@ class Inside:
                 self.is_strict = False
 
         uimod.ui.readconfig, uimod.ui._trusted = read, is_trusted
+
+    def misplaced(self, fp, name, is_trusted):
+        """Why somebody else may have put an hgrc there than its owner, if so. What a push makes belongs to this process's
+        user: who owns a directory above it can have it there by another name, or by a link."""
+        for _ in range(MAX_LINKS):
+            *above, (path, status) = self.way(os.path.normpath(name))
+            for directory, each in above:
+                if not stat.S_ISDIR(each.st_mode):
+                    return directory + b' is a link'
+                if each.st_uid != 0 and not is_trusted(types.SimpleNamespace(name=directory)):
+                    return directory + b' belongs to a user who is not trusted'
+            if not stat.S_ISLNK(status.st_mode):
+                break
+            name = os.path.join(os.path.dirname(path), os.readlink(path))
+        return None if os.path.samestat(status, os.fstat(fp.fileno())) else path + b' is another file'
+
+    def way(self, path):
+        """What lies below --repos on the way to a path: each directory and, as the last, what the path names."""
+        parts = path[len(self.below):].split(b'/')
+        ways = [self.below + b'/'.join(parts[:count + 1]) for count in range(len(parts))]
+        return [(way, os.lstat(way)) for way in ways]
 
     def has(self, path):
         return path == self.root or path.startswith(self.below)
