@@ -15,7 +15,7 @@ import { temporaryDirectory } from '../helpers/temporary.js';
 import { isFull, type WebServerName } from '../helpers/webserver-table.js';
 
 const COMMITS = 300;
-const LARGE_BYTES = isFull ? 100_000_000 : 40_000_000;
+const LARGE_BYTES = isFull ? 100_000_000 : 15_000_000;
 /** Random octets can't be made smaller; to try would be most of a test's time. */
 const large = ['-c', 'core.compression=0', '-c', 'core.bigFileThreshold=1m'];
 

@@ -20,10 +20,17 @@ const PIXEL = Buffer.from(
 /** Links that give a file and no page; they are fetched, not shown. */
 const download = /\/(archive|raw-file|raw-rev|static)\/|\/(atom|rss)-|\/(raw|json)-/;
 
-/** What pages have in common of which one is asked for: with a second web server, no more than the kind is looked at. */
+const byKind = (path: string): string => path.replace(/(\.hg\/[\w-]+).*/, '$1');
+/**
+ * What pages have in common of which one is asked for: with a second web server, or of a second repository, which has
+ * nothing that the first one lacks but where it lies, no more than the kind is looked at.
+ */
 const shapeBehind = {
-  lighttpd: (path: string) => path.replace(/\b[0-9a-f]{12}\b|(?<=\/help\/).+|[?]revcount=.*/g, ''),
-  nginx: (path: string) => path.replace(/(\.hg\/[\w-]+).*/, '$1'),
+  lighttpd: (path: string) =>
+    path.startsWith('/other/two.hg/')
+      ? byKind(path)
+      : path.replace(/\b[0-9a-f]{12}\b|(?<=\/help\/).+|[?]revcount=.*/g, ''),
+  nginx: byKind,
 } as const;
 
 /** What kind of page a path is: the index, or a command of hgweb's. */

@@ -17,7 +17,7 @@ import { isFull, type WebServerName } from '../helpers/webserver-table.js';
 const PUSHABLE = '[web]\nallow-push = ann\npush_ssl = no\n';
 const CHANGESETS = isFull ? 5_000 : 1_000;
 /** What is pushed. */
-const [FILES, FILE_BYTES] = [5, isFull ? 10_000_000 : 4_000_000];
+const [FILES, FILE_BYTES] = [5, isFull ? 10_000_000 : 2_000_000];
 
 /** The heads of a repository, as its own hg tells them. */
 async function heads(repository: string): Promise<string[]> {

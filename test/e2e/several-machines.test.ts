@@ -48,7 +48,9 @@ const pages: readonly (readonly [host: string, paths: readonly string[]])[] = [
 const targets = pages.flatMap(([host, paths]) => paths.map((path) => [`${host}.example.org`, path] as const));
 /** What is asked for again and again: mostly what takes a machine the least. */
 const light = (pattern: RegExp): typeof targets => targets.filter(([, path]) => pattern.test(path));
-const repeated = isFull ? targets : [...light(/refs/), ...light(/plain/), ...light(/refs/), ...light(/[?]/)];
+const repeated = isFull
+  ? targets
+  : [/refs/, /plain/, /refs/, /refs/, /refs/, /[?]cmd/, /refs/, /refs/].flatMap(light);
 /** What the queries of a front end's load have, by which the access logs tell it from others. */
 const mark = ({ name }: Front): string => `for-${name}`;
 

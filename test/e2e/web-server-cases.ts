@@ -25,7 +25,7 @@ export interface Case {
 /** How much a script of `site-host` reads and writes. */
 const LARGE_BYTES = largeMiB * 1_048_576;
 /** More than any web server keeps in memory; random, so that nobody can make it smaller. */
-const PUSHED_BYTES = isFull ? 10_000_000 : 3_000_000;
+const PUSHED_BYTES = isFull ? 10_000_000 : 1_500_000;
 
 const withUser = (url: string, password = 'secret'): string => url.replace('//', `//ann:${password}@`);
 const octets = (name: string, isEncoded: RegExp): string =>
