@@ -91,6 +91,25 @@ describe('Gitweb with the settings that fcgi2cgi gives it', { timeout: 60_000 },
     assert.doesNotMatch(page('s=shown'), /name="sr"/);
   });
 
+  it('name the installation, and no option, where a file of it is missing', async () => {
+    const alone = join(directory, 'alone.conf');
+    await copyFile(settings, alone);
+    assert.throws(
+      () => page('', { GITWEB_CONFIG: alone }),
+      (error: { stdout: Buffer; stderr: Buffer }) => {
+        assert.match(
+          error.stdout.toString(),
+          /^Status: 500 [^]*There is an error in the installation of fcgi2cgi;/,
+        );
+        assert.match(
+          error.stderr.toString(),
+          /^the installation of fcgi2cgi: \S+gitweb-checks\.conf: No such file/,
+        );
+        return true;
+      },
+    );
+  });
+
   it('have a root that by itself is no directory, nor with anything before or behind it', () => {
     const script = `our $cgi = bless {}; sub script_name {} sub url { 'http://localhost' }
       our %feature; sub evaluate_and_validate_params {} do $ARGV[0] or die $@;
