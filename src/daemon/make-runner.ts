@@ -115,8 +115,14 @@ async function workerRunner(
   return new WorkerRunner(configuration, pool);
 }
 
+/** Lines of workers that the log has each by itself within this time: one that repeats itself for ever fills no disk. */
+const SAID_LINES = 1_000;
+const SAID_MS = 10_000;
+
 /** Writes to the log what happens to workers; ends on purpose, of which there may be many, at the level `debug`. */
 export function workerReport(log: Log): WorkerReport {
+  const events = new RepeatedEvents(log);
+  let [lines, since] = [0, -Infinity];
   return {
     started: (pid) => {
       log.debug({ pid }, 'worker started');
@@ -131,7 +137,11 @@ export function workerReport(log: Log): WorkerReport {
       logEnd(log, end, requests);
     },
     said: (pid, line) => {
-      log.warn({ pid }, `worker: ${line}`);
+      const now = performance.now();
+      if (now - since >= SAID_MS) [lines, since] = [0, now];
+      lines += 1;
+      if (lines <= SAID_LINES) log.warn({ pid }, `worker: ${line}`);
+      else events.log('said', 'warn', () => ({ pid }), `worker: ${line}`);
     },
   };
 }
