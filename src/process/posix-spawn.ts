@@ -23,6 +23,9 @@ const STRUCT_BYTES = 1_024;
 /** Of <sys/resource.h>: a process group. */
 const PRIO_PGRP = 1;
 
+/** A process that is forked while the priority of its group is set keeps the old one. By then, it is of the group. */
+const FORK_MS = 20;
+
 const SHELL = '/bin/sh';
 
 let made: StartProcess | undefined;
@@ -79,8 +82,16 @@ function make(libc: LibC): StartProcess {
     }
     const [id = 0] = pid;
     // With all that it has started since, and at no cost to speak of, as nice(1) would have.
-    if (niceness !== undefined) libc.setpriority(PRIO_PGRP, id, ownNiceness + niceness);
-    return new OwnedProcess({ pid: id, ...pipes.streams(), exited: reaper.ended(id) });
+    const exited = reaper.ended(id);
+    if (niceness !== undefined) {
+      const lower = (): unknown => libc.setpriority(PRIO_PGRP, id, ownNiceness + niceness);
+      lower();
+      const again = setTimeout(lower, FORK_MS);
+      void exited.then(() => {
+        clearTimeout(again);
+      });
+    }
+    return new OwnedProcess({ pid: id, ...pipes.streams(), exited });
   };
 }
 
