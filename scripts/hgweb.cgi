@@ -65,6 +65,8 @@ class Inside:
     def __init__(self):
         self.root = os.getcwdb()
         self.below = os.path.join(self.root, b'')
+        # The directory .hg of the repository that is asked for, and others that have been found to be its own.
+        self.own = []
         # Whether not even what others name may lie outside.
         self.is_strict = False
         self.has_request = wait_for_request is None
@@ -154,12 +156,12 @@ class Inside:
         parent, last = os.path.split(name)
         directory = os.open(parent or b'.', getattr(os, 'O_PATH', os.O_RDONLY) | os.O_DIRECTORY)
         try:
-            self.check(directory, parent)
+            self.check(directory, parent, is_written=True)
             return os.open(last, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666, dir_fd=directory)
         finally:
             os.close(directory)
 
-    def check(self, descriptor, name):
+    def check(self, descriptor, name, is_written=False):
         if not stat.S_IFMT(os.fstat(descriptor).st_mode) in (stat.S_IFREG, stat.S_IFDIR):
             self.refuse(name, b'it is neither a file nor a directory')
         try:
@@ -168,6 +170,26 @@ class Inside:
             real = self.real_path(descriptor, name)
         if not self.has(real):
             self.refuse(name, b'it is ' + real)
+        if not self.may_use(real) and (is_written or not self.is_public(real)):
+            self.refuse_foreign(name, real)
+
+    def keep_own(self, path):
+        """From now on, this repository is asked for, by its real path."""
+        self.own = [os.path.normpath(os.path.join(path, b'.hg'))]
+
+    def may_use(self, real):
+        """Whether it is in the repository that is asked for, or in another one of the same owner: who puts a link there
+        may not be allowed to read what it leads to. Root and this process's user are."""
+        if not self.own or any((real + b'/').startswith(own + b'/') for own in self.own):
+            return True
+        owners = {status.st_uid for _, status in self.way(self.own[0])} - {0, os.getuid()}
+        repository, is_in_one, _ = (real + b'/').rpartition(b'/.hg/')
+        return not owners or owners == {os.lstat(repository + b'/.hg' if is_in_one else real).st_uid}
+
+    def is_public(self, real):
+        """Whether everybody on this system may read it."""
+        return all(status.st_mode & (stat.S_IXOTH if stat.S_ISDIR(status.st_mode) else stat.S_IROTH)
+                   for _, status in self.way(real))
 
     def real_path(self, descriptor, name):
         """Where the system does not tell: the path by which no link leads to what was opened."""
@@ -200,6 +222,14 @@ class Inside:
             real = os.path.realpath(base)
             if not (self.has(base) and self.has(real)):
                 self.refuse(base, b'it is ' + real)
+            if base == repo.root:
+                continue
+            if not self.may_use(real):
+                self.refuse_foreign(base, real)
+            self.own.append(real)
+
+    def refuse_foreign(self, name, real):
+        self.refuse(name, b'it is %s, which has another owner than %s' % (real, self.own[0]))
 
     def refuse(self, name, why):
         say(b'%s is not used: %s, and --repos is %s' % (name, why, self.root))
@@ -586,6 +616,7 @@ def repository(path, name, published):
     """hgweb for one repository, with all that hgwebdir does for one whose name ends SCRIPT_NAME, `published`."""
     ui = load_ui()
     base_url = ui.config(b'web', b'baseurl')
+    inside.keep_own(path)
     repo = hg.repository(ui, path)
     app = hgweb_mod.hgweb(repo, name=repo.ui.config(b'web', b'name', untrusted=True) or name)
     if wait_for_request is not None and policy.policy in (b'c', b'py'):
@@ -699,6 +730,7 @@ def index_entries(ui, repos, req, original=hgwebdir_mod.rawindexentries, **named
     def each():
         nonlocal last
         for last in repos:
+            inside.keep_own(last[1])
             yield last
 
     rest = each()

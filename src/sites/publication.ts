@@ -16,10 +16,14 @@ export interface PublicationOptions extends Publishing {
   /** Whether a repository that lies inside another one's directory is found there, but not listed. */
   readonly mayNest?: boolean;
   /**
-   * What repository a real path is, if it is one; `isListed` where nothing more is read of it than a list shows, so that
+   * What repository a real path is, to which the path `named` leads, if it is one; `isListed` where nothing more is read of it than a list shows, so that
    * what lies deeper need not be looked at.
    */
-  readonly repositoryAt: (path: ByteString, isListed: boolean) => LookUp<Repository | undefined>;
+  readonly repositoryAt: (
+    path: ByteString,
+    isListed: boolean,
+    named: ByteString,
+  ) => LookUp<Repository | undefined>;
   /** How its directories are looked at. */
   readonly take: TakeSteps;
 }
@@ -191,9 +195,9 @@ export class Publication {
     const { repos, repositoryAt } = this.#options;
     const real = yield* realPathBelow(repos, ...segments);
     if (real === undefined) return undefined;
-    if (!contains(repos, real))
-      return { why: `${toText([repos, ...segments].join('/'))} leads out of --repos` };
-    return yield* repositoryAt(real, isListed);
+    const named = repos === '/' ? `/${segments.join('/')}` : [repos, ...segments].join('/');
+    if (!contains(repos, real)) return { why: `${toText(named)} leads out of --repos` };
+    return yield* repositoryAt(real, isListed, named);
   }
 
   async #walk(directory: readonly ByteString[], found: Published[], signal: WaitSignal): Promise<void> {

@@ -57,9 +57,13 @@ export class Trees {
   /**
    * What in these directories, or with `isDeep` anywhere below them and where links lead from there, leads out, or is no
    * file that can be read without waiting; undefined where nothing does. A link that leads nowhere is a lock, or a git
-   * HEAD of old times.
+   * HEAD of old times. `mayUse` says whether a link may lead to what is inside, a directory or a file.
    */
-  *fault(directories: readonly ByteString[], isDeep: boolean): LookUp<string | undefined> {
+  *fault(
+    directories: readonly ByteString[],
+    isDeep: boolean,
+    mayUse?: (real: ByteString, isDirectory: boolean) => LookUp<boolean>,
+  ): LookUp<string | undefined> {
     const all = new Set(directories);
     const key = directories[0] ?? '';
     if (isDeep && performance.now() < (this.#sound.get(key) ?? 0)) return undefined;
@@ -80,6 +84,8 @@ export class Trees {
         if (real === undefined) continue;
         if (!contains(this.#root, real)) return `${shown(path)} is a link that leads out of --repos`;
         const stats = yield* lstatAt(real);
+        if (mayUse !== undefined && !(yield* mayUse(real, stats?.isDirectory() === true)))
+          return `${shown(path)} is a link to ${shown(real)}, which has another owner`;
         if (stats?.isDirectory() === true) {
           if (isDeep) all.add(real);
         } else if (stats?.isFile() !== true)

@@ -1,7 +1,7 @@
 /** scripts/hgweb.cgi by itself, for repositories of users whom neither the daemon nor their neighbours trust. */
 
 import assert from 'node:assert/strict';
-import { cp, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, cp, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, beforeEach, describe, it } from 'node:test';
 
@@ -14,6 +14,7 @@ let root: string;
 let repos: string;
 
 const alice = '65534';
+const bob = '65533';
 
 before(async () => {
   root = await temporaryDirectory();
@@ -106,5 +107,94 @@ describe('A file of settings that belongs to the daemon’s user', { skip: notRo
     await make('root');
     await link('../../linked/.hg/hgrc', 'root/.hg/hgrc');
     await refused('root');
+  });
+});
+
+describe('What another user has below --repos', { skip: notRoot }, () => {
+  const file = '/raw-file/tip/file';
+
+  /** Alice’s repository, which has others’ places in the places of its own. */
+  const taken: Readonly<Record<string, (name: string, of: string) => Promise<void>>> = {
+    store: (name, of) => link(`../../${of}/.hg/store`, `${name}/.hg/store`),
+    all: (name, of) => link(`../${of}/.hg`, `${name}/.hg`),
+    changelog: (name, of) =>
+      link(`../../../${of}/.hg/store/00changelog.i`, `${name}/.hg/store/00changelog.i`),
+    shared: async (name, of) => {
+      await appendFile(join(repos, name, '.hg/requires'), 'shared\n');
+      await writeFile(join(repos, name, '.hg/sharedpath'), join(repos, of, '.hg'));
+      await own(`${name}/.hg/sharedpath`, alice);
+    },
+  };
+
+  async function takeFrom(of: string): Promise<readonly string[]> {
+    await make('of', of);
+    await chmod(join(repos, 'of'), 0o750);
+    for (const [name, take] of Object.entries(taken)) {
+      await make(name, alice);
+      await take(name, 'of');
+      await succeed('chown', ['-hR', alice, join(repos, name)]);
+    }
+    return Object.keys(taken);
+  }
+
+  it('is in no page of a repository, whatever link or share leads there', async () => {
+    for (const of of [bob, '0']) {
+      const names = await takeFrom(of);
+      const said = await runHgweb(
+        repos,
+        names.map((name) => page(name, file)),
+      );
+      for (const [index, { stdout, stderr }] of said.entries()) {
+        assert.match(stdout, /^Status: 404 /, names[index]);
+        assert.match(
+          stderr,
+          /^hgweb\.cgi: \S+ is not used: it is \S+\/of\S*, which has another owner than \S+,/,
+        );
+      }
+      await rm(repos, { recursive: true });
+      await mkdir(repos);
+    }
+  });
+
+  it('is in no list, neither by settings that are a link nor by those that include others', async () => {
+    await make('of', bob);
+    await chmod(join(repos, 'of'), 0o750);
+    await writeFile(join(repos, 'of/.hg/hgrc'), '[web]\ndescription = secret\n');
+    for (const name of ['linked', 'including', 'other']) await make(name, alice);
+    await link('../../of/.hg/hgrc', 'linked/.hg/hgrc');
+    await writeFile(join(repos, 'including/.hg/hgrc'), '%include ../../of/.hg/hgrc\n');
+    const [said] = await runHgweb(repos, [list('linked', 'including', 'other')]);
+    assert.match(said?.stdout ?? '', /shown/);
+    assert.doesNotMatch(said?.stdout ?? 'secret', /secret/);
+  });
+
+  it('is used where that is the repository’s owner, or where everybody may read it', async () => {
+    const names = [...(await takeFrom(alice)), 'stores', 'including'];
+    // What a push has made there.
+    await own('of/.hg/store/data', '0');
+    await make('stores', alice);
+    await succeed('mv', [join(repos, 'stores/.hg/store'), join(repos, 'moved')]);
+    await own('moved/data', '0');
+    await succeed('chmod', ['-R', 'o=', join(repos, 'moved/data')]);
+    await link('../../moved', 'stores/.hg/store');
+    await make('including', alice);
+    await writeFile(join(repos, 'common.rc'), '[web]\nname = common\n');
+    await writeFile(join(repos, 'including/.hg/hgrc'), '%include ../../common.rc\n');
+    const said = await runHgweb(repos, [...names.map((name) => page(name, file)), page('including', '/')]);
+    for (const [index, { stdout }] of said.entries()) assert.match(stdout, /^Status: 200 /, names[index]);
+    assert.match(said.at(-1)?.stdout ?? '', /common/);
+  });
+
+  it('is used where root has put a link to it', async () => {
+    await make('of', bob);
+    for (const [name, take] of Object.entries(taken)) {
+      await make(name);
+      await take(name, 'of');
+    }
+    for (const { stdout } of await runHgweb(
+      repos,
+      Object.keys(taken).map((name) => page(name, file)),
+    ))
+      assert.match(stdout, /^Status: 200 /);
   });
 });

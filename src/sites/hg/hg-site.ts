@@ -49,7 +49,7 @@ export async function hgSite(options: HgSiteOptions): Promise<Site> {
     return {
       suffix: '.hg',
       mayNest: true,
-      repositoryAt: (path, isListed) => found.at(path, isListed),
+      repositoryAt: (path, isListed, named) => found.at(path, isListed, named),
       lackOf: (path) => found.lackOf(path),
     };
   });

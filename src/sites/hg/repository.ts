@@ -8,6 +8,7 @@ import { type LookUp, lstatAt, realPathAt, realPathBelow, statAt, textAt } from 
 import { whyUnreachable, whyUnread } from '../refusal-reason.js';
 import type { Repository } from '../repositories.js';
 import type { Trees } from '../trees.js';
+import { Owners } from './owners.js';
 
 /** How many repositories may share from each other in a row; Mercurial makes no such chains itself. */
 const MAX_SHARES = 5;
@@ -27,22 +28,28 @@ const UNREADABLE = 'is no file that can be read, or is too large';
 export class HgRepositories {
   readonly #root: ByteString;
   readonly #trees: Trees;
+  readonly #owners: Owners;
 
   /** Nothing that Mercurial follows may lead out of the real path `root`. */
   constructor(root: ByteString, trees: Trees) {
     this.#root = root;
     this.#trees = trees;
+    this.#owners = new Owners(root);
   }
 
   /**
    * The repository at `path`, a real path. All that Mercurial reads of it lies below the root: its `.hg`, what symbolic links
-   * there lead to, what it shares (`hg share`), and the settings that it includes. With `isListed`, what lies deep in it is
-   * not looked at.
+   * there lead to, what it shares (`hg share`), and the settings that it includes. None of it is another owner's, nor is
+   * what `named` leads to. With `isListed`, what lies deep in it is not looked at.
    */
-  *at(path: ByteString, isListed: boolean): LookUp<Repository | undefined> {
+  *at(path: ByteString, isListed: boolean, named = path): LookUp<Repository | undefined> {
     const dotHg = yield* realPathBelow(path, '.hg');
     if (dotHg === undefined) return undefined;
     if (!contains(this.#root, dotHg)) return { why: `${toText(path)}/.hg leads out of --repos` };
+    for (const own of new Set([path, named])) {
+      if (!(yield* this.#owners.mayUse(`${own}/.hg`, dotHg)))
+        return { why: `${toText(own)} leads to ${toText(dotHg)}, which has another owner` };
+    }
     if ((yield* lstatAt(dotHg))?.isDirectory() !== true) return undefined;
     const why = yield* this.#fault(path, dotHg, isListed);
     return why === undefined ? { path } : { why };
@@ -57,11 +64,15 @@ export class HgRepositories {
 
   /** What is wrong with a repository, or with one of those that it shares from. */
   *#fault(path: ByteString, dotHg: ByteString, isListed: boolean): LookUp<string | undefined> {
+    const asked = `${path}/.hg`;
+    const mayUse = (real: ByteString, isDirectory: boolean): LookUp<boolean> =>
+      isDirectory ? this.#owners.mayUse(asked, real) : this.#owners.mayRead(asked, real);
     for (let [at, own, shares] = [path, dotHg, 0]; ; shares++) {
       const read = isListed ? LISTED.map((name) => own + name) : [own];
-      const why = (yield* this.#trees.fault(read, !isListed)) ?? (yield* this.#settingsFault(at));
+      const why =
+        (yield* this.#trees.fault(read, !isListed, mayUse)) ?? (yield* this.#settingsFault(at, asked));
       if (why !== undefined) return why;
-      const source = yield* this.#source(at, own);
+      const source = yield* this.#source(at, own, asked);
       if (source === undefined || 'why' in source) return source?.why;
       if (shares >= MAX_SHARES)
         return `${toText(at)}/.hg/sharedpath is one of more than ${String(MAX_SHARES)} shares in a row`;
@@ -70,7 +81,7 @@ export class HgRepositories {
   }
 
   /** The `.hg` of the repository that one shares from, read as Mercurial reads it (`makelocalrepository`). */
-  *#source(path: ByteString, dotHg: ByteString): LookUp<Repository | undefined> {
+  *#source(path: ByteString, dotHg: ByteString, asked: ByteString): LookUp<Repository | undefined> {
     const file = `${path}/.hg/sharedpath`;
     // Old versions read it whatever the requirements are.
     if ((yield* lstatAt(file)) === undefined) return undefined;
@@ -92,11 +103,13 @@ export class HgRepositories {
     // For bookmarks it opens the repository, by a name in which a # has a meaning.
     if (basename(source) !== '.hg' || source.includes('#'))
       return { why: `${toText(file)} names no .hg of a repository` };
+    if (!(yield* this.#owners.mayUse(asked, source)))
+      return { why: `${toText(file)} names ${toText(source)}, which has another owner` };
     return { path: source };
   }
 
   /** What is wrong with settings that a repository's own ones include. */
-  *#settingsFault(path: ByteString): LookUp<string | undefined> {
+  *#settingsFault(path: ByteString, asked: ByteString): LookUp<string | undefined> {
     const all = new Set(SETTINGS.map((name) => `${path}/.hg/${name}`));
     for (const file of all) {
       if ((yield* lstatAt(file)) === undefined) continue;
@@ -113,6 +126,8 @@ export class HgRepositories {
         if (real === undefined) continue;
         if (!contains(this.#root, real))
           return `${toText(file)} includes settings outside --repos; see --hgweb-config`;
+        if (!(yield* this.#owners.mayRead(asked, real)))
+          return `${toText(file)} includes ${toText(real)}, which has another owner`;
         all.add(included);
         if (all.size > MAX_INCLUDED)
           return `${toText(file)} is one of more than ${String(MAX_INCLUDED)} settings files`;
