@@ -44,6 +44,8 @@ from mercurial.utils import urlutil
 
 SOURCE = b'fcgi2cgi'
 MAX_LINKS = 10
+# What Mercurial reads whole, also for a list: some lines.
+SMALL, MAX_SMALL = {b'hgrc', b'hgrc-not-shared', b'requires', b'sharedpath'}, 65_536
 # Where a fork server has this script get ready ahead: returns in the process of each request. See fcgi2cgi_prepared.py.
 wait_for_request = globals().get('__prepared__')
 
@@ -162,14 +164,17 @@ class Inside:
             os.close(directory)
 
     def check(self, descriptor, name, is_written=False):
-        if not stat.S_IFMT(os.fstat(descriptor).st_mode) in (stat.S_IFREG, stat.S_IFDIR):
+        status = os.fstat(descriptor)
+        if not stat.S_IFMT(status.st_mode) in (stat.S_IFREG, stat.S_IFDIR):
             self.refuse(name, b'it is neither a file nor a directory')
+        if status.st_size > MAX_SMALL and os.path.basename(name) in SMALL:
+            self.refuse(name, b'it has more than %d bytes' % MAX_SMALL)
         try:
             real = os.readlink(b'/proc/self/fd/%d' % descriptor)
         except OSError:
             real = self.real_path(descriptor, name)
         if not self.has(real):
-            self.refuse(name, b'it is ' + real)
+            self.refuse_outside(name, real)
         if not self.may_use(real) and (is_written or not self.is_public(real)):
             self.refuse_foreign(name, real)
 
@@ -221,18 +226,21 @@ class Inside:
         for base in repo.root, repo.path, repo.sharedpath, repo.spath, repo.cachevfs.base, repo.wcachevfs.base:
             real = os.path.realpath(base)
             if not (self.has(base) and self.has(real)):
-                self.refuse(base, b'it is ' + real)
+                self.refuse_outside(base, real)
             if base == repo.root:
                 continue
             if not self.may_use(real):
                 self.refuse_foreign(base, real)
             self.own.append(real)
 
+    def refuse_outside(self, name, real):
+        self.refuse(name, b'it is %s, and --repos is %s' % (real, self.root))
+
     def refuse_foreign(self, name, real):
         self.refuse(name, b'it is %s, which has another owner than %s' % (real, self.own[0]))
 
     def refuse(self, name, why):
-        say(b'%s is not used: %s, and --repos is %s' % (name, why, self.root))
+        say(b'%s is not used: %s' % (name, why))
         raise Outside(b'not published')
 
 

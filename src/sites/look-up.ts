@@ -233,6 +233,11 @@ export function* textAt(path: ByteString, maxBytes = MAX_TEXT_BYTES): LookUp<Byt
   return text && fromBuffer(text);
 }
 
+/** Whether there is a regular file, which has no more than such files need. */
+export function* isTextAt(path: ByteString): LookUp<boolean> {
+  return isText(yield* statAt(path), MAX_TEXT_BYTES);
+}
+
 function isText(stats: Stats | undefined, maxBytes: number): boolean {
   return stats?.isFile() === true && stats.size <= maxBytes;
 }

@@ -2,7 +2,18 @@
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
-import { appendFile, chown, cp, mkdir, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  chown,
+  cp,
+  mkdir,
+  readdir,
+  rename,
+  rm,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, beforeEach, describe, it } from 'node:test';
 
@@ -160,6 +171,27 @@ util.username = lambda uid=None: b'somebody' if uid is None else b'root'`;
     const [said] = await responses(list(...names, 'mine'));
     assert.match(said?.stdout ?? '', /href="\/mine\/"[^]*<\/html>/);
     assert.match(said?.stderr ?? '', /a2 is not listed: .*web\.hidden/);
+  });
+
+  it('reads no gigabyte of settings or requirements, neither for a page nor for the list', async () => {
+    const large = ['.hg/requires', '.hg/store/requires', '.hg/hgrc', '.hg/hgrc-not-shared'];
+    for (const [index, part] of large.entries()) {
+      await make(`r${String(index)}`);
+      await writeFile(join(repos, `r${String(index)}`, part), '');
+      await truncate(join(repos, `r${String(index)}`, part), 2 ** 30);
+    }
+    await make('other');
+    const names = large.map((_, index) => `r${String(index)}`);
+    const limit = 'import resource; resource.setrlimit(resource.RLIMIT_AS, (2 ** 29, 2 ** 29))';
+    const [index, ...said] = await responses(
+      { ...list(...names, 'other'), before: limit },
+      ...names.map((name) => page(name, file, '', limit)),
+    );
+    assert.match(index?.stdout ?? '', /^Status: 200 [^]*\/other\/[^]*<\/html>/);
+    for (const { stdout, stderr } of said) {
+      assert.match(stdout, /^Status: 404 /);
+      assert.match(stderr, /^hgweb\.cgi: \S+ is not used: it has more than 65536 bytes\n/);
+    }
   });
 
   it('opens no share whose source lies outside by now', async () => {

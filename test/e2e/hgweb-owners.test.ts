@@ -148,7 +148,7 @@ describe('What another user has below --repos', { skip: notRoot }, () => {
         assert.match(stdout, /^Status: 404 /, names[index]);
         assert.match(
           stderr,
-          /^hgweb\.cgi: \S+ is not used: it is \S+\/of\S*, which has another owner than \S+,/,
+          /^hgweb\.cgi: \S+ is not used: it is \S+\/of\S*, which has another owner than \S+\n/,
         );
       }
       await rm(repos, { recursive: true });

@@ -4,7 +4,7 @@ import { basename, dirname, resolve } from 'node:path';
 
 import { type ByteString, toText } from '../../base/bytes.js';
 import { contains, trimmed, withoutEnd } from '../contain.js';
-import { type LookUp, lstatAt, realPathAt, realPathBelow, statAt, textAt } from '../look-up.js';
+import { isTextAt, type LookUp, lstatAt, realPathAt, realPathBelow, statAt, textAt } from '../look-up.js';
 import { whyUnreachable, whyUnread } from '../refusal-reason.js';
 import type { Repository } from '../repositories.js';
 import type { Trees } from '../trees.js';
@@ -70,7 +70,9 @@ export class HgRepositories {
     for (let [at, own, shares] = [path, dotHg, 0]; ; shares++) {
       const read = isListed ? LISTED.map((name) => own + name) : [own];
       const why =
-        (yield* this.#trees.fault(read, !isListed, mayUse)) ?? (yield* this.#settingsFault(at, asked));
+        (yield* this.#trees.fault(read, !isListed, mayUse)) ??
+        (yield* requirementsFault(own)) ??
+        (yield* this.#settingsFault(at, asked));
       if (why !== undefined) return why;
       const source = yield* this.#source(at, own, asked);
       if (source === undefined || 'why' in source) return source?.why;
@@ -135,4 +137,13 @@ export class HgRepositories {
     }
     return undefined;
   }
+}
+
+/** What is wrong with the files that say how to open a repository: Mercurial reads them whole, also for a list. */
+function* requirementsFault(dotHg: ByteString): LookUp<string | undefined> {
+  for (const file of [`${dotHg}/requires`, `${dotHg}/store/requires`]) {
+    if ((yield* lstatAt(file)) !== undefined && !(yield* isTextAt(file)))
+      return yield* whyUnread(file, UNREADABLE);
+  }
+  return undefined;
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { rm, writeFile } from 'node:fs/promises';
+import { rm, truncate, writeFile } from 'node:fs/promises';
 import { relative } from 'node:path';
 import { beforeEach, describe, it } from 'node:test';
 
@@ -229,6 +229,17 @@ describe('What Mercurial reads in a repository', () => {
     await makeTree(root, { 'repos/a/.hg/store/data': 'directory' });
     execFileSync('mkfifo', [`${root}/repos/a/.hg/store/data/a.i`]);
     assert.equal(await isRepository({}), false);
+  });
+
+  it('has no requirements that are too large to be read whole', async () => {
+    for (const name of ['requires', 'store/requires']) {
+      await makeTree(root, { 'repos/a/.hg/store': 'directory', [`repos/a/.hg/${name}`]: empty });
+      assert.equal(await isRepository({}), true, name);
+      await truncate(`${root}/repos/a/.hg/${name}`, 2 ** 30);
+      for (const isListed of [true, false])
+        assert.equal(await isHgRepository(`${root}/repos`, `${root}/repos/a`, isListed), false, name);
+      await rm(`${root}/repos/a/.hg/${name}`);
+    }
   });
 
   it('is looked at as deep as a list shows it, for a list', async () => {
