@@ -169,7 +169,7 @@ const rows = {
   'start-timeout': late('start-timeout', 'The program did not begin to answer in time (--start-timeout).'),
   'idle-timeout': late(
     'idle-timeout',
-    'Nothing of the request’s body or of the response came for too long (--idle-timeout).',
+    'No byte of the body or response moved for too long (--idle-timeout).',
   ),
   'max-time': late('max-time', 'The program took longer than a request may (--max-time).'),
   'max-cpu': {

@@ -17,8 +17,7 @@ import {
 } from './configuration.js';
 import { type Address, AllowFrom, cantListen, formatAddress } from './listening/address.js';
 import { requireSocketPath } from './listening/unix-socket.js';
-import { makeSite } from './make-site.js';
-import { findLimits } from './programs.js';
+import { findLimits, makeSite } from './make-site.js';
 import { rootsDirectoryOf } from './process/files.js';
 import { maxOfAll } from './requests/process-total.js';
 

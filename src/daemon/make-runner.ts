@@ -14,7 +14,7 @@ import type { WorkerEnd } from '../runners/worker/supervisor.js';
 import { WorkerPool, type WorkerReport } from '../runners/worker/worker-pool.js';
 import { WorkerRunner } from '../runners/worker/worker-runner.js';
 import type { ServedSiteConfiguration, WorkerConfiguration } from './configuration.js';
-import { baseEnvironment, findLimits, findProgram } from './programs.js';
+import { baseEnvironment, findLimits, findProgram } from './make-site.js';
 import { shippedFile } from './package.js';
 
 /**

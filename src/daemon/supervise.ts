@@ -16,7 +16,7 @@ import { limited } from '../process/limits.js';
 import type { OwnedProcess } from '../process/owned-process.js';
 import { PROVEN_AFTER_MS, Supervisor, SUSPICIOUS, type WorkerEnd } from '../runners/worker/supervisor.js';
 import type { Configuration, ServedSiteConfiguration, WorkerConfiguration } from './configuration.js';
-import { findLimits, findProgram } from './programs.js';
+import { findLimits, findProgram } from './make-site.js';
 import { runAs } from './process/as-user.js';
 import { makeLogFile } from './process/logs.js';
 import { identityOf } from './process/privileges.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
-import { findProgram } from '../../src/daemon/programs.js';
+import { findProgram } from '../../src/daemon/make-site.js';
 import { makeTree } from '../helpers/file-tree.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 

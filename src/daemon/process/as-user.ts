@@ -15,7 +15,7 @@ import type { Listener } from '../listening/listener.js';
 import { SiteListeners } from '../listening/site-listeners.js';
 import type { UnixSocketOptions } from '../listening/socket-file.js';
 import { Control } from '../status/control.js';
-import { requirePrograms } from '../programs.js';
+import { requirePrograms } from '../make-site.js';
 import { passedSockets } from './systemd.js';
 import { type Handover, handOver, ReceivedHandover } from '../upgrade/socket-handover.js';
 import { canHold, rootsDirectoryOf } from './files.js';

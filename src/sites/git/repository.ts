@@ -117,9 +117,8 @@ export class GitRepositories {
       if (why !== undefined) return why;
       // What stands there are names of files beside it.
       const tables = `${directory}/reftable/tables.list`;
-      if ((yield* lstatAt(tables)) !== undefined && (yield* textAt(tables))?.includes('/') !== false) {
+      if ((yield* lstatAt(tables)) !== undefined && (yield* textAt(tables))?.includes('/') !== false)
         return `${toText(tables)} names more than files beside it`;
-      }
     }
     const objects = yield* this.#objects(common);
     if (typeof objects === 'string') return objects;
@@ -226,8 +225,8 @@ const SPACE = ' \t\n\r';
 const section = /^\[include(?:if[ \t]+"(?:[^"\\]|\\.)*")?\]$/i;
 
 /**
- * The paths that a configuration includes, as they stand there, whatever the condition; undefined where one is not plain:
- * it is quoted, begins in somebody's home, or stands where only git would find it.
+ * The paths that a configuration includes, whatever the condition; undefined where one is not plain: it is quoted, begins
+ * in somebody's home, or stands where only git would find it.
  */
 export function includedPaths(text: ByteString): readonly ByteString[] | undefined {
   if (!/\[include/i.test(text)) return [];
