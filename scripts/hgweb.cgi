@@ -110,7 +110,7 @@ class Inside:
         user: who owns a directory above it can have it there by another name, or by a link."""
         for _ in range(MAX_LINKS):
             *above, (path, status) = self.way(os.path.normpath(name))
-            for directory, each in above:
+            for directory, each in [(self.root, os.lstat(self.root)), *above]:
                 if not stat.S_ISDIR(each.st_mode):
                     return directory + b' is a link'
                 if each.st_uid != 0 and not is_trusted(types.SimpleNamespace(name=directory)):

@@ -107,6 +107,12 @@ describe('A file of settings that belongs to the daemon’s user', { skip: notRo
     await make('root');
     await link('../../linked/.hg/hgrc', 'root/.hg/hgrc');
     await refused('root');
+    await rm(join(repos, 'root/.hg/hgrc'));
+    await writeFile(join(repos, 'root/.hg/hgrc'), settings);
+    await succeed('chown', [alice, repos]);
+    await refused('root');
+    await succeed('chown', ['0', repos]);
+    assert.deepEqual(await said('root'), ['ran\n', 'ran\n']);
   });
 });
 
