@@ -167,10 +167,7 @@ const rows = {
     ...shown(503, 'The administrator of the server has ended this request.'),
   },
   'start-timeout': late('start-timeout', 'The program did not begin to answer in time (--start-timeout).'),
-  'idle-timeout': late(
-    'idle-timeout',
-    'No byte of the body or response moved for too long (--idle-timeout).',
-  ),
+  'idle-timeout': late('idle-timeout', 'Neither body nor response moved for too long (--idle-timeout).'),
   'max-time': late('max-time', 'The program took longer than a request may (--max-time).'),
   'max-cpu': {
     ...failed,

@@ -147,7 +147,7 @@ describe('worker --listen', { timeout: 300_000 }, () => {
     const { application, served } = await start({}, '--idle-timeout', '5s');
     const { stdout } = await get(served, 'hangs');
     assert.equal(page(stdout).status, 504);
-    const line = await served.logged(/request failed: No byte of the body or response moved/);
+    const line = await served.logged(/request failed: Neither body nor response moved/);
     assert.match(line, /ended_by=idle-timeout/);
     await vanished(Number(/ pid=(\d+)/.exec(line)?.[1]));
     assert.ok(pidOf(await get(served)) > 0);
