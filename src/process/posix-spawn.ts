@@ -24,7 +24,7 @@ const STRUCT_BYTES = 1_024;
 const PRIO_PGRP = 1;
 
 /** A process that is forked while the priority of its group is set keeps the old one. By then, it is of the group. */
-const FORK_MS = 20;
+const FORK_MS = [20, 200];
 
 const SHELL = '/bin/sh';
 
@@ -86,9 +86,9 @@ function make(libc: LibC): StartProcess {
     if (niceness !== undefined) {
       const lower = (): unknown => libc.setpriority(PRIO_PGRP, id, ownNiceness + niceness);
       lower();
-      const again = setTimeout(lower, FORK_MS);
+      const again = FORK_MS.map((ms) => setTimeout(lower, ms));
       void exited.then(() => {
-        clearTimeout(again);
+        again.forEach(clearTimeout);
       });
     }
     return new OwnedProcess({ pid: id, ...pipes.streams(), exited });
