@@ -146,14 +146,11 @@ export function* linkAt(path: ByteString): LookUp<ByteString | undefined> {
 /** A directory that takes more says what it has in pieces: to read it in one go would keep the event loop. */
 const MAX_DIRECTORY_BYTES = 65_536;
 const ENTRIES_AT_ONCE = 1_000;
-
 /** What of one directory is kept at most, by the pieces. */
 export const MAX_ENTRIES = 250_000;
 
 /** Anything but a plain file: it may lead further. */
-export function isNoFile(entry: Dirent<Buffer>): boolean {
-  return !entry.isFile();
-}
+export const isNoFile = (entry: Dirent<Buffer>): boolean => !entry.isFile();
 
 /**
  * What is in a directory, of which `stats` are, and is to be kept; not all of it where that is more than `MAX_ENTRIES`.
