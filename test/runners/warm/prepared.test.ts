@@ -315,7 +315,7 @@ for later in 0, 5_000_000_000:
     await writeFile(join(cwd, 'file'), '');
     const said = await succeed('/usr/bin/python3', ['-B', '-c', code], {
       cwd,
-      env: { ...process.env, PYTHONPATH: python },
+      env: { ...process.env, PYTHONPATH: python, PYTHONDONTWRITEBYTECODE: '1' },
     });
     assert.equal(said, 'False False\nTrue True\n');
   });
@@ -336,7 +336,7 @@ for sources in 'files', 'files ldap', 'ldap files':
     print(sources, refused)`;
     const said = await succeed('/usr/bin/python3', ['-B', '-c', code], {
       cwd: await temporaryDirectory(),
-      env: { ...process.env, PYTHONPATH: python },
+      env: { ...process.env, PYTHONPATH: python, PYTHONDONTWRITEBYTECODE: '1' },
     });
     assert.equal(said, `files []\nfiles ldap ['bob', 2000]\nldap files ['ann', 1000, 'bob', 2000]\n`);
   });

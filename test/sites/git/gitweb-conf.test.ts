@@ -55,7 +55,11 @@ describe('Gitweb with the settings that fcgi2cgi gives it', { timeout: 60_000 },
 
   it('let gitweb show nothing where they have gone', () => {
     const gone = { GITWEB_CONFIG: '/nowhere', GITWEB_CONFIG_SYSTEM: '/bin/sh' };
-    assert.throws(() => page('a=project_list', gone), /Unrecognized character .* at \/bin\/sh line 1/);
+    // Newer ones end because of the file that is missing in Perl's own words, older ones as `sh` is no Perl.
+    assert.throws(
+      () => page('a=project_list', gone),
+      ({ stdout }: { stdout: Buffer }) => stdout.includes('500 - Internal Server Error'),
+    );
   });
 
   it('take the version that they are told, of that very git and of no other', async () => {
