@@ -16,8 +16,8 @@ export interface PublicationOptions extends Publishing {
   /** Whether a repository that lies inside another one's directory is found there, but not listed. */
   readonly mayNest?: boolean;
   /**
-   * What repository a real path is, to which the path `named` leads, if it is one; `isListed` where nothing more is read of it than a list shows, so that
-   * what lies deeper need not be looked at.
+   * What repository a real path is, to which the path `named` leads, if it is one; `isListed` where nothing more is read
+   * of it than a list shows, so that what lies deeper need not be looked at.
    */
   readonly repositoryAt: (
     path: ByteString,
