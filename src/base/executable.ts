@@ -20,6 +20,11 @@ export function mayAccess(path: ByteString, mode = constants.F_OK): Promise<bool
   );
 }
 
+/** Where a program may be: at its path or, by a name without a slash, in the directories of `path`. */
+export function candidatesOf(program: ByteString, path: ByteString): readonly ByteString[] {
+  return program.includes('/') ? [program] : path.split(':').map((directory) => `${directory}/${program}`);
+}
+
 /**
  * Whether a program is there for nobody: neither at its path nor, by a name without a slash, in a directory of `path`. What
  * this process may not look at may be there for another user.
@@ -28,10 +33,10 @@ export async function isMissing(
   program: ByteString,
   path = fromText(process.env['PATH'] ?? ''),
 ): Promise<boolean> {
-  const isName = !program.includes('/');
-  if (isName && path === '') return false;
-  const files = isName ? path.split(':').map((directory) => `${directory}/${program}`) : [program];
-  const codes = await Promise.all(files.map((file) => stat(toBuffer(file)).catch(systemCodeOf)));
+  if (path === '' && !program.includes('/')) return false;
+  const codes = await Promise.all(
+    candidatesOf(program, path).map((file) => stat(toBuffer(file)).catch(systemCodeOf)),
+  );
   return codes.every((code) => code === 'ENOENT' || code === 'ENOTDIR');
 }
 

@@ -2,7 +2,7 @@
 
 import { type ByteString, fromText, toText } from '../base/bytes.js';
 import { BridgeError, OptionError, throwReasons } from '../base/errors.js';
-import { isExecutable, isMissing, whyNotExecutable } from '../base/executable.js';
+import { candidatesOf, isExecutable, isMissing, whyNotExecutable } from '../base/executable.js';
 import { type SetLimits, setLimits } from '../process/limits.js';
 import { statOrAbsent } from '../sites/contain.js';
 import { directorySite } from '../sites/directory.js';
@@ -105,11 +105,9 @@ export async function findProgram(
   name: ByteString,
   environment: ReadonlyMap<ByteString, ByteString>,
 ): Promise<ByteString> {
-  const path = environment.get('PATH') ?? '';
-  const candidates = name.includes('/') ? [name] : path.split(':').map((directory) => `${directory}/${name}`);
   let problem = name.includes('/') ? 'there is no such file' : 'there is no such program in PATH';
   const shown = toText(name);
-  for (const candidate of candidates) {
+  for (const candidate of candidatesOf(name, environment.get('PATH') ?? '')) {
     const stats = await statOrAbsent(candidate);
     if (stats?.isFile() !== true) continue;
     if (await isExecutable(candidate)) return candidate;

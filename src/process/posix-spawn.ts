@@ -81,9 +81,9 @@ function make(libc: LibC): StartProcess {
       libc.destroyActions(actions);
     }
     const [id = 0] = pid;
-    // With all that it has started since, and at no cost to speak of, as nice(1) would have.
     const exited = reaper.ended(id);
     if (niceness !== undefined) {
+      // With all that it has started since, and at no cost to speak of, as nice(1) would have.
       const lower = (): unknown => libc.setpriority(PRIO_PGRP, id, ownNiceness + niceness);
       lower();
       const again = FORK_MS.map((ms) => setTimeout(lower, ms));
