@@ -41,8 +41,8 @@ for (const server of ['lighttpd', 'nginx', 'apache'] satisfies WebServerName[]) 
       const directory = await temporaryDirectory();
       work = join(directory, 'work');
       await mkdir(work);
-      // By both runners: a new process for each request is most of a test's time.
-      const options = ['--runner', server === 'apache' ? 'spawn' : 'warm'];
+      // Else by both runners: a new process for each request is most of a test's time.
+      const options = ['--runner', isFull || server === 'apache' ? 'spawn' : 'warm'];
       host = await startHgHost(server, directory, { options });
       await cp(long, join(host.repos, 'long'), { recursive: true });
       const names = { a: 'a\n', 'caf\xe9.txt': 'Latin-1 in the name\n' };
