@@ -21,7 +21,7 @@ let top: string;
 
 beforeEach(async () => {
   top = await temporaryDirectory();
-  for (const path of ['scripts', 'bin', 'src', 'test', 'dist/bin/bundled', 'node_modules/.bin'])
+  for (const path of ['scripts/warm', 'bin', 'src', 'test', 'dist/bin/bundled', 'node_modules/.bin'])
     await mkdir(join(top, path), { recursive: true });
   const text = (await readFile(source, 'utf8'))
     .replace(/^policy=.*$/m, `policy=${top}/policy`)
@@ -47,7 +47,15 @@ async function put(name: string, script: string): Promise<void> {
 async function age(...newer: readonly string[]): Promise<void> {
   const seconds = (path: string): number =>
     newer.includes(path) ? 3_000 : built.includes(path) ? 2_000 : 1_000;
-  const sources = ['src/a.ts', 'src', 'test', 'scripts/setup', 'scripts', 'package-lock.json'];
+  const sources = [
+    'src/a.ts',
+    'src',
+    'test',
+    'scripts/setup',
+    'scripts/warm',
+    'scripts',
+    'package-lock.json',
+  ];
   for (const path of [...sources, 'package.json', 'tsconfig.json', ...built])
     await utimes(join(top, path), seconds(path), seconds(path));
 }
@@ -67,6 +75,8 @@ describe('scripts/setup', () => {
       [['src/a.ts'], 'bench', 'npm run build\n'],
       [['src'], 'demo', 'npm run build\n'],
       [['package.json'], 'demo', 'npm run build\n'],
+      // Python has written there what it has compiled.
+      [['scripts/warm'], 'demo', ''],
       [['src/a.ts'], 'test', ''],
     ] as const) {
       await age(...newer);

@@ -41,7 +41,7 @@ const programs = shippedFile('scripts/warm');
 const telling: Readonly<Record<string, readonly string[]>> = {
   Python: [
     '/usr/bin/python3',
-    '-c',
+    '-Bc',
     `import os, fcgi2cgi_standby as standby
 for octets in 1, None:
     process = standby.Standby(os.getcwdb(), b'name')
