@@ -87,9 +87,9 @@ export class ScriptRun {
     this.#hasExited = true;
     for (const timer of [this.startTimer, this.idleTimer, this.#maxTimer]) timer.stop();
     if (this.#endedBy !== undefined) await this.#process.terminate(this.limits.killGraceMs);
-    const isWhole = this.headOnly || !this.#output.short;
+    const isNotShort = this.headOnly || !this.#output.short;
     const hasSaidSo = exit.kind !== 'signaled' && this.#process.isAnswered !== false;
-    this.#output.scriptEnded({ isWhole: isWhole && hasSaidSo });
+    this.#output.scriptEnded({ isWhole: this.#output.whole || (isNotShort && hasSaidSo) });
     const { status, short, whole, long, withheld, sentBytes, lost, hasHeader } = this.#output;
     // Without spreads: they cost a hundredth of a request.
     return {
@@ -113,13 +113,14 @@ export class ScriptRun {
   /** Ends it, unless the web server may just have left with the whole response. */
   readonly aborted = (): void => {
     // lighttpd leaves as soon as it has a whole response: the script may still have something to finish.
-    if (!this.#output.complete) this.end('abort');
+    if (!this.#output.complete || this.#output.sentBytes === 0) this.end('abort');
   };
 
-  /** Ends it now; a response of which nothing was sent is forgotten. */
+  /** Ends it now; a response of which nothing was sent is forgotten, unless it is whole. */
   end(why: EndedBy): void {
     this.#endedBy ??= why;
-    this.#output.cut();
+    if (this.#output.whole) this.#output.scriptEnded({ isWhole: true });
+    else this.#output.cut();
     void this.#process.terminate(this.limits.killGraceMs, this.#invocation.terminatedBy).then(() => {
       this.givenUp.abort();
     });

@@ -130,6 +130,20 @@ describe('An answer that is held until it is whole', { timeout: 300_000 }, () =>
     assert.deepEqual([status, exit, isWithheld], [undefined, signaled('SIGKILL'), true]);
     assert.equal(stdout.text, '');
   });
+
+  it('is sent where it has the length that was announced, whatever became of its script', async () => {
+    const limits = { holdUntilExitBytes: 1_000, idleTimeoutMs: 300 };
+    for (const [end, ended] of [
+      ['kill -9 $$', undefined],
+      ['sleep 1000 &', 'idle-timeout'],
+    ] as const) {
+      const { stdout, outcome } = runShell(`printf 'Content-Length: 3\\n\\nall'; ${end}`, { limits });
+      const { status, endedBy, isWithheld } = await outcome;
+      stdout.end();
+      assert.deepEqual([status, endedBy, isWithheld], [200, ended, false]);
+      assert.equal(stdout.text, 'Content-Length: 3\n\nall');
+    }
+  });
 });
 
 describe('An aborted run', { timeout: 300_000 }, () => {

@@ -161,6 +161,15 @@ describe('A run', () => {
     assert.equal((await other.result).endedBy, 'cancelled');
   });
 
+  it('is ended where the web server leaves and nothing was sent of a whole response', async () => {
+    const { run, result, stdout, isTerminated } = begin({ own: { holdUntilExitBytes: 1_000 } });
+    stdout.write(complete);
+    await settled();
+    run.aborted();
+    assert.equal(isTerminated(), true);
+    assert.equal((await result).endedBy, 'abort');
+  });
+
   it('is ended by --idle-timeout where its script goes on for ever after a whole response', async () => {
     const clock = mockClock();
     try {
