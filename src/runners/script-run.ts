@@ -158,6 +158,9 @@ export class ScriptRun {
     if (this.#endedBy !== undefined || this.#output.status === undefined || this.#process.hasEnded) return;
     this.#output.scriptEnded({ isWhole: this.headOnly || !this.#output.short });
     // Of a part that was held nothing is sent: the page for that comes with its end.
-    if (!this.#output.withheld) this.#streams.onAnswered?.();
+    if (this.#output.withheld) return;
+    // It may go on: nothing of a body or a response can move any more.
+    this.idleTimer.stop();
+    this.#streams.onAnswered?.();
   };
 }

@@ -105,11 +105,13 @@ describe('A run', () => {
     isAnswered,
     signal = new AbortController().signal,
     hasBody = false,
+    hasEnded = true,
   }: {
     own?: Partial<RunLimits>;
     isAnswered?: boolean;
     signal?: AbortSignal;
     hasBody?: boolean;
+    hasEnded?: boolean;
   } = {}): Begun {
     const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
     const body = requestBody(hasBody ? new PassThrough() : Readable.from([]));
@@ -117,7 +119,7 @@ describe('A run', () => {
     let exited: (exit: ExitStatus) => void = () => undefined;
     const run = new ScriptRun(
       {
-        ...{ pid: process.pid, stdin, stdout, stderr, hasEnded: true },
+        ...{ pid: process.pid, stdin, stdout, stderr, hasEnded },
         exited: new Promise((resolve) => (exited = resolve)),
         ...(isAnswered !== undefined && { isAnswered }),
         terminate: () => {
@@ -204,6 +206,23 @@ describe('A run', () => {
       clock.tick(400);
       assert.equal(isTerminated(), true);
       assert.equal((await result).endedBy, 'idle-timeout');
+    } finally {
+      clock.restore();
+    }
+  });
+
+  it('is ended by --max-time alone where its script lives on with both outputs closed', async () => {
+    const clock = mockClock();
+    try {
+      const own = { idleTimeoutMs: 1_000, maxTimeMs: 10_000 };
+      const { result, stdout, stderr, isTerminated } = begin({ own, hasEnded: false });
+      stdout.end('Status: 200 OK\n\nall');
+      stderr.end();
+      await settled();
+      for (const ms of [100, 5_000]) clock.tick(ms);
+      assert.equal(isTerminated(), false);
+      clock.tick(5_000);
+      assert.equal((await result).endedBy, 'max-time');
     } finally {
       clock.restore();
     }

@@ -116,7 +116,10 @@ export function resultOfRun(
   if (startError?.code === 'ERR_SYSTEM_LIMIT' && signal.aborted) return resultAborted(signal, { run });
   if (status === undefined) return made(...unanswered(run, known, fault));
   const isCut = (wasCut || exit?.kind === 'signaled') && (isShort || run.isWhole !== true);
-  if (hasAnswered) return made(results['answered-early'], known);
+  if (hasAnswered) {
+    const early = results['answered-early'];
+    return made(endedBy === undefined ? early : { ...early, level: 'warn' }, known);
+  }
   if (isCut) {
     const byItself = exit?.kind === 'signaled' ? 'killed-withheld' : 'cut-short';
     const { word, reason = reasonOf(run.bodyError) } =

@@ -54,13 +54,19 @@ async function respond({
 }) {
   const accesses: Access[] = [];
   const events: string[] = [];
-  const note = (_fields: unknown, message: string): void => void events.push(message);
+  const levels: string[] = [];
+  const noteOf =
+    (level: string) =>
+    (_fields: unknown, message: string): void => {
+      events.push(message);
+      levels.push(level);
+    };
   const handler: Handler = new Handler({
     site: { resolve },
     runner: { run: (...asked) => run(...asked, handler.active) },
     admission,
     lookUpTimeoutMs,
-    log: { error: note, warn: note, info: note, debug: note },
+    log: { error: noteOf('error'), warn: noteOf('warn'), info: noteOf('info'), debug: noteOf('debug') },
     body: {
       bufferBytes: 1_000,
       maxSpoolBytes: 1_000,
@@ -88,7 +94,7 @@ async function respond({
   await hasBegun;
   await handler.ended();
   assert.equal(accesses.length, 1, 'one line');
-  return { access: accesses[0] ?? assert.fail(), events, peer };
+  return { access: accesses[0] ?? assert.fail(), events, levels, peer };
 }
 
 describe('A handler', () => {
@@ -225,6 +231,21 @@ describe('A handler', () => {
         },
       });
       assert.equal(access.end, end);
+    }
+  });
+
+  it('warns of a script that had to be ended after it had closed its outputs', async () => {
+    for (const [endedBy, level] of [
+      [undefined, 'debug'],
+      ['max-time', 'warn'],
+    ] as const) {
+      const { access, levels } = await respond({
+        run: (_invocation, streams) => {
+          streams.onAnswered?.();
+          return Promise.resolve({ ...answered, endedBy });
+        },
+      });
+      assert.deepEqual([access.end, levels], ['completed', [level]]);
     }
   });
 
