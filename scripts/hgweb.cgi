@@ -36,7 +36,7 @@ from mercurial import demandimport
 demandimport.enable()
 
 from mercurial import context, dagop, error, extensions, hg, hook, localrepo, match as matchmod, node, policy
-from mercurial import subrepo, templater, ui as uimod, util, wireprotov1server
+from mercurial import repoview, scmutil, subrepo, templater, ui as uimod, util, wireprotov1server
 from mercurial.hgweb import hgweb_mod, hgwebdir_mod, request as requestmod, webcommands, wsgicgi
 from mercurial.hgweb.common import HTTP_BAD_REQUEST, HTTP_FORBIDDEN, HTTP_NOT_FOUND
 from mercurial.hgweb.common import ErrorResponse, permhooks, statusmessage
@@ -247,18 +247,23 @@ class Inside:
 class Committed:
     """Shows of a repository what has been committed. A working directory is a revision too, to Mercurial: ffff...,
 
-    2147483647 or wdir(), with all files that lie there. It stays one for hooks.
+    2147483647 or wdir(), with all files that lie there. It stays one for hooks, and where Mercurial's own code or an
+    extension's asks for it (`repo[None]`): to know what is hidden, for example.
     """
 
     def __init__(self):
-        self.is_hook = False
+        self.is_allowed = self.is_search = False
 
     def keep(self):
         """From now on."""
         localrepo.localrepository.__getitem__ = self.look_up(localrepo.localrepository.__getitem__)
         localrepo.localrepository.filectx = look_up_file(localrepo.localrepository.filectx)
         dagop.blockdescendants = descendants(dagop.blockdescendants)
-        hook.runhooks = self.run_hook(hook.runhooks)
+        scmutil.revsymbol = self.look_up_symbol(scmutil.revsymbol)
+        hook.runhooks = self.allow(hook.runhooks)
+        # A search comes to these as well.
+        repoview.pinnedrevs = self.allow(repoview.pinnedrevs)
+        uimod.ui.log = self.allow(uimod.ui.log)
         subrepo.subrepo = self.open_subrepository(subrepo.subrepo)
         webcommands._search = search(webcommands._search)
         webcommands.comparison = compare(webcommands.comparison)
@@ -266,21 +271,34 @@ class Committed:
     def look_up(self, original):
         def get(repo, changeid):
             found = original(repo, changeid)
-            if not self.is_hook:
-                if isinstance(found, context.workingctx):
-                    raise error.RepoLookupError(b"unknown revision '%s'" % node.wdirhex)
-                # Mercurial gives it without a look at what the view has.
-                if changeid == b'.' and found.rev() in repo.changelog.filteredrevs:
-                    raise error.FilteredRepoLookupError(b"filtered revision '.'")
+            if changeid is not None or self.is_search:
+                self.check(found)
             return found
 
         return get
+
+    def look_up_symbol(self, original):
+        """What a request calls a revision."""
+
+        def get(repo, symbol):
+            found = original(repo, symbol)
+            self.check(found)
+            # Mercurial gives it without a look at what the view has.
+            if symbol == b'.' and not self.is_allowed and found.rev() in repo.changelog.filteredrevs:
+                raise error.FilteredRepoLookupError(b"filtered revision '.'")
+            return found
+
+        return get
+
+    def check(self, found):
+        if isinstance(found, context.workingctx) and not self.is_allowed:
+            raise error.RepoLookupError(b"unknown revision '%s'" % node.wdirhex)
 
     def open_subrepository(self, original):
         """To archive it, Mercurial would make it, and fetch it from where a changeset says, by any program that can."""
 
         def open(ctx, path, allowwdir=False, allowcreate=True):
-            if self.is_hook:
+            if self.is_allowed:
                 return original(ctx, path, allowwdir, allowcreate)
             _, revision, kind = ctx.substate[path]
             if kind == b'hg' and ctx.repo().wvfs.exists(os.path.join(path, b'.hg')):
@@ -294,13 +312,13 @@ class Committed:
 
         return open
 
-    def run_hook(self, original):
+    def allow(self, original):
         def run(*arguments, **named):
-            was, self.is_hook = self.is_hook, True
+            was, self.is_allowed = self.is_allowed, True
             try:
                 return original(*arguments, **named)
             finally:
-                self.is_hook = was
+                self.is_allowed = was
 
         return run
 
@@ -364,6 +382,7 @@ def search(original):
         return found
 
     def run(web):
+        committed.is_search = True
         matchmod.allpatternkinds = [kind for kind in matchmod.allpatternkinds if kind not in UNSEARCHED]
         webcommands.revset = types.SimpleNamespace(
             match=match, lookupfn=revset.lookupfn, safesymbols=revset.safesymbols - {b'wdir'})
