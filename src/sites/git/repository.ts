@@ -1,9 +1,9 @@
 /** Tells git repositories from other directories, without running git. */
 
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 
 import { type ByteString, fromBuffer, toText } from '../../base/bytes.js';
-import { contains, trimmed, withoutEnd } from '../contain.js';
+import { contains, withoutEnd } from '../contain.js';
 import {
   entriesAt,
   isNoFile,
@@ -19,15 +19,10 @@ import {
 import { whyUnreachable, whyUnread } from '../refusal-reason.js';
 import type { Repository, Withheld } from '../repositories.js';
 import type { Trees } from '../trees.js';
+import { configurationFault } from './configuration.js';
 
 /** How many directories of objects one repository may borrow from; git follows chains of six. */
 const MAX_ALTERNATES = 64;
-
-/** How deep git follows configurations that others include. */
-const MAX_INCLUDE_DEPTH = 10;
-
-/** A configuration may have some lines for each branch. */
-const MAX_CONFIG_BYTES = 1_048_576;
 
 /** What git reads beside the files at the top; hooks are programs, and all else is read by those who made it. */
 const READ_DIRECTORIES = ['objects', 'refs', 'logs', 'info', 'reftable', 'worktrees'];
@@ -113,7 +108,8 @@ export class GitRepositories {
       return `${toText(path)} is a git directory with a .git in it`;
     const own = new Set([path, common]);
     for (const directory of own) {
-      const why = (yield* this.#trees.fault([directory], false)) ?? (yield* this.#configFault(directory));
+      const why =
+        (yield* this.#trees.fault([directory], false)) ?? (yield* configurationFault(directory, this.#root));
       if (why !== undefined) return why;
       // What stands there are names of files beside it.
       const tables = `${directory}/reftable/tables.list`;
@@ -173,25 +169,6 @@ export class GitRepositories {
     }
     return [...all];
   }
-
-  *#configFault(directory: ByteString): LookUp<string | undefined> {
-    const all = new Map([`${directory}/config`, `${directory}/config.worktree`].map((file) => [file, 0]));
-    for (const [file, depth] of all) {
-      if ((yield* lstatAt(file)) === undefined) continue;
-      const text = yield* textAt(file, MAX_CONFIG_BYTES);
-      const included = text && includedPaths(text);
-      if (included === undefined)
-        return yield* whyUnread(file, 'is too large, or includes others in a way that can’t be told');
-      for (const name of depth < MAX_INCLUDE_DEPTH ? included : []) {
-        const named = from(dirname(file), name);
-        const real = yield* realPathAt(named);
-        if (real === undefined) continue;
-        if (!contains(this.#root, real)) return leadsOut(file).why;
-        all.set(named, depth + 1);
-      }
-    }
-    return undefined;
-  }
 }
 
 /** Whether git takes that file for a HEAD (`validate_headref`): else it would look for a repository elsewhere. */
@@ -217,34 +194,4 @@ function from(directory: ByteString, path: ByteString): ByteString {
 
 function leadsOut(file: ByteString): Withheld {
   return { why: `${toText(file)} leads out of --repos` };
-}
-
-const SPACE = ' \t\n\r';
-
-/** A section of included files, on a line of its own. */
-const section = /^\[include(?:if[ \t]+"(?:[^"\\]|\\.)*")?\]$/i;
-
-/**
- * The paths that a configuration includes, whatever the condition; undefined where one is not plain: it is quoted, begins
- * in somebody's home, or stands where only git would find it.
- */
-export function includedPaths(text: ByteString): readonly ByteString[] | undefined {
-  if (!/\[include/i.test(text)) return [];
-  const paths: ByteString[] = [];
-  let isInside = false;
-  for (const raw of text.split('\n')) {
-    const line = trimmed(raw, SPACE);
-    if (section.test(line)) isInside = true;
-    else if (/\[include/i.test(line)) return undefined;
-    else if (line.startsWith('[')) isInside = false;
-    else if (isInside && line !== '' && !/^[#;]/.test(line)) {
-      const [name = '', ...rest] = line.split('=');
-      const path = trimmed(rest.join('='), SPACE);
-      // Before 2.45, git takes a tab for a space.
-      if (trimmed(name, SPACE).toLowerCase() !== 'path' || /["\\#;\0\t\r\v\f]|^[~%]|^$/.test(path))
-        return undefined;
-      paths.push(path);
-    }
-  }
-  return paths;
 }

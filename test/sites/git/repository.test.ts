@@ -27,6 +27,13 @@ async function gitDirectory(below: string, path: string, isListed = false): Prom
   return found && 'path' in found ? found.path : undefined;
 }
 
+/** Why repos/a is not to be served. */
+async function whyNot(): Promise<string | undefined> {
+  const repos = `${root}/repos`;
+  const at = await lookUp(root, () => new GitRepositories(repos, new Trees(repos)).at(`${repos}/a`, false));
+  return at && 'why' in at ? at.why : undefined;
+}
+
 /** The git directory of repos/a, relative to the root. */
 async function found(entries: Readonly<Record<string, Entry>>): Promise<string | undefined> {
   await makeTree(root, entries);
@@ -221,10 +228,7 @@ describe('A git repository', () => {
     assert.equal(await found({ 'repos/a/HEAD': { content: 'a'.repeat(40) } }), 'repos/a');
     assert.equal(await found({ 'repos/a/HEAD': { content: 'ref:refs/x' } }), 'repos/a');
     assert.equal(await found({ 'repos/a/.git': { content: 'gitdir: ../../outside/c\n' } }), undefined);
-    const repositories = new GitRepositories(`${root}/repos`, new Trees(`${root}/repos`));
-    assert.deepEqual(await lookUp(root, () => repositories.at(`${root}/repos/a`, false)), {
-      why: `${root}/repos/a/.git leads out of --repos`,
-    });
+    assert.equal(await whyNot(), `${root}/repos/a/.git leads out of --repos`);
     assert.equal(await found({ 'repos/a/.git': { content: 'no gitdir' } }), undefined);
     await makeTree(root, { 'repos/d/.git': { content: 'gitdir:\t../a.git\n' } });
     assert.equal(await gitDirectory(`${root}/repos`, `${root}/repos/d`), undefined, 'as git reads it');
@@ -293,6 +297,7 @@ describe('A git repository', () => {
       '[core]\nbare = true\n',
       '[include]\n\tpath = ../shared\n[a]\npath = /etc/passwd\n',
       '[include]\n\tPATH = ../shared\n; path = /etc/passwd\n# path = /etc/passwd\n',
+      '[core]\n# [include]\n#\tpath = /etc/passwd\n\t;[include "x"] \\\npath = /etc/passwd\n',
     ]) {
       assert.equal(await including(content), 'repos/a', content);
     }
@@ -312,12 +317,32 @@ describe('A git repository', () => {
     ]) {
       assert.equal(await including(`[include]\npath = ${path}\n`), undefined, path);
     }
+    // What git takes for a value that goes on in the next line is none for it after a comment.
+    for (const before of [
+      '# \\',
+      '[core]\nx = y # \\',
+      '[core]\nx = "\\\n# [include]"',
+      '[core]\nx = "\\\n#" \\',
+    ])
+      assert.equal(await including(`${before}\n[include]\npath = ../../outside/config\n`), undefined, before);
     assert.equal(await including('[core] [INCLUDE]\npath = ../../outside/config\n'), undefined);
     assert.equal(await including('[Include] path = ../../outside/config\n'), undefined);
     assert.equal(
       await found({ 'repos/a/config': empty, 'repos/a/config.worktree': { content: '[include]path=x' } }),
       undefined,
     );
+  });
+
+  it('has a configuration of which the reason says what is wrong', async () => {
+    const config = `${root}/repos/a/config`;
+    await makeTree(root, {
+      ...bare('repos/a'),
+      'repos/a/config': { content: '[a]\n[include]\n\tpath = "b"\n' },
+    });
+    const line = `line 3 of ${config} includes others in a way that can’t be told; write a plain path without quotes or comment`;
+    assert.equal(await whyNot(), line);
+    await makeTree(root, { 'repos/a/config': { content: '#'.repeat(1_048_577) } });
+    assert.equal(await whyNot(), `${config} is no file that can be read, or is too large`);
   });
 
   it('includes configurations as deep as git does, and none from outside', async () => {
