@@ -56,9 +56,9 @@ export interface RunResult {
   readonly bodyError?: Error | undefined;
   /** What is wrong with the header, where that has ended the run. */
   readonly headerError?: BridgeError | undefined;
-  /** Whether the body has fewer bytes than its Content-Length says; with HEAD it has every right to. */
+  /** Whether the body has fewer bytes than its Content-Length says; to HEAD it has every right to. */
   readonly isShort: boolean;
-  /** Whether the body has as many bytes as announced, so that nothing that became of its script could cut it short. */
+  /** Whether the body has as many bytes as announced, or as HEAD wants, so that nothing that became of its script could cut it short. */
   readonly isWhole?: boolean;
   /** Whether the script has written more than its status or Content-Length allows, which was thrown away. */
   readonly isLong?: boolean;

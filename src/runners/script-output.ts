@@ -93,14 +93,14 @@ export class ScriptOutput {
     return this.#source.readableEnded || this.whole;
   }
 
-  /** Whether the script has written as much as it had announced. */
+  /** Whether the script has written as much as it had announced, or as HEAD wants. */
   get whole(): boolean {
-    return this.#bodyBytes >= (this.#header?.contentBytes ?? Infinity);
+    return this.hasHeader && this.#bodyBytes >= this.#wantedBytes;
   }
 
-  /** Whether the script has ended before it wrote as much as it had announced. */
+  /** Whether the script has ended before it wrote as much as it had announced; to HEAD it has every right to. */
   get short(): boolean {
-    return this.#bodyBytes < (this.#header?.contentBytes ?? 0);
+    return !this.#run.headOnly && this.#bodyBytes < (this.#header?.contentBytes ?? 0);
   }
 
   /** Whether the script has written more than it had announced. */

@@ -87,9 +87,8 @@ export class ScriptRun {
     this.#hasExited = true;
     for (const timer of [this.startTimer, this.idleTimer, this.#maxTimer]) timer.stop();
     if (this.#endedBy !== undefined) await this.#process.terminate(this.limits.killGraceMs);
-    const isNotShort = this.headOnly || !this.#output.short;
     const hasSaidSo = exit.kind !== 'signaled' && this.#process.isAnswered !== false;
-    this.#output.scriptEnded({ isWhole: this.#output.whole || (isNotShort && hasSaidSo) });
+    this.#output.scriptEnded({ isWhole: this.#output.whole || (hasSaidSo && !this.#output.short) });
     const { status, short, whole, long, withheld, sentBytes, lost, hasHeader } = this.#output;
     // Without spreads: they cost a hundredth of a request.
     return {
@@ -156,7 +155,7 @@ export class ScriptRun {
   readonly #outputsClosed = (): void => {
     // Under load the news of its end may come later than this, and how it ended is part of the response.
     if (this.#endedBy !== undefined || this.#output.status === undefined || this.#process.hasEnded) return;
-    this.#output.scriptEnded({ isWhole: this.headOnly || !this.#output.short });
+    this.#output.scriptEnded({ isWhole: !this.#output.short });
     // Of a part that was held nothing is sent: the page for that comes with its end.
     if (this.#output.withheld) return;
     // It may go on: nothing of a body or a response can move any more.

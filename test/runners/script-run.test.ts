@@ -106,12 +106,14 @@ describe('A run', () => {
     signal = new AbortController().signal,
     hasBody = false,
     hasEnded = true,
+    method = 'GET',
   }: {
     own?: Partial<RunLimits>;
     isAnswered?: boolean;
     signal?: AbortSignal;
     hasBody?: boolean;
     hasEnded?: boolean;
+    method?: string;
   } = {}): Begun {
     const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
     const body = requestBody(hasBody ? new PassThrough() : Readable.from([]));
@@ -129,7 +131,7 @@ describe('A run', () => {
           return Promise.resolve();
         },
       },
-      { file: '/script', args: [], directory: '/', variables: new Map() },
+      { file: '/script', args: [], directory: '/', variables: new Map([['REQUEST_METHOD', method]]) },
       { stdin: body, stdout: new Collector(), stderr: new Collector() },
       { ...limits, ...own },
     );
@@ -206,6 +208,25 @@ describe('A run', () => {
       clock.tick(400);
       assert.equal(isTerminated(), true);
       assert.equal((await result).endedBy, 'idle-timeout');
+    } finally {
+      clock.restore();
+    }
+  });
+
+  it('goes on where the web server leaves with the header that HEAD wants, until --idle-timeout', async () => {
+    const clock = mockClock();
+    try {
+      const { run, result, stdout, isTerminated } = begin({ own: { idleTimeoutMs: 1_000 }, method: 'HEAD' });
+      stdout.write('Status: 200 OK\n\n');
+      await settled();
+      run.aborted();
+      clock.tick(600);
+      assert.equal(isTerminated(), false);
+      stdout.write('a body without end');
+      await settled();
+      clock.tick(400);
+      const { endedBy, isWhole } = await result;
+      assert.deepEqual([endedBy, isWhole], ['idle-timeout', true]);
     } finally {
       clock.restore();
     }
