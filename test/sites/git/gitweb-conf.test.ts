@@ -95,6 +95,13 @@ describe('Gitweb with the settings that fcgi2cgi gives it', { timeout: 60_000 },
     assert.doesNotMatch(page('s=shown'), /name="sr"/);
   });
 
+  it('have CGI.pm read no header as a pattern that may take for ever', () => {
+    const typed = (accept: string): string | undefined =>
+      /^Content-Type: ([^;]+)/m.exec(page('p=shown.git;a=rss', { HTTP_ACCEPT: accept }))?.[1];
+    assert.equal(typed('text/html, text/*'), 'text/xml');
+    assert.equal(typed('text/html, t*x*t/*'), 'application/rss+xml');
+  });
+
   it('name the installation, and no option, where a file of it is missing', async () => {
     const alone = join(directory, 'alone.conf');
     await copyFile(settings, alone);
