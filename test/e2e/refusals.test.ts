@@ -269,6 +269,15 @@ describe('A refusal', { timeout: 300_000 }, () => {
     }
   });
 
+  it('says nothing of users where hgweb gives something to nobody: an archive', async () => {
+    const { stdout, stderr } = await ask(join(directory, 'run/trusting'), {
+      ...{ REQUEST_METHOD: 'GET', SERVER_NAME: 'localhost', SERVER_PORT: '80' },
+      ...{ SCRIPT_NAME: '/a/archive/tip.zip', REQUEST_URI: '/a/archive/tip.zip' },
+    });
+    assert.match(stdout, /^Status: 403 Archive type not allowed/m);
+    assert.equal(stderr, '');
+  });
+
   it('is told before anything is pushed: to a git repository that the daemon may not write to', async () => {
     const objects = `${directory}/git/unwritable.git/objects`;
     const why = `${objects} may not be written by user ${USER ?? process.env['USER'] ?? ''}; give the repository to that user`;

@@ -97,7 +97,7 @@ export function resultUnstarted(error: unknown, signal: WaitSignal): RequestResu
 
 /**
  * A script was run, or could not be started. `hasAnswered` says that the request had ended before its script has; `fault`,
- * why it may have written nothing; `doubt`, why it may have refused the request.
+ * why it may have written nothing; `doubt`, why it may have refused the request, which counts where it has said that it did.
  */
 export function resultOfRun(
   run: RunResult,
@@ -141,8 +141,9 @@ export function resultOfRun(
   if (fatal !== undefined && !isNotThere) return made(results['failed-in-script'], { ...known, why: fatal });
   if (status >= 500 && last !== '') return made(results['failed-in-script'], { ...known, why: last });
   if (status !== UNAUTHORIZED && status !== FORBIDDEN) return made(results.answered, known);
-  const why = [last, doubt ?? ''].filter((each) => each !== '').join('; ');
-  if (why === '') return made(results.answered, known);
+  // Where permission is what is missing, the script says so.
+  if (last === '') return made(results.answered, known);
+  const why = doubt === undefined ? last : `${last}; ${doubt}`;
   const refused = made(results['refused-by-script'], { ...known, why });
   return { ...refused, isToldToWebServer: doubt !== undefined };
 }
