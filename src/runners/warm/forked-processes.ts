@@ -1,6 +1,6 @@
 /** The processes of a fork server: those that it was asked for, their named pipes, and their ends. */
 
-import { closeSync, constants, openSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, openSync, unlink, unlinkSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 
@@ -50,23 +50,31 @@ export class ForkedProcesses {
 export function begin(pid: number, path: ByteString, ended: Promise<ExitStatus>): OwnedProcess {
   const ends = openEnds(path);
   const exited = ended.then((exit) => {
-    if (exit.kind === 'signaled' || exit === UNKNOWN_EXIT) endUnopened(path);
+    if (exit.kind === 'signaled' || exit === UNKNOWN_EXIT) endUnopened(path, ends);
     return exit;
   });
   return new OwnedProcess({ pid, ...ends, exited });
 }
 
-/** A process that was killed before it opened its outputs has not removed them: they end when somebody closes them. */
-function endUnopened(path: ByteString): void {
-  for (const suffix of ['.out', '.err']) {
+/**
+ * A process that was killed before it opened its outputs has not removed them: they end when somebody closes them, or, as
+ * where there is no descriptor to do so, are given up.
+ */
+function endUnopened(path: ByteString, { stdout, stderr }: Ends): void {
+  for (const [suffix, output] of [
+    ['.out', stdout],
+    ['.err', stderr],
+  ] as const) {
     const pipe = toBuffer(path + suffix);
     try {
       closeSync(openSync(pipe, constants.O_WRONLY | constants.O_NONBLOCK));
-      unlinkSync(pipe);
     } catch (error) {
-      // ENXIO: nobody reads it any more.
-      if (!['ENOENT', 'ENXIO'].includes(systemCodeOf(error) ?? '')) throw error;
+      // Opened and removed by its script, which may have said something.
+      if (systemCodeOf(error) === 'ENOENT') continue;
+      output.destroy();
     }
+    // What can't be removed goes with its directory.
+    unlink(pipe, () => undefined);
   }
 }
 

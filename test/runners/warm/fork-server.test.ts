@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
-import { open, readdir, readFile, readlink, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { PassThrough } from 'node:stream';
@@ -119,6 +119,7 @@ async function openPipe(pid: number): Promise<string | undefined> {
 /** A fork server of which only the answers are there; `forked` answers with a process that is there, and with its pipes if it has any. */
 async function pretended(): Promise<{
   readonly server: ForkServer;
+  readonly directory: string;
   readonly forked: (id: string, hasPipes: boolean) => Promise<ChildProcess>;
   readonly say: (line: string) => void;
 }> {
@@ -144,6 +145,7 @@ async function pretended(): Promise<{
   await server.ready;
   return {
     server,
+    directory,
     forked: async (id, hasPipes) => {
       const child = spawn('/bin/sleep', ['1000'], { detached: true, stdio: 'ignore' });
       if (hasPipes) {
@@ -177,6 +179,38 @@ describe('A process that was forked', { timeout: 300_000 }, () => {
     child.kill('SIGKILL');
     say(`ended ${String(child.pid)} 9`);
     assert.deepEqual(await toItsEnd(found), { kind: 'signaled', signal: 'SIGKILL' });
+    server.close();
+    await server.gone;
+  });
+
+  it('leaves no pipe if it was killed before it opened them, and nobody reads them any more', async () => {
+    const { server, directory, forked, say } = await pretended();
+    const asked = server.fork({ file: '/bin/true', args: [], directory: '/', variables }, [], false);
+    const child = await forked(`${String(server.pid)}-1`, true);
+    const found = await asked;
+    await Promise.all([found.stdout, found.stderr].map((each) => once(each.destroy(), 'close')));
+    child.kill('SIGKILL');
+    say(`ended ${String(child.pid)} 9`);
+    await found.exited;
+    await until(async () => (await readdir(directory)).length === 0);
+    server.close();
+    await server.gone;
+  });
+
+  it('has ended also if its pipes can’t be opened once more, as without descriptors', async () => {
+    const { server, directory, forked, say } = await pretended();
+    const asked = server.fork({ file: '/bin/true', args: [], directory: '/', variables }, [], false);
+    const child = await forked(`${String(server.pid)}-1`, true);
+    const found = await asked;
+    const closed = Promise.all([found.stdout, found.stderr].map((each) => once(each.resume(), 'close')));
+    for (const end of ['out', 'err']) {
+      await rm(join(directory, `name.${end}`));
+      await mkdir(join(directory, `name.${end}`));
+    }
+    child.kill('SIGKILL');
+    say(`ended ${String(child.pid)} 9`);
+    assert.deepEqual(await found.exited, { kind: 'signaled', signal: 'SIGKILL' });
+    await closed;
     server.close();
     await server.gone;
   });
