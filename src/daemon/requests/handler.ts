@@ -126,6 +126,9 @@ export class Handler {
       result = await this.#answer(active);
     } catch (error) {
       result = resultUnstarted(error, request.signal);
+      // A page in the middle of a response would be taken for part of it.
+      const { stdoutBytes, stdout } = request;
+      if (stdoutBytes > 0 || stdout.writableLength > 0) result = { ...result, page: undefined };
     }
     const { level, message, page } = result;
     stdin?.destroy();

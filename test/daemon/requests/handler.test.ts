@@ -112,6 +112,20 @@ describe('A handler', () => {
     assert.equal(access.outBytes, /STDOUT 1 (.*?),STDOUT 1 end/s.exec(answer)?.[1]?.length);
   });
 
+  it('writes no page for a fault of its own into a response that has begun', async () => {
+    const { access, peer } = await respond({
+      run: (_invocation, { stdout }) => {
+        stdout.write(Buffer.from('Status: 200 OK\n\nhalf'));
+        return Promise.reject(new Error('runner'));
+      },
+    });
+    assert.equal(access.end, 'bridge-error');
+    assert.match(
+      (await peer.ask()).join(),
+      /STDOUT 1 Status: 200 OK\n\nhalf,STDOUT 1 end,END_REQUEST 1 00000001 00/,
+    );
+  });
+
   it('gives the place back also when the runner is at fault', async () => {
     const admission = new Admission({ maxProcesses: 1, maxQueue: 0, queueTimeoutMs: 0 });
     const { access } = await respond({ admission, run: () => Promise.reject(new Error('runner')) });
