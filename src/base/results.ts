@@ -90,6 +90,7 @@ const rows = {
   'refused-by-script': completed('info', 'request refused by the script: {why}'),
   'failed-in-script': completed('warn', 'request failed in the script: {why}'),
   'nonzero-exit': completed('warn', 'script ended with a nonzero status after its response'),
+  'held-open': completed('warn', 'what held the outputs of a whole response open was ended: {why}'),
   'too-long': completed(
     'warn',
     'script wrote more than its status or Content-Length allows; the rest is thrown away',

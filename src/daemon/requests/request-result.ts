@@ -29,7 +29,7 @@ export interface RequestResult extends Pick<Result, 'word' | 'level' | 'message'
 
 /** What the row does not say. */
 interface Known extends Pick<Partial<RequestResult>, 'appStatus' | 'run' | 'code'> {
-  readonly why?: string;
+  readonly why?: string | undefined;
   readonly how?: string;
 }
 
@@ -107,15 +107,15 @@ export function resultOfRun(
   const { hasAnswered, fault, doubt } = about;
   const { status, exit, endedBy, startError } = run;
   const isShort = run.isShort && !isHead(params);
+  const wasEnded = endedBy !== undefined || exit?.kind === 'signaled';
+  const isCut = isShort || (wasEnded && run.isWhole !== true);
   // A script may say that all is well though its response is cut short: nobody else says so.
-  const wasCut = isShort || endedBy !== undefined;
   const appStatus =
-    exit === undefined ? NOT_STARTED_APP_STATUS : appStatusOf(exit) || (wasCut ? CUT_SHORT_APP_STATUS : 0);
+    exit === undefined ? NOT_STARTED_APP_STATUS : appStatusOf(exit) || (isCut ? CUT_SHORT_APP_STATUS : 0);
   const known = { run, appStatus };
   if (endedBy === 'abort' || endedBy === 'cancelled') return resultAborted(signal, known);
   if (startError?.code === 'ERR_SYSTEM_LIMIT' && signal.aborted) return resultAborted(signal, { run });
   if (status === undefined) return made(...unanswered(run, known, fault));
-  const isCut = (wasCut || exit?.kind === 'signaled') && (isShort || run.isWhole !== true);
   if (hasAnswered) {
     const early = results['answered-early'];
     return made(endedBy === undefined ? early : { ...early, level: 'warn' }, known);
@@ -131,6 +131,7 @@ export function resultOfRun(
     );
   }
   if (appStatus !== 0) return made(results['nonzero-exit'], known);
+  if (endedBy !== undefined) return made(results['held-open'], { ...known, why: results[endedBy].reason });
   if (run.isLong === true && !isHead(params)) return made(results['too-long'], known);
 
   // The script may say on its standard error that it would not or could not, and why.

@@ -248,6 +248,17 @@ describe('A handler', () => {
     }
   });
 
+  it('says of a whole response what was ended, not that its script has failed', async () => {
+    const { events, peer } = await respond({
+      run: () => Promise.resolve({ ...answered, endedBy: 'idle-timeout', isWhole: true }),
+    });
+    assert.match(
+      events.join(),
+      /^what held the outputs of a whole response open was ended: .*--idle-timeout/,
+    );
+    assert.match((await peer.ask()).join(), /END_REQUEST 1 00000000 00/);
+  });
+
   it('warns of a script that had to be ended after it had closed its outputs', async () => {
     for (const [endedBy, level] of [
       [undefined, 'debug'],
