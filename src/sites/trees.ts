@@ -1,6 +1,10 @@
 /** Looks through the directories that a served program reads by itself: nothing in them may lead out. */
 
-import { type ByteString, fromBuffer, toText } from '../base/bytes.js';
+import { constants } from 'node:fs';
+import { access } from 'node:fs/promises';
+
+import { type ByteString, fromBuffer, toBuffer, toText } from '../base/bytes.js';
+import { systemCodeOf } from '../base/errors.js';
 import { contains } from './contain.js';
 import { entriesAt, isNoFile, type LookUp, lstatAt, MAX_ENTRIES, realPathAt } from './look-up.js';
 import { whyUnread } from './refusal-reason.js';
@@ -9,6 +13,14 @@ import { whyUnread } from './refusal-reason.js';
 interface Found {
   readonly directories: readonly ByteString[];
   readonly links: readonly ByteString[];
+}
+
+/** What else is asked about directories. */
+export interface Demands {
+  /** Whether a link may lead to what is inside, a directory or a file. */
+  readonly mayUse?: (real: ByteString, isDirectory: boolean) => LookUp<boolean>;
+  /** Whether what reads a directory needs it, and would not say so where it may not enter it. */
+  readonly isNeeded?: (directory: ByteString) => boolean;
 }
 
 /** The same as of when it was read. */
@@ -38,6 +50,7 @@ const MANY_DIRECTORIES = 1_000;
 const VALID_MS_EACH = 0.06;
 
 const NOTHING: readonly ByteString[] = [];
+const NOWHERE: Found = { directories: NOTHING, links: NOTHING };
 
 /**
  * Remembers directories that have not changed since (their ctime, which nobody can set): to look again is a question for
@@ -57,12 +70,12 @@ export class Trees {
   /**
    * What in these directories, or with `isDeep` anywhere below them and where links lead from there, leads out, or is no
    * file that can be read without waiting; undefined where nothing does. A link that leads nowhere is a lock, or a git
-   * HEAD of old times. `mayUse` says whether a link may lead to what is inside, a directory or a file.
+   * HEAD of old times. A directory that this user may not enter leads nowhere either, as another's push has one.
    */
   *fault(
     directories: readonly ByteString[],
     isDeep: boolean,
-    mayUse?: (real: ByteString, isDirectory: boolean) => LookUp<boolean>,
+    { mayUse, isNeeded }: Demands = {},
   ): LookUp<string | undefined> {
     const all = new Set(directories);
     const key = directories[0] ?? '';
@@ -70,7 +83,7 @@ export class Trees {
     let links = 0;
     // Grows while it is gone through.
     for (const directory of all) {
-      const found = yield* this.#look(directory);
+      const found = yield* this.#look(directory, isNeeded?.(directory) === true);
       if (typeof found === 'string') return found;
       if (isDeep) for (const name of found.directories) all.add(`${directory}/${name}`);
       links += found.links.length;
@@ -97,16 +110,21 @@ export class Trees {
     return undefined;
   }
 
-  *#look(directory: ByteString): LookUp<Found | string> {
+  *#look(directory: ByteString, isNeeded: boolean): LookUp<Found | string> {
     const stats = yield* lstatAt(directory);
     // What should have been a directory is no concern here where it is a file.
-    if (stats?.isDirectory() !== true) return { directories: NOTHING, links: NOTHING };
+    if (stats?.isDirectory() !== true) return NOWHERE;
     const { ctimeMs, ino, dev } = stats;
     const known = this.#known.get(directory);
     if (known?.ctimeMs === ctimeMs && known.ino === ino && known.dev === dev) return known;
     const entries = yield* entriesAt(directory, stats, isNoFile);
-    // A lack of descriptors, say: what runs later may lack none.
-    if (entries === undefined) return yield* whyUnread(directory, 'can’t be read');
+    if (entries === undefined) {
+      const code = yield* whyNotEntered(directory);
+      const isGone = code === 'ENOENT' || code === 'ENOTDIR';
+      if (isGone || (code === 'EACCES' && !isNeeded)) return NOWHERE;
+      // What can’t be listed can be entered; and in a lack of descriptors, what runs later may lack none.
+      return yield* whyUnread(directory, 'can’t be read');
+    }
     if (entries.length > MAX_ENTRIES)
       return `${shown(directory)} has more than ${String(MAX_ENTRIES)} entries that are no files`;
     const directories: ByteString[] = [];
@@ -128,6 +146,14 @@ export class Trees {
     }
     return found;
   }
+}
+
+/** The system's code for why a directory can't be entered at this moment; undefined where it can. */
+function* whyNotEntered(directory: ByteString): LookUp<string | undefined> {
+  const inside = toBuffer(`${directory}/.`);
+  return (yield { later: () => access(inside, constants.X_OK).then(() => undefined, systemCodeOf) }) as
+    | string
+    | undefined;
 }
 
 function shown(path: ByteString): string {

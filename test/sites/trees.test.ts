@@ -9,6 +9,7 @@ import { realPath } from '../../src/sites/contain.js';
 import type { LookUp } from '../../src/sites/look-up.js';
 import { later } from '../../src/sites/steps.js';
 import { Trees } from '../../src/sites/trees.js';
+import { barred } from '../helpers/barred.js';
 import { empty, makeTree } from '../helpers/file-tree.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
@@ -131,6 +132,31 @@ describe('A tree', () => {
     await rm(`${root}/in/e/f`, { recursive: true });
     await makeTree(root, { 'in/e/f': { link: '../../out' } });
     assert.equal(await fault(), `${root}/in/a/link is a link that leads out of --repos`);
+  });
+
+  it('may have directories that this user may not enter, as another user’s push has one', async () => {
+    await makeTree(root, { 'in/a/b/c/link': { link: '../../../../out/file' } });
+    const closed = `${root}/in/a/b/c`;
+    const isNeeded = (directory: string): boolean => directory === closed;
+    const look = (): Promise<string | undefined> => later(trees.fault([`${root}/in/a`], true, { isNeeded }));
+    assert.equal(await barred(closed, ['EACCES', 'EACCES'], fault), undefined);
+    const why = await barred(closed, ['EACCES', 'EACCES'], look);
+    assert.match(why ?? '', /\/in\/a\/b\/c may not be read by /);
+    assert.match((await fault()) ?? '', /leads out/, 'once it is open');
+  });
+
+  it('may lose a directory while it is looked at, as a push ends', async () => {
+    const look = (): Promise<string | undefined> =>
+      later(trees.fault([`${root}/in/a`], true, { isNeeded: () => true }));
+    for (const code of ['ENOENT', 'ENOTDIR'])
+      assert.equal(await barred(`${root}/in/a/b/c`, [code, code], look), undefined, code);
+  });
+
+  it('has no directory that can be entered and not listed, and none that a fault of the system hides', async () => {
+    for (const codes of [['EACCES'], ['EMFILE'], ['EIO', 'EIO']] as const) {
+      const why = await barred(`${root}/in/a/b/c`, codes, fault);
+      assert.match(why ?? '', /\/in\/a\/b\/c (?:can’t|may not) be read/, codes.join(' '));
+    }
   });
 
   it('may have links in circles', async () => {

@@ -24,8 +24,8 @@ import { configurationFault } from './configuration.js';
 /** How many directories of objects one repository may borrow from; git follows chains of six. */
 const MAX_ALTERNATES = 64;
 
-/** What git reads beside the files at the top; hooks are programs, and all else is read by those who made it. */
-const READ_DIRECTORIES = ['objects', 'refs', 'logs', 'info', 'reftable', 'worktrees'];
+/** What git reads beside refs and the files at the top; hooks are programs, and all else is read by those who made it. */
+const READ_DIRECTORIES = ['objects', 'logs', 'info', 'worktrees'];
 
 /** What of objects is looked at for a list; and all refs are, since git waits for a named pipe among them. */
 const OF_OBJECTS = ['', '/pack', '/info'];
@@ -120,11 +120,14 @@ export class GitRepositories {
     if (typeof objects === 'string') return objects;
     const listed = objects.flatMap((directory) => OF_OBJECTS.map((name) => directory + name));
     const refs = [...own].flatMap((directory) => [`${directory}/refs`, `${directory}/reftable`]);
-    if (isListed) return (yield* this.#trees.fault(listed, false)) ?? (yield* this.#trees.fault(refs, true));
+    // Git would leave out the refs of a directory that it may not enter, and say nothing.
+    const wrong = yield* this.#trees.fault(refs, true, { isNeeded: () => true });
+    if (wrong !== undefined) return wrong;
+    if (isListed) return yield* this.#trees.fault(listed, false, { isNeeded: hasObjects });
     const worktrees = yield* this.#worktreesFault(common);
     if (worktrees !== undefined) return worktrees;
     const read = [...own].flatMap((directory) => READ_DIRECTORIES.map((name) => `${directory}/${name}`));
-    return yield* this.#trees.fault([...read, ...objects], true);
+    return yield* this.#trees.fault([...read, ...objects], true, { isNeeded: hasObjects });
   }
 
   /** What is wrong with a linked working tree: for some answers git reads the refs of all of them. */
@@ -170,6 +173,9 @@ export class GitRepositories {
     return [...all];
   }
 }
+
+/** Whether git looks for an object there: others' pushes, say, have theirs elsewhere. */
+const hasObjects = (directory: ByteString): boolean => /\/objects\/(?:pack|[0-9a-f]{2})$/.test(directory);
 
 /** Whether git takes that file for a HEAD (`validate_headref`): else it would look for a repository elsewhere. */
 function* isHead(path: ByteString): LookUp<boolean> {

@@ -69,8 +69,10 @@ export class HgRepositories {
       isDirectory ? this.#owners.mayUse(asked, real) : this.#owners.mayRead(asked, real);
     for (let [at, own, shares] = [path, dotHg, 0]; ; shares++) {
       const read = isListed ? LISTED.map((name) => own + name) : [own];
+      const isNeeded = (directory: ByteString): boolean =>
+        directory === own || contains(`${own}/store`, directory);
       const why =
-        (yield* this.#trees.fault(read, !isListed, mayUse)) ??
+        (yield* this.#trees.fault(read, !isListed, { mayUse, isNeeded })) ??
         (yield* requirementsFault(own)) ??
         (yield* this.#settingsFault(at, asked));
       if (why !== undefined) return why;

@@ -9,6 +9,7 @@ import { fromText } from '../../../src/base/bytes.js';
 import { realPath } from '../../../src/sites/contain.js';
 import { GitRepositories } from '../../../src/sites/git/repository.js';
 import { Trees } from '../../../src/sites/trees.js';
+import { barred } from '../../helpers/barred.js';
 import { empty, type Entry, makeTree } from '../../helpers/file-tree.js';
 import { git, makeBareRepository, makeWorkTree } from '../../helpers/git.js';
 import { bare } from '../../helpers/git-invocation.js';
@@ -105,6 +106,22 @@ describe('A git repository', () => {
       syncBuiltinESMExports();
     }
     assert.equal(await found({}), 'repos/a');
+  });
+
+  it('may have closed directories, but none of refs, which git would leave out, or of objects', async () => {
+    await makeTree(root, bare('repos/a'));
+    for (const name of [
+      'refs/heads/x',
+      'objects/pack',
+      'objects/0f',
+      'objects/incoming-x',
+      'worktrees/x',
+      'logs',
+    ]) {
+      await makeTree(root, { [`repos/a/${name}`]: 'directory' });
+      const at = await barred(`${root}/repos/a/${name}`, ['EACCES', 'EACCES'], () => found({}));
+      assert.equal(at, /^refs|pack|0f/.test(name) ? undefined : 'repos/a', name);
+    }
   });
 
   it('may have a HEAD that is a symbolic link to a branch which is packed, as in old times', async () => {

@@ -8,6 +8,7 @@ import { fromText } from '../../../src/base/bytes.js';
 import { realPath } from '../../../src/sites/contain.js';
 import { HgRepositories } from '../../../src/sites/hg/repository.js';
 import { Trees } from '../../../src/sites/trees.js';
+import { barred } from '../../helpers/barred.js';
 import { empty, type Entry, makeTree } from '../../helpers/file-tree.js';
 import { lookUp } from '../../helpers/look-up.js';
 import { hg } from '../../helpers/mercurial.js';
@@ -229,6 +230,15 @@ describe('What Mercurial reads in a repository', () => {
     await makeTree(root, { 'repos/a/.hg/store/data': 'directory' });
     execFileSync('mkfifo', [`${root}/repos/a/.hg/store/data/a.i`]);
     assert.equal(await isRepository({}), false);
+  });
+
+  it('may have directories that only their owner may enter, but not in its store', async () => {
+    for (const name of ['strip-backup', 'upgradebackup.x', 'store/data/d', 'store', '']) {
+      await makeTree(root, { [`repos/a/.hg/${name}`]: 'directory' });
+      const closed = `${root}/repos/a/.hg/${name}`.replace(/\/$/, '');
+      const is = await barred(closed, ['EACCES', 'EACCES'], () => isRepository({}));
+      assert.equal(is, name.includes('backup'), name);
+    }
   });
 
   it('has no requirements that are too large to be read whole', async () => {
