@@ -15,6 +15,7 @@ import {
   isSame,
   oneOf,
   prepareSites,
+  reachable,
   type StartHooks,
   type FittedSite,
 } from './prepare-sites.js';
@@ -91,7 +92,7 @@ export class Daemon {
    * @throws BridgeError as `start`, and what `onReady` throws; nothing has changed then.
    */
   async reconfigure(configuration: Configuration, onReady: () => void = () => undefined): Promise<Changes> {
-    const running = [...this.#sites];
+    const running = await reachable(this.#sites);
     const wanted = this.#fit(configuration);
     const kept = wanted.flatMap((each) => {
       const [site] = running.find(([, configured]) => isSame(configured, each.configured)) ?? [];
@@ -100,6 +101,7 @@ export class Daemon {
     const ending = this.#all.filter((site) => !kept.some((each) => each.site === site));
     const added = wanted.filter(({ configured }) => !kept.some((each) => each.configured === configured));
     await this.#watch(configuration);
+    if (this.#collector !== undefined) this.#control = await this.#control?.reachable(this.#collector);
     const started = await this.#prepare(added, { find: oneOf(ending), onReady });
     // Nothing fails from here on, and nothing is waited for.
     this.#processes.max = maxOfAll(configuration);

@@ -75,12 +75,21 @@ export function inOrder(
   return new Map([...sites].sort(([, one], [, other]) => all.indexOf(one) - all.indexOf(other)));
 }
 
-/** Finds a listener of these sites, each but once. */
+/** The sites that who connects to their addresses reaches. */
+export async function reachable<T>(
+  sites: Iterable<readonly [ServedSite, T]>,
+): Promise<readonly (readonly [ServedSite, T])[]> {
+  const asked = [...sites].map(async (each) => ((await each[0].listeners.areThere()) ? [each] : []));
+  return (await Promise.all(asked)).flat();
+}
+
+/** Finds a listener of these sites, each but once, unless nobody reaches it any more. */
 export function oneOf(sites: readonly ServedSite[]): FindListener {
   const open = new Set(sites.flatMap(({ listeners }) => listeners.all));
-  return (address: Address) => {
+  return async (address: Address) => {
     const found = [...open].find((listener) => listener.isAt(address));
-    if (found !== undefined) open.delete(found);
+    if (found === undefined || !(await found.isThere())) return undefined;
+    open.delete(found);
     return found;
   };
 }

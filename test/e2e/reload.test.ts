@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { copyFile, readFile, stat, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -147,6 +147,19 @@ describe('SIGHUP', { timeout: 300_000 }, () => {
     assert.match(await connection.get(), /\d+\n$/);
     assert.deepEqual(processes(), before);
     assert.equal((await stat(at('w.sock'))).ino, ino);
+  });
+
+  it('listens again where somebody has removed a socket’s file, and leaves other sites alone', async () => {
+    top += `\ncontrol = "unix:${at('control.sock')}"`;
+    sites['b'] = script('b', 'two');
+    await start();
+    for (const name of ['a.sock', 'control.sock']) await rm(at(name));
+    assert.match(await reload('configuration read again'), /unchanged=\["b"\] started=\["a"\] ended=\["a"\]/);
+    assert.equal((await ask(at('a.sock'), GET)).stdout, 'A: b\n\none');
+    assert.deepEqual(await requestsOf(at('control.sock')), []);
+    assert.equal((await ask(at('b.sock'), GET)).stdout, 'A: b\n\ntwo');
+    await until(() => bridge.log().includes('ended: its last request has'));
+    assert.ok(existsSync(at('a.sock')));
   });
 
   it('changes a site behind a listener and connections that stay', async () => {

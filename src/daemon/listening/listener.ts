@@ -121,6 +121,11 @@ export class Listener {
     return wanted === formatAddress(this.#given) || wanted === this.address;
   }
 
+  /** Whether who connects to its address reaches it: a Unix socket's file may have been removed. */
+  async isThere(): Promise<boolean> {
+    return (await this.#file?.isThere()) ?? true;
+  }
+
   /** Notes who may connect to a Unix socket; resolves to what brings that back, and never rejects. */
   async noteRights(): Promise<() => Promise<void>> {
     return (await this.#file?.noteRights()) ?? (() => Promise.resolve());
@@ -143,8 +148,7 @@ export class Listener {
       await this.#file?.change(this.#options.socket, socket);
     } catch (error) {
       await undo();
-      const { stderr } = error as { stderr?: string };
-      const why = stderr?.trim() || reasonOf(error);
+      const why = (error as { stderr?: string }).stderr?.trim() || reasonOf(error);
       throw new BridgeError('ERR_LISTEN', `${this.address}: can't listen so: ${why}`, { cause: error });
     }
     return undo;
@@ -206,8 +210,7 @@ export class Listener {
   }
 
   get #backlog(): number {
-    const isInherited = this.#given.kind === 'fd' || this.#given.kind === 'systemd';
-    return isInherited ? LONGEST_BACKLOG : this.#options.backlog;
+    return ['fd', 'systemd'].includes(this.#given.kind) ? LONGEST_BACKLOG : this.#options.backlog;
   }
 
   #end(): void {
@@ -219,8 +222,8 @@ export class Listener {
     const given = this.#given;
     const { allowFrom, socket } = this.#options;
     if (given.kind === 'unix') {
-      const backlog = this.#backlog;
-      this.#file = await bindUnixSocket(this.#server.server, given.path, { ...socket, backlog });
+      const options = { ...socket, backlog: this.#backlog };
+      this.#file = await bindUnixSocket(this.#server.server, given.path, options);
       this.#server.watch();
       return;
     }

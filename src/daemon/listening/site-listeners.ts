@@ -88,6 +88,12 @@ export class SiteListeners {
     return this.#listeners;
   }
 
+  /** Whether who connects to their addresses reaches them. */
+  async areThere(): Promise<boolean> {
+    const found = await Promise.all(this.#listeners.map((listener) => listener.isThere()));
+    return !found.includes(false);
+  }
+
   get addresses(): readonly string[] {
     return this.#listeners.map((listener) => listener.address);
   }

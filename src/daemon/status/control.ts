@@ -28,20 +28,23 @@ const MAX_PARAMS_BYTES = 65_536;
 /** Owns its listener and connections until `close` has resolved. */
 export class Control {
   readonly listener: Listener;
+  readonly #configuration: ControlConfiguration;
   readonly #log: Log;
   readonly #connections = new Set<Connection>();
 
-  private constructor(listener: Listener, log: Log) {
+  private constructor(listener: Listener, configuration: ControlConfiguration, log: Log) {
     this.listener = listener;
+    this.#configuration = configuration;
     this.#log = log;
   }
 
   /** Binds the socket, unless `find` finds it; those who connect wait. @throws BridgeError `ERR_LISTEN` */
   static async bind(
-    { address, socket }: ControlConfiguration,
+    configuration: ControlConfiguration,
     log: Log,
     find: FindListener = () => undefined,
   ): Promise<Control> {
+    const { address, socket } = configuration;
     const onProblem = (why: string): void => {
       log.warn({}, `control socket: ${why}`);
     };
@@ -52,7 +55,8 @@ export class Control {
       onProblem,
       onStranger: onProblem,
     };
-    return new Control((await find(address, options)) ?? (await Listener.bind(address, options)), log);
+    const listener = (await find(address, options)) ?? (await Listener.bind(address, options));
+    return new Control(listener, configuration, log);
   }
 
   /** Begins to answer. @throws BridgeError `ERR_LISTEN` */
@@ -62,6 +66,15 @@ export class Control {
     this.listener.accept((socket) => {
       this.#accept(socket, options);
     });
+  }
+
+  /** This one, or another one in its place where nobody reaches it any more. @throws BridgeError `ERR_LISTEN` */
+  async reachable(collector: StatusCollector): Promise<Control> {
+    if (await this.listener.isThere()) return this;
+    const next = await Control.bind(this.#configuration, this.#log);
+    await next.serve(collector);
+    await this.close();
+    return next;
   }
 
   async close(): Promise<void> {
