@@ -21,6 +21,8 @@ export interface Demands {
   readonly mayUse?: (real: ByteString, isDirectory: boolean) => LookUp<boolean>;
   /** Whether what reads a directory needs it, and would not say so where it may not enter it. */
   readonly isNeeded?: (directory: ByteString) => boolean;
+  /** The name of a link that may lead anywhere, since nothing is read there. */
+  readonly except?: ByteString;
 }
 
 /** The same as of when it was read. */
@@ -75,7 +77,7 @@ export class Trees {
   *fault(
     directories: readonly ByteString[],
     isDeep: boolean,
-    { mayUse, isNeeded }: Demands = {},
+    { mayUse, isNeeded, except }: Demands = {},
   ): LookUp<string | undefined> {
     const all = new Set(directories);
     const key = directories[0] ?? '';
@@ -92,6 +94,7 @@ export class Trees {
       if (all.size > MAX_DIRECTORIES)
         return `there are more than ${String(MAX_DIRECTORIES)} directories up to ${shown(directory)}`;
       for (const name of found.links) {
+        if (name === except) continue;
         const path = `${directory}/${name}`;
         const real = yield* realPathAt(path);
         if (real === undefined) continue;

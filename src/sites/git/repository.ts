@@ -109,7 +109,8 @@ export class GitRepositories {
     const own = new Set([path, common]);
     for (const directory of own) {
       const why =
-        (yield* this.#trees.fault([directory], false)) ?? (yield* configurationFault(directory, this.#root));
+        (yield* this.#trees.fault([directory], false, { except: 'hooks' })) ??
+        (yield* configurationFault(directory, this.#root));
       if (why !== undefined) return why;
       // What stands there are names of files beside it.
       const tables = `${directory}/reftable/tables.list`;

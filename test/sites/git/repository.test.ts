@@ -147,12 +147,17 @@ describe('A git repository', () => {
       ['info', '../../outside'],
       ['reftable/0x1.ref', '../../../outside/config'],
       ['worktrees/w/HEAD', '../../../../outside/config'],
-      ['hooks', '../../outside'],
     ] as const) {
       root = (await realPath(fromText(await temporaryDirectory()))) ?? '';
       await makeTree(root, { 'outside/config': empty, ...bare('repos/a') });
       assert.equal(await found({ [`repos/a/${name}`]: { link } }), undefined, name);
     }
+  });
+
+  it('may have its hooks elsewhere, as many have the same', async () => {
+    await makeTree(root, { 'outside/post-update': empty, ...bare('repos/a') });
+    assert.equal(await found({ 'repos/a/hooks': { link: '../../outside' } }), 'repos/a');
+    assert.equal(await found({ 'repos/a/info/hooks': { link: '../../../outside' } }), undefined);
   });
 
   it('keeps inside with the objects that it borrows, also those that these borrow', async () => {
