@@ -155,9 +155,10 @@ export class ScriptRun {
   readonly #outputsClosed = (): void => {
     // Under load the news of its end may come later than this, and how it ended is part of the response.
     if (this.#endedBy !== undefined || this.#output.status === undefined || this.#process.hasEnded) return;
-    this.#output.scriptEnded({ isWhole: !this.#output.short });
-    // Of a part that was held nothing is sent: the page for that comes with its end.
-    if (this.#output.withheld) return;
+    const { short } = this.#output;
+    this.#output.scriptEnded({ isWhole: !short });
+    // What is to be said of a part, or in place of one that was held, comes with its end.
+    if (short) return;
     // It may go on: nothing of a body or a response can move any more.
     this.idleTimer.stop();
     this.#streams.onAnswered?.();

@@ -69,15 +69,20 @@ describe('A script that has closed both outputs', { timeout: 300_000 }, () => {
     await outcome;
   });
 
-  it('has not answered by a part that was held: the page for that is sent when it ends', async () => {
+  it('has not answered by a part of what it has announced, held or not', async () => {
     const part = 'Content-Length: 50\n\na part';
-    const { outcome, isAnswered, tellExit } = runLate(process.pid, part, { holdUntilExitBytes: 1_000 });
-    await until(() => clock.running === 1);
-    clock.tick(100);
-    assert.equal(isAnswered(), false);
-    tellExit({ kind: 'exited', code: 0 });
-    const { isWithheld, stdoutBytes } = await outcome;
-    assert.deepEqual([isWithheld, stdoutBytes], [true, 0]);
+    for (const [holdUntilExitBytes, held, sent] of [
+      [1_000, true, 0],
+      [0, false, part.length],
+    ] as const) {
+      const { outcome, isAnswered, tellExit } = runLate(process.pid, part, { holdUntilExitBytes });
+      await until(() => clock.running === 1);
+      clock.tick(100);
+      assert.equal(isAnswered(), false);
+      tellExit({ kind: 'exited', code: 0 });
+      const { isShort, isWithheld, stdoutBytes } = await outcome;
+      assert.deepEqual([isShort, isWithheld, stdoutBytes], [true, held, sent]);
+    }
   });
 
   it('is waited for if it has ended and nobody has told so yet, since a signal may have ended it', async () => {
