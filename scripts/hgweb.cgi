@@ -329,7 +329,7 @@ def look_up_file(original):
     def get(repo, path, *arguments, **named):
         found = original(repo, path, *arguments, **named)
         try:
-            is_shown = found.linkrev() in repo
+            is_shown = found.rev() in repo
         except error.WdirUnsupported:
             is_shown = False
         if not is_shown:

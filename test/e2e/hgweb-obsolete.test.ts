@@ -36,7 +36,7 @@ describe('Of an obsolete changeset, hgweb', () => {
       HTTP_X_HGARG_1: 'heads=666f726365',
     };
     const search = ask('/log', 'rev=branch(default)');
-    const shown = [ask('/'), search, ask('/file/tip'), ask('', 'cmd=heads')];
+    const shown = [ask('/'), search, ask('/file/tip'), ask('/annotate/tip/file'), ask('', 'cmd=heads')];
     const names = [
       `rev/${obsolete}`,
       'rev/2147483647',
@@ -47,7 +47,7 @@ describe('Of an obsolete changeset, hgweb', () => {
     const said = await runHgweb(repos, [{ ...ask('', 'cmd=unbundle', push), input }, ...shown, ...absent]);
     assert.deepEqual(
       said.map(({ stdout, stderr }) => stdout.slice(8, 11) + stderr),
-      [...['200', '200', '200', '200', '200'], ...absent.map(() => '404')],
+      [...['200', '200', '200', '200', '200', '200'], ...absent.map(() => '404')],
     );
     for (const { stdout } of said.slice(1, 3)) {
       assert.match(stdout, /Successor/);
@@ -64,6 +64,9 @@ describe('Of an obsolete changeset, hgweb', () => {
 
 const settings = `[extensions]
 blackbox =
+fastannotate =
+[fastannotate]
+modes = fctx
 [experimental]
 evolution = all
 [phases]
