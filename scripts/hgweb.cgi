@@ -44,8 +44,8 @@ from mercurial.utils import urlutil
 
 SOURCE = b'fcgi2cgi'
 MAX_LINKS = 10
-# What Mercurial reads whole, also for a list: some lines.
-SMALL, MAX_SMALL = {b'hgrc', b'hgrc-not-shared', b'requires', b'sharedpath'}, 65_536
+# Bytes of what Mercurial reads whole, also for a list: some lines, or the names of some thousands of users.
+MAX_BYTES = {b'hgrc': 1_048_576, b'hgrc-not-shared': 1_048_576, b'requires': 65_536, b'sharedpath': 65_536}
 # Where a fork server has this script get ready ahead: returns in the process of each request. See fcgi2cgi_prepared.py.
 wait_for_request = globals().get('__prepared__')
 
@@ -167,8 +167,9 @@ class Inside:
         status = os.fstat(descriptor)
         if not stat.S_IFMT(status.st_mode) in (stat.S_IFREG, stat.S_IFDIR):
             self.refuse(name, b'it is neither a file nor a directory')
-        if status.st_size > MAX_SMALL and os.path.basename(name) in SMALL:
-            self.refuse(name, b'it has more than %d bytes' % MAX_SMALL)
+        limit = MAX_BYTES.get(os.path.basename(name), status.st_size)
+        if status.st_size > limit:
+            self.refuse(name, b'it has %d bytes; make it at most %d' % (status.st_size, limit))
         try:
             real = os.readlink(b'/proc/self/fd/%d' % descriptor)
         except OSError:

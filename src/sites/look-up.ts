@@ -196,7 +196,7 @@ async function nextEntries(directory: Dir): Promise<readonly Dirent<Buffer>[]> {
 }
 
 /** What of a file in a repository is read at most: what such files say is one path, or a few lines. */
-const MAX_TEXT_BYTES = 65_536;
+export const MAX_TEXT_BYTES = 65_536;
 
 /** Opens at once also what nobody writes to: a named pipe, or a terminal. */
 const FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;

@@ -5,7 +5,16 @@ import { accessSync, constants } from 'node:fs';
 import { type ByteString, toBuffer, toText } from '../base/bytes.js';
 import { reasonOf } from '../base/errors.js';
 import { ownName } from '../base/executable.js';
-import { type LookUp, lstatAt, mayExecute, mayRead, mayWrite, realPathAt, statAt } from './look-up.js';
+import {
+  type LookUp,
+  lstatAt,
+  MAX_TEXT_BYTES,
+  mayExecute,
+  mayRead,
+  mayWrite,
+  realPathAt,
+  statAt,
+} from './look-up.js';
 import { refuse, type Resolution } from './site.js';
 
 /** The refusal where a file that belongs to the bridge can't be read, as while a package manager replaces the bridge. */
@@ -117,6 +126,14 @@ export function* whyUnreachable(path: ByteString): LookUp<string> {
 export function* whyUnread(path: ByteString, otherwise: string): LookUp<string> {
   if (yield* mayRead(path)) return `${toText(path)} ${otherwise}`;
   return `${toText(path)} may not be read by ${ownName()}`;
+}
+
+/** Why there is no text at a path (`textAt`). */
+export function* whyNoText(path: ByteString, maxBytes = MAX_TEXT_BYTES): LookUp<string> {
+  const stats = yield* statAt(path);
+  if (stats?.isFile() === true && stats.size > maxBytes)
+    return `${toText(path)} has ${String(stats.size)} bytes; make it at most ${String(maxBytes)}`;
+  return yield* whyUnread(path, 'is no file that can be read');
 }
 
 /** Why nothing can be added to a directory that is there, and what to do; undefined where something can. */

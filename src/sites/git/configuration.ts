@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { type ByteString, toText } from '../../base/bytes.js';
 import { contains, trimmed } from '../contain.js';
 import { type LookUp, lstatAt, realPathAt, textAt } from '../look-up.js';
-import { whyUnread } from '../refusal-reason.js';
+import { whyNoText } from '../refusal-reason.js';
 
 /** How deep git follows configurations that others include. */
 const MAX_INCLUDE_DEPTH = 10;
@@ -19,7 +19,7 @@ export function* configurationFault(directory: ByteString, root: ByteString): Lo
   for (const [file, depth] of all) {
     if ((yield* lstatAt(file)) === undefined) continue;
     const text = yield* textAt(file, MAX_CONFIG_BYTES);
-    if (text === undefined) return yield* whyUnread(file, 'is no file that can be read, or is too large');
+    if (text === undefined) return yield* whyNoText(file, MAX_CONFIG_BYTES);
     const included = includedPaths(text);
     if (typeof included === 'number')
       return `line ${String(included)} of ${toText(file)} includes others in a way that can’t be told; write a plain path without quotes or comment`;

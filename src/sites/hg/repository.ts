@@ -5,7 +5,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { type ByteString, toText } from '../../base/bytes.js';
 import { contains, trimmed, withoutEnd } from '../contain.js';
 import { isTextAt, type LookUp, lstatAt, realPathAt, realPathBelow, statAt, textAt } from '../look-up.js';
-import { whyUnreachable, whyUnread } from '../refusal-reason.js';
+import { whyNoText, whyUnreachable } from '../refusal-reason.js';
 import type { Repository } from '../repositories.js';
 import type { Trees } from '../trees.js';
 import { Owners } from './owners.js';
@@ -22,7 +22,8 @@ const LISTED = ['', '/store'];
 /** The settings of a repository, and those that it does not share. */
 const SETTINGS = ['hgrc', 'hgrc-not-shared'];
 
-const UNREADABLE = 'is no file that can be read, or is too large';
+/** Settings may name some thousands of users. */
+const MAX_SETTINGS_BYTES = 1_048_576;
 
 /** Looks at the repositories of one directory. */
 export class HgRepositories {
@@ -93,7 +94,7 @@ export class HgRepositories {
     const requires = `${dotHg}/requires`;
     const required = (yield* lstatAt(requires)) === undefined ? '' : yield* textAt(requires);
     if (text === undefined || required === undefined) {
-      return { why: yield* whyUnread(text === undefined ? file : requires, UNREADABLE) };
+      return { why: yield* whyNoText(text === undefined ? file : requires) };
     }
     const isRelative = required.split(/[\r\n]/).includes('relshared');
     const shared = withoutEnd(text, '\n');
@@ -117,8 +118,8 @@ export class HgRepositories {
     const all = new Set(SETTINGS.map((name) => `${path}/.hg/${name}`));
     for (const file of all) {
       if ((yield* lstatAt(file)) === undefined) continue;
-      const text = yield* textAt(file);
-      if (text === undefined) return yield* whyUnread(file, UNREADABLE);
+      const text = yield* textAt(file, MAX_SETTINGS_BYTES);
+      if (text === undefined) return yield* whyNoText(file, MAX_SETTINGS_BYTES);
       for (const line of text.includes('%include') ? text.split(/[\r\n]/) : []) {
         const name = trimmed(/^(?:\xef\xbb\xbf)?%include(?=[ \t\v\f])(.*)/.exec(line)?.[1] ?? '');
         if (name === '') continue;
@@ -144,8 +145,7 @@ export class HgRepositories {
 /** What is wrong with the files that say how to open a repository: Mercurial reads them whole, also for a list. */
 function* requirementsFault(dotHg: ByteString): LookUp<string | undefined> {
   for (const file of [`${dotHg}/requires`, `${dotHg}/store/requires`]) {
-    if ((yield* lstatAt(file)) !== undefined && !(yield* isTextAt(file)))
-      return yield* whyUnread(file, UNREADABLE);
+    if ((yield* lstatAt(file)) !== undefined && !(yield* isTextAt(file))) return yield* whyNoText(file);
   }
   return undefined;
 }

@@ -364,7 +364,7 @@ describe('A git repository', () => {
     const line = `line 3 of ${config} includes others in a way that can’t be told; write a plain path without quotes or comment`;
     assert.equal(await whyNot(), line);
     await makeTree(root, { 'repos/a/config': { content: '#'.repeat(1_048_577) } });
-    assert.equal(await whyNot(), `${config} is no file that can be read, or is too large`);
+    assert.equal(await whyNot(), `${config} has 1048577 bytes; make it at most 1048576`);
   });
 
   it('includes configurations as deep as git does, and none from outside', async () => {

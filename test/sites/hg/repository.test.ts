@@ -252,6 +252,17 @@ describe('What Mercurial reads in a repository', () => {
     }
   });
 
+  it('has settings of a megabyte at most, and a reason that says so', async () => {
+    const hgrc = `${root}/repos/a/.hg/hgrc`;
+    assert.equal(await isRepository({ 'repos/a/.hg/hgrc': { content: '#'.repeat(1_048_576) } }), true);
+    await truncate(hgrc, 1_048_577);
+    const below = `${root}/repos`;
+    const found = await lookUp(root, () =>
+      new HgRepositories(below, new Trees(below)).at(`${below}/a`, false),
+    );
+    assert.deepEqual(found, { why: `${hgrc} has 1048577 bytes; make it at most 1048576` });
+  });
+
   it('is looked at as deep as a list shows it, for a list', async () => {
     const deep = { 'repos/a/.hg/store/data/a.i': { link: '../../../../../outside/file' } } as const;
     await makeTree(root, { ...outside, ...deep });
