@@ -128,6 +128,12 @@ const mistakes: readonly Mistake[] = [
     why: 'DIR/git/plain is not a repository: there is no DIR/git/plain/HEAD',
   },
   {
+    name: 'a linked working tree whose repository has gone',
+    site: 'exported',
+    path: '/git/linked/',
+    why: 'DIR/git/linked is not a repository: there is no DIR/git/gone.git',
+  },
+  {
     name: 'a project in the query that is none',
     site: 'exported',
     path: '/git/?p=plain',
@@ -184,6 +190,7 @@ describe('A refusal', { timeout: 300_000 }, () => {
       'elsewhere/objects': 'directory',
       'hg/outside': { link: '../elsewhere' },
       'git/plain/file': empty,
+      'git/linked/.git': { content: `gitdir: ${directory}/git/gone.git/worktrees/linked\n` },
       'shut/a.git/HEAD': empty,
       'git/borrows.git/objects/info/alternates': { content: `${directory}/elsewhere/objects\n` },
     });

@@ -61,7 +61,8 @@ export class GitRepositories {
   /** What the directory at `path` lacks to be a repository, as git sees it (`is_git_directory`). */
   *lackOf(path: ByteString): LookUp<string> {
     const dotGit = yield* realPathBelow(path, '.git');
-    const directory = dotGit ?? path;
+    const named = dotGit && (yield* namedBy(dotGit, path));
+    const directory = (named && (yield* realPathAt(named))) ?? named ?? dotGit ?? path;
     const head = `${directory}/HEAD`;
     if ((yield* lstatAt(head)) === undefined) return yield* whyUnreachable(head);
     if (!(yield* isHead(head))) return yield* whyUnread(head, 'names no branch and no commit');
@@ -79,9 +80,8 @@ export class GitRepositories {
     const stats = yield* lstatAt(real);
     let directory: ByteString | undefined = real;
     if (stats?.isDirectory() !== true) {
-      const text = yield* textAt(real);
-      if (text?.startsWith('gitdir: ') !== true) return undefined;
-      directory = yield* realPathAt(from(path, withoutEnd(text.slice(8), '\r\n')));
+      const named = yield* namedBy(real, path);
+      directory = named && (yield* realPathAt(named));
     }
     if (directory === undefined) return undefined;
     if (contains(this.#root, directory)) return { path: directory };
@@ -173,6 +173,12 @@ export class GitRepositories {
     }
     return [...all];
   }
+}
+
+/** The git directory that a `.git` file in the directory `path` names; undefined where it is another file, or none. */
+function* namedBy(file: ByteString, path: ByteString): LookUp<ByteString | undefined> {
+  const text = yield* textAt(file);
+  return text?.startsWith('gitdir: ') === true ? from(path, withoutEnd(text.slice(8), '\r\n')) : undefined;
 }
 
 /** Whether git looks for an object there: others' pushes, say, have theirs elsewhere. */
