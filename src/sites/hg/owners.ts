@@ -18,6 +18,7 @@ export class Owners {
   /**
    * Whether the repository with this `.hg`, by the path that names it, may use what lies at the real path `real`. That
    * lies in the repository, or in another one of the same owner. Root and the daemon's user put links where they want.
+   * The owner of `--repos` does not: he may rename what lies there, but move no directory of another user’s elsewhere.
    */
   *mayUse(dotHg: ByteString, real: ByteString): LookUp<boolean> {
     if (contains(dotHg, real)) return true;

@@ -84,6 +84,9 @@ describe('What a repository uses of another one', { skip: notRoot }, () => {
     const named = { 'a/x': { link: '../b' } } as const;
     assert.equal(await why(alice, named, 'a/x'), 'a/x leads to b/.hg, which has another owner');
     assert.equal(await why(us, named, 'a/x'), undefined);
+    // Also where it is the owner of all that lies there.
+    await lchown(root, alice, alice);
+    assert.equal(await why(alice, named, 'a/x'), 'a/x leads to b/.hg, which has another owner');
     await makeOther(alice);
     assert.equal(await why(alice, named, 'a/x'), undefined);
   });
