@@ -23,6 +23,8 @@ export interface ForkServerOptions {
   >;
   /** How long it may take to load; 0 for as long as it wants. */
   readonly loadTimeoutMs: number;
+  /** How often it is looked whether it still answers: one that does not is ended at the second look. */
+  readonly lookMs?: number;
   /** It has taught us which modules its script loads. */
   readonly onLearned: (modules: Variables) => void;
   /** Its script does not get ready ahead for some requests. */
@@ -59,6 +61,7 @@ export class ForkServer {
   #count = 0;
   #forks = 0;
   #prepared = 0;
+  #hadNothingLeft = false;
   #readied: (values: SeenVariables) => void = () => undefined;
   #failed: (error: Error) => void = () => undefined;
 
@@ -138,7 +141,8 @@ export class ForkServer {
     this.#process = own;
     const channel = new ForkServerChannel(own, this.#answer, this.#end);
     this.#channel = channel;
-    const { load, loadTimeoutMs } = this.#options;
+    const { load, loadTimeoutMs, lookMs = MAX_FORK_MS } = this.#options;
+    const looks = setInterval(this.#look, lookMs).unref();
     const timer =
       loadTimeoutMs > 0
         ? setTimeout(() => {
@@ -150,9 +154,18 @@ export class ForkServer {
     else void own.terminate(0);
     const end = await channel.over;
     clearTimeout(timer);
+    clearInterval(looks);
     this.#lose(end);
     await this.#forked.abandon();
   }
+
+  /** A stopped one reaps nothing, and does not see the end of its input. */
+  readonly #look = (): void => {
+    const hasNothingLeft = this.#state.kind === 'closing' && this.#pending.size + this.#forked.size === 0;
+    if (this.#forked.hasUntold() || (hasNothingLeft && this.#hadNothingLeft))
+      this.#end('it no longer answers');
+    this.#hadNothingLeft = hasNothingLeft;
+  };
 
   readonly #answer = (answer: Answer): void => {
     switch (answer.kind) {

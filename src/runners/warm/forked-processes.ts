@@ -8,7 +8,7 @@ import { type ByteString, toBuffer } from '../../base/bytes.js';
 import { systemCodeOf } from '../../base/errors.js';
 import type { ExitStatus } from '../../process/exit-status.js';
 import { OwnedProcess } from '../../process/owned-process.js';
-import { groupRuns } from '../../process/process-group.js';
+import { groupRuns, hasEnded } from '../../process/process-group.js';
 import { OutputPipe } from '../../posix/pipes.js';
 import { makePrivateDirectory, MEMORY } from '../private-directory.js';
 
@@ -20,6 +20,8 @@ const UNKNOWN_EXIT: ExitStatus = { kind: 'exited', code: 1 };
 /** Tells of their ends; each belongs to the code that has asked for it. */
 export class ForkedProcesses {
   readonly #running = new Map<number, (exit: ExitStatus) => void>();
+  /** Of these, those that were found to have ended. */
+  #ended: ReadonlySet<number> = new Set();
 
   /** Resolves when `ended` is told of it, or it is seen to have ended after `abandon`. */
   expect(pid: number): Promise<ExitStatus> {
@@ -29,6 +31,18 @@ export class ForkedProcesses {
   ended(pid: number, exit: ExitStatus): void {
     this.#running.get(pid)?.(exit);
     this.#running.delete(pid);
+  }
+
+  get size(): number {
+    return this.#running.size;
+  }
+
+  /** Whether one had ended already when this was asked before, and nobody has told of it yet. */
+  hasUntold(): boolean {
+    const ended = [...this.#running.keys()].filter(hasEnded);
+    const isUntold = ended.some((pid) => this.#ended.has(pid));
+    this.#ended = new Set(ended);
+    return isUntold;
   }
 
   /** Their fork server is gone. Resolves when they have ended, too. */

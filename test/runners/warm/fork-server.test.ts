@@ -31,12 +31,13 @@ for (const [script, program] of [
   describe(`A fork server of ${script}`, { timeout: 300_000 }, () => {
     const file = fromText(fixture(`cgi/${script}`));
     const directory = dirname(file);
-    const start = async (): Promise<ForkServer> => {
+    const start = async (lookMs?: number): Promise<ForkServer> => {
       const [interpreter, ...args] = program;
       const server = new ForkServer({
         start: () => startProcess({ file: interpreter, args: [...args, file], directory, variables }),
         load: { start: variables, variables, modules: new Map(), limits: new Map(), programs: [] },
         loadTimeoutMs: 30_000,
+        ...(lookMs !== undefined && { lookMs }),
         onLearned: () => undefined,
         onUnprepared: () => undefined,
       });
@@ -78,6 +79,16 @@ for (const [script, program] of [
       await until(isLeft);
       server.close();
       assert.equal(await server.gone, undefined);
+    });
+
+    it('is ended if it no longer answers, as when it was stopped: once it is to end, or a process of it has ended', async () => {
+      const [idle, busy] = [await start(200), await start(200)];
+      const forked = await fork(busy);
+      for (const { pid = 0 } of [idle, busy]) process.kill(pid, 'SIGSTOP');
+      idle.close();
+      await forked.terminate(0);
+      assert.deepEqual(await forked.exited, { kind: 'exited', code: 1 });
+      assert.deepEqual([await idle.gone, await busy.gone], [undefined, 'it no longer answers']);
     });
 
     it('leaves no process behind when the bridge is killed while it opens the pipes of one', async () => {
