@@ -6,6 +6,7 @@ import { outputWritten, reportFailure, watchOutput } from './cli/exit.js';
 import { requireWorkingDirectory } from './daemon/process/working-directory.js';
 import { limitYoungGeneration } from './base/memory.js';
 import { heldThreads } from './base/threads.js';
+import { programsLeft } from './process/owned-process.js';
 import { exitAtOnce } from './posix/libc.js';
 
 async function main(): Promise<void> {
@@ -19,6 +20,8 @@ async function main(): Promise<void> {
     await runCommand(process.argv.slice(2));
     await outputWritten();
     if (heldThreads() > 0) exitAtOnce(0);
+    // Node would wait for their end.
+    if (programsLeft() > 0) process.exit(0);
     process.off('beforeExit', onStuck);
   } catch (error) {
     await fail(error);

@@ -74,6 +74,15 @@ export async function unlessLate<T>(result: Promise<T>, ms: number): Promise<T |
   });
 }
 
+/** Resolves when `signal` aborts. */
+export function aborted(signal: WaitSignal): Promise<undefined> {
+  return new Promise((resolve) => {
+    const done = resolve.bind(undefined, undefined);
+    if (signal.aborted) done();
+    else signal.addEventListener('abort', done);
+  });
+}
+
 /** One step of a row of waits, each twice as long as the one before, up to a longest one; never changes itself. */
 export interface Backoff {
   readonly delayMs: number;

@@ -11,6 +11,15 @@ import { groupRuns, hasEnded, trySignal } from './process-group.js';
 const MAX_GROUP_POLL_MS = 200;
 /** The pause between looks at one that nobody ends yet: the system gives each number again only after all others. */
 const WATCH_MS = 1_000;
+/** How long the end of one that can't be signalled is waited for: it runs as another user, or has just ended as one. */
+const MOMENT_MS = 500;
+
+let left = 0;
+
+/** How many programs run on that could not be ended. */
+export function programsLeft(): number {
+  return left;
+}
 
 /** What the code that has started a program hands over; `Input` is undefined where its standard input is no pipe. */
 export interface StartedProgram<Input extends Writable | undefined = Writable> {
@@ -70,7 +79,8 @@ export class OwnedProcess<Input extends Writable | undefined = Writable> {
   /**
    * Ends the whole group: SIGTERM, `graceMs` to clean up in, then SIGKILL. By the end of input, the program alone is
    * killed first, and SIGTERM comes only after half of that time. Resolves when the program was reaped and the group is
-   * gone, or has been sent SIGKILL. Calling it again waits for the same end.
+   * gone, or has been sent SIGKILL; or when it turns out that the program has become another user's, who alone can end it.
+   * Calling it again waits for the same end.
    */
   terminate(graceMs: number, by: 'signal' | 'end-of-input' = 'signal'): Promise<void> {
     this.#terminating ??= this.#end(graceMs, by);
@@ -88,7 +98,12 @@ export class OwnedProcess<Input extends Writable | undefined = Writable> {
       await this.#groupEnds(begin + graceMs);
     }
     if (this.#groupRemains()) trySignal(-this.pid, 'SIGKILL');
-    await this.exited;
+    const isOurs = this.#isReaped || trySignal(this.pid, 0);
+    await (isOurs ? this.exited : unlessLate(this.exited, MOMENT_MS));
+    if (!this.#isReaped) {
+      left += 1;
+      void this.exited.then(() => (left -= 1));
+    }
     clearInterval(this.#watch);
     // A process that left the group may hold the other ends; nobody reads them any more.
     this.stdin?.destroy();

@@ -49,7 +49,9 @@ export interface RunLimits {
 export interface RunResult {
   readonly status?: number | undefined;
   readonly pid?: number;
-  readonly exit?: ExitStatus;
+  readonly exit?: ExitStatus | undefined;
+  /** Settles when a script has ended that could not be ended in time. */
+  readonly runsOnUntil?: Promise<unknown> | undefined;
   readonly endedBy?: EndedBy | undefined;
   readonly startError?: BridgeError | undefined;
   /** Why the script could not be given the whole body. */
@@ -76,7 +78,7 @@ export interface RunResult {
 export interface Runner {
   /**
    * Runs the invocation to its end: resolves once the process is gone and nobody holds its answer open; where the run
-   * was ended, its whole group is gone then. What a script put into the background, with outputs of its own, goes on.
+   * was ended, its whole group is gone then, but for what runs as another user. What a script put into the background, with outputs of its own, goes on.
    * Never rejects. Aborting `signal` ends the run, unless the answer was complete by then.
    */
   run(invocation: Invocation, streams: RunStreams, signal: WaitSignal): Promise<RunResult>;

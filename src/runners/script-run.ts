@@ -6,7 +6,7 @@ import type { Invocation } from '../cgi/invocation.js';
 import { BridgeError } from '../base/errors.js';
 import type { OwnedProcess } from '../process/owned-process.js';
 import type { EndedBy } from '../base/results.js';
-import { Abort, Timer, type WaitSignal } from '../base/timer.js';
+import { Abort, aborted, Timer, type WaitSignal } from '../base/timer.js';
 import type { RunResult, RunLimits, RunStreams } from './runner.js';
 import { ScriptOutput } from './script-output.js';
 import { carryStderr, feedScript } from './script-streams.js';
@@ -80,14 +80,15 @@ export class ScriptRun {
       this.#output.carry().catch(this.#headerRefused),
     ]);
     const livesOn = setTimeout(this.#outputsClosed, CLOSED_OUTPUTS_MS);
-    const exit = await this.#process.exited;
+    const { exited } = this.#process;
+    const exit = await Promise.race([exited, aborted(this.givenUp)]);
     clearTimeout(livesOn);
     signal.removeEventListener('abort', this.aborted);
     // Nothing can come any more: the response is sent, or known not to be whole.
     this.#hasExited = true;
     for (const timer of [this.startTimer, this.idleTimer, this.#maxTimer]) timer.stop();
     if (this.#endedBy !== undefined) await this.#process.terminate(this.limits.killGraceMs);
-    const hasSaidSo = exit.kind !== 'signaled' && this.#process.isAnswered !== false;
+    const hasSaidSo = exit?.kind === 'exited' && this.#process.isAnswered !== false;
     this.#output.scriptEnded({ isWhole: this.#output.whole || (hasSaidSo && !this.#output.short) });
     const { status, short, whole, long, withheld, sentBytes, lost, hasHeader } = this.#output;
     // Without spreads: they cost a hundredth of a request.
@@ -95,6 +96,7 @@ export class ScriptRun {
       status,
       pid: this.#process.pid,
       exit,
+      runsOnUntil: exit === undefined ? exited : undefined,
       endedBy: this.#endedBy,
       bodyError: body?.errored ?? undefined,
       headerError: this.#headerError,

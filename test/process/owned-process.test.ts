@@ -8,7 +8,7 @@ import { describe, it } from 'node:test';
 
 import type { ExitStatus } from '../../src/process/exit-status.js';
 import { loadLibC } from '../../src/posix/libc.js';
-import { OwnedProcess } from '../../src/process/owned-process.js';
+import { OwnedProcess, programsLeft } from '../../src/process/owned-process.js';
 import { trySignal } from '../../src/process/process-group.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
@@ -89,6 +89,25 @@ describe('An owned process', { timeout: 300_000 }, () => {
       );
       assert.equal(timers(), before);
     }
+  });
+
+  it('that has become another user’s is given up, and counted until it ends', async (t) => {
+    const denied = Object.assign(new Error('not permitted'), { code: 'EPERM' });
+    const loaded = loadLibC();
+    assert.equal(loaded.kind, 'loaded');
+    t.mock.method(loaded.libc, 'kill', () => -1);
+    t.mock.method(process, 'kill', () => {
+      throw denied;
+    });
+    let end: (exit: ExitStatus) => void = () => undefined;
+    const exited = new Promise<ExitStatus>((resolve) => (end = resolve));
+    const owned = new OwnedProcess({ pid: 4_711, ...streams(), exited });
+    await owned.terminate(0);
+    assert.deepEqual([owned.stdout.destroyed, programsLeft()], [true, 1]);
+    end({ kind: 'exited', code: 0 });
+    await owned.exited;
+    await new Promise(setImmediate);
+    assert.equal(programsLeft(), 0);
   });
 
   it('that is ended by the end of its input has SIGTERM reach what is left of it', async () => {

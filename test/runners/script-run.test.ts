@@ -107,6 +107,7 @@ describe('A run', () => {
     hasBody = false,
     hasEnded = true,
     method = 'GET',
+    canBeEnded = true,
   }: {
     own?: Partial<RunLimits>;
     isAnswered?: boolean;
@@ -114,6 +115,7 @@ describe('A run', () => {
     hasBody?: boolean;
     hasEnded?: boolean;
     method?: string;
+    canBeEnded?: boolean;
   } = {}): Begun {
     const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
     const body = requestBody(hasBody ? new PassThrough() : Readable.from([]));
@@ -127,7 +129,7 @@ describe('A run', () => {
         terminate: () => {
           isTerminated = true;
           for (const stream of [stdin, stdout, stderr]) stream.destroy();
-          exited({ kind: 'signaled', signal: 'SIGTERM' });
+          if (canBeEnded) exited({ kind: 'signaled', signal: 'SIGTERM' });
           return Promise.resolve();
         },
       },
@@ -260,6 +262,15 @@ describe('A run', () => {
     const other = begin({ hasBody: true });
     other.body.destroy(new Error('the disk is full'));
     assert.equal((await other.result).endedBy, 'spool-error');
+  });
+
+  it('is over, too, where its script can’t be ended, and tells when that ends', async () => {
+    const { run, result, exit } = begin({ canBeEnded: false });
+    run.end('idle-timeout');
+    const { status, endedBy, exit: exited, runsOnUntil } = await result;
+    assert.deepEqual([status, endedBy, exited], [undefined, 'idle-timeout', undefined]);
+    await exit();
+    assert.deepEqual(await runsOnUntil, { kind: 'exited', code: 0 });
   });
 
   it('tells what it was ended for first', async () => {

@@ -199,6 +199,7 @@ export class Handler {
       tally?.load(admission.running, admission.waiting);
     }
 
+    let runsOnUntil: Promise<unknown> | undefined;
     try {
       // As much work as a process: there is no more of it at once than of those.
       if (found.kind === 'defer') found = checked(await found.resolve(new Deadline(signal, lookUpTimeoutMs)));
@@ -207,15 +208,25 @@ export class Handler {
       active.invocation = invocation;
       if (stdin?.errored) throw stdin.errored;
       const run = await runner.run(invocation, active, signal);
-      const { firstLine, endedBy, exit } = run;
+      const { firstLine, endedBy, exit, pid } = run;
+      ({ runsOnUntil } = run);
+      if (runsOnUntil !== undefined) {
+        const message =
+          'the program runs as another user, who alone can end it; until it ends, it keeps its slot';
+        this.#options.log.warn({ id: active.id, pid }, message);
+      }
       // To find out reads files: only where nothing else says why nothing was written.
       const isUnexplained = firstLine === '' && endedBy === undefined && exit?.kind === 'exited';
       const fault = isUnexplained ? await interpreterFault(invocation.file) : undefined;
       const { hasAnswered } = active;
       return resultOfRun(run, request, { hasAnswered, fault, doubt: invocation.doubt });
     } finally {
-      release();
-      tally?.load(admission.running, admission.waiting);
+      const free = (): void => {
+        release();
+        tally?.load(admission.running, admission.waiting);
+      };
+      if (runsOnUntil === undefined) free();
+      else void runsOnUntil.then(free);
     }
   }
 }

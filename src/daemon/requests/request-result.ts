@@ -110,8 +110,9 @@ export function resultOfRun(
   const wasEnded = endedBy !== undefined || exit?.kind === 'signaled';
   const isCut = isShort || (wasEnded && run.isWhole !== true);
   // A script may say that all is well though its response is cut short: nobody else says so.
+  const exitStatus = exit === undefined ? 0 : appStatusOf(exit);
   const appStatus =
-    exit === undefined ? NOT_STARTED_APP_STATUS : appStatusOf(exit) || (isCut ? CUT_SHORT_APP_STATUS : 0);
+    run.pid === undefined ? NOT_STARTED_APP_STATUS : exitStatus || (isCut ? CUT_SHORT_APP_STATUS : 0);
   const known = { run, appStatus };
   if (endedBy === 'abort' || endedBy === 'cancelled') return resultAborted(signal, known);
   if (startError?.code === 'ERR_SYSTEM_LIMIT' && signal.aborted) return resultAborted(signal, { run });

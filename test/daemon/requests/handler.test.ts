@@ -259,6 +259,22 @@ describe('A handler', () => {
     assert.match((await peer.ask()).join(), /END_REQUEST 1 00000000 00/);
   });
 
+  it('keeps the slot of a script that runs on, since it runs as another user', async () => {
+    const admission = new Admission({ maxProcesses: 1, maxQueue: 0, queueTimeoutMs: 0 });
+    let end: (value: unknown) => void = () => undefined;
+    const runsOnUntil = new Promise((resolve) => (end = resolve));
+    const { status: _, exit: __, ...unanswered } = answered;
+    const { access, events } = await respond({
+      admission,
+      run: () => Promise.resolve({ ...unanswered, endedBy: 'max-time', runsOnUntil }),
+    });
+    assert.deepEqual([access.end, access.status, admission.running], ['max-time', 504, 1]);
+    assert.match(events.join(), /runs as another user/);
+    end(undefined);
+    await settled();
+    assert.equal(admission.running, 0);
+  });
+
   it('warns of a script that had to be ended after it had closed its outputs', async () => {
     for (const [endedBy, level] of [
       [undefined, 'debug'],
