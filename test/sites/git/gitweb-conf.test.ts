@@ -13,6 +13,10 @@ import { temporaryDirectory } from '../../helpers/temporary.js';
 
 const settings = fileURLToPath(new URL('../../../../scripts/gitweb.conf', import.meta.url));
 
+/** What of gitweb the settings need to be read. */
+const stub = `our $cgi = bless {}; sub script_name {} sub url { 'http://localhost' } our %feature;
+  sub evaluate_and_validate_params {}`;
+
 describe('Gitweb with the settings that fcgi2cgi gives it', { timeout: 60_000 }, () => {
   let directory: string;
   before(async () => {
@@ -37,6 +41,13 @@ describe('Gitweb with the settings that fcgi2cgi gives it', { timeout: 60_000 },
         FCGI2CGI_GIT: '/usr/bin/git',
         ...variables,
       },
+    }).toString();
+
+  /** What a script prints that reads the settings, its first argument, by itself. */
+  const perl = (script: string, args: readonly string[] = []): string =>
+    execFileSync('perl', ['-e', script, settings, ...args], {
+      cwd: directory,
+      input: `shown.git\0${directory}/public\0`,
     }).toString();
 
   it('reach what is in the list, by its name there', () => {
@@ -102,6 +113,17 @@ describe('Gitweb with the settings that fcgi2cgi gives it', { timeout: 60_000 },
     assert.equal(typed('text/html, t*x*t/*'), 'application/rss+xml');
   });
 
+  it('refuse a path whose length and parts would cost gitweb much, wherever it stands', () => {
+    const deep = 'abc/'.repeat(1000);
+    const costly = ['a/'.repeat(1500), 'x:'.repeat(1500), '/'.repeat(2100), ':x..'.repeat(150)];
+    const script = `${stub} sub is_costly { ($path_info, %input_params) = @_; FCGI2CGI::Checks::is_costly() ? 1 : 0 }
+      do $ARGV[0] or die $@;
+      print join '', map { my $long = $_; map { is_costly(@$_) } [$long], map { ['', $_, $long] } qw(file_name hash) } @ARGV[1..$#ARGV];`;
+    assert.equal(perl(script, [deep, ...costly]), `000${'111'.repeat(costly.length)}`);
+    const path = `/shown.git/${'a/'.repeat(1500)}`;
+    assert.match(page('', { PATH_INFO: path }), /^Status: 400 [^]*too long, or has too many/);
+  });
+
   it('name the installation, and no option, where a file of it is missing', async () => {
     const alone = join(directory, 'alone.conf');
     await copyFile(settings, alone);
@@ -121,12 +143,15 @@ describe('Gitweb with the settings that fcgi2cgi gives it', { timeout: 60_000 },
     );
   });
 
+  it('look at each character of a line but once, however many tabs or dots it has', () => {
+    const script = `${stub} sub esc_html { 'text' } sub format_log_line_html { 'linked' } do $ARGV[0] or die $@;
+      print join ',', untabify("\\ta\\t\\tbcdefghi\\tj"), map { format_log_line_html('a.' x $_) } 500, 501;`;
+    assert.equal(perl(script), `${' '.repeat(8)}a${' '.repeat(15)}bcdefghi${' '.repeat(8)}j,linked,text`);
+  });
+
   it('have a root that by itself is no directory, nor with anything before or behind it', () => {
-    const script = `our $cgi = bless {}; sub script_name {} sub url { 'http://localhost' }
-      our %feature; sub evaluate_and_validate_params {} do $ARGV[0] or die $@;
+    const script = `${stub} do $ARGV[0] or die $@;
       print join "\\n", "$projectroot", "$projectroot/", "$projectroot/none", "/srv$projectroot";`;
-    const input = `shown.git\0${directory}/public\0`;
-    const shown = execFileSync('perl', ['-e', script, settings], { cwd: directory, input }).toString();
-    for (const path of shown.split('\n')) assert.match(path, /^(\/srv)?\/dev\/null\/nowhere/);
+    for (const path of perl(script).split('\n')) assert.match(path, /^(\/srv)?\/dev\/null\/nowhere/);
   });
 });
