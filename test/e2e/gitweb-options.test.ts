@@ -206,6 +206,7 @@ for (const [kind, command] of Object.entries(kinds)) {
       const left = [
         'ORIG_HEAD',
         'AUTO_MERGE',
+        'BISECT_START',
         'sequencer/head',
         'worktrees/w/HEAD',
         'rebase-merge/orig-head',
