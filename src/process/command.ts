@@ -1,5 +1,6 @@
 /** Turns a command in bytes into one that Node can start, whose strings it encodes as UTF-8. */
 
+import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 
 import { type ByteString, isText, toBuffer, toText } from '../base/bytes.js';
@@ -75,6 +76,8 @@ export function textCommand(command: Command): TextCommand {
   const foreignNames = foreign.map((_, index) => `fcgi2cgi_pair_${String(index)}`);
   const quoted = (names: readonly string[]): string => names.map((name) => ` "$${name}"`).join('');
   const lines = [
+    // Not every shell has its own, as OpenBSD's.
+    `command -v printf >/dev/null || printf() { ${tool('printf')} "$@"; }`,
     ...(isText(command.directory)
       ? []
       : [...assign('fcgi2cgi_dir', command.directory), 'cd -- "$fcgi2cgi_dir" || exit 127']),
@@ -83,7 +86,7 @@ export function textCommand(command: Command): TextCommand {
     ...foreign.flatMap(([name, value], index) => assign(String(foreignNames[index]), `${name}=${value}`)),
     `unset ${shellExports.join(' ')}`,
     // Shells drop or change such variables, env does not; nice keeps env from reading a program's path as a pair.
-    `exec${foreign.length > 0 ? ` env --${quoted(foreignNames)} nice -n 0` : ''}${quoted(wordNames)}`,
+    `exec${foreign.length > 0 ? ` ${tool('env')} --${quoted(foreignNames)} ${tool('nice')} -n 0` : ''}${quoted(wordNames)}`,
   ];
   return {
     file: SHELL,
@@ -113,6 +116,21 @@ function print(bytes: ByteString): string {
     /[A-Za-z0-9_./=:,]/.test(byte) ? byte : `\\${byte.charCodeAt(0).toString(8).padStart(3, '0')}`,
   ).join('');
   return `printf '${escaped}.'`;
+}
+
+/** Looked up once each: this waits for the file system. */
+const tools = new Map<string, string>();
+
+/** A tool as a word of shell, by the daemon's own PATH: the program's may lack it, or have another. */
+function tool(name: string): string {
+  let word = tools.get(name);
+  if (word === undefined) {
+    const paths = (process.env['PATH'] ?? '').split(':').map((directory) => `${directory}/${name}`);
+    const path = paths.find((each) => each.startsWith('/') && existsSync(each)) ?? name;
+    word = `'${path.replaceAll("'", `'\\''`)}'`;
+    tools.set(name, word);
+  }
+  return word;
 }
 
 /** Where a shell starts the program, an error of the system's would be the shell's. */

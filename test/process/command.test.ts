@@ -118,6 +118,7 @@ const environments: Readonly<Record<string, Readonly<Record<string, string>>>> =
   'with values and names that are not UTF-8': { ...difficult, ...latin1 },
   'with names that a shell has a use for': { LC_ALL: 'C', PATH: '/usr/bin:/bin', ...shells },
   'with such names and a value that is not UTF-8': { LC_ALL: 'C', PATH: '/usr/bin:/bin', ...shells, LATIN1 },
+  'with such a name and a PATH that has no program': { LC_ALL: 'C', PATH: '/nowhere', 'A.L1': LATIN1 },
 };
 
 for (const language of ['perl', 'python'] as const) {
