@@ -5,11 +5,13 @@ import type { Socket } from 'node:net';
 import type { AccessLog } from '../observe/access-log.js';
 import type { Log } from '../observe/log.js';
 import { Spool } from '../runners/spool.js';
+import { unlessLate } from '../base/timer.js';
 import { fewThreads } from '../base/threads.js';
 import { type Configuration, fitConnections, type ServedSiteConfiguration } from './configuration.js';
 import { descriptorLimit } from '../posix/descriptors.js';
 import type { Listener } from './listening/listener.js';
 import {
+  closeWithout,
   destroyed,
   inOrder,
   isSame,
@@ -24,12 +26,8 @@ import { type ServedSite, siteLog } from './served-site.js';
 import { StatusCollector } from './status/collector.js';
 import { Control } from './status/control.js';
 
-/** What another configuration has changed, by the names of sites. */
-export interface Changes extends Readonly<Record<string, unknown>> {
-  readonly unchanged: readonly string[];
-  readonly started: readonly string[];
-  readonly ended: readonly string[];
-}
+/** How long `destroy` waits once everything was sent SIGKILL. */
+const KILLED_MS = 20_000;
 
 /** Owns its sites until `close` or `destroy` has resolved. */
 export class Daemon {
@@ -44,6 +42,9 @@ export class Daemon {
   #collector: StatusCollector | undefined;
   #control: Control | undefined;
   #isAccepting = true;
+  /** Ends the wait for what can't be ended. */
+  #giveUp: () => void = () => undefined;
+  readonly #givenUp = new Promise<void>((resolve) => (this.#giveUp = resolve));
 
   private constructor(stopGraceMs: number, log: Log, accessLog: AccessLog | undefined) {
     this.#stopGraceMs = stopGraceMs;
@@ -85,13 +86,13 @@ export class Daemon {
   }
 
   /**
-   * Serves what another configuration says from now on. Sites that it has unchanged are left alone; listeners whose
-   * address it still has stay open, whichever site they were; other sites take no new work, and end with their last
-   * request. `onReady` is called when all is ready, and may throw.
+   * Serves what another configuration says from now on; resolves to what that has changed, by the names of sites. Sites
+   * that it has unchanged are left alone; listeners whose address it still has stay open, whichever site they were; other
+   * sites take no new work, and end with their last request. `onReady` is called when all is ready, and may throw.
    *
    * @throws BridgeError as `start`, and what `onReady` throws; nothing has changed then.
    */
-  async reconfigure(configuration: Configuration, onReady: () => void = () => undefined): Promise<Changes> {
+  async reconfigure(configuration: Configuration, onReady: () => void = () => undefined) {
     const running = await reachable(this.#sites);
     const wanted = this.#fit(configuration);
     const kept = wanted.flatMap((each) => {
@@ -168,16 +169,23 @@ export class Daemon {
       this.#log.warn({ requests: this.running }, 'running requests took longer than --stop-grace');
       void this.destroy();
     }, this.#stopGraceMs);
-    await Promise.all(all.map((site) => site.close()));
+    await Promise.race([Promise.all(all.map((site) => site.close())), this.#givenUp]);
     clearTimeout(grace);
     // Until then it says what is left.
     await this.#control?.close();
   }
 
-  /** Ends everything now: connections are cut, processes terminated. Resolves when the last process is gone. */
-  async destroy(): Promise<void> {
+  /** Ends everything now: connections are cut, processes terminated. Resolves when the last is gone, or can't be ended. */
+  async destroy(killedMs = KILLED_MS): Promise<void> {
     this.#isAccepting = false;
-    await destroyed([...this.#all, ...this.#leaving.keys()]);
+    const ended = destroyed([...this.#all, ...this.#leaving.keys()]).then(() => 'ended');
+    const graceMs = Math.max(0, ...[...this.#sites.values()].map((site) => site.killGraceMs));
+    if ((await unlessLate(ended, graceMs + killedMs)) === undefined)
+      this.#log.error(
+        { requests: this.running },
+        'the system does not end all processes: they are left to it',
+      );
+    this.#giveUp();
     await this.#control?.close();
   }
 
@@ -227,22 +235,6 @@ export class Daemon {
     });
     this.#leaving.set(site, reported);
   }
-}
-
-/** Closes a site; the listeners that others have `taken` stay open, and what has come to them is for `detach`. */
-function closeWithout(
-  taken: ReadonlySet<Listener>,
-  site: ServedSite,
-  detach: (connection: Socket, listener: Listener) => void,
-): Promise<void> {
-  site.listeners.release(taken);
-  return site.close((listener) =>
-    taken.has(listener)
-      ? (connection) => {
-          detach(connection, listener);
-        }
-      : undefined,
-  );
 }
 
 function namesOf(sites: readonly ServedSite[]): readonly string[] {

@@ -3,12 +3,14 @@
  * what has changed in the configuration.
  */
 
+import type { Socket } from 'node:net';
 import { isDeepStrictEqual } from 'node:util';
 
 import { throwReasons } from '../base/errors.js';
 import type { Configuration, ServedSiteConfiguration } from './configuration.js';
 import type { Daemon } from './daemon.js';
 import type { Address } from './listening/address.js';
+import type { Listener } from './listening/listener.js';
 import { type FindListener, SiteListeners } from './listening/site-listeners.js';
 import type { Logs } from './process/logs.js';
 import { ServedSite, siteLog, type DaemonContext } from './served-site.js';
@@ -65,6 +67,22 @@ export async function prepareSites(
 /** Ends these sites now; resolves when the last process is gone. */
 export async function destroyed(sites: Iterable<ServedSite>): Promise<void> {
   await Promise.all([...sites].map((site) => site.destroy()));
+}
+
+/** Closes a site; the listeners that others have `taken` stay open, and what has come to them is for `detach`. */
+export function closeWithout(
+  taken: ReadonlySet<Listener>,
+  site: ServedSite,
+  detach: (connection: Socket, listener: Listener) => void,
+): Promise<void> {
+  site.listeners.release(taken);
+  return site.close((listener) =>
+    taken.has(listener)
+      ? (connection) => {
+          detach(connection, listener);
+        }
+      : undefined,
+  );
 }
 
 /** Sites in the order in which they were configured, whichever was there first. */

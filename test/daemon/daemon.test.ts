@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { before, describe, it } from 'node:test';
 
@@ -6,7 +7,7 @@ import { defaultConfiguration } from '../../src/cli/configuration.js';
 import type { Configuration } from '../../src/daemon/configuration.js';
 import { Daemon } from '../../src/daemon/daemon.js';
 import type { Log } from '../../src/observe/log.js';
-import { ask } from '../helpers/ask.js';
+import { ask, connect } from '../helpers/ask.js';
 import { fixture } from '../helpers/bridge.js';
 import { temporaryDirectory } from '../helpers/temporary.js';
 
@@ -51,6 +52,28 @@ describe('A daemon of several sites', () => {
       await daemon.close();
     }
     for (const name of ['query', 'environment']) assert.ok(!existsSync(`${directory}/${name}`), name);
+  });
+
+  it('ends without what SIGKILL does not end', async () => {
+    const errors: string[] = [];
+    const daemon = await Daemon.start(configuration(scriptSite('kept', fixture('cgi/is-traced.py'))), {
+      ...log,
+      error: (_fields, message) => errors.push(message),
+    });
+    const closed = connect(`${directory}/kept`);
+    const request = closed.send([['REQUEST_METHOD', 'GET']], { keepConn: false, bodyBytes: 0 });
+    request.stdin.end();
+    const [said] = (await once(request.stdout, 'data')) as [Buffer];
+    const tracer = Number(/tracer (\d+)/.exec(said.toString())?.[1]);
+    try {
+      const closing = daemon.close();
+      await daemon.destroy(200);
+      await closing;
+      assert.match(errors.join(), /the system does not end all processes/);
+    } finally {
+      process.kill(tracer, 'SIGKILL');
+      closed.close();
+    }
   });
 
   it('listens nowhere before each of its sites is there', async () => {
