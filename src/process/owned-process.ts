@@ -13,6 +13,8 @@ const MAX_GROUP_POLL_MS = 200;
 const WATCH_MS = 1_000;
 /** How long the end of one that can't be signalled is waited for: it runs as another user, or has just ended as one. */
 const MOMENT_MS = 500;
+/** The same of one that was sent SIGKILL: a dead file system may keep it, or who else has to reap it first. */
+const KILLED_MS = 15_000;
 
 let left = 0;
 
@@ -79,8 +81,8 @@ export class OwnedProcess<Input extends Writable | undefined = Writable> {
   /**
    * Ends the whole group: SIGTERM, `graceMs` to clean up in, then SIGKILL. By the end of input, the program alone is
    * killed first, and SIGTERM comes only after half of that time. Resolves when the program was reaped and the group is
-   * gone, or has been sent SIGKILL; or when it turns out that the program has become another user's, who alone can end it.
-   * Calling it again waits for the same end.
+   * gone, or has been sent SIGKILL; or when it turns out that the program can't be ended, as one that has become another
+   * user's. Calling it again waits for the same end.
    */
   terminate(graceMs: number, by: 'signal' | 'end-of-input' = 'signal'): Promise<void> {
     this.#terminating ??= this.#end(graceMs, by);
@@ -99,7 +101,7 @@ export class OwnedProcess<Input extends Writable | undefined = Writable> {
     }
     if (this.#groupRemains()) trySignal(-this.pid, 'SIGKILL');
     const isOurs = this.#isReaped || trySignal(this.pid, 0);
-    await (isOurs ? this.exited : unlessLate(this.exited, MOMENT_MS));
+    await unlessLate(this.exited, isOurs ? KILLED_MS : MOMENT_MS);
     if (!this.#isReaped) {
       left += 1;
       void this.exited.then(() => (left -= 1));

@@ -110,6 +110,37 @@ describe('An owned process', { timeout: 300_000 }, () => {
     assert.equal(programsLeft(), 0);
   });
 
+  it('that SIGKILL does not end in time is given up, too', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const loaded = loadLibC();
+    assert.equal(loaded.kind, 'loaded');
+    t.mock.method(loaded.libc, 'kill', () => 0);
+    const sent = t.mock.method(process, 'kill', () => true);
+    let end: (exit: ExitStatus) => void = () => undefined;
+    const exited = new Promise<ExitStatus>((resolve) => (end = resolve));
+    const owned = new OwnedProcess({ pid: 4_711, ...streams(), exited });
+    let isGivenUp = false;
+    void owned.terminate(0).then(() => (isGivenUp = true));
+    for (const ms of [1, 14_000, 1_000]) {
+      assert.ok(!isGivenUp);
+      await new Promise(setImmediate);
+      t.mock.timers.tick(ms);
+      await new Promise(setImmediate);
+    }
+    assert.deepEqual([isGivenUp, programsLeft()], [true, 1]);
+    assert.deepEqual(
+      sent.mock.calls.map((call) => call.arguments),
+      [
+        [-4_711, 'SIGTERM'],
+        [-4_711, 'SIGKILL'],
+      ],
+    );
+    end({ kind: 'exited', code: 0 });
+    await owned.exited;
+    await new Promise(setImmediate);
+    assert.equal(programsLeft(), 0);
+  });
+
   it('that is ended by the end of its input has SIGTERM reach what is left of it', async () => {
     const heard = join(await temporaryDirectory(), 'heard');
     const script = `(trap 'echo > ${heard}; exit' TERM; echo ready; while :; do sleep 0.02; done) & wait`;

@@ -212,7 +212,7 @@ export class Handler {
       ({ runsOnUntil } = run);
       if (runsOnUntil !== undefined) {
         const message =
-          'the program runs as another user, who alone can end it; until it ends, it keeps its slot';
+          "the program can't be ended: it runs as another user, or the system keeps it; it keeps its slot";
         this.#options.log.warn({ id: active.id, pid }, message);
       }
       // To find out reads files: only where nothing else says why nothing was written.
