@@ -859,6 +859,10 @@ def refusal(problem):
     elif isinstance(problem, error.ConfigError):
         status, text = '500 Broken settings', b'There is an error in the settings of this repository or site.\n'
         say(problem.format().strip() if hasattr(problem, 'format') else bytes(problem))
+    elif isinstance(problem, (error.ManifestLookupError, error.RepoLookupError)):
+        # Where an extension has the page looked for later than hgweb does, so that hgweb says nothing: keyword, for example.
+        status, text = '404 Not Found', b'There is no such revision or file.\n'
+        say(text_of(problem))
     elif isinstance(problem, PermissionError) or isinstance(getattr(problem, 'errno', None), int):
         status, text = system_refusal(problem)
     elif isinstance(problem, error.RepoError):

@@ -181,6 +181,18 @@ describe('A request that Mercurial would fail at', () => {
   });
 });
 
+describe('A revision or file that is not there', () => {
+  it('is answered with 404 where an extension has it looked up later than hgweb does', async () => {
+    const config = join(repos, '../keyword');
+    await writeFile(config, '[extensions]\nkeyword =\n[keyword]\n** =\n');
+    for (const path of ['/rev/none', '/annotate/tip/none']) {
+      const [{ stdout, stderr } = assert.fail()] = await said(ask('one', { path, config }));
+      assert.match(stdout, /^Status: 404 /, stderr);
+      assert.match(stderr, /^hgweb\.cgi: .*\n$/);
+    }
+  });
+});
+
 describe('A hook', () => {
   it('knows the home of the user who serves, unless it is told another', async () => {
     await makeRepository(join(repos, 'hooked'), { a: 'a' });
