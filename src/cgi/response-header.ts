@@ -118,6 +118,8 @@ export function responseFields(written: string): ResponseFields {
     }
   }
   const status = stated ?? (isRedirect ? 302 : 200);
+  // RFC 9110 §8.6: it must not have one.
+  if (status === 204) block = block.replace(/^content-length:[^\n]*\n/gim, '');
   return {
     status,
     // RFC 9110 §6.4.1: these have no content, whatever a field says.

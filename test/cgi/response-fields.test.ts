@@ -83,6 +83,22 @@ describe('A header block', () => {
   });
 });
 
+describe('A 204', () => {
+  it('loses its Content-Length, and nothing else', () => {
+    for (const end of ['\r\n', '\n']) {
+      const written = block(
+        ['content-length: 4', 'Status: 204', 'Content-Length: 4', 'X-Content-Length: 4'],
+        end,
+      );
+      assert.deepEqual(responseFields(written), {
+        status: 204,
+        contentBytes: 0,
+        block: block(['Status: 204', 'X-Content-Length: 4'], end),
+      });
+    }
+  });
+});
+
 describe('A redirect without a status', () => {
   for (const [what, location] of [
     ['elsewhere', 'http://www.example.org/'],
