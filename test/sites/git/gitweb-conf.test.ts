@@ -145,7 +145,7 @@ describe('Gitweb with the settings that fcgi2cgi gives it', { timeout: 60_000 },
 
   it('look at each character of a line but once, however many tabs or dots it has', () => {
     const script = `${stub} sub esc_html { 'text' } sub format_log_line_html { 'linked' } do $ARGV[0] or die $@;
-      print join ',', untabify("\\ta\\t\\tbcdefghi\\tj"), map { format_log_line_html('a.' x $_) } 500, 501;`;
+      print join ',', untabify("\\ta\\t\\tbcdefghi\\tj"), map { format_log_line_html($_) } 'a.' x 64 . ' ' . 'a.' x 64, 'a.' x 65;`;
     assert.equal(perl(script), `${' '.repeat(8)}a${' '.repeat(15)}bcdefghi${' '.repeat(8)}j,linked,text`);
   });
 
