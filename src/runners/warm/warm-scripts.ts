@@ -35,7 +35,7 @@ export interface WarmOptions {
   readonly lookUpTimeoutMs: number;
   /** How long a fork server may take to load; 0 for as long as it wants. */
   readonly loadTimeoutMs: number;
-  /** Takes events for the log; each comes once. */
+  /** Takes events for the log; what comes again and again is told once. */
   readonly onEvent: (
     level: 'info' | 'warn',
     fields: Readonly<Record<string, unknown>>,
@@ -51,7 +51,10 @@ export type Prepared =
 /** Owns the fork servers until `close` has resolved. */
 export class WarmScripts {
   readonly #options: WarmOptions;
-  readonly #once: OnceLog;
+  /** What was said: a limited number, further ones are never told. */
+  readonly #said = new Set<string>();
+  /** Why scripts are run by spawn, as far as it was said since they were last run warm. */
+  readonly #problems = new Map<string, Set<string>>();
   readonly #interpreters = new Interpreters(MAX_REMEMBERED);
   readonly #scripts = new Map<string, WarmScript>();
   /** The fork servers, and whose they are. */
@@ -63,7 +66,6 @@ export class WarmScripts {
 
   constructor(options: WarmOptions) {
     this.#options = options;
-    this.#once = new OnceLog(MAX_REMEMBERED, options.onEvent);
     const { idleTimeoutMs } = options;
     if (idleTimeoutMs > 0)
       this.#idleTimer = setInterval(() => {
@@ -77,11 +79,7 @@ export class WarmScripts {
     const { lookUpTimeoutMs } = this.#options;
     const found = await this.#interpreters.find(invocation, new Deadline(signal, lookUpTimeoutMs));
     if (found.kind === 'other') {
-      this.#once.say(
-        'info',
-        { script: toText(invocation.file) },
-        `a program is not run warm: ${found.reason}`,
-      );
+      this.#say('info', { script: toText(invocation.file) }, `a program is not run warm: ${found.reason}`);
     } else if (!this.#isClosed && !hasNul(invocation)) {
       const forked = await this.#script(found, invocation).fork(invocation, found.args);
       if (forked !== undefined) {
@@ -145,7 +143,7 @@ export class WarmScripts {
           loadTimeoutMs: this.#options.loadTimeoutMs,
           onLearned,
           onUnprepared: (reason) => {
-            this.#once.say('info', { ...fields, reason }, 'a script is not prepared for some requests');
+            this.#say('info', { ...fields, reason }, 'a script is not prepared for some requests');
           },
         });
         this.#serversStarted += 1;
@@ -154,9 +152,10 @@ export class WarmScripts {
         return server;
       },
       onProblem: (reason) => {
-        this.#once.say('warn', { ...fields, reason }, 'a script is run by spawn for a while');
+        this.#sayProblem(fields.script, reason);
       },
       onServing: ({ pid }, modules) => {
+        this.#problems.delete(fields.script);
         this.#options.onEvent('info', { ...fields, pid, modules }, 'a fork server is ready');
       },
     });
@@ -188,6 +187,23 @@ export class WarmScripts {
     return true;
   }
 
+  #say(level: 'info' | 'warn', fields: Readonly<Record<string, string>>, message: string): void {
+    const event = JSON.stringify([fields, message]);
+    if (this.#said.has(event) || this.#said.size >= MAX_REMEMBERED) return;
+    this.#said.add(event);
+    this.#options.onEvent(level, fields, message);
+  }
+
+  /** Says it once until the script is run warm again; what differs in names of files and in numbers is the same. */
+  #sayProblem(script: string, reason: string): void {
+    const said = this.#problems.get(script) ?? new Set();
+    const kind = reason.replaceAll(/'[^']*'|\d+/g, '');
+    if (said.has(kind)) return;
+    if (this.#problems.size >= MAX_REMEMBERED) this.#problems.clear();
+    this.#problems.set(script, said.add(kind));
+    this.#options.onEvent('warn', { script, reason }, 'a script is run by spawn for a while');
+  }
+
   #endIdle(idleTimeoutMs: number): void {
     const since = performance.now() - idleTimeoutMs;
     for (const [key, script] of this.#scripts) {
@@ -209,27 +225,6 @@ export class WarmScripts {
 /** What no command can hold, the other way refuses with the right words. */
 function hasNul({ args, directory, variables }: Invocation): boolean {
   return [...args, directory, ...variables.values()].some((bytes) => bytes.includes('\0'));
-}
-
-type OnEvent = (level: 'info' | 'warn', fields: Readonly<Record<string, unknown>>, message: string) => void;
-
-/** Remembers a limited number of them; further ones are never told. */
-export class OnceLog {
-  readonly #max: number;
-  readonly #onEvent: OnEvent;
-  readonly #events = new Set<string>();
-
-  constructor(max: number, onEvent: OnEvent) {
-    this.#max = max;
-    this.#onEvent = onEvent;
-  }
-
-  say(level: 'info' | 'warn', fields: Readonly<Record<string, string>>, message: string): void {
-    const event = JSON.stringify([fields, message]);
-    if (this.#events.has(event) || this.#events.size >= this.#max) return;
-    this.#events.add(event);
-    this.#onEvent(level, fields, message);
-  }
 }
 
 const names =

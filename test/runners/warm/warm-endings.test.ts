@@ -294,6 +294,29 @@ describe('What can’t be run warm', { timeout: 300_000 }, () => {
     while (!(await warm.run(invocation)).isWarm) assert.ok(warm.events.length < 10);
     const problem = await warm.event(/run by spawn/);
     assert.match(String(problem.fields['reason']), /ended with signal SIGKILL/);
+    // It was run warm since: that it is no more is news.
+    const prepared = await warm.scripts.prepare(invocation);
+    assert.ok(prepared.kind === 'warm');
+    process.kill(prepared.pid ?? 0, 'SIGKILL');
+    await until(() => warm.events.filter(({ message }) => message.includes('run by spawn')).length === 2);
+  });
+
+  it('has one line in the log though what its fork server lacks has another name each time', async () => {
+    let starts = 0;
+    const warm = new Warm({
+      startServer: () => {
+        starts += 1;
+        return Promise.reject(
+          new Error(`EMFILE: too many open files, open '/dev/shm/a/${String(starts)}.err'`),
+        );
+      },
+    });
+    const invocation = invocationOf(fixture('cgi/ends-as-asked.py'));
+    await until(async () => {
+      await warm.scripts.prepare(invocation);
+      return starts === 2;
+    });
+    assert.equal(warm.events.length, 1);
   });
 
   it('is run by spawn where it prints while it is loaded, or does not compile, and the log says so once', async () => {
