@@ -112,10 +112,14 @@ async function expectPerlModule(script: string): Promise<void> {
     await run(perl, [...before, '-MCGI', '-e', '1'], { cwd: '/', timeout: TIMEOUT_MS });
   } catch (error) {
     const install = 'install it (Debian: libcgi-pm-perl)';
+    const command = `the Perl that runs it, ${[perl, ...before].join(' ')},`;
+    const { stderr = '' } = error as { stderr?: string };
     const why =
       systemCodeOf(error) === 'ENOENT'
         ? `there is no ${perl}, which its first line names`
-        : `the Perl that runs it, ${[perl, ...before].join(' ')}, has no module CGI; ${install}`;
+        : stderr.includes("Can't locate CGI.pm")
+          ? `${command} has no module CGI; ${install}`
+          : `${command} can't load CGI: ${(stderr.trim() || reasonOf(error)).replaceAll(/\s*\n\s*/g, ' ')}`;
     throw wrong('gitweb', script, why, error);
   }
 }

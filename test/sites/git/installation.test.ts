@@ -83,9 +83,16 @@ describe('Git is not found, and the error says what to do,', () => {
   });
 
   it('where gitweb’s Perl lacks the module CGI', async () => {
-    const perl = await program('perl-without', '#!/bin/sh', 'exit 2');
+    const perl = await program(
+      'perl-without',
+      '#!/bin/sh',
+      'echo "Can\'t locate CGI.pm in @INC" >&2; exit 2',
+    );
     const gitweb = await program('without.cgi', `#!${perl}`, '');
     await rejects('git', gitweb, /perl-without, has no module CGI; install it \(Debian: libcgi-pm-perl\)$/);
+    const broken = await program('perl-broken', '#!/bin/sh', 'echo "Out of memory" >&2; exit 2');
+    const other = await program('broken.cgi', `#!${broken}`, '');
+    await rejects('git', other, /perl-broken, can't load CGI: Out of memory$/);
     assert.ok(await findGit('git', await program('env.cgi', '#!/usr/bin/env perl', '')));
   });
 });
