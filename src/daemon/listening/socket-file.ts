@@ -6,7 +6,7 @@ import { chmod, lstat, mkdir, open, rmdir, unlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { promisify } from 'node:util';
 
-import { reasonOf } from '../../base/errors.js';
+import { reasonOf, systemCodeOf } from '../../base/errors.js';
 import { canHold, pathOfOpen, rootsDirectoryOf } from '../process/files.js';
 import { isRoot } from '../process/privileges.js';
 
@@ -111,6 +111,7 @@ export class SocketFile {
     const { path } = this;
     if (!(await this.isThere())) return;
     await unlink(path).catch((error: unknown) => {
+      if (systemCodeOf(error) === 'ENOENT') return;
       onProblem(`the next start replaces unix:${path}, which can't be removed: ${reasonOf(error)}`);
     });
   }
