@@ -36,3 +36,12 @@ export interface WorkersStatus {
     readonly requests: number;
   }[];
 }
+
+/** A process that runs. Its CPU time has that of its children that have ended and were waited for. */
+export interface ProcessUsage {
+  readonly pid: number;
+  /** What the process is called, or calls itself: text that nobody has checked. */
+  readonly command: string;
+  readonly cpuMs: number;
+  readonly residentBytes: number;
+}

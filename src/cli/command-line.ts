@@ -103,41 +103,30 @@ function reworded(line: string, command: Command): string {
       ? name.toUpperCase()
       : `--${name}`;
   const shown = `fcgi2cgi ${usage.replaceAll(/<(.+?)>|\[(.+?)\.\.\]|\[(.+?)\]/g, argumentOfUsage)}`;
-  const wordings: readonly (readonly [RegExp, (...parts: string[]) => string])[] = [
-    [
-      /^Missing required arguments?: (.+)$/,
-      (names = '') => {
-        const missing = names.split(', ').map(called);
-        const verb = missing.length === 1 ? 'is' : 'are';
-        return `${missing.join(' and ')} ${verb} missing; for example: fcgi2cgi ${examples[0] ?? usage}`;
-      },
-    ],
-    [
-      /^Not enough non-option arguments: got (\d+)/,
-      (got) => {
-        const needed = [...usage.matchAll(/<(.+?)>/g)].map(([, name = '']) => name.toUpperCase());
-        return `${needed[Number(got)] ?? 'an argument'} is missing; expected ${shown}`;
-      },
-    ],
-    [
-      /^Not enough arguments following: (.+)$/,
-      (name = '') => `${called(name)} is without a value; expected one after it`,
-    ],
-    [
-      /^Invalid values: Argument: (.+?), Given: "?(.*?)"?, Choices: (.+)$/,
-      (name = '', given = '', list = '') => {
-        const choices = list.replaceAll('"', '').split(', ');
-        const expected = choices.join(', ').replace(/, (?=[^,]*$)/, ' or ');
-        return `${called(name)} ${given}: expected ${expected}${didYouMean(given, choices)}`;
-      },
-    ],
-    [/^Unknown arguments?: (.+)$/, (words) => `nothing is known of the argument ${words}; expected ${shown}`],
-  ];
-  for (const [pattern, wording] of wordings) {
-    const parts = pattern.exec(line);
-    if (parts !== null) return wording(...parts.slice(1));
+  const said = (pattern: RegExp): readonly string[] => pattern.exec(line)?.slice(1) ?? [];
+  const [names] = said(/^Missing required arguments?: (.+)$/);
+  if (names !== undefined) {
+    const missing = names.split(', ').map(called);
+    const verb = missing.length === 1 ? 'is' : 'are';
+    return `${missing.join(' and ')} ${verb} missing; for example: fcgi2cgi ${examples[0] ?? usage}`;
   }
-  return line;
+  const [got] = said(/^Not enough non-option arguments: got (\d+)/);
+  if (got !== undefined) {
+    const needed = [...usage.matchAll(/<(.+?)>/g)].map(([, name = '']) => name.toUpperCase());
+    return `${needed[Number(got)] ?? 'an argument'} is missing; expected ${shown}`;
+  }
+  const [bare] = said(/^Not enough arguments following: (.+)$/);
+  if (bare !== undefined) return `${called(bare)} is without a value; expected one after it`;
+  const [name, given = '', list = ''] = said(
+    /^Invalid values: Argument: (.+?), Given: "?(.*?)"?, Choices: (.+)$/,
+  );
+  if (name !== undefined) {
+    const choices = list.replaceAll('"', '').split(', ');
+    const expected = choices.join(', ').replace(/, (?=[^,]*$)/, ' or ');
+    return `${called(name)} ${given}: expected ${expected}${didYouMean(given, choices)}`;
+  }
+  const [words] = said(/^Unknown arguments?: (.+)$/);
+  return words === undefined ? line : `nothing is known of the argument ${words}; expected ${shown}`;
 }
 
 function argumentOfUsage(_: string, needed?: string, several?: string, one?: string): string {

@@ -108,12 +108,6 @@ function webServerAddresses(): readonly string[] {
   return entries;
 }
 
-/** A site, and its daemon. */
-export interface NamedSite {
-  readonly served: ServedSiteConfiguration;
-  readonly configuration: Configuration;
-}
-
 /**
  * The site of `--config` and `--site`, or that of `site-command` with its options and arguments, which `words` continue.
  *
@@ -123,7 +117,7 @@ export function namedSite(
   { config, site }: { readonly config: string | undefined; readonly site: string | undefined },
   given: Given,
   words: readonly string[] = [],
-): NamedSite {
+): { readonly served: ServedSiteConfiguration; readonly configuration: Configuration } {
   const configuration =
     config === undefined ? configurationOfCommand(given, words) : readConfigurationFile(config, new Map());
   return { served: siteNamed(configuration.sites, config === undefined ? undefined : site), configuration };

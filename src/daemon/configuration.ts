@@ -130,6 +130,15 @@ export function located({ locate }: ServedSiteConfiguration, error: unknown): un
   return error instanceof BridgeError && locate !== undefined ? locate(error) : error;
 }
 
+/** What `work` comes to for a site, or its error as `located` has it. */
+export async function atSite<T>(served: ServedSiteConfiguration, work: () => T): Promise<Awaited<T>> {
+  try {
+    return await work();
+  } catch (error) {
+    throw located(served, error);
+  }
+}
+
 /** A connection, and a body that is kept on disk for its request; other bodies of the connection take what is left. */
 const PER_CONNECTION = 2;
 /** Our ends of a program's pipes, and its own until it has them. */

@@ -29,20 +29,14 @@ export interface LifeOptions {
   readonly previous?: PreviousProcess | undefined;
 }
 
+const ignore = (): void => undefined;
+
 /**
  * Serves until SIGTERM or SIGINT, and for `drainDelayMs` after it; a second one ends that time, or else running requests,
  * at once. SIGHUP and SIGUSR1 open the logs again, SIGHUP reads the configuration, too. At SIGUSR2 a new process takes the
  * place of this one, which serves until its last request has ended.
- *
- * @throws BridgeError where it can't start; nothing is left behind then.
  */
-export async function runDaemon(configuration: Configuration, options: LifeOptions): Promise<void> {
-  await new Life(configuration, options).run();
-}
-
-const ignore = (): void => undefined;
-
-class Life {
+export class Life {
   readonly #options: LifeOptions;
   readonly #logs: Logs;
   readonly #systemd: SystemdEnvironment;
@@ -73,6 +67,7 @@ class Life {
     });
   }
 
+  /** @throws BridgeError where it can't start; nothing is left behind then. */
   async run(): Promise<void> {
     const { previous } = this.#options;
     const { log } = this.#logs;

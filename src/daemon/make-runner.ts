@@ -37,15 +37,7 @@ async function processRunner(configuration: ServedSiteConfiguration, log: Log): 
     log[level](fields, message);
   };
   const warm = warmScripts(configuration, { ...runner, spawn, limits, onEvent }, threads);
-  const processes = new ProcessRunner(configuration, warm.start);
-  return {
-    run: (invocation, streams, signal) => processes.run(invocation, streams, signal),
-    status: () => ({ ...processes.status(), warm: warm.status() }),
-    destroy: async () => {
-      await processes.destroy();
-      await warm.close();
-    },
-  };
+  return new ProcessRunner(configuration, warm.start, warm);
 }
 
 /** The way of `--runner spawn`, with these limits. @throws BridgeError `ERR_START` where that of `--spawn-method` is not to be had. */

@@ -12,19 +12,15 @@ import { hgSite } from '../sites/hg/hg-site.js';
 import { findMercurial, requireHg } from '../sites/hg/installation.js';
 import { scriptSite, workerSite } from '../sites/script.js';
 import type { Site } from '../sites/site.js';
-import { located, type ServedSiteConfiguration } from './configuration.js';
+import { atSite, type ServedSiteConfiguration } from './configuration.js';
 import { shippedFile } from './package.js';
 
 /** Where programs are found when the daemon itself was not told. */
 const DEFAULT_PATH = '/usr/local/bin:/usr/bin:/bin';
 
 /** @throws BridgeError `ERR_START`, `ERR_MERCURIAL`, `ERR_GIT`: what the configuration names is not there. */
-export async function makeSite(configuration: ServedSiteConfiguration): Promise<Site> {
-  try {
-    return await siteOf(configuration);
-  } catch (error) {
-    throw located(configuration, error);
-  }
+export function makeSite(configuration: ServedSiteConfiguration): Promise<Site> {
+  return atSite(configuration, () => siteOf(configuration));
 }
 
 async function siteOf({ site, env, passEnv }: ServedSiteConfiguration): Promise<Site> {
@@ -64,13 +60,7 @@ async function siteOf({ site, env, passEnv }: ServedSiteConfiguration): Promise<
  * @throws BridgeError `ERR_START`, `ERR_MERCURIAL`, `ERR_GIT`: a program that a site names is there for nobody
  */
 export async function requirePrograms(sites: readonly ServedSiteConfiguration[]): Promise<void> {
-  const asked = sites.map(async (served) => {
-    try {
-      await requireProgram(served);
-    } catch (error) {
-      throw located(served, error);
-    }
-  });
+  const asked = sites.map((served) => atSite(served, () => requireProgram(served)));
   throwReasons(await Promise.allSettled(asked));
 }
 

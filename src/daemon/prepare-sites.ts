@@ -139,14 +139,13 @@ export async function reload(
     const waiting = fixed.filter((name) => !isDeepStrictEqual(next[name], running[name]));
     if (waiting.length > 0) log.warn({ options: waiting }, 'these wait for the next start');
     log.info(changes, 'configuration read again');
-    return { ...next, ...only(running, fixed) };
+    return {
+      ...next,
+      ...(Object.fromEntries(fixed.map((name) => [name, running[name]])) as Partial<Configuration>),
+    };
   } catch (error) {
     logs.report(error);
     log.error({}, 'the configuration stays as it was');
     return running;
   }
-}
-
-function only<T extends object, Name extends keyof T>(from: T, names: readonly Name[]): Pick<T, Name> {
-  return Object.fromEntries(names.map((name) => [name, from[name]])) as Pick<T, Name>;
 }

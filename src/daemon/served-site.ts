@@ -3,7 +3,7 @@
 import { ByteBudget } from '../base/bytes.js';
 import type { Access, AccessLog } from '../observe/access-log.js';
 import { type Log, withFields } from '../observe/log.js';
-import type { RequestStatus } from '../observe/status/status.js';
+import type { RequestStatus, SiteStatus } from '../observe/status/status.js';
 import { endAtOnce, hasUnread } from '../posix/descriptors.js';
 import type { Runner } from '../runners/runner.js';
 import type { Site } from '../sites/site.js';
@@ -15,7 +15,7 @@ import { makeSite } from './make-site.js';
 import type { ProcessTotal } from './requests/process-total.js';
 import { Handler } from './requests/handler.js';
 import type { SiteListeners } from './listening/site-listeners.js';
-import type { SiteTally, StatusCollector, WatchedSite } from './status/collector.js';
+import type { SiteTally, StatusCollector } from './status/collector.js';
 import { ownPage } from './status/pages.js';
 
 /** What a site is told of the daemon that it is part of, and tells it. */
@@ -31,7 +31,7 @@ export interface DaemonContext {
 const nobody: ReceiverOf = () => undefined;
 
 /** Owns its listeners, connections and processes until `close` or `destroy` has resolved. */
-export class ServedSite implements WatchedSite {
+export class ServedSite {
   readonly #configuration: ServedSiteConfiguration;
   readonly #runner: Runner;
   readonly #handler: Handler;
@@ -129,7 +129,7 @@ export class ServedSite implements WatchedSite {
     return name ?? site.kind;
   }
 
-  get status(): WatchedSite['status'] {
+  get status(): Omit<SiteStatus, 'name' | 'counts'> {
     const { site } = this.#configuration;
     const { maxProcesses, maxQueue } = admissionOf(this.#configuration);
     const { processesStarted, warm, workers } = this.#runner.status();

@@ -56,13 +56,9 @@ export async function runWorkers(
   const log = openLog(logOptions);
   if (chdir !== undefined) enterWorkingDirectory(chdir);
   const command = limited(await commandOf(site, env), await findLimits({ limits }));
-  let tooManyFailed: (end: WorkerEnd<Process>) => void;
-  const failed = new Promise<WorkerEnd<Process>>((resolve) => {
-    tooManyFailed = resolve;
-  });
-  const supervisor = superviseOn(command, site, killGraceMs, log, (end) => {
-    tooManyFailed(end);
-  });
+  let tooManyFailed: (end: WorkerEnd<Process>) => void = () => undefined;
+  const failed = new Promise<WorkerEnd<Process>>((resolve) => (tooManyFailed = resolve));
+  const supervisor = superviseOn(command, site, killGraceMs, log, tooManyFailed);
   const rotation = onSignals(['SIGHUP'], () => {
     reopen(log);
   });
@@ -105,13 +101,9 @@ function superviseOn(
       for (const stream of [stdout, stderr]) {
         stream.on('data', (chunk: Buffer) => process.stderr.write(chunk)).on('error', () => undefined);
       }
-      const proven = (): void => {
-        supervisor.answered(worker);
-      };
-      const printed = (): void => {
-        log.warn({ pid }, `worker writes to its standard output; ${FASTCGI_ADVICE}`);
-      };
-      watches.set(worker, new Watch(stdout, proven, printed));
+      const proven = supervisor.answered.bind(supervisor, worker);
+      const printed = `worker writes to its standard output; ${FASTCGI_ADVICE}`;
+      watches.set(worker, new Watch(stdout, proven, log.warn.bind(log, { pid }, printed)));
     },
     onEnded: (end) => {
       if (end.process !== undefined) {

@@ -8,7 +8,8 @@ declare module 'fastcgi-stream' {
   export interface RecordClass {
     readonly TYPE: number;
   }
-  export interface Records {
+  type Plain = 'AbortRequest' | 'Params' | 'StdIn' | 'StdOut' | 'StdErr' | 'Data' | 'GetValues';
+  export interface Records extends Record<Plain, RecordClass> {
     BeginRequest: RecordClass & {
       new (role?: number, flags?: number): Body & { role: number; flags: number };
       readonly roles: { readonly RESPONDER: number; readonly AUTHORIZER: number; readonly FILTER: number };
@@ -25,13 +26,6 @@ declare module 'fastcgi-stream' {
     };
     GetValuesResult: RecordClass & (new (values?: [string, string][]) => Body);
     UnknownType: RecordClass & (new (type?: number) => Body & { type: number });
-    AbortRequest: RecordClass;
-    Params: RecordClass;
-    StdIn: RecordClass;
-    StdOut: RecordClass;
-    StdErr: RecordClass;
-    Data: RecordClass;
-    GetValues: RecordClass;
   }
   const fastcgi: {
     readonly records: Records;

@@ -28,20 +28,9 @@ const PADDING = Buffer.alloc(1);
 /** A record type beyond those of FastCGI 1.0 §8. */
 const UNDEFINED_TYPE = 254;
 
-/** A record's header; without content it is the whole record. */
-function header(type: number, requestId: number, contentBytes = 0, paddingBytes = 0): Buffer {
-  const octets = [
-    VERSION_1,
-    type,
-    requestId >> 8,
-    requestId,
-    contentBytes >> 8,
-    contentBytes,
-    paddingBytes,
-    0,
-  ];
-  // Which takes the lowest eight bits of each number.
-  return Buffer.from(octets);
+/** A record's header, of the lowest eight bits of each number; without content it is the whole record. */
+function header(type: number, id: number, contentBytes = 0, padding = 0): Buffer {
+  return Buffer.of(VERSION_1, type, id >> 8, id, contentBytes >> 8, contentBytes, padding, 0);
 }
 
 function controlRecord(

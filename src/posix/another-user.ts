@@ -1,7 +1,7 @@
 /** Has this process run another program as another user, in its own place: what Node can't do, or must not. */
 
 import { fromText } from '../base/bytes.js';
-import { type Call, execMemory, loadKoffi, type Memory, systemError } from './libc.js';
+import { type Call, execMemory, F_SETFD, loadKoffi, type Memory, systemError } from './libc.js';
 
 /** Numbers that the system knows a process's rights by. */
 export interface Credentials {
@@ -10,32 +10,11 @@ export interface Credentials {
   readonly groups: readonly number[];
 }
 
-/** `F_SETFD` of every POSIX system, which Node does not name. */
-const F_SETFD = 2;
-
 /** POSIX has these on every system, in the same form. */
-export interface AnotherUser {
-  /**
-   * Becomes that user for good, on every thread. Node's own functions throw where io_uring may have kept the rights of
-   * before (Debian 13): call `execute` next, which leaves nothing of this process's memory and rings, and wait for nothing
-   * in between.
-   *
-   * @throws Error of the system, with its `code`
-   */
-  become(credentials: Credentials): void;
-  /** Has `number` be what `descriptor` is. @throws Error of the system, with its `code` */
-  duplicate(descriptor: number, number: number): void;
-  /**
-   * Replaces this program; process id, parent, working directory and environment stay. Of the descriptors only those in
-   * `kept` stay open; numbers of none are left out.
-   *
-   * @throws Error of the system, with its `code`; it goes on then
-   */
-  execute(file: string, args: readonly string[], kept: Iterable<number>): never;
-}
+export type AnotherUser = ReturnType<typeof anotherUser>;
 
 /** @throws Error where koffi is missing */
-export function anotherUser(): AnotherUser {
+export function anotherUser() {
   const koffi = loadKoffi();
   const library = koffi.load(null);
   const call = <Args extends unknown[]>(prototype: string): Call<Args> =>
@@ -43,23 +22,36 @@ export function anotherUser(): AnotherUser {
   const check = (name: string, result: number): void => {
     if (result < 0) throw systemError(name, koffi.errno());
   };
-  const setgroups = call<[count: number, groups: Memory]>('int setgroups(size_t, void *)');
-  const setgid = call<[gid: number]>('int setgid(unsigned int)');
-  const setuid = call<[uid: number]>('int setuid(unsigned int)');
-  const dup2 = call<[descriptor: number, number: number]>('int dup2(int, int)');
-  const fcntl =
-    call<[descriptor: number, command: number, type: 'int', flags: number]>('int fcntl(int, int, ...)');
-  const execv = call<[file: Memory, argv: Memory]>('int execv(void *, void *)');
+  const setgroups = call<[number, Memory]>('int setgroups(size_t, void *)');
+  const setgid = call<[number]>('int setgid(unsigned int)');
+  const setuid = call<[number]>('int setuid(unsigned int)');
+  const dup2 = call<[number, number]>('int dup2(int, int)');
+  const fcntl = call<[number, number, 'int', number]>('int fcntl(int, int, ...)');
+  const execv = call<[Memory, Memory]>('int execv(void *, void *)');
   return {
-    become: ({ uid, gid, groups }) => {
+    /**
+     * Becomes that user for good, on every thread. Node's own functions throw where io_uring may have kept the rights of
+     * before (Debian 13): call `execute` next, which leaves nothing of this process's memory and rings, and wait for
+     * nothing in between.
+     *
+     * @throws Error of the system, with its `code`
+     */
+    become: ({ uid, gid, groups }: Credentials): void => {
       check('setgroups', setgroups(groups.length, Uint32Array.from(groups)));
       check('setgid', setgid(gid));
       check('setuid', setuid(uid));
     },
-    duplicate: (descriptor, number) => {
+    /** Has `number` be what `descriptor` is. @throws Error of the system, with its `code` */
+    duplicate: (descriptor: number, number: number): void => {
       check('dup2', dup2(descriptor, number));
     },
-    execute: (file, args, kept) => {
+    /**
+     * Replaces this program; process id, parent, working directory and environment stay. Of the descriptors only those in
+     * `kept` stay open; numbers of none are left out.
+     *
+     * @throws Error of the system, with its `code`; it goes on then
+     */
+    execute: (file: string, args: readonly string[], kept: Iterable<number>): never => {
       // What is not open now is not open then.
       for (const descriptor of kept) fcntl(descriptor, F_SETFD, 'int', 0);
       const { strings, argv } = execMemory([file, ...args].map(fromText), [], {

@@ -9,11 +9,9 @@ import { constants } from 'node:os';
 import type { Duplex } from 'node:stream';
 
 import { systemCodeOf } from '../base/errors.js';
-import { loadLibC, systemError } from './libc.js';
+import { F_SETFD, loadLibC, MSG_DONTWAIT, O_CLOEXEC, systemError } from './libc.js';
 
-/** `O_CLOEXEC`, `F_SETFD` and `FD_CLOEXEC` of Linux, which Node does not name. */
-const O_CLOEXEC = 0o2_000_000;
-const F_SETFD = 2;
+/** Of every POSIX system, which Node does not name. */
 const FD_CLOEXEC = 1;
 
 /**
@@ -82,7 +80,6 @@ export function readAtOnce(descriptor: number, room: Buffer): number | undefined
 /** Of Linux, which Node does not name. */
 const SHUT_WR = 1;
 const MSG_PEEK = 0x02;
-const MSG_DONTWAIT = 0x40;
 
 const nextByte = Buffer.alloc(1);
 

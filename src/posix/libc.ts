@@ -7,48 +7,16 @@ import { getSystemErrorMap, promisify } from 'node:util';
 import { type ByteString, toBuffer } from '../base/bytes.js';
 import { reasonOf } from '../base/errors.js';
 
+/** Of Linux, which Node does not name. */
+export const [O_CLOEXEC, F_SETFD, MSG_DONTWAIT] = [0o2_000_000, 2, 0x40];
+
 /** Bytes that a C function reads or writes. The caller keeps them until it has returned. */
 export type Memory = NodeJS.ArrayBufferView;
 
 export type Call<Args extends unknown[]> = (...args: Args) => number;
 
 /** Each returns what its manual page says; those of posix_spawn return an error number. */
-export interface LibC {
-  readonly pipe2: Call<[descriptors: Memory, flags: number]>;
-  readonly read: Call<[descriptor: number, bytes: Memory, length: number]>;
-  readonly dup2: Call<[descriptor: number, as: number]>;
-  readonly fcntl: Call<[descriptor: number, command: number, type: 'int', argument: number]>;
-  readonly kill: Call<[pid: number, signal: number]>;
-  readonly setpriority: Call<[which: number, who: number, niceness: number]>;
-  /** Ends the process at once, with all of its threads. */
-  readonly exit: Call<[status: number]>;
-  readonly socket: Call<[domain: number, type: number, protocol: number]>;
-  readonly listen: Call<[descriptor: number, backlog: number]>;
-  readonly recv: Call<[descriptor: number, bytes: Memory, length: number, flags: number]>;
-  readonly shutdown: Call<[descriptor: number, how: number]>;
-  readonly sendto: Call<
-    [descriptor: number, bytes: Memory, length: number, flags: number, address: Memory, addressLength: number]
-  >;
-  readonly waitpid: Call<[pid: number, status: Memory, options: number]>;
-  readonly initActions: Call<[actions: Memory]>;
-  readonly destroyActions: Call<[actions: Memory]>;
-  readonly addDup2: Call<[actions: Memory, descriptor: number, as: number]>;
-  readonly addChdir: Call<[actions: Memory, path: Memory]>;
-  readonly initAttributes: Call<[attributes: Memory]>;
-  readonly setFlags: Call<[attributes: Memory, flags: number]>;
-  readonly setSignalDefault: Call<[attributes: Memory, signals: Memory]>;
-  readonly setSignalMask: Call<[attributes: Memory, signals: Memory]>;
-  readonly fillSignals: Call<[signals: Memory]>;
-  readonly emptySignals: Call<[signals: Memory]>;
-  /** On another thread. */
-  readonly spawn: (
-    ...args: [pid: Memory, path: Memory, actions: Memory, attributes: Memory, argv: Memory, envp: Memory]
-  ) => Promise<number>;
-  /** The error number that the last call has left. */
-  readonly errno: () => number;
-  readonly addressOf: (memory: Memory) => bigint;
-  readonly pointerBytes: number;
-}
+export type LibC = ReturnType<typeof bind>;
 
 /** What we use of koffi; its own types are not there where it is not. */
 export interface Koffi {
@@ -99,38 +67,45 @@ function missing(reason: string): LoadedLibC {
 }
 
 /** @throws Error where the C library lacks one of them. */
-function bind(koffi: Koffi): LibC {
+function bind(koffi: Koffi) {
   const library = koffi.load(null);
   const call = <Args extends unknown[]>(prototype: string): Call<Args> =>
     library.func(prototype) as Call<Args>;
   const attributes = 'int posix_spawnattr_';
   const actions = 'int posix_spawn_file_actions_';
-  const spawn = library.func('int posix_spawn(void *, void *, void *, void *, void *, void *)');
+  const started = library.func('int posix_spawn(void *, void *, void *, void *, void *, void *)');
+  const spawn: (...args: Memory[]) => Promise<number> = promisify(
+    (started as { readonly async: () => void }).async,
+  );
   return {
-    pipe2: call('int pipe2(void *, int)'),
-    read: call('long read(int, void *, size_t)'),
-    dup2: call('int dup2(int, int)'),
-    fcntl: call('int fcntl(int, int, ...)'),
-    kill: call('int kill(int, int)'),
-    setpriority: call('int setpriority(int, unsigned int, int)'),
-    exit: call('void _exit(int)'),
-    socket: call('int socket(int, int, int)'),
-    listen: call('int listen(int, int)'),
-    recv: call('long recv(int, void *, size_t, int)'),
-    shutdown: call('int shutdown(int, int)'),
-    sendto: call('long sendto(int, void *, size_t, int, void *, unsigned int)'),
-    waitpid: call('int waitpid(int, void *, int)'),
-    initActions: call(`${actions}init(void *)`),
-    destroyActions: call(`${actions}destroy(void *)`),
-    addDup2: call(`${actions}adddup2(void *, int, int)`),
-    addChdir: call(`${actions}addchdir_np(void *, void *)`),
-    initAttributes: call(`${attributes}init(void *)`),
-    setFlags: call(`${attributes}setflags(void *, short)`),
-    setSignalDefault: call(`${attributes}setsigdefault(void *, void *)`),
-    setSignalMask: call(`${attributes}setsigmask(void *, void *)`),
-    fillSignals: call('int sigfillset(void *)'),
-    emptySignals: call('int sigemptyset(void *)'),
-    spawn: promisify((spawn as { readonly async: () => void }).async),
+    pipe2: call<[Memory, number]>('int pipe2(void *, int)'),
+    read: call<[number, Memory, number]>('long read(int, void *, size_t)'),
+    dup2: call<[number, number]>('int dup2(int, int)'),
+    fcntl: call<[number, number, 'int', number]>('int fcntl(int, int, ...)'),
+    kill: call<[number, number]>('int kill(int, int)'),
+    setpriority: call<[number, number, number]>('int setpriority(int, unsigned int, int)'),
+    /** Ends the process at once, with all of its threads. */
+    exit: call<[number]>('void _exit(int)'),
+    socket: call<[number, number, number]>('int socket(int, int, int)'),
+    listen: call<[number, number]>('int listen(int, int)'),
+    recv: call<[number, Memory, number, number]>('long recv(int, void *, size_t, int)'),
+    shutdown: call<[number, number]>('int shutdown(int, int)'),
+    sendto: call<[number, Memory, number, number, Memory, number]>(
+      'long sendto(int, void *, size_t, int, void *, unsigned int)',
+    ),
+    waitpid: call<[number, Memory, number]>('int waitpid(int, void *, int)'),
+    initActions: call<[Memory]>(`${actions}init(void *)`),
+    destroyActions: call<[Memory]>(`${actions}destroy(void *)`),
+    addDup2: call<[Memory, number, number]>(`${actions}adddup2(void *, int, int)`),
+    addChdir: call<[Memory, Memory]>(`${actions}addchdir_np(void *, void *)`),
+    initAttributes: call<[Memory]>(`${attributes}init(void *)`),
+    setFlags: call<[Memory, number]>(`${attributes}setflags(void *, short)`),
+    setSignalDefault: call<[Memory, Memory]>(`${attributes}setsigdefault(void *, void *)`),
+    setSignalMask: call<[Memory, Memory]>(`${attributes}setsigmask(void *, void *)`),
+    fillSignals: call<[Memory]>('int sigfillset(void *)'),
+    emptySignals: call<[Memory]>('int sigemptyset(void *)'),
+    /** On another thread. */
+    spawn,
     errno: koffi.errno,
     addressOf: koffi.address,
     pointerBytes: koffi.sizeof('void *'),
@@ -153,19 +128,15 @@ function nameOf(errorNumber: number): string {
   return names.find(([, number]) => number === errorNumber)?.[0] ?? `error ${String(errorNumber)}`;
 }
 
-/** What execve(2) reads, all of which lives as long as it is used: `strings` begins with the first one of `argv`. */
-export interface ExecMemory {
-  readonly strings: Memory;
-  readonly argv: Memory;
-  readonly envp: Memory;
-}
-
-/** Null-terminated vectors of pointers to these strings, none of which may hold a NUL byte. */
+/**
+ * What execve(2) reads: null-terminated vectors of pointers to these strings, none of which may hold a NUL byte. All of it
+ * has to live as long as it is used; `strings` begins with the first one of `argv`.
+ */
 export function execMemory(
   argv: readonly ByteString[],
   envp: readonly ByteString[],
   { addressOf, pointerBytes }: Pick<LibC, 'addressOf' | 'pointerBytes'>,
-): ExecMemory {
+) {
   const strings = toBuffer([...argv, ...envp, ''].join('\0'));
   const count = argv.length + 1 + envp.length + 1;
   const pointers = pointerBytes === 8 ? new BigUint64Array(count) : new Uint32Array(count);

@@ -5,10 +5,8 @@ import { Socket, type SocketConstructorOpts } from 'node:net';
 import { type DuplexOptions, Readable, Writable } from 'node:stream';
 
 import { readAtOnce } from './descriptors.js';
-import { type LibC, systemError } from './libc.js';
+import { type LibC, O_CLOEXEC, systemError } from './libc.js';
 
-/** `O_CLOEXEC` of Linux, which Node does not name: no program inherits an end that is not its own. */
-const O_CLOEXEC = 0o2_000_000;
 /** `F_SETFL`, which Node does not name either, and `O_NONBLOCK`. */
 const F_SETFL = 4;
 const O_NONBLOCK = 0o4_000;

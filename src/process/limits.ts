@@ -69,9 +69,9 @@ export function startLimited(start: StartProcess, limits: SetLimits): StartProce
   const { launcher, niceness } = limits;
   if (launcher.length === 0)
     return niceness === undefined ? start : (command) => start({ ...command, niceness });
-  const executables = new Executables();
+  const lines = new FirstLines(MAX_REMEMBERED);
   return async (command) => {
-    await executables.require(command);
+    await requireExecutable(command, lines);
     try {
       return await start(limited(command, limits));
     } catch (error) {
@@ -86,27 +86,23 @@ const MAX_REMEMBERED = 1_000;
 /** Interpreters that are scripts themselves: Linux goes no further. */
 const MAX_INTERPRETERS = 5;
 
-export class Executables {
-  readonly #lines = new FirstLines(MAX_REMEMBERED);
-
-  /**
-   * Resolves if the program is there and may be executed, and so may the interpreter that its first line names.
-   *
-   * @throws BridgeError `ERR_SPAWN` with the system's error as `cause`.
-   */
-  async require(command: Command): Promise<void> {
-    refuseNul(command);
-    let file: ByteString | undefined = command.file;
-    try {
-      for (let depth = 0; file !== undefined && depth <= MAX_INTERPRETERS; depth++) {
-        // As the new process would find it, from its own directory.
-        const path: ByteString = file.startsWith('/') ? file : `${command.directory}/${file}`;
-        await access(toBuffer(path), constants.X_OK);
-        file = /^#![ \t]*([^ \t]+)/.exec((await this.#lines.of(path)) ?? '')?.[1];
-      }
-    } catch (cause) {
-      throw await startError(command, cause);
+/**
+ * Resolves if the program is there and may be executed, and so may the interpreter that its first line names.
+ *
+ * @throws BridgeError `ERR_SPAWN` with the system's error as `cause`.
+ */
+async function requireExecutable(command: Command, lines = new FirstLines(MAX_REMEMBERED)): Promise<void> {
+  refuseNul(command);
+  let file: ByteString | undefined = command.file;
+  try {
+    for (let depth = 0; file !== undefined && depth <= MAX_INTERPRETERS; depth++) {
+      // As the new process would find it, from its own directory.
+      const path: ByteString = file.startsWith('/') ? file : `${command.directory}/${file}`;
+      await access(toBuffer(path), constants.X_OK);
+      file = /^#![ \t]*([^ \t]+)/.exec((await lines.of(path)) ?? '')?.[1];
     }
+  } catch (cause) {
+    throw await startError(command, cause);
   }
 }
 
@@ -118,7 +114,7 @@ export async function whyNotStarted(command: Command): Promise<string | undefine
     return (await startError(command, cause)).message;
   }
   try {
-    await new Executables().require(command);
+    await requireExecutable(command);
   } catch (error) {
     return reasonOf(error);
   }

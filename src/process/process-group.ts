@@ -5,6 +5,7 @@ import { readdir } from 'node:fs/promises';
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises';
 
 import { systemCodeOf } from '../base/errors.js';
+import type { ProcessUsage } from '../base/runner-status.js';
 import { loadLibC } from '../posix/libc.js';
 
 /**
@@ -121,15 +122,6 @@ export function exists(pid: number): boolean {
   } catch (error) {
     return systemCodeOf(error) === 'EPERM';
   }
-}
-
-/** A process that runs. Its CPU time has that of its children that have ended and were waited for. */
-export interface ProcessUsage {
-  readonly pid: number;
-  /** What the process is called, or calls itself: text that nobody has checked. */
-  readonly command: string;
-  readonly cpuMs: number;
-  readonly residentBytes: number;
 }
 
 /** Nobody reads more, and to ask costs time. */

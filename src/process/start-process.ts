@@ -26,30 +26,17 @@ export type StartProcess = (command: Command) => Promise<OwnedProcess>;
 export const spawnMethods = ['auto', 'posix', 'node'] as const;
 export type SpawnMethod = (typeof spawnMethods)[number];
 
-export interface ChosenStart {
-  readonly start: StartProcess;
-  /** Why it is not the better way, if it is not. */
-  readonly fallback?: string;
-}
-
 /**
- * The way that was asked for.
+ * The way that was asked for; `fallback` says why it is not the better one, if it is not.
  *
  * posix_spawn(3) is the better one. Node forks a process that is large, with its event loop standing still for the
  * 1.7 to 2 ms that this takes here; posix_spawn does without copying page tables, and on another thread, so that the
  * event loop is left with 0.1 ms a program. Its pipes are pipes, where Node's are sockets that no script can open as
  * /dev/stderr. And it takes bytes, so that a variable that is not UTF-8 costs no shell.
  *
- * Also tried: posix_spawn on the event loop's thread, which costs that 0.35 ms and stands still until the program was
- * loaded. Behind nginx, on two busy cores, a compiled CGI program was answered 58 times a second with a thread and 60
- * without by one connection, 169 and 77 by four (at a higher priority 204 and 269, 627 and 305); doing so only where no
- * other program ran was slower in both. Several bridges that share the listeners (`cluster`), each of which would have
- * limits, queues and logs of its own. And a small helper process that forks, which needs a compiler where we are
- * installed, or an interpreter that is slower than what it replaces.
- *
  * @throws BridgeError `ERR_START` where `posix` was asked for and is not to be had.
  */
-export function chooseStart(way: SpawnMethod): ChosenStart {
+export function chooseStart(way: SpawnMethod): { readonly start: StartProcess; readonly fallback?: string } {
   if (way === 'node') return { start: startProcess };
   const loaded = loadLibC();
   if (loaded.kind === 'loaded') return { start: posixSpawn(loaded.libc) };

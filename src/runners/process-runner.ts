@@ -7,6 +7,7 @@ import type { RunnerStatus } from '../base/runner-status.js';
 import type { RunResult, RunLimits, Runner, RunStreams } from './runner.js';
 import { type ScriptProcess, ScriptRun } from './script-run.js';
 import { ShortLived } from '../base/memory.js';
+import type { WarmScripts } from './warm/warm-scripts.js';
 import type { WaitSignal } from '../base/timer.js';
 
 /**
@@ -20,13 +21,16 @@ export type StartScript = (invocation: Invocation, signal: WaitSignal) => Promis
 export class ProcessRunner implements Runner {
   readonly #limits: RunLimits;
   readonly #start: StartScript;
+  readonly #warm: Pick<WarmScripts, 'status' | 'close'> | undefined;
   readonly #runs = new ShortLived<ScriptRun>();
   #started = 0;
   #isDestroyed = false;
 
-  constructor(limits: RunLimits, start: StartScript) {
+  /** `start` may have fork servers; their owner is closed with it. */
+  constructor(limits: RunLimits, start: StartScript, warm?: Pick<WarmScripts, 'status' | 'close'>) {
     this.#limits = limits;
     this.#start = start;
+    this.#warm = warm;
   }
 
   async run(invocation: Invocation, streams: RunStreams, signal: WaitSignal): Promise<RunResult> {
@@ -56,14 +60,14 @@ export class ProcessRunner implements Runner {
   }
 
   status(): RunnerStatus {
-    return { processesStarted: this.#started };
+    return { processesStarted: this.#started, ...(this.#warm && { warm: this.#warm.status() }) };
   }
 
   /** Ends all runs, also those whose process is being started, or has answered completely and not ended yet. */
-  destroy(): Promise<void> {
+  async destroy(): Promise<void> {
     this.#isDestroyed = true;
     for (const run of this.#runs) run.end('abort');
-    return Promise.resolve();
+    await this.#warm?.close();
   }
 }
 

@@ -7,6 +7,7 @@ import { reasonOf } from '../base/errors.js';
 import { noteBytesRead } from '../base/memory.js';
 import type { Timer, WaitSignal } from '../base/timer.js';
 import type { RunLimits } from './runner.js';
+import type { ScriptRun } from './script-run.js';
 import { drained, type ScriptSource } from './script-streams.js';
 
 /** What is held is sent as one record up to this size; more is not copied. */
@@ -15,23 +16,12 @@ const COPIED_BYTES = 16_384;
 /** The number of pieces that are held apart: each costs memory beside its bytes, and a script may write one byte at a time. */
 const MAX_HELD_PIECES = 256;
 
-export interface OutputRun {
-  readonly limits: Pick<RunLimits, 'maxHeaderBytes' | 'holdDuringUploadBytes' | 'holdUntilExitBytes'>;
-  /** The request's method is HEAD: a body, which the script should not write, is thrown away (RFC 3875 §4.3.2). */
-  readonly headOnly: boolean;
-  /** Whether the request has a body, of whose arrival `bodyArrived` tells. */
-  readonly hasBody: boolean;
-  /** Aborts when the run is over whatever the web server takes. */
+/** What it asks its run for, which has the rest of the body taken in at `onFull`; then the run calls `bodyArrived`. */
+export interface OutputRun extends Pick<ScriptRun, 'headOnly' | 'hasBody' | 'onFull'> {
   readonly givenUp: WaitSignal;
-  /** Put off for each piece of the response that was read or sent on. */
+  readonly limits: Pick<RunLimits, 'maxHeaderBytes' | 'holdDuringUploadBytes' | 'holdUntilExitBytes'>;
   readonly idleTimer: Pick<Timer, 'putOff'>;
-  /** Stopped once, when the response's header is complete. */
   readonly startTimer: Pick<Timer, 'stop'>;
-  /**
-   * Called when as much is held as may be. The run has the rest of the body taken in and then calls `bodyArrived`; until
-   * then the script's output is not read.
-   */
-  readonly onFull: () => void;
 }
 
 /**

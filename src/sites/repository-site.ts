@@ -30,19 +30,16 @@ export interface Asked {
   readonly signal: WaitSignal | undefined;
 }
 
-/** The real path of the directory of repositories, what of it is published, and how it is looked at. */
-export interface Repositories {
-  readonly repos: ByteString;
-  readonly publication: Publication;
-  readonly take: TakeSteps;
-}
-
-/** @throws OptionError `ERR_START` if a directory that the options name is none. */
+/**
+ * The real path of the directory of repositories, what of it is published, and how it is looked at.
+ *
+ * @throws OptionError `ERR_START` if a directory that the options name is none.
+ */
 export async function openRepositories(
   { repos: named }: RepositorySiteOptions,
   namedMarkers: ByteString | undefined,
   publishing: (repos: ByteString, trees: Trees) => Omit<PublicationOptions, 'repos' | 'markers' | 'take'>,
-): Promise<Repositories> {
+) {
   const repos = await namedDirectory('repos', named);
   const markers = namedMarkers === undefined ? undefined : await namedDirectory('markers', namedMarkers);
   const take = await stepsBelow(markers === undefined ? [repos] : [repos, markers]);
@@ -58,7 +55,11 @@ export abstract class RepositorySite<Options extends RepositorySiteOptions> impl
   /** Params that would change what the served program does, and that no web server means for it. */
   readonly #unwanted: RegExp;
 
-  constructor(options: Options, { repos, publication, take }: Repositories, unwanted: RegExp) {
+  constructor(
+    options: Options,
+    { repos, publication, take }: Awaited<ReturnType<typeof openRepositories>>,
+    unwanted: RegExp,
+  ) {
     this.options = options;
     this.repos = repos;
     this.publication = publication;

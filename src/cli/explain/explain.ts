@@ -43,51 +43,27 @@ export const runExplain: Run = async (given, words) => {
   return fault === undefined ? ExitStatus.DONE : ExitStatus.REQUEST_FAILED;
 };
 
-/** Texts for people and machines; bytes that are no UTF-8 show as U+FFFD. */
-export type Explanation =
-  | {
-      readonly kind: 'refuses';
-      readonly status: number;
-      readonly reason: string;
-      readonly detail: string | undefined;
-    }
-  /** The site has the answer itself, and no program runs. */
-  | {
-      readonly kind: 'answers';
-      readonly status: number;
-      readonly fields: readonly { readonly name: string; readonly value: string }[];
-      readonly bytes: number;
-    }
-  | {
-      readonly kind: 'runs';
-      readonly program: string;
-      readonly arguments: readonly string[];
-      readonly directory: string;
-      readonly input: string;
-      readonly fault: string | undefined;
-      /** Why the program may refuse the request. */
-      readonly doubt: string | undefined;
-      readonly variables: readonly { readonly name: string; readonly value: string; readonly from: Origin }[];
-      readonly dropped: readonly { readonly name: string; readonly value: string; readonly why: string }[];
-    };
-
 /** Who has set a variable: the daemon for all programs, the web server, the site, or the administrator by `env`. */
 export type Origin = 'daemon' | 'param' | 'site' | 'env';
+
+/** Texts for people and machines; bytes that are no UTF-8 show as U+FFFD. */
+type Explanation = ReturnType<typeof explain>;
 
 /** Explains what `params` were resolved to; `env` is what the administrator has set, `fault` what keeps that from running. */
 export function explain(
   resolution: Resolution,
   params: NameValues,
   { env, fault }: { env: ReadonlyMap<ByteString, ByteString>; fault?: string | undefined },
-): Explanation {
+) {
   if (resolution.kind === 'refuse') {
     const { status, reason, detail } = resolution.refusal;
-    return { kind: 'refuses', status, reason, detail };
+    return { kind: 'refuses' as const, status, reason, detail };
   }
   if (resolution.kind === 'answer') {
     const { status, fields, body } = resolution.answer;
     return {
-      kind: 'answers',
+      // The site has the answer itself, and no program runs.
+      kind: 'answers' as const,
       status,
       fields: fields.map(([name, value]) => ({ name, value })),
       bytes: body.length,
@@ -97,12 +73,13 @@ export function explain(
   const { variables } = invocation;
   const sorted = [...variables].sort(([a], [b]) => (a < b ? -1 : 1));
   return {
-    kind: 'runs',
+    kind: 'runs' as const,
     program: toText(invocation.file),
     arguments: invocation.args.map(toText),
     directory: toText(invocation.directory),
     input: inputOf(invocation),
     fault,
+    // Why the program may refuse the request.
     doubt: invocation.doubt,
     variables: sorted.map(([name, value]) => ({
       name: toText(name),

@@ -1,5 +1,6 @@
 /** Connects to a FastCGI application, and has one request answered: streams both ways, and measures. */
 
+import { once } from 'node:events';
 import { lstatSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
@@ -85,8 +86,7 @@ async function takeAll(stdout: Readable, reader: ResponseReader): Promise<boolea
 
 /** What a stream's readers are told when it is destroyed before its end. */
 function isCut(error: unknown): boolean {
-  const [code = '', name] = [systemCodeOf(error), error instanceof Error ? error.name : ''];
-  return /^ERR_STREAM_PREMATURE_CLOSE$/.test(code) || name === 'AbortError';
+  return ['ERR_STREAM_PREMATURE_CLOSE', 'ABORT_ERR'].includes(systemCodeOf(error) ?? '');
 }
 
 function verdictOf(end: EndOfRequest | Verdict, reader: ResponseReader, params: NameValues): Verdict {
@@ -123,33 +123,28 @@ export class IdleTimeout extends Error {
 }
 
 /** A connection, or the verdict. The caller closes the socket. */
-export function connectTo(address: ApplicationAddress, timeoutMs: number): Promise<Socket | Verdict> {
+export async function connectTo(address: ApplicationAddress, timeoutMs: number): Promise<Socket | Verdict> {
   const socket = new ReadingSocket().setNoDelay();
   if (address.kind === 'unix') socket.connect(address.path);
   else socket.connect(address.port, address.host);
-  return new Promise((resolve) => {
-    const timer = timeoutMs === 0 ? undefined : setTimeout(giveUp, timeoutMs);
-    function giveUp(): void {
-      socket.destroy();
-      const why = `${formatAddress(address)}: nobody accepted the connection within --timeout: is the application overloaded?`;
-      resolve({ kind: 'timeout', why });
-    }
-    socket.once('connect', () => {
-      clearTimeout(timer);
-      socket.setTimeout(timeoutMs, () => {
-        // Where we read no further, the silence is ours.
-        if (!socket.isPaused()) socket.destroy(new IdleTimeout());
-      });
-      resolve(socket);
+  try {
+    await once(socket, 'connect', timeoutMs === 0 ? {} : { signal: AbortSignal.timeout(timeoutMs) });
+  } catch (error) {
+    socket.destroy();
+    const isLate = systemCodeOf(error) === 'ABORT_ERR';
+    const late = 'nobody accepted the connection within --timeout: is the application overloaded?';
+    const why = `${formatAddress(address)}: ${isLate ? late : whyNot(address, error)}`;
+    return { kind: isLate ? 'timeout' : 'unreachable', why };
+  }
+  return socket
+    .on('error', () => undefined)
+    .setTimeout(timeoutMs, () => {
+      // Where we read no further, the silence is ours.
+      if (!socket.isPaused()) socket.destroy(new IdleTimeout());
     });
-    socket.on('error', (error) => {
-      clearTimeout(timer);
-      resolve({ kind: 'unreachable', why: `${formatAddress(address)}: ${whyNot(address, error)}` });
-    });
-  });
 }
 
-function whyNot(address: ApplicationAddress, error: Error): string {
+function whyNot(address: ApplicationAddress, error: unknown): string {
   switch (systemCodeOf(error)) {
     case 'ENOENT':
       return 'there is no such socket: is the application running, and does it listen there?';

@@ -13,7 +13,7 @@ import { readOptions, type Values } from '../options/option.js';
 import { connectTo, type Exchange, exchange } from './exchange.js';
 import { type Data, lengthOf, openData, requestParams } from './request-params.js';
 import type { Sink } from './response-reader.js';
-import { complaintOf, exitStatusOf, type Verdict } from './verdict.js';
+import { complaintOf, exitStatusOf } from './verdict.js';
 
 type Options = Values<typeof getOptions>;
 
@@ -30,7 +30,7 @@ export const runGet: Run = async (given) => {
   const { repeat } = options;
   const body = readBody(options.data, repeat);
   const messages = new Messages();
-  const line = new Line(options, await requestParams({ ...options, body }), body);
+  const line = lineTo(options, await requestParams({ ...options, body }), body);
   const samples: Sample[] = [];
   const complaints = new Set<string>();
   const sink = output(options.include, messages);
@@ -38,11 +38,12 @@ export const runGet: Run = async (given) => {
   // What Node itself has yet to do at its start is no part of the first connection's time.
   await setImmediate();
   for (let number = 1; number <= repeat; number++) {
-    const sample = await line.ask(number === 1 ? sink : nowhere);
-    samples.push({ ...sample, result: resultOf(sample.verdict) });
-    const complaint = complaintOf(sample.verdict);
+    const { verdict, ...times } = await line.ask(number === 1 ? sink : nowhere);
+    const result = verdict.kind === 'answered' ? `status ${String(verdict.status)}` : verdict.kind;
+    samples.push({ ...times, result });
+    const complaint = complaintOf(verdict);
     if (complaint !== undefined) complaints.add(complaint);
-    worst = Math.max(worst, exitStatusOf(sample.verdict));
+    worst = Math.max(worst, exitStatusOf(verdict));
   }
   line.close();
   if (line.dropped > 0) {
@@ -55,72 +56,46 @@ export const runGet: Run = async (given) => {
   return worst;
 };
 
-function resultOf(verdict: Verdict): string {
-  return verdict.kind === 'answered' ? `status ${String(verdict.status)}` : verdict.kind;
-}
-
 interface Asked extends Omit<Exchange, 'stdoutBytes'> {
+  /** Undefined for a request on a connection that was there already. */
   readonly connectMs: number | undefined;
 }
 
 /** The connection to the application: kept from request to request, or a new one for each. */
-class Line {
-  readonly #options: Options;
-  readonly #params: NameValues;
-  readonly #body: Data | undefined;
-  #socket: Socket | undefined;
-  #requester: Requester | undefined;
-  dropped = 0;
-
-  constructor(options: Options, params: NameValues, body: Data | undefined) {
-    this.#options = options;
-    this.#params = params;
-    this.#body = body;
-  }
-
-  async ask(sink: Sink): Promise<Asked> {
-    const { keep } = this.#options;
-    const connecting = performance.now();
-    const isKept = this.#requester !== undefined && this.#socket?.destroyed === false;
-    if (!isKept) {
-      const verdict = await this.#connect();
-      if (verdict !== undefined) {
+function lineTo({ address, timeoutMs, keep }: Options, params: NameValues, body: Data | undefined) {
+  let [socket, requester]: [Socket?, Requester?] = [];
+  const line = {
+    dropped: 0,
+    async ask(sink: Sink): Promise<Asked> {
+      const connecting = performance.now();
+      const isKept = requester !== undefined && socket?.destroyed === false;
+      if (!isKept) {
+        if (requester !== undefined) line.dropped += 1;
+        const connected = await connectTo(address, timeoutMs);
         const totalMs = performance.now() - connecting;
-        return { verdict, connectMs: undefined, firstMs: undefined, totalMs };
+        if ('kind' in connected)
+          return { verdict: connected, connectMs: undefined, firstMs: undefined, totalMs };
+        socket = connected;
+        requester = new Requester(connected);
       }
-    }
-    const connectMs = isKept ? undefined : performance.now() - connecting;
-    const requester = this.#requester;
-    if (requester === undefined) throw new Error('connected, and yet not');
-    const { stdoutBytes, ...done } = await exchange(requester, {
-      params: this.#params,
-      body: this.#body?.open(),
-      keepConn: keep,
-      sink,
-    });
-    if (done.verdict.kind !== 'answered' || !keep) this.close();
-    // An application that closes a connection at the end of a request may do so while the next one is on its way.
-    if (isKept && done.verdict.kind === 'cut' && stdoutBytes === 0) {
-      this.dropped += 1;
-      return this.ask(sink);
-    }
-    return { ...done, connectMs };
-  }
-
-  close(): void {
-    this.#requester?.close();
-    this.#requester = undefined;
-  }
-
-  async #connect(): Promise<Verdict | undefined> {
-    const { address, timeoutMs } = this.#options;
-    if (this.#requester !== undefined) this.dropped += 1;
-    const connected = await connectTo(address, timeoutMs);
-    if ('kind' in connected) return connected;
-    this.#socket = connected;
-    this.#requester = new Requester(connected);
-    return undefined;
-  }
+      const connectMs = isKept ? undefined : performance.now() - connecting;
+      if (requester === undefined) throw new Error('connected, and yet not');
+      const asked = { params, body: body?.open(), keepConn: keep, sink };
+      const { stdoutBytes, ...done } = await exchange(requester, asked);
+      if (done.verdict.kind !== 'answered' || !keep) line.close();
+      // An application that closes a connection at the end of a request may do so while the next one is on its way.
+      if (isKept && done.verdict.kind === 'cut' && stdoutBytes === 0) {
+        line.dropped += 1;
+        return line.ask(sink);
+      }
+      return { ...done, connectMs };
+    },
+    close(): void {
+      requester?.close();
+      requester = undefined;
+    },
+  };
+  return line;
 }
 
 function readBody(data: string | undefined, repeat: number): Data | undefined {
@@ -159,11 +134,7 @@ function output(withHeader: boolean, messages: Messages): Sink {
   };
 }
 
-export interface Sample {
-  /** Undefined for a request on a connection that was there already. */
-  readonly connectMs: number | undefined;
-  readonly firstMs: number | undefined;
-  readonly totalMs: number;
+export interface Sample extends Omit<Asked, 'verdict'> {
   /** The HTTP status, or what became of the request without one. */
   readonly result: string;
 }

@@ -6,25 +6,17 @@ import { ExitStatus, exitStatusOfHttp } from '../exit.js';
 /** How it ended; `status` is the answer's HTTP status, as far as it came. */
 export type Verdict =
   | { readonly kind: 'answered'; readonly status: number }
-  | { readonly kind: 'unreachable'; readonly why: string }
-  | { readonly kind: 'protocol'; readonly why: string; readonly status?: number }
-  | { readonly kind: 'cut'; readonly why: string; readonly status?: number }
-  | { readonly kind: 'timeout'; readonly why: string; readonly status?: number };
+  | {
+      readonly kind: 'unreachable' | 'protocol' | 'cut' | 'timeout';
+      readonly why: string;
+      readonly status?: number;
+    };
 
 /** The exit status: `DONE` for an answer below 400, and one for each way not to have one. */
 export function exitStatusOf(verdict: Verdict): number {
-  switch (verdict.kind) {
-    case 'answered':
-      return exitStatusOfHttp(verdict.status);
-    case 'protocol':
-      return ExitStatus.PROTOCOL;
-    case 'unreachable':
-      return ExitStatus.UNREACHABLE;
-    case 'cut':
-      return ExitStatus.CUT;
-    case 'timeout':
-      return ExitStatus.TIMEOUT;
-  }
+  if (verdict.kind === 'answered') return exitStatusOfHttp(verdict.status);
+  const { PROTOCOL: protocol, UNREACHABLE: unreachable, CUT: cut, TIMEOUT: timeout } = ExitStatus;
+  return { protocol, unreachable, cut, timeout }[verdict.kind];
 }
 
 /** One line for people, or undefined where all is well. */

@@ -162,18 +162,13 @@ export function readOptions<Table extends OptionTable>(
 
 function readOption({ name, isArgument, read }: Option<unknown>, given: Given, reading: Reading): unknown {
   const shown = isArgument === true ? name.toUpperCase() : `--${name}`;
-  return read(given.get(name), (text, parse) =>
-    attempt(reading, () => [parse(text, { option: name, shown, directory: reading.directoryOf(name) })], []),
-  );
-}
-
-/** What `read` returns, or `instead` where it throws an error that was reported. */
-export function attempt<T>({ report }: Reading, read: () => T, instead: T): T {
-  try {
-    return read();
-  } catch (error) {
-    if (!(error instanceof OptionError)) throw error;
-    report(error);
-    return instead;
-  }
+  return read(given.get(name), (text, parse) => {
+    try {
+      return [parse(text, { option: name, shown, directory: reading.directoryOf(name) })];
+    } catch (error) {
+      if (!(error instanceof OptionError)) throw error;
+      reading.report(error);
+      return [];
+    }
+  });
 }

@@ -7,7 +7,7 @@ import ms, { type StringValue } from 'ms';
 
 import { type ByteString, fromText } from '../../base/bytes.js';
 import { OptionError } from '../../base/errors.js';
-import { requireKnown } from '../../daemon/process/privileges.js';
+import { groupOf, userOf } from '../../daemon/process/accounts.js';
 import type { Parser, Place } from './option.js';
 
 /** Why a text can't be used. */
@@ -30,7 +30,8 @@ export const known =
   (kind: 'user' | 'group'): Parser<string> =>
   (name, { option, shown }) => {
     try {
-      requireKnown(kind, name);
+      if (kind === 'user') userOf(name);
+      else groupOf(name);
     } catch (cause) {
       if (!(cause instanceof OptionError)) throw cause;
       const why = name.includes(':') ? `${cause.why}; a group has an option of its own` : cause.why;

@@ -126,9 +126,9 @@ async function serve(configuration: Configuration, reread?: () => Configuration)
   }
   // Mercurial takes as long to answer as what serves takes to load.
   for (const { site } of configuration.sites) if (site.kind === 'hg') askMercurial(site.hg);
-  const { runDaemon } = await import('../../daemon/life.js');
+  const { Life } = await import('../../daemon/life.js');
   const received = ReceivedHandover.find();
-  await runDaemon(configuration, { received, reread, ...toTell(received) });
+  await new Life(configuration, { received, reread, ...toTell(received) }).run();
 }
 
 /** Whom the daemon tells that it listens: the previous process of an upgrade, who has started it in the background, or nobody. */

@@ -90,7 +90,10 @@ export function writeAt(at: string, wanted: Wanted, before: string): void {
   if (kind === 'link') symlinkSync(wanted.target, at);
   else if (kind === 'block') replaceFile(at, withBlock(wholeTextAt(at), before, wanted.text));
   else if (kind === 'file') replaceFile(at, wanted.text, wanted.mode, owner);
-  else if (kind === 'directory') makeDirectory(at, wanted.mode, owner);
+  else if (kind === 'directory') {
+    mkdirSync(at, { mode: 0o700 });
+    settle(openSync(at, O_RDONLY | O_DIRECTORY | O_NOFOLLOW), wanted.mode, owner);
+  }
 }
 
 /** The text of a regular file, and none where it is missing. */
@@ -169,12 +172,6 @@ export function requireOurs(top: string, directory: string): void {
     if (uid === process.geteuid?.() && (mode & 0o022) === 0) continue;
     throw failure(each, 'belongs to another user, or others may write there', 'choose a directory of root’s');
   }
-}
-
-/** Makes a directory that must not be there yet. */
-export function makeDirectory(path: string, mode: number, owner?: Owner): void {
-  mkdirSync(path, { mode: 0o700 });
-  settle(openSync(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW), mode, owner);
 }
 
 /** Another file takes the place of the one at `path`, with its mode and owner where no others are said. */

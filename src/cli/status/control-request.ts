@@ -18,12 +18,6 @@ interface Asked {
   readonly target: string;
 }
 
-/** What has come of it; `said` is the answer's own word. */
-interface Told {
-  readonly verdict: Verdict;
-  readonly said: Buffer;
-}
-
 /** Runs the command. @throws BridgeError `ERR_USAGE` */
 export const runStatus: Run = async (given) => {
   const options = readOptions(statusOptions, given);
@@ -32,8 +26,8 @@ export const runStatus: Run = async (given) => {
   let told = asked.method === 'GET' ? undefined : await ask(options, STATUS);
   if (told === undefined || isDone(told.verdict)) told = await ask(options, asked);
   const { verdict, said } = told;
-  if (!isDone(verdict)) return complain(verdict, said.toString().trim());
-  process.stdout.write(said);
+  if (isDone(verdict)) process.stdout.write(said);
+  else process.stderr.write(`fcgi2cgi: ${said.toString().trim() || (complaintOf(verdict) ?? '')}\n`);
   return exitStatusOf(verdict);
 };
 
@@ -44,7 +38,10 @@ function isDone(verdict: Verdict): boolean {
 }
 
 /** One request on a connection of its own; what another application than a control socket says is not passed on. */
-async function ask({ address, timeoutMs }: Values<typeof statusOptions>, asked: Asked): Promise<Told> {
+async function ask(
+  { address, timeoutMs }: Values<typeof statusOptions>,
+  asked: Asked,
+): Promise<{ readonly verdict: Verdict; readonly said: Buffer }> {
   const socket = await connectTo(address, timeoutMs);
   const nothing = Buffer.alloc(0);
   if ('kind' in socket) return { verdict: socket, said: nothing };
@@ -92,9 +89,4 @@ function exclusive(option: string, others: string, why: string): OptionError {
     option,
     why: `can't be asked for with ${others}: ${why}`,
   });
-}
-
-function complain(verdict: Verdict, said = ''): number {
-  process.stderr.write(`fcgi2cgi: ${said || (complaintOf(verdict) ?? '')}\n`);
-  return exitStatusOf(verdict);
 }

@@ -51,13 +51,13 @@ class ConfigurationFile {
   readonly #directory: string;
   readonly #sections: readonly [Section, ...Section[]];
   readonly #errors = new Map<string, BridgeError>();
-  readonly #listeners: ListenerClaims;
+  /** Where each address to listen on was first named. */
+  readonly #claims = new Map<string, string>();
 
   constructor(path: string, workingDirectory: string, text: string) {
     this.#path = path;
     this.#workingDirectory = workingDirectory;
     this.#directory = dirname(resolve(workingDirectory, path));
-    this.#listeners = new ListenerClaims(this.#directory);
     try {
       this.#sections = readToml(text);
     } catch (error) {
@@ -125,7 +125,7 @@ class ConfigurationFile {
       if (!isRequired || section.entries.some((entry) => entry.key === key)) continue;
       this.#report(location.ofSection(`${key} is missing; expected ${key} = ${exampleOf(option)}`));
     }
-    for (const error of this.#listeners.claim(section, location)) this.#report(error);
+    this.#claimListeners(section, location);
     const given = new Map([...defaults, ...own]);
     const reading = this.#reading(location);
     const site = kind === undefined ? NOTHING : readSiteKind(kind, given, reading);
@@ -154,6 +154,32 @@ class ConfigurationFile {
     return given;
   }
 
+  /** Takes the addresses of a section, and reports each that was taken before. */
+  #claimListeners(section: Section, location: Location): void {
+    const entry = section.entries.find(({ key }) => key === 'listen');
+    if (entry === undefined) return;
+    for (const item of entry.value.kind === 'list' ? entry.value.items : [entry]) {
+      const address = this.#addressOf(item);
+      if (address === undefined) continue;
+      const before = this.#claims.get(address);
+      const why = `${before ?? ''} listens there already; expected an address of its own`;
+      if (before !== undefined) this.#report(location.ofEntry(entry, why, item));
+      else this.#claims.set(address, `${section.source} in line ${String(item.place.line)}`);
+    }
+  }
+
+  /** An address in one form, however it is written; undefined for any free port, and for what can't be read. */
+  #addressOf({ value }: Item): string | undefined {
+    if (value.kind !== 'text') return undefined;
+    try {
+      const address = parseAddress(value.text, this.#directory);
+      return address.kind === 'tcp' && address.port === 0 ? undefined : formatAddress(address);
+    } catch {
+      // What is wrong with it is said when the value is read.
+      return undefined;
+    }
+  }
+
   #reading(location: Location): Reading {
     return {
       report: (error) => {
@@ -179,45 +205,4 @@ function kindOf(section: Section): SiteKindName | undefined {
 function exampleOf({ choices, form }: Option<unknown>): string {
   if (choices !== undefined) return choices.map((each) => `"${each}"`).join(' or ');
   return form === 'list' ? '["…"]' : '"…"';
-}
-
-export class ListenerClaims {
-  readonly #directory: string;
-  /** Where each address was first named. */
-  readonly #claims = new Map<string, string>();
-
-  /** Relative paths count from `directory`. */
-  constructor(directory: string) {
-    this.#directory = directory;
-  }
-
-  /** Takes the addresses of a section; returns an error for each that was taken before. */
-  claim(section: Section, location: Location): readonly LocatedError[] {
-    const entry = section.entries.find(({ key }) => key === 'listen');
-    if (entry === undefined) return [];
-    const items = entry.value.kind === 'list' ? entry.value.items : [entry];
-    return items.flatMap((item) => {
-      const address = this.#addressOf(item);
-      if (address === undefined) return [];
-      const before = this.#claims.get(address);
-      if (before === undefined) {
-        this.#claims.set(address, `${section.source} in line ${String(item.place.line)}`);
-        return [];
-      }
-      const why = `${before} listens there already; expected an address of its own`;
-      return [location.ofEntry(entry, why, item)];
-    });
-  }
-
-  /** An address in one form, however it is written; undefined for any free port, and for what can't be read. */
-  #addressOf({ value }: Item): string | undefined {
-    if (value.kind !== 'text') return undefined;
-    try {
-      const address = parseAddress(value.text, this.#directory);
-      return address.kind === 'tcp' && address.port === 0 ? undefined : formatAddress(address);
-    } catch {
-      // What is wrong with it is said when the value is read.
-      return undefined;
-    }
-  }
 }

@@ -2,7 +2,7 @@
 
 import { toText } from '../../base/bytes.js';
 import { visible } from '../../observe/escape.js';
-import { allEqual, firstMismatch, lineMatches, varyingRanges, wordsOf } from './matching.js';
+import { allEqual, firstMismatch, lineMatches, type Mismatch, varyingRanges, wordsOf } from './matching.js';
 import type { RecordedResponse } from './runner-pair.js';
 
 /** A difference; texts are for people. What one of the two does not have is null. */
@@ -144,8 +144,7 @@ export function repetitions(
   spawned: readonly RecordedResponse[],
   warm: readonly RecordedResponse[],
 ): readonly Difference[] {
-  const names = [...new Set(spawned.flatMap(({ fields }) => [...fields.keys()]))];
-  const fields = names.flatMap((name): Difference[] => {
+  const fields = fieldNames(spawned).flatMap((name): Difference[] => {
     const found = repeated(
       spawned.map((each) => [each.fields.get(name) ?? '']),
       warm.map((each) => [each.fields.get(name) ?? '']),
@@ -155,8 +154,7 @@ export function repetitions(
     return [{ part: 'field', name, spawn, warm: seen, repeats: warm.length }];
   });
   const texts = (['body', 'standard error'] as const).flatMap((part): Difference[] => {
-    const written = (each: RecordedResponse): readonly string[] =>
-      linesOf(part === 'body' ? each.body : each.stderr);
+    const written = (each: RecordedResponse): readonly string[] => linesOf(writtenAs(part, each));
     const found = repeated(spawned.map(written), warm.map(written));
     if (found === undefined) return [];
     return [{ part, line: found.at + 1, ...excerpts(found.expected, found.seen), repeats: warm.length }];
@@ -164,16 +162,10 @@ export function repetitions(
   return [...fields, ...texts];
 }
 
-interface Repeated {
-  readonly at: number;
-  readonly expected: string | undefined;
-  readonly seen: string | undefined;
-}
-
 function repeated(
   spawned: readonly (readonly string[])[],
   warm: readonly (readonly string[])[],
-): Repeated | undefined {
+): Mismatch<string> | undefined {
   const [first = []] = spawned;
   const [seen = []] = warm;
   // Where they have different numbers of lines, no line has its place: what counts is a word that can't be chance.
@@ -197,7 +189,7 @@ const LONG = 8;
 function common(
   spawned: readonly (readonly string[])[],
   warm: readonly (readonly string[])[],
-): Repeated | undefined {
+): Mismatch<string> | undefined {
   const long = (lines: readonly string[]): Set<string> =>
     new Set(lines.flatMap((line) => wordsOf(line).filter(({ length }) => length >= LONG)));
   const ofNew = long(spawned.flat());

@@ -17,13 +17,6 @@ export interface WantedRequest {
   readonly target: string;
 }
 
-export interface WantedRequests {
-  /** Each once, in their order. */
-  readonly requests: readonly WantedRequest[];
-  /** How many lines were left out, by why. */
-  readonly leftOut: ReadonlyMap<string, number>;
-}
-
 /** What may be asked more than once and changes nothing (RFC 9110 §9.2.1). */
 const safeMethods: readonly string[] = ['GET', 'HEAD'];
 
@@ -33,11 +26,11 @@ const ofWebServer = /"([A-Z]+) (\S+) HTTP\/[\d.]+"/;
 /**
  * The requests of a file that has one a line: a path, a method and a path, or what an access log says of it, ours in
  * either form or a web server's. Of a log, what is not GET or HEAD, was cut, or is another site's than `site` is left
- * out. Empty lines and those that begin with `#` mean nothing.
+ * out, and counted by why. Empty lines and those that begin with `#` mean nothing.
  *
  * @throws OptionError `ERR_START`, `ERR_USAGE`
  */
-export function readRequests(path: string, site: string | undefined): WantedRequests {
+export function readRequests(path: string, site: string | undefined) {
   const requests = new Map<string, WantedRequest>();
   const leftOut = new Map<string, number>();
   for (const [index, line] of textOf(path).split('\n').entries()) {

@@ -5,7 +5,6 @@ import { constants } from 'node:os';
 import { type NameValues, toText, valueOf } from '../../base/bytes.js';
 import { BridgeError, OptionError } from '../../base/errors.js';
 import { statusText } from '../../cgi/document.js';
-import type { ServedSiteConfiguration } from '../../daemon/configuration.js';
 import { findLimits, makeSite } from '../../daemon/make-site.js';
 import { stopSignal } from '../../daemon/process/signals.js';
 import { setUmask } from '../../daemon/process/working-directory.js';
@@ -52,66 +51,35 @@ export const runVerify: Run = async (given, words) => {
   }
   const print = options.json ? verifiedJson : formatVerified;
   const counts = { ...none };
-  const stoppedBy = await verifyAll({
-    ...{ served, requests, data, repeat: options.repeat },
-    tell: (params, verdict) => {
-      counts[verdict.kind]++;
-      const textOf = (name: string): string => toText(valueOf(params, name) ?? '');
-      return writeOut(print({ method: textOf('REQUEST_METHOD'), target: textOf('REQUEST_URI'), verdict }));
-    },
-  });
-  process.stderr.write(formatCounts(counts));
-  if (stoppedBy !== undefined) return 128 + constants.signals[stoppedBy];
-  if (counts.differs > 0) return ExitStatus.DIFFERENT;
-  return counts['not-warm'] > 0 || counts.same === 0 ? ExitStatus.NOT_COMPARED : ExitStatus.DONE;
-};
-
-interface ToVerify {
-  readonly served: ServedSiteConfiguration;
-  readonly requests: Iterable<NameValues>;
-  readonly data: Data | undefined;
-  readonly repeat: number;
-  /** Is given each verdict, in the order of the requests; resolves to whether another one is wanted. */
-  readonly tell: (params: NameValues, verdict: Verdict) => Promise<boolean>;
-}
-
-/**
- * Resolves when no process is left; to the signal that has ended it ahead of time, SIGTERM or SIGINT, if one has.
- *
- * @throws BridgeError for what the site could not start for
- */
-async function verifyAll({
-  served,
-  requests,
-  data,
-  repeat,
-  tell,
-}: ToVerify): Promise<NodeJS.Signals | undefined> {
+  const textOf = (params: NameValues, name: string): string => toText(valueOf(params, name) ?? '');
   keepFromPrograms();
   const site = await makeSite(served);
   const abort = new AbortController();
   const runners = new RunnerPair(served, await findLimits(served), abort.signal);
-  let stoppedBy: NodeJS.Signals | undefined;
   const stop = stopSignal(() => undefined);
-  void stop.received.then((signal) => {
-    stoppedBy = signal;
+  void stop.received.then(() => {
     abort.abort();
     // Ends also what is waited for.
     return runners.close();
   });
-  const isStopped = (): boolean => stoppedBy !== undefined;
   try {
     for (const params of requests) {
-      const verdict = await verifyRequest(site, runners, { params, data, repeat });
+      const verdict = await verifyRequest(site, runners, { params, data, repeat: options.repeat });
       // One that was aborted says nothing.
-      if (isStopped() || !(await tell(params, verdict))) break;
+      if (abort.signal.aborted) break;
+      counts[verdict.kind]++;
+      const [method, target] = [textOf(params, 'REQUEST_METHOD'), textOf(params, 'REQUEST_URI')];
+      if (!(await writeOut(print({ method, target, verdict })))) break;
     }
   } finally {
     await runners.close();
     stop.dispose();
   }
-  return stoppedBy;
-}
+  process.stderr.write(formatCounts(counts));
+  if (abort.signal.aborted) return 128 + constants.signals[await stop.received];
+  if (counts.differs > 0) return ExitStatus.DIFFERENT;
+  return counts['not-warm'] > 0 || counts.same === 0 ? ExitStatus.NOT_COMPARED : ExitStatus.DONE;
+};
 
 /** The body of every request, which each run reads from its beginning. @throws OptionError `ERR_USAGE`, `ERR_START` */
 function readData({ data: path, method }: Options): Data | undefined {

@@ -1,5 +1,6 @@
 /** A listening socket that can be left alone for a while, so that a web server that connects waits instead of being cut off. */
 
+import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { type AddressInfo, createServer, type ListenOptions, type Server, Socket } from 'node:net';
 
@@ -58,14 +59,9 @@ export class PausableServer {
   /** Resolves to where a TCP socket listens; rejects with the system's error. */
   async listen(where: ListenOptions | { readonly fd: number }): Promise<AddressInfo | undefined> {
     const server = this.#server;
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      // For a descriptor, Node takes it from here only.
-      server.listen(where, this.#options.backlog(), () => {
-        server.off('error', reject);
-        resolve();
-      });
-    });
+    // For a descriptor, Node takes it from here only.
+    server.listen(where, this.#options.backlog());
+    await once(server, 'listening');
     this.watch();
     const bound = server.address();
     return bound !== null && typeof bound === 'object' ? bound : undefined;

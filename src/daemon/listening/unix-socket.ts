@@ -1,6 +1,7 @@
 /** Makes a listening Unix socket, so that nobody sees its file half done. */
 
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import type { Stats } from 'node:fs';
 import { lstat, rename, stat, unlink } from 'node:fs/promises';
 import type { Server } from 'node:net';
@@ -87,21 +88,15 @@ async function whyNot(path: string, error: unknown, temporary: readonly string[]
   return temporary.reduce((text, each) => text.replaceAll(each, path), why);
 }
 
-function bind(server: Server, path: string, backlog: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.once('listening', () => {
-      server.off('error', reject);
-      resolve();
-    });
-    // The file exists from here on: nobody but us may connect before its owner and permissions are set.
-    const umask = process.umask(0o177);
-    try {
-      server.listen(path, backlog);
-    } finally {
-      process.umask(umask);
-    }
-  });
+async function bind(server: Server, path: string, backlog: number): Promise<void> {
+  // The file exists from here on: nobody but us may connect before its owner and permissions are set.
+  const umask = process.umask(0o177);
+  try {
+    server.listen(path, backlog);
+  } finally {
+    process.umask(umask);
+  }
+  await once(server, 'listening');
 }
 
 /**

@@ -11,7 +11,6 @@ import { openLog } from '../../observe/log.js';
 import { type AnotherUser, anotherUser } from '../../posix/another-user.js';
 import type { Address } from '../listening/address.js';
 import type { Configuration } from '../configuration.js';
-import type { Listener } from '../listening/listener.js';
 import { SiteListeners } from '../listening/site-listeners.js';
 import type { UnixSocketOptions } from '../listening/socket-file.js';
 import { Control } from '../status/control.js';
@@ -61,11 +60,11 @@ export async function serveAs(
     new Logs(configuration).report(error);
     throw error;
   });
-  const opened = inherited === undefined ? await OpenedByRoot.open(identity, configuration) : undefined;
+  const opened = inherited === undefined ? await openAsRoot(identity, configuration) : undefined;
   const ours = sites.flatMap(({ listen }) => listen.flatMap((at) => (at.kind === 'fd' ? at.fd : [])));
   const passed = passedSockets(process.env).map(({ descriptor }) => descriptor);
   try {
-    const { descriptors, env } = inherited ?? opened?.handover() ?? NOTHING;
+    const { descriptors, env } = inherited ?? opened?.left ?? NOTHING;
     const stderr = background ? log.file : undefined;
     const check = (): void => void new Logs(reread?.() ?? configuration);
     return become(self, identity, { descriptors: [...descriptors, ...ours, ...passed], env, stderr, check });
@@ -117,7 +116,7 @@ function become(self: AnotherUser, identity: Identity, { descriptors, env, stder
     accessSync(script, constants.R_OK);
     const channel = channelDescriptor();
     if (channel !== undefined) process.env[CHANNEL] = String(channel);
-    self.execute(
+    return self.execute(
       process.execPath,
       [...process.execArgv, script, ...args],
       [...STANDARD, ...descriptors, ...(channel === undefined ? [] : [channel])],
@@ -143,50 +142,38 @@ function channelDescriptor(): number | undefined {
   return process.connected ? (process.channel as unknown as { readonly fd: number }).fd : undefined;
 }
 
-export class OpenedByRoot {
-  #pidFile: PidFile | undefined;
-  #control: Control | undefined;
-  readonly #sites: SiteListeners[] = [];
-
-  /** @throws BridgeError `ERR_PID_FILE`, `ERR_LISTEN`, `ERR_USAGE`; nothing is left behind then. */
-  static async open(identity: Identity, configuration: Configuration): Promise<OpenedByRoot> {
-    const opened = new OpenedByRoot();
-    try {
-      await opened.#open(identity, configuration);
-    } catch (error) {
-      await opened.close();
-      throw error;
-    }
-    return opened;
-  }
-
-  /** @throws BridgeError as `handOver` */
-  handover(): Handover {
-    const ofSites = this.#sites.flatMap(({ all }) => all);
-    const listeners: Listener[] =
-      this.#control === undefined ? ofSites : [...ofSites, this.#control.listener];
-    return handOver(listeners, this.#pidFile, 'program');
-  }
-
-  async close(): Promise<void> {
-    await Promise.all(this.#sites.map((site) => site.close()));
-    await this.#control?.close();
-    await this.#pidFile?.remove();
-  }
-
-  async #open(identity: Identity, { pidFile, control, sites, log: options }: Configuration): Promise<void> {
-    // The log file is the user's to open; what fails is an error, which comes alone.
-    const log = openLog({ ...options, file: undefined, level: 'error' });
-    if (pidFile !== undefined && rootsDirectoryOf(pidFile)?.isRootsAlone === true)
-      this.#pidFile = await PidFile.hold(pidFile, { isKept: true });
-    if (control !== undefined && isRootsToBind(control.address)) {
-      this.#control = await Control.bind(ownedBy(identity, control), log);
-    }
+/** @throws BridgeError `ERR_PID_FILE`, `ERR_LISTEN`, `ERR_USAGE`, and as `handOver`; nothing is left behind then. */
+async function openAsRoot(
+  identity: Identity,
+  { pidFile: path, control: asked, sites, log: options }: Configuration,
+): Promise<{ readonly left: Handover; readonly close: () => Promise<void> }> {
+  // The log file is the user's to open; what fails is an error, which comes alone.
+  const log = openLog({ ...options, file: undefined, level: 'error' });
+  let [pidFile, control]: [PidFile?, Control?] = [];
+  const bound: SiteListeners[] = [];
+  const close = async (): Promise<void> => {
+    await Promise.all(bound.map((site) => site.close()));
+    await control?.close();
+    await pidFile?.remove();
+  };
+  try {
+    if (path !== undefined && rootsDirectoryOf(path)?.isRootsAlone === true)
+      pidFile = await PidFile.hold(path, { isKept: true });
+    if (asked !== undefined && isRootsToBind(asked.address))
+      control = await Control.bind(ownedBy(identity, asked), log);
     for (const site of sites) {
       const listen = site.listen.filter(isRootsToBind);
-      if (listen.length === 0) continue;
-      this.#sites.push(await SiteListeners.bind({ ...ownedBy(identity, site), listen }, log));
+      if (listen.length > 0)
+        bound.push(await SiteListeners.bind({ ...ownedBy(identity, site), listen }, log));
     }
+    const listeners = [
+      ...bound.flatMap(({ all }) => all),
+      ...(control === undefined ? [] : [control.listener]),
+    ];
+    return { left: handOver(listeners, pidFile, 'program'), close };
+  } catch (error) {
+    await close();
+    throw error;
   }
 }
 

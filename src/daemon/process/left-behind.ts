@@ -1,5 +1,6 @@
 /** Clears away what a daemon has left that was killed: nothing of another user's, nor of a process that lives. */
 
+import { once } from 'node:events';
 import { constants, type Stats } from 'node:fs';
 import { lstat, open, readdir, rm, rmdir, stat, unlink } from 'node:fs/promises';
 import { createConnection } from 'node:net';
@@ -146,16 +147,10 @@ async function isOwn(directory: string): Promise<boolean> {
 }
 
 /** Whether a process listens on the socket at a path, as far as anybody may know. */
-export function someoneListens(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = createConnection(path);
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once('error', (error) => {
-      // A full backlog or a lack of permission means that somebody is there.
-      resolve(!['ECONNREFUSED', 'ENOENT'].includes(systemCodeOf(error) ?? ''));
-    });
-  });
+export async function someoneListens(path: string): Promise<boolean> {
+  const probe = createConnection(path);
+  const code = await once(probe, 'connect').catch((error: unknown) => systemCodeOf(error) ?? '');
+  probe.destroy();
+  // A full backlog or a lack of permission means that somebody is there.
+  return code !== 'ECONNREFUSED' && code !== 'ENOENT';
 }

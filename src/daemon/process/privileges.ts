@@ -80,12 +80,6 @@ export function ownerToBe(file: string): Identity | undefined {
   return { user, uid: found.uid, gid, groups: [gid] };
 }
 
-/** @throws OptionError as `userOf` and `groupOf` */
-export function requireKnown(option: 'user' | 'group', name: string): void {
-  if (option === 'user') userOf(name);
-  else groupOf(name);
-}
-
 function notRoot(option: 'user' | 'group', value: string): OptionError {
   const why = `only root may change its ${option}; start it as root, or as that one`;
   return new OptionError('ERR_USAGE', { option, value, why });

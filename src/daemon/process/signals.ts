@@ -26,14 +26,11 @@ export function stopSignal(
     };
   };
   const [onSignal, onOrder] = [heard(), heard()];
-  for (const signal of signals) process.on(signal, onSignal);
   return {
+    ...onSignals(signals, onSignal),
     received,
     order: () => {
       onOrder('SIGTERM');
-    },
-    dispose: () => {
-      for (const signal of signals) process.off(signal, onSignal);
     },
   };
 }

@@ -9,7 +9,7 @@ import { stat } from 'node:fs/promises';
 
 import { BridgeError, reasonOf } from '../../base/errors.js';
 import type { Log } from '../../observe/log.js';
-import { type LibC, loadLibC, systemError } from '../../posix/libc.js';
+import { type LibC, loadLibC, MSG_DONTWAIT, O_CLOEXEC, systemError } from '../../posix/libc.js';
 import { type Configuration, located } from '../configuration.js';
 import { type Address, formatAddress } from '../listening/address.js';
 
@@ -42,25 +42,18 @@ export function passedSockets(env: NodeJS.ProcessEnv): readonly PassedSocket[] {
   return Array.from({ length: count }, (_, index) => ({ descriptor: FIRST + index, name: nameOf(index) }));
 }
 
+const VARIABLES = 'LISTEN_PID LISTEN_FDS LISTEN_FDNAMES NOTIFY_SOCKET WATCHDOG_PID WATCHDOG_USEC'.split(' ');
+
 /** Reads what is meant for this process, and removes it from the environment. */
 export function takeEnvironment(): SystemdEnvironment {
-  const taken = {
-    sockets: passedSockets(process.env),
-    notifySocket: process.env['NOTIFY_SOCKET'],
-    watchdogPid: process.env['WATCHDOG_PID'],
-    watchdogUsec: process.env['WATCHDOG_USEC'],
-  };
-  delete process.env['LISTEN_PID'];
-  delete process.env['LISTEN_FDS'];
-  delete process.env['LISTEN_FDNAMES'];
-  delete process.env['NOTIFY_SOCKET'];
-  delete process.env['WATCHDOG_PID'];
-  delete process.env['WATCHDOG_USEC'];
-  const isWatched = taken.watchdogPid === undefined || taken.watchdogPid === String(process.pid);
-  const watchdogMs = Number(taken.watchdogUsec ?? 0) / 1_000;
+  const { NOTIFY_SOCKET, WATCHDOG_PID, WATCHDOG_USEC = 0 } = process.env;
+  const sockets = passedSockets(process.env);
+  for (const name of VARIABLES) Reflect.deleteProperty(process.env, name);
+  const isWatched = WATCHDOG_PID === undefined || WATCHDOG_PID === String(process.pid);
+  const watchdogMs = Number(WATCHDOG_USEC) / 1_000;
   return {
-    sockets: taken.sockets,
-    notifySocket: taken.notifySocket || undefined,
+    sockets,
+    notifySocket: NOTIFY_SOCKET || undefined,
     watchdogMs: isWatched && watchdogMs > 0 ? watchdogMs : undefined,
   };
 }
@@ -122,8 +115,6 @@ function taken(address: SystemdAddress, { name }: PassedSocket): BridgeError {
 /** Of Linux, where alone there is systemd. */
 const AF_UNIX = 1;
 const SOCK_DGRAM = 2;
-const SOCK_CLOEXEC = 0o2_000_000;
-const MSG_DONTWAIT = 0x40;
 
 export interface NotifierOptions {
   /** What people are told of the daemon, in one line. */
@@ -204,7 +195,7 @@ export class Notifier {
 
 /** Sends a datagram to a Unix socket. @throws Error of the system, with its `code` */
 function sendDatagram(libc: LibC, path: string, bytes: Buffer, flags: number): void {
-  const descriptor = libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const descriptor = libc.socket(AF_UNIX, SOCK_DGRAM | O_CLOEXEC, 0);
   if (descriptor < 0) throw systemError('socket', libc.errno());
   try {
     const address = socketAddress(path);

@@ -5,7 +5,7 @@
 
 import { BridgeError } from '../../base/errors.js';
 import { type Waiting, WaitQueue } from '../../base/wait-queue.js';
-import { ProcessTotal, type Sharer } from './process-total.js';
+import { ProcessTotal } from './process-total.js';
 import type { WaitSignal } from '../../base/timer.js';
 
 export interface AdmissionOptions {
@@ -28,7 +28,7 @@ const LOOKS = 6;
 const LAST = 30;
 
 /** Nobody else changes its fields. */
-export class Admission implements Sharer {
+export class Admission {
   readonly maxProcesses: number;
   running = 0;
   waiting = 0;

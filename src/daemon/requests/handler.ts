@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 
-import { type ByteBudget, NOTHING, valueOf } from '../../base/bytes.js';
+import { NOTHING, valueOf } from '../../base/bytes.js';
 import { interpreterFault } from '../../base/executable.js';
 import { lacksLength, withLength } from '../../cgi/invocation.js';
 import type { RefusalReason } from '../../fastcgi/connection-options.js';
@@ -11,8 +11,8 @@ import type { AccessLog } from '../../observe/access-log.js';
 import { visible } from '../../observe/escape.js';
 import { type Log, RepeatedEvents } from '../../observe/log.js';
 import { Deadline } from '../../base/timer.js';
-import { RequestBody } from '../../runners/request-body.js';
-import type { Runner } from '../../runners/runner.js';
+import { RequestBody, type RequestBodyOptions } from '../../runners/request-body.js';
+import type { Runner, RunLimits } from '../../runners/runner.js';
 import { checked, type Site } from '../../sites/site.js';
 import { accessOf, accessOfUnread, ActiveRequest, ActiveRequests, uriOf } from './active-requests.js';
 import type { Admission, Release } from './admission.js';
@@ -47,12 +47,8 @@ export interface HandlerOptions {
 }
 
 /** What is kept of a request's body, and for how long none of it may come where all of it is waited for. */
-export interface BodyLimits {
-  readonly bufferBytes: number;
-  readonly maxSpoolBytes: number;
-  readonly spoolBudget: ByteBudget;
-  readonly idleTimeoutMs: number;
-}
+type BodyLimits = Pick<RequestBodyOptions, 'bufferBytes' | 'maxSpoolBytes' | 'spoolBudget'> &
+  Pick<RunLimits, 'idleTimeoutMs'>;
 
 export class Handler {
   /** Those that have begun and not ended. */

@@ -3,6 +3,7 @@
 import { availableParallelism } from 'node:os';
 
 import type { Configuration } from '../configuration.js';
+import type { Admission } from './admission.js';
 
 const PER_CORE = 16;
 const LEAST = 32;
@@ -16,22 +17,12 @@ export function maxOfAll({
   return maxProcessesTotal ?? Math.max(LEAST, PER_CORE * availableParallelism(), ...ofSites);
 }
 
-/** A site, as far as its processes are concerned. */
-export interface Sharer {
-  readonly running: number;
-  readonly waiting: number;
-  /** How many of its own may run at once. */
-  readonly maxProcesses: number;
-  /** Starts the request that waits first; its process counts already. */
-  next(): void;
-}
-
 /**
  * A site for which nothing runs finds a slot, as far as half of them go: the others leave it one. Of the sites that
  * wait, the one with the fewest processes is next.
  */
 export class ProcessTotal {
-  readonly #sharers = new Set<Sharer>();
+  readonly #sharers = new Set<Admission>();
   #max: number;
   #running = 0;
 
@@ -49,17 +40,17 @@ export class ProcessTotal {
     return this.#running;
   }
 
-  add(sharer: Sharer): void {
+  add(sharer: Admission): void {
     this.#sharers.add(sharer);
   }
 
-  delete(sharer: Sharer): void {
+  delete(sharer: Admission): void {
     this.#sharers.delete(sharer);
     this.share(0);
   }
 
   /** Takes a slot, if this site may have one more; says whether. */
-  take(sharer: Sharer): boolean {
+  take(sharer: Admission): boolean {
     let kept = 0;
     if (sharer.running > 0) for (const each of this.#sharers) if (each.running === 0) kept += 1;
     const isFree = this.#max - this.#running > Math.min(kept, Math.floor(this.#max / 2));
@@ -71,7 +62,7 @@ export class ProcessTotal {
   share(slots: number): void {
     this.#running -= slots;
     for (;;) {
-      let next: Sharer | undefined;
+      let next: Admission | undefined;
       for (const each of this.#sharers) {
         const mayBeNext = each.waiting > 0 && each.running < each.maxProcesses;
         if (mayBeNext && each.running < (next?.running ?? Infinity)) next = each;

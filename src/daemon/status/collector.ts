@@ -5,17 +5,12 @@ import { setImmediate } from 'node:timers/promises';
 import type { Access } from '../../observe/access-log.js';
 import { History, RecentRequests } from '../../observe/status/history.js';
 import { Metrics } from '../../observe/status/metrics.js';
-import type { Activity, RequestStatus, SiteStatus, Status } from '../../observe/status/status.js';
+import type { Activity, Status } from '../../observe/status/status.js';
 import { version } from '../package.js';
+import type { ServedSite } from '../served-site.js';
 import type { RequestResult } from '../requests/request-result.js';
 
-export interface WatchedSite {
-  /** What it is called where a site must have a name. */
-  readonly shownName: string;
-  readonly status: Omit<SiteStatus, 'name' | 'counts'>;
-  readonly requests: readonly RequestStatus[];
-  cancel(id: string): Promise<Access> | undefined;
-}
+export type WatchedSite = Pick<ServedSite, 'shownName' | 'status' | 'requests' | 'cancel'>;
 
 /** What a site's requests are counted by. */
 export interface Tally {

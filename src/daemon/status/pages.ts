@@ -7,20 +7,15 @@ import { statusJson } from '../../observe/status/status.js';
 import { contentSecurityPolicy } from '../../observe/status/markup.js';
 import { statusText } from '../../observe/status/text.js';
 import { requestPath, writtenPath } from '../../sites/request-path.js';
+import type { ServedSiteConfiguration } from '../configuration.js';
 import type { StatusCollector } from './collector.js';
 
 /** The answer to a request with these params, if the bridge itself has one. */
 export type OwnPage = (params: NameValues) => Promise<DocumentResponse> | undefined;
 
-/** Where the pages are; undefined for no page. */
-export interface OwnPagePaths {
-  readonly statusPath: ByteString | undefined;
-  readonly healthPath: ByteString | undefined;
-}
-
 /** What is seen at these paths; `collector` is there where the first of them is. Undefined where there are none. */
 export function ownPage(
-  { statusPath, healthPath }: OwnPagePaths,
+  { statusPath, healthPath }: Pick<ServedSiteConfiguration, 'statusPath' | 'healthPath'>,
   isAccepting: () => boolean,
   collector: StatusCollector | undefined,
 ): OwnPage | undefined {

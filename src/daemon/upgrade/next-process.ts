@@ -152,23 +152,19 @@ export class NextProcess {
   }
 }
 
-export interface UpgradeOptions {
+export interface UpgradeOptions extends Pick<NextProcessOptions, 'pidFile' | 'env' | 'signal' | 'orders'> {
   /** What the new process takes over; undefined where this one does not serve yet, or ends already. */
   readonly listeners: readonly Listener[] | undefined;
   readonly configuration: Pick<Configuration, 'log' | 'background' | 'pidFile' | 'upgradeTimeoutMs'>;
-  readonly pidFile: PidFile | undefined;
   readonly logs: Logs;
-  readonly env: Readonly<Record<string, string>>;
-  readonly signal: AbortSignal;
-  readonly orders: Orders;
   /** Called when the new process listens, before anybody is told. */
   readonly onReplaced: (next: NextProcess) => void;
 }
 
 /** Resolves when the new process has taken the place of this one, or the log says why it has not; never rejects. */
 export async function upgrade(options: UpgradeOptions): Promise<void> {
-  const { listeners, configuration, pidFile, logs, env, signal, orders, onReplaced } = options;
-  const { log: logOptions, background, pidFile: path, upgradeTimeoutMs } = configuration;
+  const { listeners, configuration, pidFile, logs, signal, onReplaced } = options;
+  const { log, background, pidFile: path, upgradeTimeoutMs: timeoutMs } = configuration;
   const answer = async (how: Answer): Promise<void> => {
     if (path !== undefined) await answerRequest(path, how);
   };
@@ -183,18 +179,9 @@ export async function upgrade(options: UpgradeOptions): Promise<void> {
   // One that is killed can't undo what it has changed.
   const restored = await Promise.all(listeners.map((listener) => listener.noteRights()));
   try {
-    await answer({ withinMs: upgradeTimeoutMs });
+    await answer({ withinMs: timeoutMs });
     logs.log.info({}, 'upgrade: starting the process that takes the place of this one');
-    const next = await NextProcess.start({
-      listeners,
-      pidFile,
-      background,
-      logFile: logOptions.file,
-      timeoutMs: upgradeTimeoutMs,
-      env,
-      signal,
-      orders,
-    });
+    const next = await NextProcess.start({ ...options, listeners, background, logFile: log.file, timeoutMs });
     onReplaced(next);
     await answer({ pid: next.pid ?? 0 });
   } catch (error) {

@@ -8,42 +8,28 @@ import { resultWords } from '../../base/results.js';
 
 /** The page; with `refreshSeconds` it is loaded again after these. */
 export function statusHtml(status: Status, refreshSeconds?: number): string {
-  const {
-    version,
-    pid,
-    state,
-    startedAt,
-    uptimeMs,
-    memory,
-    cpuMs,
-    eventLoop,
-    sites,
-    requests,
-    failed,
-    slowest,
-  } = status;
-  const busy = ((100 * eventLoop.busyMs) / Math.max(1, uptimeMs)).toFixed(1);
+  const busy = ((100 * status.eventLoop.busyMs) / Math.max(1, status.uptimeMs)).toFixed(1);
   const refresh =
     refreshSeconds === undefined ? '' : `<meta http-equiv="refresh" content="${String(refreshSeconds)}">`;
   return `<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta name="robots" content="noindex">
-${refresh}<title>fcgi2cgi: ${String(requests.length)} active</title>
+${refresh}<title>fcgi2cgi: ${String(status.requests.length)} active</title>
 <style>${STYLE}</style></head>
 <body><main>
-<h1>fcgi2cgi ${text(version)}</h1>
-<p><span class="${state}">${state}</span>, process ${String(pid)}, up ${duration(uptimeMs)} (since ${text(startedAt)})</p>
-${overview(sites)}
-<p class="quiet">memory ${size(memory.residentBytes)}, heap ${size(memory.heapBytes)}, CPU ${duration(cpuMs)}, event loop busy ${busy} % of the time, now ${duration(eventLoop.delayMs)} behind</p>
+<h1>fcgi2cgi ${text(status.version)}</h1>
+<p><span class="${status.state}">${status.state}</span>, process ${String(status.pid)}, up ${duration(status.uptimeMs)} (since ${text(status.startedAt)})</p>
+${overview(status.sites)}
+<p class="quiet">memory ${size(status.memory.residentBytes)}, heap ${size(status.memory.heapBytes)}, CPU ${duration(status.cpuMs)}, event loop busy ${busy} % of the time, now ${duration(status.eventLoop.delayMs)} behind</p>
 <p class="quiet">this page: ${links(refreshSeconds)}</p>
 <h2>Active requests</h2>
-${requestTable(requests)}
-${processTable(requests)}
+${requestTable(status.requests)}
+${processTable(status.requests)}
 <h2>Last failed requests</h2>
-${endedList(failed)}
+${endedList(status.failed)}
 <h2>Slowest requests of the last minutes</h2>
-${endedList(slowest)}
-${sites.map(siteSection).join('\n')}
+${endedList(status.slowest)}
+${status.sites.map(siteSection).join('\n')}
 </main></body>
 </html>
 `;

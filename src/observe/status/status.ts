@@ -1,7 +1,8 @@
 /** What a daemon is doing at one moment, as plain data: what people and programs are shown is made of it. */
 
 import type { ResultWord } from '../../base/results.js';
-import type { WarmStatus, WorkersStatus } from '../../base/runner-status.js';
+import type { Access } from '../access-log.js';
+import type { ProcessUsage, WarmStatus, WorkersStatus } from '../../base/runner-status.js';
 
 /** The field by which a response shows that it is from a control socket. */
 export const CONTROL_FIELD = 'FCGI2CGI-Control';
@@ -105,33 +106,20 @@ export interface RequestStatus {
   readonly script: string | undefined;
   readonly pid: number | undefined;
   /** That process and those that it has started; empty where nothing is known of them. */
-  readonly processes: readonly ProcessStatus[];
+  readonly processes: readonly ProcessUsage[];
   readonly ageMs: number;
   readonly inBytes: number;
   readonly outBytes: number;
 }
 
-export interface ProcessStatus {
-  readonly pid: number;
-  readonly command: string;
-  readonly cpuMs: number;
-  readonly residentBytes: number;
-}
-
-export interface EndedRequest {
-  readonly id: string;
+export interface EndedRequest extends Omit<
+  Access,
+  'inBytes' | 'outBytes' | 'pid' | 'exitStatus' | 'signal' | 'site'
+> {
   readonly site: string;
   readonly endedAt: string;
-  readonly client: string;
-  readonly method: string;
-  readonly uri: string;
-  readonly status: number | undefined;
-  readonly end: ResultWord;
   /** Why it has failed, as the log has it; empty if it has not. */
   readonly reason: string;
-  readonly queueMs: number | undefined;
-  readonly firstMs: number | undefined;
-  readonly totalMs: number;
   /** For this number of requests it stands, of which it is the last. */
   readonly times: number;
 }
@@ -141,7 +129,7 @@ export function statusJson(status: Status): string {
 }
 
 /** Every object has the same names: what is not known is null, and so is what JSON has no number for. */
-function snakeCase(_name: string, value: unknown): unknown {
+export function snakeCase(_name: string, value: unknown): unknown {
   // Times, to the tenth of a millisecond.
   if (typeof value === 'number') return Math.round(10 * value) / 10;
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;

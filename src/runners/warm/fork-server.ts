@@ -8,7 +8,7 @@ import { reasonOf } from '../../base/errors.js';
 import type { OwnedProcess } from '../../process/owned-process.js';
 import { trySignal } from '../../process/process-group.js';
 import { type Answer, ForkServerChannel, type Message, reasonText, type Variables } from './messages.js';
-import { begin, ForkedProcesses, makePipeDirectory, NotForked, PendingForks } from './forked-processes.js';
+import { begin, ForkedProcesses, makePipeDirectory, NotForked } from './forked-processes.js';
 import type { ScriptProcess } from '../script-run.js';
 
 /** How long a fork server may take to fork; one that takes longer is of no use. */
@@ -31,6 +31,12 @@ export interface ForkServerOptions {
   readonly onUnprepared: (reason: string) => void;
 }
 
+interface Pending {
+  readonly resolve: (forked: OwnedProcess) => void;
+  readonly reject: (error: NotForked) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
 type State =
   | { readonly kind: 'loading' }
   | { readonly kind: 'serving' }
@@ -48,9 +54,8 @@ export class ForkServer {
   readonly startedAt = performance.now();
 
   readonly #options: ForkServerOptions;
-  readonly #pending = new PendingForks(MAX_FORK_MS, () => {
-    this.#end(`it took longer than ${String(MAX_FORK_MS)} ms to fork`);
-  });
+  /** What was asked for and is not there yet. */
+  readonly #pending = new Map<string, Pending>();
   readonly #forked = new ForkedProcesses();
   #state: State = { kind: 'loading' };
   #process: ScriptProcess | undefined;
@@ -104,10 +109,12 @@ export class ForkServer {
       return Promise.reject(new NotForked('gone', reason));
     }
     const id = `${String(this.pid)}-${String(++this.#count)}`;
-    const forked = this.#pending.add(id);
     const { directory, variables } = invocation;
-    this.#channel?.tell({ kind: 'run', id, learn, directory, args, variables });
-    return forked;
+    return new Promise((resolve, reject) => {
+      const late = `it took longer than ${String(MAX_FORK_MS)} ms to fork`;
+      this.#pending.set(id, { resolve, reject, timer: setTimeout(this.#end, MAX_FORK_MS, late) });
+      this.#channel?.tell({ kind: 'run', id, learn, directory, args, variables });
+    });
   }
 
   /** Asks for nothing more; the fork server ends when all that it has forked has ended. */
@@ -182,7 +189,7 @@ export class ForkServer {
         return;
       case 'stale':
       case 'refused':
-        this.#pending.reject(answer.id, new NotForked(answer.kind, reasonText(answer.reason)));
+        this.#take(answer.id)?.reject(new NotForked(answer.kind, reasonText(answer.reason)));
         this.#endInput();
         return;
       case 'ended':
@@ -203,12 +210,13 @@ export class ForkServer {
     try {
       // Nobody waits for it any more.
       if (!this.#pending.has(id)) throw new Error('it took too long');
-      this.#pending.resolve(id, begin(pid, `${fromText(this.#directory)}/${name}`, ended));
+      const begun = begin(pid, `${fromText(this.#directory)}/${name}`, ended);
+      this.#take(id)?.resolve(begun);
     } catch (error) {
       // Its script has not begun.
       trySignal(-pid, 'SIGKILL');
       const reason = `the pipes of a forked process can't be opened: ${reasonOf(error)}`;
-      this.#pending.reject(id, new NotForked('refused', reason));
+      this.#take(id)?.reject(new NotForked('refused', reason));
     }
     this.#endInput();
   }
@@ -223,7 +231,14 @@ export class ForkServer {
   #lose(reason: string): void {
     if (this.#state.kind !== 'closing' && this.#state.kind !== 'gone') this.#state = { kind: 'gone', reason };
     this.#failed(new NotForked('gone', reason));
-    this.#pending.rejectAll(reason);
+    for (const id of [...this.#pending.keys()]) this.#take(id)?.reject(new NotForked('gone', reason));
+  }
+
+  #take(id: string): Pending | undefined {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    clearTimeout(pending?.timer);
+    return pending;
   }
 }
 

@@ -2,7 +2,6 @@
 
 import { closeSync, constants, openSync, unlink, unlinkSync } from 'node:fs';
 import { Socket } from 'node:net';
-import type { Readable, Writable } from 'node:stream';
 
 import { type ByteString, toBuffer } from '../../base/bytes.js';
 import { systemCodeOf } from '../../base/errors.js';
@@ -74,7 +73,7 @@ export function begin(pid: number, path: ByteString, ended: Promise<ExitStatus>)
  * A process that was killed before it opened its outputs has not removed them: they end when somebody closes them, or, as
  * where there is no descriptor to do so, are given up.
  */
-function endUnopened(path: ByteString, { stdout, stderr }: Ends): void {
+function endUnopened(path: ByteString, { stdout, stderr }: ReturnType<typeof openEnds>): void {
   for (const [suffix, output] of [
     ['.out', stdout],
     ['.err', stderr],
@@ -92,12 +91,6 @@ function endUnopened(path: ByteString, { stdout, stderr }: Ends): void {
   }
 }
 
-export interface Ends {
-  readonly stdin: Writable;
-  readonly stdout: Readable;
-  readonly stderr: OutputPipe;
-}
-
 /**
  * Opens `PATH.in`, `PATH.out` and `PATH.err`, in this order, and removes the first, which says so; the streams close what
  * they were made of. None of it waits: the process has opened the first, and waits for us to open the others before its
@@ -106,7 +99,7 @@ export interface Ends {
  *
  * @throws Error of the system, with its `code`; nothing is open then.
  */
-export function openEnds(path: ByteString): Ends {
+export function openEnds(path: ByteString) {
   const open: number[] = [];
   try {
     for (const [suffix, flags] of [
@@ -148,60 +141,6 @@ function remove(path: ByteString): void {
 export async function makePipeDirectory(): Promise<string> {
   if (process.platform !== 'linux' || process.env['TMPDIR'] !== undefined) return makePrivateDirectory();
   return makePrivateDirectory(MEMORY).catch(() => makePrivateDirectory());
-}
-
-interface Pending {
-  readonly resolve: (forked: OwnedProcess) => void;
-  readonly reject: (error: NotForked) => void;
-  readonly timer: NodeJS.Timeout;
-}
-
-/** Owns their timers; `onTimeout` is called when one was not settled within `timeoutMs`. */
-export class PendingForks {
-  readonly #timeoutMs: number;
-  readonly #onTimeout: () => void;
-  readonly #pending = new Map<string, Pending>();
-
-  constructor(timeoutMs: number, onTimeout: () => void) {
-    this.#timeoutMs = timeoutMs;
-    this.#onTimeout = onTimeout;
-  }
-
-  get size(): number {
-    return this.#pending.size;
-  }
-
-  /** Rejects with NotForked. */
-  add(id: string): Promise<OwnedProcess> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(this.#onTimeout, this.#timeoutMs);
-      this.#pending.set(id, { resolve, reject, timer });
-    });
-  }
-
-  /** Whether anybody still waits for it. */
-  has(id: string): boolean {
-    return this.#pending.has(id);
-  }
-
-  resolve(id: string, forked: OwnedProcess): void {
-    this.#take(id)?.resolve(forked);
-  }
-
-  reject(id: string, error: NotForked): void {
-    this.#take(id)?.reject(error);
-  }
-
-  rejectAll(reason: string): void {
-    for (const id of [...this.#pending.keys()]) this.reject(id, new NotForked('gone', reason));
-  }
-
-  #take(id: string): Pending | undefined {
-    const pending = this.#pending.get(id);
-    this.#pending.delete(id);
-    clearTimeout(pending?.timer);
-    return pending;
-  }
 }
 
 export class NotForked extends Error {

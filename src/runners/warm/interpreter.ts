@@ -51,7 +51,7 @@ export class Interpreters {
   /** What the program is or, unless it is an interpreter itself, what its first line says. */
   async find(invocation: Invocation, signal?: WaitSignal): Promise<InterpretedScript | OtherProgram> {
     const language = languageOf(invocation.file);
-    if (language !== undefined) return interpreted(language, [invocation.file], invocation.args);
+    if (language !== undefined) return interpreted(language, invocation.file, invocation.args);
     const line = await this.#threads.run(() => this.#lines.of(invocation.file), signal);
     return fromFirstLine(invocation, line);
   }
@@ -72,37 +72,30 @@ function fromFirstLine(
   const options = inner.slice(1).flatMap((option) => (found === 'perl' ? option.split(/[ \t]+/) : [option]));
   const strange = options.find((option) => !knownOptions[found].test(option));
   if (strange !== undefined) return other(`its interpreter line has the option ${strange}`);
+  const { file: script, args } = invocation;
+  const programs = [interpreter, inner[0] ?? interpreter];
   return {
     kind: 'interpreted',
     language: found,
     interpreter: [interpreter, ...words],
-    programs: [interpreter, inner[0] ?? interpreter],
-    script: invocation.file,
-    args: invocation.args,
+    programs,
+    script,
+    args,
   };
 }
 
 /** `python3 OPTION… SCRIPT ARGUMENT…` */
 function interpreted(
   language: Language,
-  interpreter: readonly [ByteString, ...ByteString[]],
-  args: readonly ByteString[],
+  file: ByteString,
+  words: readonly ByteString[],
 ): InterpretedScript | OtherProgram {
-  const options = args.findIndex((arg) => !arg.startsWith('-'));
-  const script = args[options];
+  const count = words.findIndex((word) => !word.startsWith('-'));
+  const [options, script, args] = [words.slice(0, count), words[count], words.slice(count + 1)];
   if (script === undefined) return other('it is an interpreter without a script');
-  const strange = args.slice(0, options).find((option) => !knownOptions[language].test(option));
+  const strange = options.find((option) => !knownOptions[language].test(option));
   if (strange !== undefined) return other(`its interpreter has the option ${strange}`);
-  const command = [...interpreter, ...args.slice(0, options)] as [ByteString, ...ByteString[]];
-  const programs = [interpreter[0]];
-  return {
-    kind: 'interpreted',
-    language,
-    interpreter: command,
-    programs,
-    script,
-    args: args.slice(options + 1),
-  };
+  return { kind: 'interpreted', language, interpreter: [file, ...options], programs: [file], script, args };
 }
 
 /** The program and options that `env` starts, for its two everyday forms. */

@@ -77,33 +77,19 @@ export function encodeMessage(message: Message): Buffer {
 }
 
 function fieldsOf(message: Message): readonly ByteString[] {
-  switch (message.kind) {
-    case 'load':
-      return [
-        'load',
-        message.directory,
-        ...pairs(message.start),
-        ...pairs(message.variables),
-        ...pairs(message.modules),
-        ...pairs(message.limits),
-        String(message.programs.length),
-        ...message.programs,
-      ];
-    case 'run':
-      return [
-        'run',
-        message.id,
-        message.learn ? 'learn' : '-',
-        message.directory,
-        String(message.args.length),
-        ...message.args,
-        ...pairs(message.variables),
-      ];
+  const { kind, directory, variables } = message;
+  if (kind === 'run') {
+    const { id, learn, args } = message;
+    return [kind, id, learn ? 'learn' : '-', directory, ...list(args), ...pairs(variables)];
   }
+  const { start, modules, limits, programs } = message;
+  return [kind, directory, ...[start, variables, modules, limits].flatMap(pairs), ...list(programs)];
 }
 
+const list = (words: readonly ByteString[]): readonly ByteString[] => [String(words.length), ...words];
+
 function pairs(variables: Variables): readonly ByteString[] {
-  return [String(variables.size), ...[...variables].map(([name, value]) => `${name}=${value}`)];
+  return list([...variables].map(([name, value]) => `${name}=${value}`));
 }
 
 /** An answer from its line, without the newline; undefined if it is none. */

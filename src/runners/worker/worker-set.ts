@@ -10,20 +10,15 @@ export interface WorkerSetOptions {
   readonly becomeReady: () => boolean;
 }
 
+/** Nobody else changes its fields. */
 export interface Member<Worker> {
   readonly worker: Worker;
-  readonly state: 'free' | 'taken' | 'dismissed';
+  state: 'free' | 'taken' | 'dismissed';
   /** Whether it accepts connections, as far as anybody can know. */
-  readonly isReady: boolean;
-  readonly requests: number;
-  /** By `performance.now()`. */
-  readonly enteredAt: number;
-}
-
-interface Entry<Worker> extends Member<Worker> {
-  state: Member<Worker>['state'];
   isReady: boolean;
   requests: number;
+  /** By `performance.now()`. */
+  readonly enteredAt: number;
   /** Aborted when it is taken or leaves. */
   readonly idle: AbortController;
 }
@@ -32,7 +27,7 @@ interface Entry<Worker> extends Member<Worker> {
 export class WorkerSet<Worker> {
   readonly #options: WorkerSetOptions;
   /** Who was given back last is last. */
-  readonly #entries = new Map<Worker, Entry<Worker>>();
+  readonly #entries = new Map<Worker, Member<Worker>>();
   readonly #waiting = new WaitQueue<Worker>();
 
   constructor(options: WorkerSetOptions) {
@@ -106,24 +101,24 @@ export class WorkerSet<Worker> {
     return [...this.#entries.values()];
   }
 
-  #free(entry: Entry<Worker>): void {
+  #free(entry: Member<Worker>): void {
     entry.state = 'free';
     this.#entries.delete(entry.worker);
     this.#entries.set(entry.worker, entry);
     this.#offer(entry);
   }
 
-  #offer(entry: Entry<Worker>): void {
+  #offer(entry: Member<Worker>): void {
     if (entry.state !== 'free' || !this.#mayTake(entry) || this.#waiting.size === 0) return;
     this.#waiting.give(this.#taken(entry));
   }
 
   /** A request waits for a worker that starts, rather than go down with it. */
-  #mayTake({ isReady }: Entry<Worker>): boolean {
+  #mayTake({ isReady }: Member<Worker>): boolean {
     return isReady || !this.#options.becomeReady();
   }
 
-  #taken(entry: Entry<Worker>): Worker {
+  #taken(entry: Member<Worker>): Worker {
     entry.state = 'taken';
     entry.idle.abort();
     return entry.worker;
