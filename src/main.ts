@@ -3,7 +3,6 @@
 
 import { BridgeError } from './base/errors.js';
 import { outputWritten, reportFailure, watchOutput } from './cli/exit.js';
-import { requireWorkingDirectory } from './daemon/process/working-directory.js';
 import { limitYoungGeneration } from './base/memory.js';
 import { heldThreads } from './base/threads.js';
 import { programsLeft } from './process/owned-process.js';
@@ -37,6 +36,16 @@ async function fail(error: unknown): Promise<never> {
   const status = await reportFailure(error);
   if (heldThreads() > 0) exitAtOnce(status);
   process.exit(status);
+}
+
+/** Relative paths begin where the command was started. @throws BridgeError `ERR_START` where that directory is gone */
+function requireWorkingDirectory(): void {
+  try {
+    process.cwd();
+  } catch (cause) {
+    const why = 'the directory that this was started in is gone; go to one that is there, such as /';
+    throw new BridgeError('ERR_START', why, { cause });
+  }
 }
 
 limitYoungGeneration();

@@ -225,11 +225,8 @@ const rows = {
   },
 
   'bridge-error': {
-    ...failed,
+    ...({ ...failed, stage: 'before', word: 'bridge-error', message: '{why}' } as const),
     ...shown(500, NOT_MADE.page),
-    stage: 'before',
-    word: 'bridge-error',
-    message: '{why}',
   },
 } as const satisfies Record<string, Row>;
 

@@ -12,7 +12,7 @@ import { socketRights } from './process/accounts.js';
 import { Logs } from './process/logs.js';
 import { PidFile } from './process/pid-file.js';
 import { onSignals, stopSignal } from './process/signals.js';
-import { enterWorkingDirectory } from './process/working-directory.js';
+import { enterWorkingDirectory } from './process/privileges.js';
 import { reload } from './prepare-sites.js';
 import { Notifier, type SystemdEnvironment, takeEnvironment, withPassedSockets } from './process/systemd.js';
 import { type NextProcess, upgrade } from './upgrade/next-process.js';

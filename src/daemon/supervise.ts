@@ -19,9 +19,8 @@ import type { Configuration, ServedSiteConfiguration, WorkerConfiguration } from
 import { findLimits, findProgram } from './make-site.js';
 import { runAs } from './process/as-user.js';
 import { makeLogFile } from './process/logs.js';
-import { identityOf } from './process/privileges.js';
+import { enterWorkingDirectory, identityOf, setUmask } from './process/privileges.js';
 import { onSignals, stopSignal } from './process/signals.js';
-import { enterWorkingDirectory, setUmask } from './process/working-directory.js';
 import { takeEnvironment } from './process/systemd.js';
 import { logEnd } from './make-runner.js';
 

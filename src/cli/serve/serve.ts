@@ -2,9 +2,14 @@
 
 import { formatAddress } from '../../daemon/listening/address.js';
 import type { Configuration } from '../../daemon/configuration.js';
-import { type Identity, identityOf, isRoot } from '../../daemon/process/privileges.js';
+import {
+  enterWorkingDirectory,
+  type Identity,
+  identityOf,
+  isRoot,
+  setUmask,
+} from '../../daemon/process/privileges.js';
 import type { LifeOptions } from '../../daemon/life.js';
-import { enterWorkingDirectory, setUmask } from '../../daemon/process/working-directory.js';
 import { PreviousProcess, ReceivedHandover } from '../../daemon/upgrade/socket-handover.js';
 import { isStartedAgain, startAgain, tellListening } from '../../daemon/upgrade/start-again.js';
 import { BridgeError } from '../../base/errors.js';

@@ -7,7 +7,7 @@ import { BridgeError, OptionError } from '../../base/errors.js';
 import { statusText } from '../../cgi/document.js';
 import { findLimits, makeSite } from '../../daemon/make-site.js';
 import { stopSignal } from '../../daemon/process/signals.js';
-import { setUmask } from '../../daemon/process/working-directory.js';
+import { setUmask } from '../../daemon/process/privileges.js';
 import { visible } from '../../observe/escape.js';
 import { keepFromPrograms } from '../../posix/descriptors.js';
 import type { Run } from '../commands.js';

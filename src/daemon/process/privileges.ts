@@ -1,8 +1,8 @@
-/** Whom the daemon serves as: found out before anything is opened. */
+/** Whom the daemon serves as, found out before anything is opened; and what it hands on to what it makes and starts. */
 
 import { lstatSync } from 'node:fs';
 
-import { BridgeError, OptionError } from '../../base/errors.js';
+import { BridgeError, OptionError, reasonOf } from '../../base/errors.js';
 import type { Credentials } from '../../posix/another-user.js';
 import { groupOf, groupsOf, userOf } from './accounts.js';
 import { rootsDirectoryOf } from './files.js';
@@ -83,4 +83,24 @@ export function ownerToBe(file: string): Identity | undefined {
 function notRoot(option: 'user' | 'group', value: string): OptionError {
   const why = `only root may change its ${option}; start it as root, or as that one`;
   return new OptionError('ERR_USAGE', { option, value, why });
+}
+
+/**
+ * Makes `--chdir` the working directory, which the user who serves has to be permitted. Paths have been made absolute by now;
+ * without one it is the root directory, as a daemon must not keep a file system busy that somebody wants to unmount.
+ *
+ * @throws OptionError `ERR_START`
+ */
+export function enterWorkingDirectory(chdir: string | undefined): void {
+  try {
+    process.chdir(chdir ?? '/');
+  } catch (cause) {
+    if (chdir === undefined) throw cause;
+    throw new OptionError('ERR_START', { option: 'chdir', value: chdir, why: reasonOf(cause) }, { cause });
+  }
+}
+
+/** Has `--umask` hold for all files that are made from now on, by us and by what we start. */
+export function setUmask(umask: number | undefined): void {
+  if (umask !== undefined) process.umask(umask);
 }

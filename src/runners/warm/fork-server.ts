@@ -7,20 +7,25 @@ import type { Invocation } from '../../cgi/invocation.js';
 import { reasonOf } from '../../base/errors.js';
 import type { OwnedProcess } from '../../process/owned-process.js';
 import { trySignal } from '../../process/process-group.js';
-import { type Answer, ForkServerChannel, type Message, reasonText, type Variables } from './messages.js';
+import {
+  type Answer,
+  ForkServerChannel,
+  type Message,
+  reasonText,
+  type SeenVariables,
+  type Variables,
+} from './messages.js';
 import { begin, ForkedProcesses, makePipeDirectory, NotForked } from './forked-processes.js';
 import type { ScriptProcess } from '../script-run.js';
 
 /** How long a fork server may take to fork; one that takes longer is of no use. */
 const MAX_FORK_MS = 5_000;
+
 export interface ForkServerOptions {
   /** Starts the fork server's own process, unless `signal` aborts before. */
   readonly start: (signal: AbortSignal) => Promise<ScriptProcess>;
   /** The variables of its own process and of the request that it is started for, and what to load ahead. */
-  readonly load: Pick<
-    Extract<Message, { kind: 'load' }>,
-    'start' | 'variables' | 'modules' | 'limits' | 'programs'
-  >;
+  readonly load: Omit<Extract<Message, { kind: 'load' }>, 'kind' | 'directory'>;
   /** How long it may take to load; 0 for as long as it wants. */
   readonly loadTimeoutMs: number;
   /** How often it is looked whether it still answers: one that does not is ended at the second look. */
@@ -179,7 +184,9 @@ export class ForkServer {
       case 'ready':
         if (this.#state.kind !== 'loading') return;
         this.#state = { kind: 'serving' };
-        this.#readied(seenAmong(this.#options.load.variables, answer.variables));
+        this.#readied(
+          new Map(answer.variables.map((name) => [name, this.#options.load.variables.get(name)])),
+        );
         return;
       case 'unfit':
         this.#lose(reasonText(answer.reason));
@@ -240,19 +247,4 @@ export class ForkServer {
     clearTimeout(pending?.timer);
     return pending;
   }
-}
-
-/** Those without a value were not there. */
-export type SeenVariables = ReadonlyMap<ByteString, ByteString | undefined>;
-
-export function seenAmong(variables: Variables, names: readonly ByteString[]): SeenVariables {
-  return new Map(names.map((name) => [name, variables.get(name)]));
-}
-
-/** Whether what was loaded for the values that were seen is what would be loaded for these. */
-export function fits(seen: SeenVariables, variables: Variables): boolean {
-  for (const [name, value] of seen) {
-    if (variables.get(name) !== value) return false;
-  }
-  return true;
 }

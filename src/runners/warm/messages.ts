@@ -92,6 +92,17 @@ function pairs(variables: Variables): readonly ByteString[] {
   return list([...variables].map(([name, value]) => `${name}=${value}`));
 }
 
+/** Those without a value were not there. */
+export type SeenVariables = ReadonlyMap<ByteString, ByteString | undefined>;
+
+/** Whether what was loaded for the values that were seen is what would be loaded for these. */
+export function fits(seen: SeenVariables, variables: Variables): boolean {
+  for (const [name, value] of seen) {
+    if (variables.get(name) !== value) return false;
+  }
+  return true;
+}
+
 /** An answer from its line, without the newline; undefined if it is none. */
 export function decodeAnswer(line: ByteString): Answer | undefined {
   const [kind = '', ...words] = line.split(' ').map(percentDecode);

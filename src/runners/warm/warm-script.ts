@@ -5,8 +5,8 @@ import type { Invocation } from '../../cgi/invocation.js';
 import { reasonOf } from '../../base/errors.js';
 import { backoffOf } from '../../base/timer.js';
 import type { OwnedProcess } from '../../process/owned-process.js';
-import { fits, type ForkServer, type SeenVariables } from './fork-server.js';
-import { mergeLessons, type Variables } from './messages.js';
+import type { ForkServer } from './fork-server.js';
+import { fits, type SeenVariables, mergeLessons, type Variables } from './messages.js';
 import { NotForked } from './forked-processes.js';
 
 /** A script whose modules depend on the request has a fork server for each of this number of kinds of requests. */
