@@ -20,6 +20,7 @@ export class SiteListeners {
   readonly #options: ListenerOptions;
   readonly #strangers: RepeatedEvents;
   #listeners: Listener[] = [];
+  #closed: Promise<unknown> = Promise.resolve();
   /** What undoes the changes of those that are another site's until `accept`. */
   readonly #claims = new Map<Listener, () => Promise<void>>();
 
@@ -103,17 +104,16 @@ export class SiteListeners {
     this.#listeners = this.#listeners.filter((listener) => !listeners.has(listener));
   }
 
-  /** Accepts no more and removes the files of sockets; those of another site's that it has not taken yet stay open. */
+  /**
+   * Accepts no more and removes the files of sockets; those of another site's that it has not taken yet stay open. Who closes
+   * them once more waits for the same.
+   */
   async close(): Promise<void> {
-    const listeners = this.#listeners;
+    const closing = this.#listeners.map((listener) => this.#claims.get(listener)?.() ?? listener.close());
     this.#listeners = [];
     this.#strangers.close();
-    await Promise.all(
-      listeners.map((listener) => {
-        const undo = this.#claims.get(listener);
-        return undo === undefined ? listener.close() : undo();
-      }),
-    );
+    this.#closed = Promise.all([this.#closed, ...closing]);
+    await this.#closed;
   }
 
   async #bind(address: Address, find: FindListener): Promise<void> {

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { createConnection, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { afterEach, describe, it } from 'node:test';
 
 import { defaultConfiguration } from '../../../src/cli/configuration.js';
 import { SiteListeners } from '../../../src/daemon/listening/site-listeners.js';
 import type { Log } from '../../../src/observe/log.js';
 import { until } from '../../helpers/processes.js';
+import { temporaryDirectory } from '../../helpers/temporary.js';
 
 const portOf = ({ addresses }: SiteListeners): number => Number(addresses[0]?.split(':').at(-1));
 
@@ -54,6 +57,20 @@ describe('The listeners of a site', () => {
     assert.deepEqual(lines.splice(0), [`${stranger} {}`]);
     await listeners.close();
     assert.deepEqual(lines, [`19 more within 10 s: ${stranger} {"count":19}`]);
+  });
+
+  it('are closed for nobody before their sockets are gone', async () => {
+    const path = join(await temporaryDirectory(), 'socket');
+    const site = { kind: 'script', file: '/bin/true', args: [] } as const;
+    const { sites } = defaultConfiguration([{ name: 'site', site, listen: [{ kind: 'unix', path }] }]);
+    assert.ok(sites[0]);
+    const ignore = (): void => undefined;
+    const log: Log = { error: ignore, warn: ignore, info: ignore, debug: ignore };
+    const listeners = await SiteListeners.bind(sites[0], log);
+    const closed = listeners.close();
+    await listeners.close();
+    assert.ok(!existsSync(path));
+    await closed;
   });
 
   it('are held together, or none: nobody would let the others accept again', async (t) => {
