@@ -20,7 +20,7 @@ async function main(): Promise<void> {
     await outputWritten();
     if (heldThreads() > 0) exitAtOnce(0);
     // Node would wait for their end.
-    if (programsLeft() > 0) process.exit(0);
+    if (programsLeft() > 0) process.exit();
     process.off('beforeExit', onStuck);
   } catch (error) {
     await fail(error);

@@ -4,7 +4,6 @@ import type { ResultWord } from '../base/results.js';
 import { reasonOf } from '../base/errors.js';
 import { quoted, visible } from './escape.js';
 import { LineFile, lossOf } from './line-file.js';
-import { snakeCase } from './status/status.js';
 
 export interface AccessLogOptions {
   readonly file: string;
@@ -119,8 +118,29 @@ function known(value: string | number | undefined): string {
   return String(value ?? '-');
 }
 
-/** Every object has the same names, in this order; what is not known is null. */
+/** Every object has the same names; what is not known is null. */
 function jsonLine(time: string, access: Access): string {
-  const [client, method, uri] = [access.client || null, access.method || null, access.uri || null];
-  return visible(JSON.stringify({ time, ...access, client, method, uri }, snakeCase));
+  const line = {
+    time,
+    id: access.id,
+    client: access.client || null,
+    method: access.method || null,
+    uri: access.uri || null,
+    status: access.status ?? null,
+    in_bytes: access.inBytes,
+    out_bytes: access.outBytes,
+    queue_ms: tenths(access.queueMs),
+    first_ms: tenths(access.firstMs),
+    total_ms: tenths(access.totalMs),
+    pid: access.pid ?? null,
+    exit_status: access.exitStatus ?? null,
+    signal: access.signal ?? null,
+    end: access.end,
+    site: access.site ?? null,
+  };
+  return visible(JSON.stringify(line));
+}
+
+function tenths(ms: number | undefined): number | null {
+  return ms === undefined ? null : Math.round(ms * 10) / 10;
 }

@@ -86,7 +86,8 @@ async function takeAll(stdout: Readable, reader: ResponseReader): Promise<boolea
 
 /** What a stream's readers are told when it is destroyed before its end. */
 function isCut(error: unknown): boolean {
-  return ['ERR_STREAM_PREMATURE_CLOSE', 'ABORT_ERR'].includes(systemCodeOf(error) ?? '');
+  const [code = '', name] = [systemCodeOf(error), error instanceof Error ? error.name : ''];
+  return /^ERR_STREAM_PREMATURE_CLOSE$/.test(code) || name === 'AbortError';
 }
 
 function verdictOf(end: EndOfRequest | Verdict, reader: ResponseReader, params: NameValues): Verdict {

@@ -42,18 +42,25 @@ export function passedSockets(env: NodeJS.ProcessEnv): readonly PassedSocket[] {
   return Array.from({ length: count }, (_, index) => ({ descriptor: FIRST + index, name: nameOf(index) }));
 }
 
-const VARIABLES = 'LISTEN_PID LISTEN_FDS LISTEN_FDNAMES NOTIFY_SOCKET WATCHDOG_PID WATCHDOG_USEC'.split(' ');
-
 /** Reads what is meant for this process, and removes it from the environment. */
 export function takeEnvironment(): SystemdEnvironment {
-  const { NOTIFY_SOCKET, WATCHDOG_PID, WATCHDOG_USEC = 0 } = process.env;
-  const sockets = passedSockets(process.env);
-  for (const name of VARIABLES) Reflect.deleteProperty(process.env, name);
-  const isWatched = WATCHDOG_PID === undefined || WATCHDOG_PID === String(process.pid);
-  const watchdogMs = Number(WATCHDOG_USEC) / 1_000;
+  const taken = {
+    sockets: passedSockets(process.env),
+    notifySocket: process.env['NOTIFY_SOCKET'],
+    watchdogPid: process.env['WATCHDOG_PID'],
+    watchdogUsec: process.env['WATCHDOG_USEC'],
+  };
+  delete process.env['LISTEN_PID'];
+  delete process.env['LISTEN_FDS'];
+  delete process.env['LISTEN_FDNAMES'];
+  delete process.env['NOTIFY_SOCKET'];
+  delete process.env['WATCHDOG_PID'];
+  delete process.env['WATCHDOG_USEC'];
+  const isWatched = taken.watchdogPid === undefined || taken.watchdogPid === String(process.pid);
+  const watchdogMs = Number(taken.watchdogUsec ?? 0) / 1_000;
   return {
-    sockets,
-    notifySocket: NOTIFY_SOCKET || undefined,
+    sockets: taken.sockets,
+    notifySocket: taken.notifySocket || undefined,
     watchdogMs: isWatched && watchdogMs > 0 ? watchdogMs : undefined,
   };
 }

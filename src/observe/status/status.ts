@@ -129,7 +129,7 @@ export function statusJson(status: Status): string {
 }
 
 /** Every object has the same names: what is not known is null, and so is what JSON has no number for. */
-export function snakeCase(_name: string, value: unknown): unknown {
+function snakeCase(_name: string, value: unknown): unknown {
   // Times, to the tenth of a millisecond.
   if (typeof value === 'number') return Math.round(10 * value) / 10;
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
