@@ -5,7 +5,14 @@ import { stat } from 'node:fs/promises';
 
 import { type ByteString, isText, toBuffer, toText } from '../base/bytes.js';
 import { BridgeError, reasonOf, systemCodeOf } from '../base/errors.js';
-import { interpreterFault, isExecutable, mayAccess, ownName, whyNotExecutable } from '../base/executable.js';
+import {
+  candidatesOf,
+  interpreterFault,
+  isExecutable,
+  mayAccess,
+  ownName,
+  whyNotExecutable,
+} from '../base/executable.js';
 
 /** A program to start, byte by byte. */
 export interface Command {
@@ -125,7 +132,7 @@ const tools = new Map<string, string>();
 function tool(name: string): string {
   let word = tools.get(name);
   if (word === undefined) {
-    const paths = (process.env['PATH'] ?? '').split(':').map((directory) => `${directory}/${name}`);
+    const paths = candidatesOf(name, process.env['PATH'] ?? '');
     const path = paths.find((each) => each.startsWith('/') && existsSync(each)) ?? name;
     word = `'${path.replaceAll("'", `'\\''`)}'`;
     tools.set(name, word);

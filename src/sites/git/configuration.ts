@@ -24,8 +24,7 @@ export function* configurationFault(directory: ByteString, root: ByteString): Lo
     if (typeof included === 'number')
       return `line ${String(included)} of ${toText(file)} includes others in a way that can’t be told; write a plain path without quotes or comment`;
     for (const name of depth < MAX_INCLUDE_DEPTH ? included : []) {
-      // A path in a file, as the system takes it.
-      const named = name.startsWith('/') ? name : `${dirname(file)}/${name}`;
+      const named = from(dirname(file), name);
       const real = yield* realPathAt(named);
       if (real === undefined) continue;
       if (!contains(root, real)) return `${toText(file)} leads out of --repos`;
@@ -65,4 +64,9 @@ function includedPaths(text: ByteString): readonly ByteString[] | number {
     }
   }
   return paths;
+}
+
+/** A path in a file, as the system takes it: relative ones begin at `directory`. */
+export function from(directory: ByteString, path: ByteString): ByteString {
+  return path.startsWith('/') ? path : `${directory}/${path}`;
 }

@@ -19,7 +19,7 @@ import {
 import { whyUnreachable, whyUnread } from '../refusal-reason.js';
 import type { Repository, Withheld } from '../repositories.js';
 import type { Trees } from '../trees.js';
-import { configurationFault } from './configuration.js';
+import { configurationFault, from } from './configuration.js';
 
 /** How many directories of objects one repository may borrow from; git follows chains of six. */
 const MAX_ALTERNATES = 64;
@@ -198,11 +198,6 @@ function* commonDirectory(path: ByteString): LookUp<ByteString | undefined> {
   const text = yield* textAt(`${path}/commondir`);
   if (text === undefined || text.includes('\0')) return undefined;
   return yield* realPathAt(from(path, withoutEnd(text, '\r\n')));
-}
-
-/** A path in a file, as the system takes it: relative ones begin at `directory`. */
-function from(directory: ByteString, path: ByteString): ByteString {
-  return path.startsWith('/') ? path : `${directory}/${path}`;
 }
 
 function leadsOut(file: ByteString): Withheld {
