@@ -12,16 +12,17 @@ use warnings;
 use POSIX ();
 
 my $limits;
-my ($directory, $bridge, $trial, $tried, $loading, $loaded, $environment, $pages);
+my ($directory, $bridge, $trial, $tried, $loading, $loaded, $environment, $pages, $ending);
 my ($wakeup, $wakeup_end, %running);
 # The process of the next request, and how many there were.
 my ($next, $count);
-# The modules that were loaded, in a process that is to tell which others it has; undefined in all others.
-my ($known, $lesson, $process_id);
+# The forked process of a request; and, if it is to tell which modules it has loaded, those it had and where to tell.
+my ($process_id, $known, $lesson);
 
 sub begin {
     # Where this was found nothing else is to be looked for.
     my ($own) = __FILE__ =~ m{\A(.*)/Fcgi2cgi/ForkServer\.pm\z}s;
+    require Fcgi2cgi::Ending;
     require Fcgi2cgi::Inotify;
     require Fcgi2cgi::Loading;
     require Fcgi2cgi::Messages;
@@ -30,7 +31,7 @@ sub begin {
     require Fcgi2cgi::Standby;
     require Fcgi2cgi::Trial;
     @INC = grep { $_ ne $own } @INC;
-    delete @INC{ map { "Fcgi2cgi/$_.pm" } qw(ForkServer Inotify Loading Messages Pages Standby Trial) };
+    delete @INC{ map { "Fcgi2cgi/$_.pm" } qw(Ending ForkServer Inotify Loading Messages Pages Standby Trial) };
     $pages = Fcgi2cgi::Pages->new;
 
     $bridge = Fcgi2cgi::Messages->new;
@@ -65,6 +66,7 @@ sub serve {
         fcntl $end, POSIX::F_SETFL(), POSIX::O_NONBLOCK();
     }
     local $SIG{CHLD} = sub { local $!; syswrite $wakeup_end, '.' };
+    $ending = Fcgi2cgi::Ending->new;
     $bridge->say('ready', sort keys %{ $loaded->{variables} });
     return 1 if prepare_ahead();
     my $is_open = 1;
@@ -158,7 +160,8 @@ sub become {
     $process->open_streams;
     chdir $where or die "$where: $!\n";
     limit() if %$limits;
-    ($known, $lesson, $process_id) = ({ map { $_ => 1 } keys %INC }, "$directory/$number", $$) if $may_teach eq 'learn';
+    $process_id = $$;
+    ($known, $lesson) = ({ map { $_ => 1 } keys %INC }, "$directory/$number") if $may_teach eq 'learn';
     @ARGV = listed($fields);
     $environment->become({ pairs($fields) });
     $loaded->reopen_data;
@@ -231,7 +234,6 @@ sub learn {
 
 # Has a process tell which memory it has written to and which modules it has loaded, when it ends.
 sub teach {
-    return if !defined $process_id || $process_id != $$;
     my $written = Fcgi2cgi::Pages::copied();
     my @learned = grep { /\.pm\z/ && !m{\A/} && !$known->{$_} && defined $INC{$_} && !ref $INC{$_} } keys %INC;
     return if !open my $taught, '>:raw', $lesson;
@@ -245,8 +247,10 @@ BEGIN { begin() }
 # It may not compile: what Perl says of it is for the processes that are not forked.
 END {
     if (defined $process_id) {
-        local ($?, $!, $@);
-        teach();
+        # It may have forked others.
+        return if $process_id != $$;
+        { local ($?, $!, $@); teach() if defined $lesson }
+        $ending->end($?);
     }
     elsif ($loading && !$loaded) {
         $trial->end(Fcgi2cgi::Trial::NOT_COMPILED()) if $trial;
