@@ -109,6 +109,7 @@ describe('The installed package', { timeout }, () => {
       'scripts/hgweb.cgi',
       'scripts/gitweb-checks.conf',
       'scripts/gitweb.conf',
+      'scripts/gitweb.pm',
       'CHANGELOG.md',
       'README.md',
       'LICENSE',

@@ -7,6 +7,7 @@ import { describe, it } from 'node:test';
 
 import { fromText } from '../../../src/base/bytes.js';
 import type { Invocation } from '../../../src/cgi/invocation.js';
+import { shippedFile } from '../../../src/daemon/package.js';
 import { temporaryDirectory } from '../../helpers/temporary.js';
 import { runBy, spawned, Warm } from '../../helpers/warm.js';
 
@@ -118,6 +119,8 @@ describe('A Perl script', { timeout: 300_000 }, () => {
     const ahead = {
       M_defines: 'use Time::HiRes "time"; sub now { time } our $value = join " ", map { $_ * 2 } 1 .. 3',
       M_local: 'use Time::Local; our $value = timegm(0, 0, 0, 1, 0, 100)',
+      // It registers a category of warnings.
+      M_overloads: 'use overload "cmp" => sub { 1 }; our $value = 1',
     };
     const names = Object.keys({ ...other, ...ahead });
     const invocation = await makeScript(
@@ -147,6 +150,19 @@ print "fresh ", join(' ', $$, $^T - time), "\\n";`,
       for (const line of stdout.match(/^M_(dev|dra|loa|pro|uns).*/gm) ?? []) seen.add(line);
     }
     assert.equal(seen.size, 3 * 5);
+  });
+
+  it('has loaded ahead, of the files that it names by their paths, those of fcgi2cgi only', async () => {
+    const shipped = shippedFile('scripts/gitweb.pm');
+    const other = join(await temporaryDirectory(), 'Other.pm');
+    await writeFile(other, '1;');
+    const invocation = await makeScript(
+      `print "A: b\n\n", grep { m{/.*[.]pm$} && m{^/} } keys %INC; require for '${shipped}', '${other}';`,
+    );
+    const warm = new Warm();
+    await warm.warmUp(invocation);
+    const { stdout, isWarm } = await warm.run(invocation);
+    assert.deepEqual([stdout, isWarm], [`A: b\n\n${shipped}`, true]);
   });
 
   it('with -T, -t or -U finds all as tainted as in a new process, and nothing more on its standard error', async () => {

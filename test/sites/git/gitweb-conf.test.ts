@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { copyFile, utimes, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
@@ -127,20 +127,22 @@ describe('Gitweb with the settings that fcgi2cgi gives it', { timeout: 60_000 },
   it('name the installation, and no option, where a file of it is missing', async () => {
     const alone = join(directory, 'alone.conf');
     await copyFile(settings, alone);
-    assert.throws(
-      () => page('', { GITWEB_CONFIG: alone }),
-      (error: { stdout: Buffer; stderr: Buffer }) => {
-        assert.match(
-          error.stdout.toString(),
-          /^Status: 500 [^]*There is an error in the installation of fcgi2cgi;/,
-        );
-        assert.match(
-          error.stderr.toString(),
-          /^the installation of fcgi2cgi: \S+gitweb-checks\.conf: No such file/,
-        );
-        return true;
-      },
-    );
+    const isRefused = (missing: RegExp): void => {
+      assert.throws(
+        () => page('', { GITWEB_CONFIG: alone }),
+        (error: { stdout: Buffer; stderr: Buffer }) => {
+          assert.match(
+            error.stdout.toString(),
+            /^Status: 500 [^]*There is an error in the installation of fcgi2cgi;/,
+          );
+          assert.match(error.stderr.toString(), missing);
+          return true;
+        },
+      );
+    };
+    isRefused(/^the installation of fcgi2cgi: Can't locate \S+gitweb\.pm/);
+    await copyFile(join(dirname(settings), 'gitweb.pm'), join(directory, 'gitweb.pm'));
+    isRefused(/^the installation of fcgi2cgi: \S+gitweb-checks\.conf: No such file/);
   });
 
   it('look at each character of a line but once, however many tabs or dots it has', () => {

@@ -18,6 +18,8 @@ my ($wakeup, $wakeup_end, %running);
 my ($next, $count);
 # The forked process of a request; and, if it is to tell which modules it has loaded, those it had and where to tell.
 my ($process_id, $known, $lesson);
+# Where the files of fcgi2cgi are.
+my ($shipped) = __FILE__ =~ m{\A(.*/)warm/perl/Fcgi2cgi/ForkServer\.pm\z}s;
 
 sub begin {
     # Where this was found nothing else is to be looked for.
@@ -235,7 +237,8 @@ sub learn {
 # Has a process tell which memory it has written to and which modules it has loaded, when it ends.
 sub teach {
     my $written = Fcgi2cgi::Pages::copied();
-    my @learned = grep { /\.pm\z/ && !m{\A/} && !$known->{$_} && defined $INC{$_} && !ref $INC{$_} } keys %INC;
+    # By its path a script loads what is for one request, beside which that for another would be the same module twice.
+    my @learned = grep { m{\A(?:[^/]|\Q$shipped\E).*\.pm\z}s && !$known->{$_} && defined $INC{$_} && !ref $INC{$_} } keys %INC;
     return if !open my $taught, '>:raw', $lesson;
     local ($,, $\);
     print {$taught} "$written\n", map({ "$_=$INC{$_}\n" } sort @learned), "\n";

@@ -179,6 +179,7 @@ sub glob_of {
 # The file that `require` would find.
 sub found {
     my ($name) = @_;
+    return -f $name ? $name : '' if $name =~ m{\A/};
     for my $directory (grep { !ref } @INC) {
         return "$directory/$name" if -f "$directory/$name";
     }
