@@ -58,7 +58,7 @@ sub is_over {
 sub end {
     my ($self, $status) = @_;
     return if !$self->is_over;
-    # What is still in buffers goes out before a program is started (perlfunc, exec); there is none of no name.
+    # What is still in buffers goes out before a program is started (perlfunc, exec), also one of no name, which can't be.
     no warnings 'exec';
     eval { CORE::exec {''} ''; 1 } or return;
     POSIX::_exit($status);
