@@ -1,6 +1,6 @@
 # -*- perl -*-
-# What gitweb's settings are when `fcgi2cgi git` runs it: gitweb.conf, beside it, has this file done in each request.
-# With --runner warm it was compiled before.
+# The code of gitweb's settings when `fcgi2cgi git` runs it: gitweb.conf, beside it, loads this file and calls `configure`
+# in each request. With --runner warm it was compiled before.
 #
 # fcgi2cgi decides what is published. It gives gitweb NAME\0DIRECTORY\0 ... on standard input: the one repository that
 # the request is about, or those that a list shows. Where gitweb puts "$projectroot/NAME" together, it gets the
@@ -36,11 +36,17 @@ sub directory { my ($root, $name) = @_; return $root->{octets($name)} // $NOWHER
 
 package main;
 
-# Any other gitweb reads this file itself, in each request; so it is no module.
-(my $checks_file = __FILE__) =~ s{[^/]*\z}{gitweb-checks.conf};
-open(my $checks_text, '<', $checks_file) or die "$checks_file: $!\n";
-my $checks = eval "sub {\n#line 1 \"$checks_file\"\n" . do { local $/; <$checks_text> } . '}' or die $@;
-close $checks_text;
+# What gitweb-checks.conf does, compiled once too. It is in a package of its own: /etc/gitweb-common.conf, which gitweb reads
+# first, may be another version of that file.
+my $checks = do {
+    (my $file = __FILE__) =~ s{[^/]*\z}{gitweb-checks.conf};
+    open(my $handle, '<', $file) or die "$file: $!\n";
+    defined(my $text = do { local $/; <$handle> }) or die "$file: $!\n";
+    close $handle;
+    $text =~ s/^package FCGI2CGI::Checks;/package FCGI2CGI::OwnChecks;/m;
+    # Its functions would find its own variables empty.
+    eval "use warnings FATAL => 'closure'; sub {\n#line 1 \"gitweb-checks.conf\"\n$text\n}" or die $@;
+};
 
 # To be called in each request, when gitweb has set its own defaults.
 sub FCGI2CGI::configure {
@@ -76,7 +82,7 @@ sub FCGI2CGI::configure {
     $feature{snapshot}{default} = ['tgz', 'zip'];
 
     # Gitweb would show an error in one of these to everybody, as a page like others (200).
-    eval { $checks->() } or FCGI2CGI::fail('the installation of fcgi2cgi', $@);
+    eval { $checks->(); 1 } or FCGI2CGI::fail('the installation of fcgi2cgi', $@);
     if (my $file = $given{GITWEB_CONFIG}) {
         # CGI::Carp would write a page of its own about what Perl can't compile.
         local $CGI::Carp::TO_BROWSER = 0;

@@ -28,6 +28,28 @@ from urllib.parse import parse_qs, parse_qsl, quote
 # What this process leaves, it leaves soon: to look for garbage less often saves a twentieth of its time.
 gc.set_threshold(20_000)
 
+# Where a fork server has this script get ready ahead: returns in the process of each request. See fcgi2cgi_prepared.py.
+wait_for_request = globals().get('__prepared__')
+
+
+def layers(stream):
+    """A standard stream and what it writes to: always there, and flushed at the end."""
+    while stream is not None:
+        yield id(stream)
+        stream = getattr(stream, 'buffer', None) or getattr(stream, 'raw', None)
+
+
+def is_something_left():
+    """Whether there is anything to finalize, as a file that was not closed is; of what is not frozen."""
+    usual = {layer for stream in (sys.stdin, sys.stdout, sys.stderr) for layer in layers(stream)}
+    # A generator that has ended has no frame any more.
+    return any(hasattr(type(thing), '__del__') and getattr(thing, 'gi_frame', thing) is not None and id(thing) not in usual
+               for thing in gc.get_objects())
+
+
+# Whether this process ends by `end`: where no fork server does that, and nothing was left by what runs before a script.
+ends_itself = wait_for_request is None and hasattr(gc, 'freeze') and not gc.get_freeze_count() and not is_something_left()
+
 # This script's own directory has nothing to import; Mercurial's may be one that this Python would not look into.
 modules = os.path.dirname(os.environ.get('FCGI2CGI_HG_MODULES', ''))
 sys.path[:1] = [] if modules in sys.path else [modules]
@@ -48,13 +70,6 @@ SOURCE = b'fcgi2cgi'
 MAX_LINKS = 10
 # Bytes of what Mercurial reads whole, also for a list: some lines, or the names of some thousands of users.
 MAX_BYTES = {b'hgrc': 1_048_576, b'hgrc-not-shared': 1_048_576, b'requires': 65_536, b'sharedpath': 65_536}
-# Where a fork server has this script get ready ahead: returns in the process of each request. See fcgi2cgi_prepared.py.
-wait_for_request = globals().get('__prepared__')
-# Whether no fork server has loaded anything ahead, which would see to the end itself.
-is_alone = wait_for_request is None and hasattr(gc, 'freeze') and not gc.get_freeze_count()
-if is_alone:
-    # None of this goes while the process lasts: not to look through it again saves some more.
-    gc.freeze()
 
 
 class Outside(error.RepoLookupError):
@@ -920,21 +935,29 @@ def main(kind, *arguments):
         sys.stderr.flush()
 
 
-def end():
-    """Ends the process, where nothing is left that is to be finalized, as a file that was not closed is; else returns.
+def end(frozen):
+    """Ends the process where nothing is left to finalize; else, or where its last words can't be written, returns.
 
     As it ends, Python takes every module apart, which takes a tenth of a page's time.
     """
-    if _thread._count():
+    if _thread._count() or gc.get_freeze_count() != frozen:
         return
-    atexit._run_exitfuncs()
-    # A generator that has ended has no frame any more.
-    if not any(hasattr(type(thing), '__del__') and getattr(thing, 'gi_frame', thing) is not None for thing in gc.get_objects()):
+    try:
+        atexit._run_exitfuncs()
+        if is_something_left():
+            return
         sys.stdout.flush()
-        os._exit(0)
+        sys.stderr.flush()
+    except Exception:
+        return
+    os._exit(0)
 
 
 if __name__ == '__main__':
+    if ends_itself:
+        # What was imported stays to the end.
+        gc.freeze()
+        frozen = gc.get_freeze_count()
     main(*sys.argv[1:])
-    if is_alone:
-        end()
+    if ends_itself:
+        end(frozen)

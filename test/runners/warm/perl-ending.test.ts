@@ -7,10 +7,11 @@ import { succeed } from '../../helpers/command.js';
 const modules = `${shippedFile('scripts/warm')}/perl`;
 
 /** Whether a process that has done `before`, was noted and has then done `after` has nothing left to do. */
-async function isOver(before: string, after: string): Promise<boolean> {
-  const program = `${before}; our $left; use Fcgi2cgi::Ending; my $ending = Fcgi2cgi::Ending->new; ${after};
-    print 'noted, ', $ending->is_over ? 'over' : 'not over'`;
-  const said = await succeed('perl', ['-I', modules, '-e', program]);
+async function isOver(before: string, after: string, ...options: readonly string[]): Promise<boolean> {
+  const program = `${before}; our $left; use Fcgi2cgi::Ending;
+    my $ending = Fcgi2cgi::Ending->new; ${after};
+    my $is_over = $ending->is_over; untie *STDOUT; print 'noted, ', $is_over ? 'over' : 'not over'`;
+  const said = await succeed('perl', [...options, '-I', modules, '-e', program]);
   assert.match(said, /^noted, /);
   return said === 'noted, over';
 }
@@ -40,8 +41,15 @@ describe('The end of a Perl process', () => {
     }
   });
 
-  it('has something to do where a program is left to wait for, or a module in C that nobody knows', async () => {
+  it('has something to do where a file, a socket or a program is left', async () => {
+    assert.equal(await isOver('', 'open $left, ">", "/dev/null"'), false);
     assert.equal(await isOver('', 'open $left, "|-", "cat"'), false);
+    assert.equal(await isOver('use Socket', 'socket $left, PF_UNIX, SOCK_STREAM, 0'), false);
+  });
+
+  it('is not hurried with taint checks, a tied standard output, or a module in C that nobody knows', async () => {
+    assert.equal(await isOver('', '', '-T'), false);
+    assert.equal(await isOver('sub Ties::TIEHANDLE { bless [] }', 'tie *STDOUT, "Ties"'), false);
     assert.equal(await isOver('use Sys::Syslog', ''), false);
   });
 });

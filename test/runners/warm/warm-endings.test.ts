@@ -120,7 +120,8 @@ describe('A warm process', { timeout: 300_000 }, () => {
         'function',
         'thread',
       );
-      ways.push('real-time signal', 'at exit', 'status', 'no output', 'closed');
+      ways.push('real-time signal', 'at exit', 'status', 'no output', 'closed', 'predeclared', 'replaced');
+      ways.push('full', 'full elsewhere', 'alias', 'no such character');
       for (const way of ways) {
         const invocation = invocationOf(path, { QUERY_STRING: way });
         const { stdout, stderr, outcome, isWarm } = await warm.run(invocation, 'the body');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { copyFile, utimes, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -17,6 +17,17 @@ const settings = fileURLToPath(new URL('../../../../scripts/gitweb.conf', import
 const stub = `our $cgi = bless {}; sub script_name {} sub url { 'http://localhost' } our %feature;
   sub evaluate_and_validate_params {}`;
 
+const variables = {
+  PATH: '/usr/bin:/bin',
+  GATEWAY_INTERFACE: 'CGI/1.1',
+  REQUEST_METHOD: 'GET',
+  PATH_INFO: '/',
+  SCRIPT_NAME: '',
+  SERVER_NAME: 'localhost',
+  GITWEB_CONFIG: settings,
+  FCGI2CGI_GIT: '/usr/bin/git',
+};
+
 describe('Gitweb with the settings that fcgi2cgi gives it', { timeout: 60_000 }, () => {
   let directory: string;
   before(async () => {
@@ -25,22 +36,11 @@ describe('Gitweb with the settings that fcgi2cgi gives it', { timeout: 60_000 },
   });
 
   /** The page of a query, asked where a name that is not in the list would lead to a repository. */
-  const page = (query: string, variables: Readonly<Record<string, string>> = {}): string =>
+  const page = (query: string, more: Readonly<Record<string, string>> = {}): string =>
     execFileSync('perl', [gitweb], {
       cwd: directory,
       input: `shown.git\0${directory}/public\0`,
-      env: {
-        PATH: '/usr/bin:/bin',
-        GATEWAY_INTERFACE: 'CGI/1.1',
-        REQUEST_METHOD: 'GET',
-        QUERY_STRING: query,
-        PATH_INFO: '/',
-        SCRIPT_NAME: '',
-        SERVER_NAME: 'localhost',
-        GITWEB_CONFIG: settings,
-        FCGI2CGI_GIT: '/usr/bin/git',
-        ...variables,
-      },
+      env: { ...variables, QUERY_STRING: query, ...more },
     }).toString();
 
   /** What a script prints that reads the settings, its first argument, by itself. */
@@ -116,7 +116,7 @@ describe('Gitweb with the settings that fcgi2cgi gives it', { timeout: 60_000 },
   it('refuse a path whose length and parts would cost gitweb much, wherever it stands', () => {
     const deep = 'abc/'.repeat(1000);
     const costly = ['a/'.repeat(1500), 'x:'.repeat(1500), '/'.repeat(2100), ':x..'.repeat(150)];
-    const script = `${stub} sub is_costly { ($path_info, %input_params) = @_; FCGI2CGI::Checks::is_costly() ? 1 : 0 }
+    const script = `${stub} sub is_costly { ($path_info, %input_params) = @_; FCGI2CGI::OwnChecks::is_costly() ? 1 : 0 }
       do $ARGV[0] or die $@;
       print join '', map { my $long = $_; map { is_costly(@$_) } [$long], map { ['', $_, $long] } qw(file_name hash) } @ARGV[1..$#ARGV];`;
     assert.equal(perl(script, [deep, ...costly]), `000${'111'.repeat(costly.length)}`);
@@ -143,6 +143,20 @@ describe('Gitweb with the settings that fcgi2cgi gives it', { timeout: 60_000 },
     isRefused(/^the installation of fcgi2cgi: Can't locate \S+gitweb\.pm/);
     await copyFile(join(dirname(settings), 'gitweb.pm'), join(directory, 'gitweb.pm'));
     isRefused(/^the installation of fcgi2cgi: \S+gitweb-checks\.conf: No such file/);
+  });
+
+  it('refuse what they do also where the system’s own settings are another version of them', async () => {
+    const module = join(dirname(settings), 'gitweb.pm');
+    const checks = await readFile(join(dirname(settings), 'gitweb-checks.conf'), 'utf8');
+    const other = join(directory, 'other-checks.conf');
+    await writeFile(other, checks.replace('our $is_private', 'my $is_private').replace('\\@\\{ |', ''));
+    // As --runner warm has it, which compiles the module before gitweb reads any.
+    const said = execFileSync('perl', ['-e', 'require shift; $0 = shift; do $0', module, gitweb], {
+      cwd: directory,
+      input: `shown.git\0${directory}/public\0`,
+      env: { ...variables, QUERY_STRING: 'p=shown.git;a=log;h=HEAD@{0}', GITWEB_CONFIG_COMMON: other },
+    }).toString();
+    assert.match(said, /^Status: 404 /);
   });
 
   it('look at each character of a line but once, however many tabs or dots it has', () => {

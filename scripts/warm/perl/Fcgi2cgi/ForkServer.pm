@@ -237,7 +237,7 @@ sub learn {
 # Has a process tell which memory it has written to and which modules it has loaded, when it ends.
 sub teach {
     my $written = Fcgi2cgi::Pages::copied();
-    # By its path a script loads what is for one request, beside which that for another would be the same module twice.
+    # What it names by its path may be for this request only, but what fcgi2cgi ships.
     my @learned = grep { m{\A(?:[^/]|\Q$shipped\E).*\.pm\z}s && !$known->{$_} && defined $INC{$_} && !ref $INC{$_} } keys %INC;
     return if !open my $taught, '>:raw', $lesson;
     local ($,, $\);
