@@ -44,8 +44,12 @@ for (const [script, program] of [
       await server.ready;
       return server;
     };
-    const fork = (server: ForkServer): Promise<OwnedProcess> =>
-      server.fork({ file, args: [], directory, variables }, [], true);
+    const fork = (server: ForkServer, way = ''): Promise<OwnedProcess> =>
+      server.fork(
+        { file, args: [], directory, variables: new Map([...variables, ['QUERY_STRING', way]]) },
+        [],
+        true,
+      );
 
     it('that takes no more requests still makes the processes that it was asked for before', async () => {
       const server = await start();
@@ -83,7 +87,8 @@ for (const [script, program] of [
 
     it('is ended if it no longer answers, as when it was stopped: once it is to end, or a process of it has ended', async () => {
       const [idle, busy] = [await start(200), await start(200)];
-      const forked = await fork(busy);
+      // It reads a body that does not come.
+      const forked = await fork(busy, 'half');
       for (const { pid = 0 } of [idle, busy]) process.kill(pid, 'SIGSTOP');
       idle.close();
       await forked.terminate(0);
